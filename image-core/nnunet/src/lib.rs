@@ -1,0 +1,1 @@
+//! What nnU-Net does at inference: preprocess, tiles, streaming export, postprocessing.

@@ -1,0 +1,1 @@
+//! A seeded synthetic abdomen in three contrast phases.

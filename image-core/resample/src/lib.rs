@@ -1,0 +1,1 @@
+//! Resizes volumes and label maps with the numerics of nnU-Net.

@@ -1,0 +1,1 @@
+//! Reads scans from NIfTI as nnU-Net's readers do; writes label maps and volumes.

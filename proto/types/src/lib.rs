@@ -1,0 +1,27 @@
+//! The vocabulary of nephrite: volumes, label maps, geometry, limits and error codes.
+//!
+//! Everything else points here; this crate points at nothing of ours. Values that come from outside become one of
+//! these checked types at the edge, once; inside, wrong states cannot be written down.
+//!
+//! **Axis order** is `[z, y, x]`, x fastest, as in a NIfTI file and in the arrays of nnU-Net's readers.
+//! **World coordinates** are NIfTI's: millimetres, RAS+ (x to the right, y to the front, z up).
+
+mod bounding_box;
+mod cancel;
+mod error_code;
+mod geometry;
+mod label_map;
+mod limits;
+mod phase;
+mod progress;
+mod volume;
+
+pub use bounding_box::BoundingBox;
+pub use cancel::{CancelToken, Cancelled};
+pub use error_code::ErrorCode;
+pub use geometry::{Affine, Geometry, GeometryError, Shape3, Spacing};
+pub use label_map::{LabelMap, Labels};
+pub use limits::Limits;
+pub use phase::Phase;
+pub use progress::{NoProgress, Progress, Stage};
+pub use volume::{IntensityScale, Stored, Volume, VoxelType, Voxels};

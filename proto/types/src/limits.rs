@@ -1,0 +1,34 @@
+/// What a single request may cost. Checked before anything is allocated; strict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Voxels of one volume, on the scan's grid and on the network's grid.
+    pub max_voxels: u64,
+    /// Bytes of one decoded voxel payload.
+    pub max_payload_bytes: u64,
+    /// Bytes of one weight file, and of all tensors read from it.
+    pub max_checkpoint_bytes: u64,
+    /// Bytes of one JSON file (plans, dataset, postprocessing).
+    pub max_json_bytes: u64,
+    /// Bytes of the pickle inside a checkpoint.
+    pub max_pickle_bytes: u64,
+    /// Output channels of one network.
+    pub max_classes: usize,
+    /// Bytes that the rolling accumulator and one tile's output may take.
+    pub max_accumulator_bytes: u64,
+}
+
+impl Default for Limits {
+    /// Generous for clinical scans: 2 G voxels, 8 GiB payload, 8 GiB weights, 64 MiB JSON and pickle, 1024 classes,
+    /// 16 GiB of class sums.
+    fn default() -> Self {
+        Limits {
+            max_voxels: 2 << 30,
+            max_payload_bytes: 8 << 30,
+            max_checkpoint_bytes: 8 << 30,
+            max_json_bytes: 64 << 20,
+            max_pickle_bytes: 64 << 20,
+            max_classes: 1024,
+            max_accumulator_bytes: 16 << 30,
+        }
+    }
+}
