@@ -1,0 +1,29 @@
+//! The process that holds voxels: a scan and a trained nnU-Net folder in, nnU-Net's mask out.
+//!
+//! [`Core`] holds what outlives a request: the [`Root`] that paths are resolved beneath, the limits, ONNX Runtime and
+//! the resident models. [`segment`], [`resize`], [`inspect_model`] and [`list_models`] are what it can do; they are
+//! synchronous, and the command line and the server call the same ones.
+
+mod catalog;
+mod channels;
+mod core;
+mod error;
+mod model_store;
+mod peak_memory;
+mod probabilities;
+mod report;
+mod resize;
+mod root;
+mod runtime;
+mod segment;
+mod stage_clock;
+
+pub use catalog::{ModelListing, inspect_model, list_models};
+pub use core::{Core, CoreSettings};
+pub use error::CoreError;
+pub use model_store::{ModelBudget, ModelKey, ModelStore, ResidentModel};
+pub use peak_memory::peak_rss_bytes;
+pub use report::{LabelReport, SegmentReport, StageSeconds};
+pub use resize::{Interpolation, ResizeReport, ResizeRequest, ResizeTarget, resize};
+pub use root::{OutputFile, PathError, Root};
+pub use segment::{ModelChoice, PostprocessingChoice, SegmentOptions, SegmentRequest, segment};

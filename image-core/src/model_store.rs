@@ -1,0 +1,297 @@
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nephrite_nnunet::Model;
+use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
+use nephrite_types::CancelToken;
+
+use crate::CoreError;
+
+/// How much may stay resident. Models in use are never dropped, so running requests may exceed it for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelBudget {
+    /// Models.
+    pub max_models: usize,
+    /// Bytes of their weights.
+    pub max_weight_bytes: u64,
+}
+
+impl Default for ModelBudget {
+    /// 16 models, 8 GiB of weights.
+    fn default() -> Self {
+        ModelBudget { max_models: 16, max_weight_bytes: 8 << 30 }
+    }
+}
+
+/// What makes two requests ask for the same resident model: the folder itself, however it is spelled, and what is
+/// taken from it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ModelKey {
+    /// Device and inode of the folder.
+    pub folder: (u64, u64),
+    /// Which folds.
+    pub folds: FoldSelection,
+    /// Which checkpoint of each.
+    pub checkpoint: CheckpointKind,
+}
+
+/// A model that is in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResidentModel {
+    /// What it was loaded from.
+    pub key: ModelKey,
+    /// The folder as the request that loaded it named it.
+    pub name: String,
+    /// Bytes of its weights.
+    pub weight_bytes: u64,
+    /// Requests that use it now.
+    pub users: usize,
+}
+
+/// Models that stay in memory between requests; each is loaded once, however many requests want it at once.
+#[derive(Debug)]
+pub struct ModelStore<M = Model> {
+    budget: ModelBudget,
+    state: Mutex<State<M>>,
+    /// A load has ended.
+    loaded: Condvar,
+}
+
+#[derive(Debug)]
+struct State<M> {
+    resident: HashMap<ModelKey, Resident<M>>,
+    loading: HashSet<ModelKey>,
+    /// Counts uses; the smallest `last_used` is the least recent.
+    uses: u64,
+}
+
+#[derive(Debug)]
+struct Resident<M> {
+    model: Arc<M>,
+    name: String,
+    weight_bytes: u64,
+    last_used: u64,
+}
+
+/// A waiting request looks at its token this often.
+const CANCEL_POLL: Duration = Duration::from_millis(50);
+
+impl<M> ModelStore<M> {
+    /// An empty store.
+    pub fn new(budget: ModelBudget) -> Self {
+        let state = State { resident: HashMap::new(), loading: HashSet::new(), uses: 0 };
+        ModelStore { budget, state: Mutex::new(state), loaded: Condvar::new() }
+    }
+
+    /// The resident model, or what `load` gives, with the weight bytes read for it now (0 if it was resident).
+    ///
+    /// Requests for a model that is being loaded wait for it. If that load fails, the next one of them tries.
+    ///
+    /// # Errors
+    /// What `load` returns; [`CoreError::Cancelled`] while waiting.
+    pub(crate) fn get_or_load<F>(
+        &self,
+        key: ModelKey,
+        name: &str,
+        cancel: &CancelToken,
+        load: F,
+    ) -> Result<(Arc<M>, u64), CoreError>
+    where
+        F: FnOnce() -> Result<(M, u64), CoreError>,
+    {
+        let mut state = self.lock();
+        loop {
+            state.uses += 1;
+            let uses = state.uses;
+            if let Some(resident) = state.resident.get_mut(&key) {
+                resident.last_used = uses;
+                return Ok((resident.model.clone(), 0));
+            }
+            if state.loading.insert(key.clone()) {
+                break;
+            }
+            cancel.check()?;
+            let woken = self.loaded.wait_timeout(state, CANCEL_POLL);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        drop(state);
+        let _loading = Loading { store: self, key: &key };
+        let (model, weight_bytes) = load()?;
+        let model = Arc::new(model);
+        let mut state = self.lock();
+        state.uses += 1;
+        let resident =
+            Resident { model: model.clone(), name: name.to_owned(), weight_bytes, last_used: state.uses };
+        state.resident.insert(key.clone(), resident);
+        let dropped = self.over_budget(&mut state);
+        drop(state);
+        drop(dropped); // ends engine threads; not under the lock
+        Ok((model, weight_bytes))
+    }
+
+    /// The resident models, most recently used first.
+    pub fn list(&self) -> Vec<ResidentModel> {
+        let state = self.lock();
+        let mut entries: Vec<_> = state.resident.iter().collect();
+        entries.sort_by_key(|(_, resident)| std::cmp::Reverse(resident.last_used));
+        entries
+            .into_iter()
+            .map(|(key, resident)| ResidentModel {
+                key: key.clone(),
+                name: resident.name.clone(),
+                weight_bytes: resident.weight_bytes,
+                users: Arc::strong_count(&resident.model) - 1,
+            })
+            .collect()
+    }
+
+    /// Forgets all models of a folder (device and inode) and says how many. Requests that use one keep it until
+    /// they end.
+    pub fn unload(&self, folder: (u64, u64)) -> usize {
+        let mut state = self.lock();
+        let dropped: Vec<_> = state.resident.extract_if(|key, _| key.folder == folder).collect();
+        drop(state);
+        dropped.len()
+    }
+
+    /// Drops what is over the budget; called when a request has ended.
+    pub(crate) fn trim(&self) {
+        let dropped = {
+            let mut state = self.lock();
+            self.over_budget(&mut state)
+        };
+        drop(dropped);
+    }
+
+    /// Takes out the least recently used idle models until the rest fits.
+    fn over_budget(&self, state: &mut State<M>) -> Vec<Resident<M>> {
+        let mut dropped = Vec::new();
+        loop {
+            let bytes: u64 = state.resident.values().map(|resident| resident.weight_bytes).sum();
+            if state.resident.len() <= self.budget.max_models && bytes <= self.budget.max_weight_bytes {
+                return dropped;
+            }
+            let idle = state.resident.iter().filter(|(_, resident)| Arc::strong_count(&resident.model) == 1);
+            let Some(key) = idle.min_by_key(|(_, resident)| resident.last_used).map(|(key, _)| key.clone()) else {
+                return dropped;
+            };
+            dropped.extend(state.resident.remove(&key));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<M>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends a load, also when it fails or panics, and wakes those who wait for it.
+struct Loading<'a, M> {
+    store: &'a ModelStore<M>,
+    key: &'a ModelKey,
+}
+
+impl<M> Drop for Loading<'_, M> {
+    fn drop(&mut self) {
+        self.store.lock().loading.remove(self.key);
+        self.store.loaded.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn key(inode: u64) -> ModelKey {
+        ModelKey { folder: (1, inode), folds: FoldSelection::default(), checkpoint: CheckpointKind::Final }
+    }
+
+    fn store(max_models: usize, max_weight_bytes: u64) -> ModelStore<u64> {
+        ModelStore::new(ModelBudget { max_models, max_weight_bytes })
+    }
+
+    fn get(store: &ModelStore<u64>, inode: u64, bytes: u64) -> (Arc<u64>, u64) {
+        store.get_or_load(key(inode), "m", &CancelToken::new(), || Ok((inode, bytes))).unwrap()
+    }
+
+    fn resident(store: &ModelStore<u64>) -> Vec<u64> {
+        store.list().iter().map(|model| model.key.folder.1).collect()
+    }
+
+    #[test]
+    fn many_requests_at_once_load_one_model_once() {
+        let (store, loads) = (store(4, 100), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let load = || {
+                        loads.fetch_add(1, Ordering::Relaxed);
+                        std::thread::sleep(Duration::from_millis(20));
+                        Ok((7, 10))
+                    };
+                    assert_eq!(*store.get_or_load(key(1), "m", &CancelToken::new(), load).unwrap().0, 7);
+                });
+            }
+        });
+        assert_eq!(loads.into_inner(), 1);
+        assert_eq!(get(&store, 1, 10).1, 0, "the second request reads no weights");
+    }
+
+    #[test]
+    fn the_least_recently_used_idle_model_goes_first() {
+        let store = store(2, 100);
+        let (used, _) = get(&store, 1, 10);
+        get(&store, 2, 10);
+        get(&store, 3, 10);
+        assert_eq!(resident(&store), [3, 1], "1 is older than 2 but in use");
+        get(&store, 4, 95);
+        assert_eq!(resident(&store), [4, 1], "over the bytes while 1 is in use");
+        drop(used);
+        store.trim();
+        assert_eq!(resident(&store), [4]);
+    }
+
+    #[test]
+    fn a_failed_load_leaves_nothing_and_the_next_request_tries_again() {
+        let store = store(2, 100);
+        let failed = store.get_or_load(key(1), "m", &CancelToken::new(), || {
+            Err(CoreError::Option { option: "--x", expected: "y", found: "z".into() })
+        });
+        assert!(failed.is_err());
+        assert_eq!(get(&store, 1, 10).1, 10);
+    }
+
+    #[test]
+    fn a_waiting_request_can_be_cancelled() {
+        let store = store(2, 100);
+        std::thread::scope(|scope| {
+            let (started, is_started) = std::sync::mpsc::channel();
+            let store = &store;
+            scope.spawn(move || {
+                let load = || {
+                    started.send(()).unwrap();
+                    std::thread::sleep(Duration::from_millis(300));
+                    Ok((1, 1))
+                };
+                store.get_or_load(key(1), "m", &CancelToken::new(), load).unwrap();
+            });
+            is_started.recv().unwrap();
+            let cancel = CancelToken::new();
+            cancel.cancel();
+            let waited = store.get_or_load(key(1), "m", &cancel, || Ok((2, 2)));
+            assert!(matches!(waited, Err(CoreError::Cancelled(_))));
+        });
+    }
+
+    #[test]
+    fn unloading_forgets_all_models_of_a_folder() {
+        let store = store(4, 100);
+        get(&store, 1, 10);
+        get(&store, 2, 10);
+        assert_eq!(store.unload((1, 1)), 1);
+        assert_eq!(resident(&store), [2]);
+        assert_eq!(store.unload((1, 1)), 0);
+    }
+}

@@ -1,0 +1,157 @@
+use std::collections::BTreeMap;
+
+use nephrite_types::{Labels, Spacing, Stage};
+use serde::Serialize;
+
+/// Seconds of wall time per stage. Loading and reading of a previous stage are included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct StageSeconds {
+    /// Model folders read, sessions made and warmed up; next to nothing for a resident model.
+    pub load_model: f64,
+    /// Scans read and decompressed.
+    pub read: f64,
+    /// Crop, normalise, resample to the network's grid.
+    pub preprocess: f64,
+    /// Tiles through the network.
+    pub inference: f64,
+    /// Logits to the scan's grid, labels, postprocessing.
+    pub export: f64,
+    /// Masks compressed and written.
+    pub write: f64,
+}
+
+impl StageSeconds {
+    pub(crate) fn add(&mut self, stage: Stage, seconds: f64) {
+        let sum = match stage {
+            Stage::LoadModel => &mut self.load_model,
+            Stage::Read => &mut self.read,
+            Stage::Preprocess => &mut self.preprocess,
+            Stage::Inference => &mut self.inference,
+            Stage::Export => &mut self.export,
+            Stage::Write => &mut self.write,
+        };
+        *sum += seconds;
+    }
+}
+
+/// One structure of the mask.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LabelReport {
+    /// As in the model's `dataset.json`.
+    pub name: String,
+    /// The ids it has in the mask: one for a label, several for a region that contains others.
+    pub ids: Vec<u16>,
+    /// Voxels of all these ids.
+    pub voxels: u64,
+    /// Their volume in millilitres.
+    pub volume_ml: f64,
+}
+
+/// What was done, and what it cost.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SegmentReport {
+    /// The mask, as the request named it.
+    pub mask: String,
+    /// The probabilities, as the request named them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probabilities: Option<String>,
+    /// Structures, in the order of `dataset.json`; background left out.
+    pub labels: Vec<LabelReport>,
+    /// Voxels of the mask, x, y, z.
+    pub shape: [usize; 3],
+    /// Millimetres between voxel centres, x, y, z.
+    pub spacing: [f64; 3],
+    /// Seconds per stage.
+    pub stages: StageSeconds,
+    /// Seconds from request to mask.
+    pub total_seconds: f64,
+    /// Tiles that ran through a network, over folds and previous stage; mirrored copies not counted.
+    pub tiles: u64,
+    /// Most memory that the process ever held, in bytes.
+    pub peak_rss_bytes: u64,
+    /// What ran the network.
+    pub provider: String,
+    /// CPU threads of the network.
+    pub threads: usize,
+    /// Compressed bytes read from scans.
+    pub input_bytes_read: u64,
+    /// Bytes read from weight files; 0 if the model was resident.
+    pub weight_bytes_read: u64,
+    /// The model.
+    pub model: ModelReport,
+    /// The model of the previous stage, if it was run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous_stage: Option<ModelReport>,
+    /// The options in force.
+    pub options: OptionsReport,
+    /// Versions of what took part.
+    pub versions: BTreeMap<&'static str, String>,
+}
+
+/// A model as it took part.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ModelReport {
+    /// The folder, as named.
+    pub folder: String,
+    /// `fold_0` … or `fold_all`.
+    pub folds: Vec<String>,
+    /// `checkpoint_final.pth` or `checkpoint_best.pth`.
+    pub checkpoint: String,
+    /// Name of the configuration in `plans.json`.
+    pub configuration: String,
+}
+
+/// The options in force, by their command-line names.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OptionsReport {
+    /// Averaged over mirrored copies, where the model was trained for it.
+    pub mirroring: bool,
+    /// Distance of tiles as a fraction of the patch.
+    pub tile_step_size: f64,
+    /// Tiles weighted by a Gaussian.
+    pub gaussian: bool,
+    /// `fast` or `reference`.
+    pub numerics: String,
+    /// Largest components kept, by the model's own rules.
+    pub postprocessing: bool,
+}
+
+/// Counts the voxels of each structure.
+///
+/// `structures` are names with the ids that each has in the mask.
+pub(crate) fn count_labels(
+    labels: &Labels,
+    spacing: Spacing,
+    structures: &[(String, Vec<u16>)],
+) -> Vec<LabelReport> {
+    let counts = labels.voxel_counts();
+    let voxel_ml = spacing.voxel_mm3() / 1000.0;
+    structures
+        .iter()
+        .map(|(name, ids)| {
+            let voxels = ids.iter().filter_map(|&id| counts.get(usize::from(id))).sum::<u64>();
+            LabelReport { name: name.clone(), ids: ids.clone(), voxels, volume_ml: voxels as f64 * voxel_ml }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array3;
+
+    use super::*;
+
+    #[test]
+    fn regions_sum_their_ids_and_absent_labels_count_zero() {
+        let mut array = Array3::<u8>::zeros((1, 2, 5));
+        array[[0, 0, 0]] = 1;
+        array[[0, 1, 1]] = 2;
+        array[[0, 1, 2]] = 2;
+        let structures =
+            [("whole".into(), vec![1, 2]), ("core".into(), vec![2]), ("absent".into(), vec![300])];
+        let spacing = Spacing::new([5.0, 10.0, 10.0]).unwrap();
+        let reports = count_labels(&Labels::U8(array), spacing, &structures);
+        assert_eq!(reports.iter().map(|r| r.voxels).collect::<Vec<_>>(), [3, 2, 0]);
+        assert_eq!(reports[0].volume_ml, 1.5);
+    }
+}

@@ -1,0 +1,217 @@
+//! The one place where a path that somebody names becomes an open file or folder.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
+use nephrite_types::ErrorCode;
+use rustix::fs::{Access, AtFlags, OFlags};
+
+/// What paths may name: everything that the process may open (command line), or what lies beneath one folder
+/// (server).
+///
+/// Confinement works by directory handle: the kernel resolves every component, `..` and symbolic link beneath the
+/// open root, so that neither a crafted path nor a link changed meanwhile leads out. Absolute symbolic links are
+/// refused beneath a root, also when their target lies beneath it.
+#[derive(Debug)]
+pub struct Root {
+    scope: Scope,
+}
+
+#[derive(Debug)]
+enum Scope {
+    Filesystem,
+    Beneath {
+        dir: Dir,
+        /// As configured, and with its own links resolved: both are accepted as the start of an absolute path.
+        names: [PathBuf; 2],
+    },
+}
+
+/// A folder that can be written to and the name that a file shall get in it.
+#[derive(Debug)]
+pub struct OutputFile {
+    /// The open folder.
+    pub folder: Dir,
+    /// A plain file name, without separators.
+    pub file_name: String,
+    /// As the caller named it, for messages and reports.
+    pub path: PathBuf,
+}
+
+/// A path that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PathError {
+    /// Nothing is there.
+    #[error("{}: no such file or folder", path.display())]
+    NotFound {
+        /// As the caller named it.
+        path: PathBuf,
+    },
+    /// A folder, device or pipe where a regular file is needed.
+    #[error("{}: not a regular file", path.display())]
+    NotAFile {
+        /// As the caller named it.
+        path: PathBuf,
+    },
+    /// A file where a folder is needed.
+    #[error("{}: not a folder", path.display())]
+    NotAFolder {
+        /// As the caller named it.
+        path: PathBuf,
+    },
+    /// The path, or a symbolic link on it, leads out of the configured root.
+    #[error("{}: leads out of the configured root", path.display())]
+    OutsideRoot {
+        /// As the caller named it.
+        path: PathBuf,
+    },
+    /// No file can be created in the folder.
+    #[error("{}: folder is not writable ({source})", path.display())]
+    NotWritable {
+        /// As the caller named it.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The path ends in no usable file name.
+    #[error("{}: not a usable file name", path.display())]
+    FileName {
+        /// As the caller named it.
+        path: PathBuf,
+    },
+    /// The system refused for another reason.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// As the caller named it.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl PathError {
+    /// How a caller can act on it.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            PathError::NotFound { .. } => ErrorCode::NotFound,
+            PathError::NotAFile { .. } | PathError::NotAFolder { .. } => ErrorCode::InvalidInput,
+            PathError::OutsideRoot { .. } => ErrorCode::PermissionDenied,
+            PathError::FileName { .. } => ErrorCode::InvalidArgument,
+            PathError::NotWritable { .. } | PathError::Io { .. } => ErrorCode::Environment,
+        }
+    }
+
+    fn from_io(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::NotFound => PathError::NotFound { path },
+            io::ErrorKind::NotADirectory => PathError::NotAFolder { path },
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename => PathError::FileName { path },
+            // cap-std reports an escape without an errno; a real EACCES carries one.
+            io::ErrorKind::PermissionDenied if source.raw_os_error().is_none() => PathError::OutsideRoot { path },
+            _ => PathError::Io { path, source },
+        }
+    }
+}
+
+impl Root {
+    /// Everything that the process may open; relative paths start at the current directory. For the command line,
+    /// whose user has these rights anyway.
+    pub fn filesystem() -> Self {
+        Root { scope: Scope::Filesystem }
+    }
+
+    /// Only what lies beneath `folder`.
+    ///
+    /// # Errors
+    /// [`PathError`] if `folder` cannot be opened.
+    pub fn beneath(folder: &Path) -> Result<Self, PathError> {
+        let failed = |source| PathError::from_io(folder, source);
+        let dir = Dir::open_ambient_dir(folder, ambient_authority()).map_err(failed)?;
+        let absolute = std::path::absolute(folder).map_err(failed)?;
+        let resolved = folder.canonicalize().map_err(failed)?;
+        Ok(Root { scope: Scope::Beneath { dir, names: [absolute, resolved] } })
+    }
+
+    /// Opens a regular file for reading.
+    ///
+    /// # Errors
+    /// [`PathError`]
+    pub fn open_file(&self, path: &Path) -> Result<File, PathError> {
+        let mut options = OpenOptions::new();
+        // Without NONBLOCK, a named pipe would block the open until somebody writes to it.
+        options.read(true).custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32);
+        let opened = match &self.scope {
+            Scope::Filesystem => cap_std::fs::File::open_ambient_with(path, &options, ambient_authority()),
+            Scope::Beneath { dir, .. } => dir.open_with(self.relative(path)?, &options),
+        };
+        let file = opened.map_err(|source| PathError::from_io(path, source))?.into_std();
+        let metadata = file.metadata().map_err(|source| PathError::from_io(path, source))?;
+        if metadata.is_file() { Ok(file) } else { Err(PathError::NotAFile { path: path.to_owned() }) }
+    }
+
+    /// Opens a folder.
+    ///
+    /// # Errors
+    /// [`PathError`]
+    pub fn open_folder(&self, path: &Path) -> Result<Dir, PathError> {
+        match &self.scope {
+            Scope::Filesystem => Dir::open_ambient_dir(path, ambient_authority()),
+            Scope::Beneath { dir, .. } => dir.open_dir(self.relative(path)?),
+        }
+        .map_err(|source| PathError::from_io(path, source))
+    }
+
+    /// Opens the folder of a file to be written and checks that a file can be created there. Creates nothing.
+    ///
+    /// # Errors
+    /// [`PathError`]; [`PathError::NotAFile`] if a folder has the name already.
+    pub fn open_output(&self, path: &Path) -> Result<OutputFile, PathError> {
+        let unusable = || PathError::FileName { path: path.to_owned() };
+        let file_name = match path.components().next_back() {
+            Some(Component::Normal(name)) => name.to_str().ok_or_else(unusable)?.to_owned(),
+            _ => return Err(unusable()),
+        };
+        let parent = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        let folder = self.open_folder(parent)?;
+        rustix::fs::accessat(&folder, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(
+            |errno| PathError::NotWritable { path: parent.to_owned(), source: errno.into() },
+        )?;
+        match folder.symlink_metadata(&file_name) {
+            Ok(there) if there.is_dir() => Err(PathError::NotAFile { path: path.to_owned() }),
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(PathError::from_io(path, source)),
+            _ => Ok(OutputFile { folder, file_name, path: path.to_owned() }),
+        }
+    }
+
+    /// The path below the root's handle; where it leads is decided when it is opened.
+    fn relative<'a>(&self, path: &'a Path) -> Result<&'a Path, PathError> {
+        let Scope::Beneath { names, .. } = &self.scope else { return Ok(path) };
+        let below = if path.is_absolute() {
+            let below = names.iter().find_map(|name| path.strip_prefix(name).ok());
+            below.ok_or_else(|| PathError::OutsideRoot { path: path.to_owned() })?
+        } else {
+            path
+        };
+        Ok(if below == Path::new("") { Path::new(".") } else { below })
+    }
+}
+
+impl OutputFile {
+    /// True if the file that has this name now is `other`: writing the output would replace an input.
+    pub fn is_same_file(&self, other: &File) -> bool {
+        let (Ok(other), Ok(there)) = (other.metadata(), self.folder.metadata(&self.file_name)) else {
+            return false;
+        };
+        use cap_std::fs::MetadataExt as _;
+        (MetadataExt::dev(&other), MetadataExt::ino(&other)) == (there.dev(), there.ino())
+    }
+}
