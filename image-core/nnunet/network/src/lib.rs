@@ -1,1 +1,45 @@
 //! From plans and weights to an ONNX graph in memory; checks graphs that come from outside.
+//!
+//! The way in is [`Architecture::parse`], which turns the `architecture` entry of `plans.json` into a checked value.
+//! [`build_onnx`] joins it with the tensors of a checkpoint (any [`WeightSource`]) into the bytes of an ONNX model with
+//! fixed shapes. For networks that nephrite cannot build, [`check_onnx`] takes an exported `network.onnx` and refuses
+//! everything in it that could read a file, run for ever or do something other than segment.
+//!
+//! Inside, an architecture becomes a small list of layers (module `layers`), which a [`Lowering`] turns into ONNX
+//! operators. Everything is pure and synchronous; nothing is read from disk here.
+//!
+//! ```
+//! use nephrite_nnunet_network::{Architecture, expected_tensors};
+//! let kwargs = serde_json::json!({
+//!     "n_stages": 2, "features_per_stage": [4, 8], "conv_op": "torch.nn.modules.conv.Conv3d",
+//!     "kernel_sizes": 3, "strides": [1, 2], "n_conv_per_stage": 1, "n_conv_per_stage_decoder": 1, "conv_bias": true,
+//!     "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d", "norm_op_kwargs": {"affine": true},
+//!     "nonlin": "torch.nn.LeakyReLU",
+//! });
+//! let kwargs = kwargs.as_object().expect("an object");
+//! let network = Architecture::parse("PlainConvUNet", kwargs, 1, 3, &[16, 16, 16])?;
+//! assert_eq!(expected_tensors(&network, false)[0], ("encoder.stages.0.0.convs.0.conv.weight".into(), vec![4, 1, 3, 3, 3]));
+//! # Ok::<(), nephrite_nnunet_network::NetworkError>(())
+//! ```
+
+mod arch_kwargs;
+mod architecture;
+mod assemble;
+mod error;
+mod layers;
+mod lowering;
+mod lowering_plain;
+mod memory;
+mod onnx_check;
+mod onnx_operators;
+mod onnx_proto;
+mod onnx_wire;
+mod onnx_writer;
+mod weights;
+
+pub use architecture::{Activation, Architecture, Block, NetworkKind, Norm, Stage};
+pub use error::NetworkError;
+pub use lowering::{Lowering, OnnxNetwork, build_onnx};
+pub use memory::memory_estimate;
+pub use onnx_check::{OnnxExpectation, check_onnx};
+pub use weights::{WeightSource, expected_tensors};
