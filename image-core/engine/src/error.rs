@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use nephrite_types::ErrorCode;
 
 /// What can go wrong while a network is loaded or run.
@@ -8,11 +10,29 @@ pub enum EngineError {
     #[error(
         "no ONNX Runtime library could be loaded; looked at {}; run `make onnxruntime`, or name one with \
          --onnxruntime FILE or ORT_DYLIB_PATH",
-        looked_at.join(", ")
+        if looked_at.is_empty() { "no place at all".to_owned() } else { looked_at.join(", ") }
     )]
     LibraryNotFound {
         /// Every place tried, with the reason why it did not do.
         looked_at: Vec<String>,
+    },
+    /// Another ONNX Runtime library was asked for than the one that this process runs already.
+    #[error(
+        "ONNX Runtime is loaded from {} already, {} cannot be loaded beside it",
+        loaded.display(),
+        wanted.display()
+    )]
+    LibraryAlreadyLoaded {
+        /// In use since the first load.
+        loaded: PathBuf,
+        /// Asked for now.
+        wanted: PathBuf,
+    },
+    /// No execution provider has this name.
+    #[error("unknown execution provider {name:?}, expected one of cpu, cuda, openvino")]
+    UnknownProvider {
+        /// As named by the caller.
+        name: String,
     },
     /// The wanted execution provider is not in this ONNX Runtime, or does not start on this machine.
     #[error("execution provider {provider} is not available: {reason}")]
@@ -34,7 +54,17 @@ pub enum EngineError {
         /// What the runtime said.
         reason: String,
     },
-    /// A tile of the wrong length, or a graph whose input or output has another shape than announced.
+    /// The graph's input or output has another shape than the plans say.
+    #[error("{what} has shape {found:?}, expected {expected:?} (batch, channels, patch)")]
+    WrongShape {
+        /// Input or output.
+        what: &'static str,
+        /// Batch 1, channels or classes, patch.
+        expected: Vec<usize>,
+        /// As in the graph; -1 where it is open.
+        found: Vec<i64>,
+    },
+    /// A tile of the wrong length.
     #[error("{what} has {found} values, expected {expected}")]
     WrongLength {
         /// Which buffer.
@@ -53,9 +83,12 @@ impl EngineError {
     /// How a caller can act on it.
     pub fn code(&self) -> ErrorCode {
         match self {
-            EngineError::LibraryNotFound { .. } | EngineError::ProviderUnavailable { .. } => ErrorCode::Environment,
-            EngineError::Load { .. } => ErrorCode::InvalidModel,
-            EngineError::Run { .. } => ErrorCode::Environment,
+            EngineError::UnknownProvider { .. } => ErrorCode::InvalidArgument,
+            EngineError::LibraryNotFound { .. }
+            | EngineError::LibraryAlreadyLoaded { .. }
+            | EngineError::ProviderUnavailable { .. }
+            | EngineError::Run { .. } => ErrorCode::Environment,
+            EngineError::Load { .. } | EngineError::WrongShape { .. } => ErrorCode::InvalidModel,
             EngineError::WrongLength { .. } | EngineError::Stopped => ErrorCode::Internal,
         }
     }

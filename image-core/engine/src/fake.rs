@@ -3,8 +3,10 @@ use crate::{EngineError, InferenceEngine, TileShape};
 /// A network that is a function: for tests of everything around the network.
 pub struct FakeEngine {
     shape: TileShape,
-    script: Box<dyn FnMut(&[f32], &mut [f32]) -> Result<(), EngineError> + Send>,
+    script: Box<Script>,
 }
+
+type Script = dyn FnMut(&[f32], &mut [f32]) -> Result<(), EngineError> + Send;
 
 impl FakeEngine {
     /// Runs `script(input, output)` for every tile.
@@ -12,7 +14,10 @@ impl FakeEngine {
     where
         F: FnMut(&[f32], &mut [f32]) -> Result<(), EngineError> + Send + 'static,
     {
-        FakeEngine { shape, script: Box::new(script) }
+        FakeEngine {
+            shape,
+            script: Box::new(script),
+        }
     }
 
     /// A network that sees one voxel at a time: `logit = f(channels, class)`. Tiled must equal untiled with it.

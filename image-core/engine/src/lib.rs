@@ -7,10 +7,22 @@ mod engine;
 mod error;
 #[cfg(any(test, feature = "test-util"))]
 mod fake;
+#[cfg(feature = "onnxruntime")]
+mod library;
+#[cfg(feature = "onnxruntime")]
+mod ort_engine;
+mod provider;
 mod thread;
+mod thread_count;
 
 pub use engine::{InferenceEngine, TileShape};
 pub use error::EngineError;
 #[cfg(any(test, feature = "test-util"))]
 pub use fake::FakeEngine;
+#[cfg(feature = "onnxruntime")]
+pub use library::{LibrarySearch, OnnxRuntime};
+#[cfg(feature = "onnxruntime")]
+pub use ort_engine::{EngineOptions, OrtEngine};
+pub use provider::Provider;
 pub use thread::{EngineHandle, EngineThread, PendingTile};
+pub use thread_count::thread_count_from_cgroup;

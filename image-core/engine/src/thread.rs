@@ -69,7 +69,14 @@ impl EngineThread {
             })
             .map_err(|_| EngineError::Stopped)?;
         let (shape, provider) = is_ready.recv().unwrap_or(Err(EngineError::Stopped))?;
-        Ok(EngineThread { handle: EngineHandle { jobs, shape, provider }, join: Some(join) })
+        Ok(EngineThread {
+            handle: EngineHandle {
+                jobs,
+                shape,
+                provider,
+            },
+            join: Some(join),
+        })
     }
 
     /// A way to send tiles.
@@ -107,10 +114,19 @@ impl EngineHandle {
     pub fn submit(&self, input: Vec<f32>, output: Vec<f32>) -> Result<PendingTile, EngineError> {
         let expected = self.shape.input_len();
         if input.len() != expected {
-            return Err(EngineError::WrongLength { what: "input tile", expected, found: input.len() });
+            return Err(EngineError::WrongLength {
+                what: "input tile",
+                expected,
+                found: input.len(),
+            });
         }
         let (reply, receiver) = mpsc::sync_channel(1);
-        self.jobs.send(Job { tile: Some((input, output)), reply }).map_err(|_| EngineError::Stopped)?;
+        self.jobs
+            .send(Job {
+                tile: Some((input, output)),
+                reply,
+            })
+            .map_err(|_| EngineError::Stopped)?;
         Ok(PendingTile { reply: receiver })
     }
 }
@@ -131,17 +147,23 @@ mod tests {
     use crate::FakeEngine;
 
     fn shape() -> TileShape {
-        TileShape { n_channels: 1, n_classes: 2, patch: vec![2, 2, 2] }
+        TileShape {
+            n_channels: 1,
+            n_classes: 2,
+            patch: vec![2, 2, 2],
+        }
     }
 
     #[test]
     fn tiles_come_back_in_order_with_their_buffers() {
-        let thread =
-            EngineThread::spawn("t", 4, || Ok(Box::new(FakeEngine::pointwise(shape(), |x, c| x[0] + c as f32))))
-                .unwrap();
+        let thread = EngineThread::spawn("t", 4, || {
+            Ok(Box::new(FakeEngine::pointwise(shape(), |x, c| x[0] + c as f32)))
+        })
+        .unwrap();
         let handle = thread.handle();
-        let pending: Vec<_> =
-            (0..4).map(|i| handle.submit(vec![i as f32; 8], Vec::new()).unwrap()).collect();
+        let pending: Vec<_> = (0..4)
+            .map(|i| handle.submit(vec![i as f32; 8], Vec::new()).unwrap())
+            .collect();
         for (i, pending) in pending.into_iter().enumerate() {
             let (input, output) = pending.wait().unwrap();
             assert_eq!(input, vec![i as f32; 8]);
@@ -152,26 +174,41 @@ mod tests {
 
     #[test]
     fn a_wrong_length_is_refused_and_a_panicking_engine_is_reported() {
-        let thread =
-            EngineThread::spawn("t", 1, || Ok(Box::new(FakeEngine::pointwise(shape(), |_, _| panic!("script")))))
-                .unwrap();
+        let thread = EngineThread::spawn("t", 1, || {
+            Ok(Box::new(FakeEngine::pointwise(shape(), |_, _| panic!("script"))))
+        })
+        .unwrap();
         let handle = thread.handle();
-        assert!(matches!(handle.submit(vec![0.0; 7], Vec::new()), Err(EngineError::WrongLength { .. })));
-        let outcome = handle.submit(vec![0.0; 8], Vec::new()).and_then(PendingTile::wait);
+        assert!(matches!(
+            handle.submit(vec![0.0; 7], Vec::new()),
+            Err(EngineError::WrongLength { .. })
+        ));
+        let outcome = handle
+            .submit(vec![0.0; 8], Vec::new())
+            .and_then(PendingTile::wait);
         assert!(matches!(outcome, Err(EngineError::Stopped)));
         assert!(matches!(
-            handle.submit(vec![0.0; 8], Vec::new()).and_then(PendingTile::wait),
+            handle
+                .submit(vec![0.0; 8], Vec::new())
+                .and_then(PendingTile::wait),
             Err(EngineError::Stopped)
         ));
     }
 
     #[test]
     fn dropping_the_thread_stops_it() {
-        let thread =
-            EngineThread::spawn("t", 1, || Ok(Box::new(FakeEngine::pointwise(shape(), |x, _| x[0])))).unwrap();
+        let thread = EngineThread::spawn("t", 1, || {
+            Ok(Box::new(FakeEngine::pointwise(shape(), |x, _| x[0])))
+        })
+        .unwrap();
         let handle = thread.handle();
         drop(thread);
-        assert!(handle.submit(vec![0.0; 8], Vec::new()).and_then(PendingTile::wait).is_err());
+        assert!(
+            handle
+                .submit(vec![0.0; 8], Vec::new())
+                .and_then(PendingTile::wait)
+                .is_err()
+        );
     }
 
     #[test]
