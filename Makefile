@@ -1,0 +1,43 @@
+# The commands a newcomer needs are `make demo` and `make test`; each sets up what it needs.
+
+PYTHON  ?= python3
+CARGO   ?= cargo
+RUNTIME := build/onnxruntime
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test bench docs fmt lint onnxruntime onnxruntime-openvino golden clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
+
+onnxruntime: ## fetch the pinned ONNX Runtime (CPU) and unpack its shared library
+	@$(PYTHON) image-core/engine/onnxruntime/fetch.py --flavor cpu --out $(RUNTIME)
+
+onnxruntime-openvino: ## the same with Intel's OpenVINO provider
+	@$(PYTHON) image-core/engine/onnxruntime/fetch.py --flavor openvino --out $(RUNTIME)
+
+build: onnxruntime ## the optimised binary target/release/nephrite
+	$(CARGO) build --release --locked -p nephrite-image-core
+
+demo: build ## segment a synthetic patient with three small nnU-Nets; results in demo/
+	target/release/nephrite demo --output demo
+
+test: onnxruntime onnxruntime-openvino ## all tests, against the optimised libraries
+	$(CARGO) test --workspace --locked --release
+
+bench: build ## compare with nnunetv2 in one run; writes a dated record under benches/runs/
+	$(PYTHON) benches/peer/run.py
+
+docs: ## API documentation in target/doc
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+fmt: ## format all Rust code
+	$(CARGO) fmt --all
+
+lint: ## formatting and clippy, warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+clean: ## remove build results, the fetched runtime and demo results
+	$(CARGO) clean
+	rm -rf build demo
