@@ -1,1 +1,48 @@
 //! Reads scans from NIfTI as nnU-Net's readers do; writes label maps and volumes.
+//!
+//! [`read_volume`] gives a [`Scan`]: the voxels `[z, y, x]` in their stored type, and a [`SourceGeometry`] with which
+//! [`write_label_map`] writes a mask that lies where the scan lay. Files come as open handles and folders as
+//! [`cap_std::fs::Dir`]: which path may be opened is for the caller to say. Nothing in a file is believed before it is
+//! checked; see [`VolumeError`] for what can be wrong with one.
+//!
+//! ```
+//! use nephrite_types::{CancelToken, Labels, Limits};
+//! use nephrite_volume::{Reader, VolumeError, read_volume, write_label_map};
+//!
+//! /// Marks what is brighter than 300.
+//! fn threshold(scan: std::fs::File, out: &cap_std::fs::Dir) -> Result<(), VolumeError> {
+//!     let scan = read_volume(scan, "scan.nii.gz", Reader::SimpleItk, &Limits::default(), &CancelToken::new())?;
+//!     let labels = Labels::U8(scan.volume.to_intensities().mapv(|v| u8::from(v > 300.0)));
+//!     write_label_map(out, "mask.nii.gz", &labels, &scan.source)?;
+//!     Ok(())
+//! }
+//! ```
+
+mod atomic;
+mod error;
+#[doc(hidden)]
+pub mod fuzzing;
+mod grid;
+mod gzip;
+mod header;
+mod input;
+mod labels;
+mod orientation;
+mod read;
+mod reader;
+mod source_geometry;
+mod voxel_bytes;
+mod world;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use atomic::write_atomically;
+pub use error::VolumeError;
+pub use header::Version;
+pub use labels::labels_from_volume;
+pub use read::{Scan, Unit, VolumeInfo, inspect, read_volume};
+pub use reader::Reader;
+pub use source_geometry::SourceGeometry;
+pub use write::{WriteSummary, write_label_map, write_volume};

@@ -1,0 +1,309 @@
+use std::io;
+
+use nephrite_types::{Cancelled, ErrorCode, GeometryError};
+
+/// What can go wrong while a volume is read or written.
+///
+/// `name` is the file as the caller named it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VolumeError {
+    /// The model's plans name an image reader that nephrite does not have.
+    #[error(
+        "image reader {reader} is not supported; supported are SimpleITKIO, SimpleITKIOWithReorient, NibabelIO, \
+         NibabelIOWithReorient"
+    )]
+    UnknownReader {
+        /// As in the plans.
+        reader: String,
+    },
+    /// The handle is a folder, a pipe or a device.
+    #[error("{name} is not a regular file")]
+    NotAFile {
+        /// As named by the caller.
+        name: String,
+    },
+    /// The operating system failed while the file was read.
+    #[error("{name} cannot be read: {source}")]
+    Read {
+        /// As named by the caller.
+        name: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The file does not begin with a NIfTI-1 or NIfTI-2 header.
+    #[error("{name} is not NIfTI: {reason}")]
+    NotNifti {
+        /// As named by the caller.
+        name: String,
+        /// Which mark is missing.
+        reason: &'static str,
+    },
+    /// Magic `ni1` or `ni2`: the voxels are in another file (`.hdr` and `.img`).
+    #[error("{name} is the header of a two-file NIfTI (.hdr and .img); only single files are read")]
+    SeparateHeader {
+        /// As named by the caller.
+        name: String,
+    },
+    /// The file, or what it decompresses to, ends inside the header.
+    #[error("{name} ends inside the header: expected {expected} bytes, found {found}")]
+    TruncatedHeader {
+        /// As named by the caller.
+        name: String,
+        /// Bytes up to the first voxel.
+        expected: u64,
+        /// Bytes there.
+        found: u64,
+    },
+    /// A header field has a value that no reader accepts.
+    #[error("{name}: header field {field} is {found}, expected {expected}")]
+    HeaderField {
+        /// As named by the caller.
+        name: String,
+        /// Name in the NIfTI standard.
+        field: &'static str,
+        /// As in the file.
+        found: String,
+        /// What would do.
+        expected: &'static str,
+    },
+    /// Voxels are complex, colour, packed bits, or wider than 64 bits.
+    #[error(
+        "{name}: voxel type {found} is not supported; supported are integers of 8 to 64 bits, float32 and float64"
+    )]
+    VoxelType {
+        /// As named by the caller.
+        name: String,
+        /// Name of the type, or its code where the standard knows none.
+        found: String,
+    },
+    /// Not a 3-D scan (or 2-D image, for the reader that takes those).
+    #[error("{name} has {} dimensions ({dims:?}), {reader} needs {expected}", dims.len())]
+    Dimensions {
+        /// As named by the caller.
+        name: String,
+        /// Voxels per axis, x first.
+        dims: Vec<u64>,
+        /// Name of the reader.
+        reader: &'static str,
+        /// What would do.
+        expected: &'static str,
+    },
+    /// An axis of the header is zero or negative.
+    #[error("{name}: header field dim[{axis}] is {found}, expected at least 1")]
+    EmptyAxis {
+        /// As named by the caller.
+        name: String,
+        /// 1 is x.
+        axis: usize,
+        /// As in the file.
+        found: i64,
+    },
+    /// The number of voxels or bytes does not fit 64 bits.
+    #[error("{name}: dimensions {dims:?} overflow")]
+    DimensionsOverflow {
+        /// As named by the caller.
+        name: String,
+        /// Voxels per axis, x first.
+        dims: Vec<u64>,
+    },
+    /// More voxels than the limit.
+    #[error("{name} has {found} voxels, the limit is {limit}")]
+    TooManyVoxels {
+        /// As named by the caller.
+        name: String,
+        /// By the header.
+        found: u64,
+        /// `Limits::max_voxels`.
+        limit: u64,
+    },
+    /// More bytes of voxels than the limit.
+    #[error("{name} has {found} bytes of voxels, the limit is {limit}")]
+    TooManyBytes {
+        /// As named by the caller.
+        name: String,
+        /// By the header.
+        found: u64,
+        /// `Limits::max_payload_bytes`.
+        limit: u64,
+    },
+    /// The memory for the voxels was refused.
+    #[error("{name}: no memory for {bytes} bytes of voxels")]
+    NoMemory {
+        /// As named by the caller.
+        name: String,
+        /// Wanted.
+        bytes: u64,
+    },
+    /// A number that places voxels in the world is NaN or infinite, used by the reader or not.
+    #[error("{name}: header field {field} has an entry that is not finite")]
+    NotFinite {
+        /// As named by the caller.
+        name: String,
+        /// Name in the NIfTI standard.
+        field: &'static str,
+    },
+    /// Spacing or affine cannot be (a singular affine, most often).
+    #[error("{name}: {source}")]
+    Geometry {
+        /// As named by the caller.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: GeometryError,
+    },
+    /// The sform is sheared and there is no qform; SimpleITK refuses such files too.
+    #[error(
+        "{name}: the axes of the sform are not at right angles and there is no qform, {reader} needs right angles"
+    )]
+    NotOrthonormal {
+        /// As named by the caller.
+        name: String,
+        /// Name of the reader.
+        reader: &'static str,
+    },
+    /// The file, or what it decompresses to, ends before the last voxel.
+    #[error("{name} ends inside the voxels: expected {expected} bytes of them, found {found}")]
+    TruncatedPayload {
+        /// As named by the caller.
+        name: String,
+        /// By the header.
+        expected: u64,
+        /// Bytes there.
+        found: u64,
+    },
+    /// The header promises more than deflate can make of so few bytes.
+    #[error(
+        "{name}: {compressed} compressed bytes cannot hold the {expected} bytes of voxels that the header promises"
+    )]
+    ImpossibleCompression {
+        /// As named by the caller.
+        name: String,
+        /// Size of the file.
+        compressed: u64,
+        /// By the header.
+        expected: u64,
+    },
+    /// The gzip stream is broken or its checksum does not match.
+    #[error("{name}: broken gzip stream: {source}")]
+    Gzip {
+        /// As named by the caller.
+        name: String,
+        /// What the decompressor said.
+        #[source]
+        source: io::Error,
+    },
+    /// The gzip stream goes on long after the last voxel that the header promises.
+    #[error(
+        "{name} decompresses to more than the header promises (over {allowed} bytes past the last voxel)"
+    )]
+    TrailingData {
+        /// As named by the caller.
+        name: String,
+        /// Bytes that would have been ignored.
+        allowed: u64,
+    },
+    /// A label map holds a value that is no label.
+    #[error("value {value} at voxel {index:?} (z, y, x) is no label, expected an integer from 0 to 65535")]
+    NotALabel {
+        /// First such value, scale factors applied.
+        value: f64,
+        /// `[z, y, x]`.
+        index: [usize; 3],
+    },
+    /// Voxels to be written do not fit the geometry they are to be written with.
+    #[error(
+        "{name}: voxels of shape {found:?} (z, y, x) do not fit the source geometry, expected {expected:?}"
+    )]
+    ShapeMismatch {
+        /// As named by the caller.
+        name: String,
+        /// Of the source geometry.
+        expected: [usize; 3],
+        /// Of the voxels.
+        found: [usize; 3],
+    },
+    /// The name is not one plain file name, or has an ending that is not written.
+    #[error("output name {name:?} {reason}")]
+    OutputName {
+        /// As named by the caller.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The output folder has been removed.
+    #[error("{name} cannot be written: the folder does not exist")]
+    OutputFolderMissing {
+        /// As named by the caller.
+        name: String,
+    },
+    /// The output folder is not ours to write to, or is on a read-only file system.
+    #[error("{name} cannot be written: {source}")]
+    NotWritable {
+        /// As named by the caller.
+        name: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// No space is left (disk, quota or file size limit).
+    #[error("{name} cannot be written, no space is left: {source}")]
+    DiskFull {
+        /// As named by the caller.
+        name: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Any other failure while writing.
+    #[error("{name} cannot be written: {source}")]
+    Write {
+        /// As named by the caller.
+        name: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The caller asked to stop.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+impl VolumeError {
+    /// How a caller can act on it.
+    ///
+    /// A missing output folder is [`ErrorCode::NotFound`]; a folder that cannot be written to and a full disk are
+    /// [`ErrorCode::Environment`].
+    pub fn code(&self) -> ErrorCode {
+        use VolumeError::*;
+        match self {
+            UnknownReader { .. } => ErrorCode::InvalidModel,
+            TooManyVoxels { .. } | TooManyBytes { .. } => ErrorCode::LimitExceeded,
+            Read { .. } | NoMemory { .. } | NotWritable { .. } | DiskFull { .. } | Write { .. } => {
+                ErrorCode::Environment
+            }
+            OutputFolderMissing { .. } => ErrorCode::NotFound,
+            ShapeMismatch { .. } | OutputName { .. } => ErrorCode::InvalidArgument,
+            Cancelled(nephrite_types::Cancelled::ByCaller) => ErrorCode::Cancelled,
+            Cancelled(nephrite_types::Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,
+            NotAFile { .. }
+            | NotNifti { .. }
+            | SeparateHeader { .. }
+            | TruncatedHeader { .. }
+            | HeaderField { .. }
+            | VoxelType { .. }
+            | Dimensions { .. }
+            | EmptyAxis { .. }
+            | DimensionsOverflow { .. }
+            | NotFinite { .. }
+            | Geometry { .. }
+            | NotOrthonormal { .. }
+            | TruncatedPayload { .. }
+            | ImpossibleCompression { .. }
+            | Gzip { .. }
+            | TrailingData { .. }
+            | NotALabel { .. } => ErrorCode::InvalidInput,
+        }
+    }
+}

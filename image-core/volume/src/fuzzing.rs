@@ -1,0 +1,119 @@
+//! What the fuzz targets call; the tests replay their seeds through the same functions.
+
+use std::io::Write;
+
+use nephrite_types::{CancelToken, Limits, Voxels, with_voxels};
+
+use crate::header::{Header, Version};
+use crate::read::{Scan, read_stream};
+use crate::reader::Reader;
+use crate::voxel_bytes::FileVoxel;
+use crate::write::encode_volume;
+
+/// Small, so that a run costs little.
+fn limits() -> Limits {
+    Limits {
+        max_voxels: 1 << 20,
+        max_payload_bytes: 4 << 20,
+        ..Limits::default()
+    }
+}
+
+fn read(bytes: &[u8], reader: Reader) -> Option<Scan> {
+    let scan = read_stream(
+        bytes,
+        bytes.len() as u64,
+        "fuzz",
+        reader,
+        &limits(),
+        &CancelToken::new(),
+    )
+    .ok()?;
+    let geometry = &scan.volume.geometry;
+    assert_eq!(geometry.shape.zyx(), scan.volume.voxels.shape());
+    assert_eq!(geometry.shape.zyx(), scan.source.array_shape());
+    assert!(scan.bytes_read <= bytes.len() as u64);
+    Some(scan)
+}
+
+/// Reads any bytes with every reader: no panic, bounded memory and time, consistent shapes.
+pub fn read_raw(bytes: &[u8]) {
+    for reader in Reader::ALL {
+        read(bytes, reader);
+    }
+}
+
+/// Makes a plausible file of `data` (header fields first, the rest are voxels), reads it, and if it is accepted writes
+/// and reads it again: voxels, scale and shape stay.
+pub fn read_plausible(data: &[u8]) {
+    let mut data = data.iter().copied();
+    let mut next = move || data.next().unwrap_or(0);
+    let flags = next();
+    let version = if flags & 1 == 0 {
+        Version::One
+    } else {
+        Version::Two
+    };
+    let reader = Reader::ALL[usize::from(flags >> 1 & 3)];
+    let compressed = flags & 8 != 0;
+    let big_endian = flags & 16 != 0;
+    const TYPES: [i16; 12] = [2, 4, 8, 16, 64, 256, 512, 768, 1024, 1280, 32, 128];
+    let datatype = TYPES[usize::from(next()) % TYPES.len()];
+    let mut dim = [1i64; 8];
+    dim[0] = i64::from(next() % 6);
+    for length in &mut dim[1..5] {
+        *length = i64::from(next() as i8 % 12);
+    }
+    let mut small = || f64::from(next() as i8) / 16.0;
+    let header = Header {
+        version,
+        big_endian,
+        dim,
+        intent_code: 0,
+        datatype,
+        pixdim: std::array::from_fn(|_| small()),
+        vox_offset: (version.min_vox_offset() as f64 + small()).round(),
+        scl_slope: small(),
+        scl_inter: small(),
+        xyzt_units: small() as i32,
+        qform_code: small() as i32,
+        sform_code: small() as i32,
+        quatern_bcd: std::array::from_fn(|_| small() / 8.0),
+        qoffset: std::array::from_fn(|_| small()),
+        srow: std::array::from_fn(|_| std::array::from_fn(|_| small())),
+    };
+    let mut bytes = header.encode();
+    let n_payload = dim[1..5]
+        .iter()
+        .map(|&n| n.clamp(0, 12) as usize)
+        .product::<usize>()
+        * 8
+        + 16;
+    bytes.extend((0..n_payload).map(|i| (small() * 16.0) as i8 as u8 ^ i as u8));
+    let bytes = if compressed { gzip(&bytes) } else { bytes };
+    let Some(scan) = read(&bytes, reader) else { return };
+
+    let mut written = Vec::new();
+    encode_volume(&mut written, &scan.volume, &scan.source, compressed).expect("memory takes all bytes");
+    let again = read(&written, reader).expect("what was written can be read");
+    assert!(same_bits(&again.volume.voxels, &scan.volume.voxels));
+    assert_eq!(again.volume.scale, scan.volume.scale);
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder
+        .write_all(bytes)
+        .and_then(|()| encoder.finish())
+        .expect("memory takes all bytes")
+}
+
+/// Equal, NaN included.
+fn same_bits(a: &Voxels, b: &Voxels) -> bool {
+    let bytes = |voxels: &Voxels| {
+        let mut bytes = Vec::new();
+        with_voxels!(voxels, array => FileVoxel::append_to_bytes(array.iter().copied(), &mut bytes));
+        bytes
+    };
+    a.voxel_type() == b.voxel_type() && a.shape() == b.shape() && bytes(a) == bytes(b)
+}

@@ -1,0 +1,40 @@
+//! Whole files, read and written: what each reader makes of a file, round trips, and files that must be refused.
+
+mod bad_input;
+mod round_trip;
+
+use std::io::Write;
+
+use nephrite_types::{CancelToken, Limits};
+
+use crate::header::Header;
+use crate::read::{Scan, read_stream};
+use crate::{Reader, VolumeError};
+
+/// A file of `header` and `payload`.
+fn file(header: &Header, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = header.encode();
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn read_with(bytes: &[u8], reader: Reader) -> Result<Scan, VolumeError> {
+    read_stream(
+        bytes,
+        bytes.len() as u64,
+        "t.nii",
+        reader,
+        &Limits::default(),
+        &CancelToken::new(),
+    )
+}
+
+fn read(bytes: &[u8]) -> Result<Scan, VolumeError> {
+    read_with(bytes, Reader::SimpleItk)
+}
