@@ -22,6 +22,9 @@
 //! # Ok::<(), nephrite_nnunet_network::NetworkError>(())
 //! ```
 
+#[cfg(test)]
+extern crate self as nephrite_nnunet_network; // golden/safetensors.rs is shared with the example
+
 mod arch_kwargs;
 mod architecture;
 mod assemble;
@@ -36,6 +39,11 @@ mod onnx_proto;
 mod onnx_wire;
 mod onnx_writer;
 mod weights;
+
+#[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
+mod reference;
 
 pub use architecture::{Activation, Architecture, Block, NetworkKind, Norm, Stage};
 pub use error::NetworkError;

@@ -1,0 +1,4 @@
+#![no_main]
+#[path = "../bodies/onnx.rs"]
+mod body;
+libfuzzer_sys::fuzz_target!(|data: &[u8]| body::run(data));

@@ -1,0 +1,37 @@
+//! Replays the seeds of the fuzz targets.
+
+use std::path::Path;
+
+#[path = "../fuzz/bodies/architecture.rs"]
+mod architecture;
+#[path = "../fuzz/bodies/onnx.rs"]
+mod onnx;
+
+fn replay(target: &str, at_least: usize, run: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/seeds")
+        .join(target);
+    let files: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    assert!(
+        files.len() >= at_least,
+        "{} has {} seeds",
+        folder.display(),
+        files.len()
+    );
+    for file in files {
+        run(&std::fs::read(&file).unwrap());
+    }
+}
+
+#[test]
+fn onnx_seeds() {
+    replay("onnx", 60, onnx::run);
+}
+
+#[test]
+fn architecture_seeds() {
+    replay("architecture", 15, architecture::run);
+}
