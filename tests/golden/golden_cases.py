@@ -1,7 +1,7 @@
 """The golden cases: which model, which input, which options. Paths are relative to the golden folder."""
 
 import pickle
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -55,8 +55,6 @@ class Case:
     replay: bool = False
     store_network_input: bool = True
     store_logits: bool = True
-    store_normalized: bool = False
-    fields: dict = field(default_factory=dict)
 
 
 def one(name):
@@ -65,17 +63,17 @@ def one(name):
 
 
 CASES = [
-    Case("iso3d", "near-isotropic CT, cubic resampling in 3-D, patch larger than the scan on one axis", ISO, one("iso3d"), store_normalized=True),
+    Case("iso3d", "near-isotropic CT, cubic resampling in 3-D, patch larger than the scan on one axis", ISO, one("iso3d")),
     Case("two_folds_mirroring", "logits of two folds averaged, mirroring over three axes", ISO, one("iso3d"), folds=(0, 1), mirroring=True, store_network_input=False),
     Case("fold_all", "fold_all", ISO, one("iso3d"), folds=("all",), store_network_input=False, store_logits=False),
     Case("checkpoint_best", "checkpoint_best.pth", ISO, one("iso3d"), checkpoint="best", store_network_input=False, store_logits=False),
     Case("probabilities", "saved probabilities, labels taken from them", ISO, one("probabilities"), save_probabilities=True, store_logits=False),
     Case("postprocessing", "largest component of the foreground, then of one label; postprocessing.json and .pkl of the model folder", ISO, one("iso3d"), postprocessing=f"{ISO}/crossval_results_folds_0/postprocessing.json", store_network_input=False, store_logits=False),
     Case("postprocessing_ties", "regions, single labels and lists; components of equal size are all kept; diagonal contact connects", ISO, ["cases/postprocessing_ties/input.nii.gz"], kind="postprocess", postprocessing="cases/postprocessing_ties/postprocessing.json"),
-    Case("aniso_transposed", "separate z both ways, transpose_forward [1, 0, 2], kernels (1,3,3), zero border cropped", ANISO, one("aniso_transposed"), replay=True, store_normalized=True),
+    Case("aniso_transposed", "separate z both ways, transpose_forward [1, 0, 2], kernels (1,3,3), zero border cropped", ANISO, one("aniso_transposed"), replay=True),
     Case("aniso_from_isotropic", "separate z decided by the target spacing, z downsampled by nearest slice", ANISO, one("aniso_from_isotropic")),
-    Case("two_channel_masked_zscore", "two channels, z-score inside the mask for the first, over all for the second", TWO_CHANNEL, ["cases/two_channel_masked_zscore/input_0000.nii.gz", "cases/two_channel_masked_zscore/input_0001.nii.gz"], mirroring=True, store_normalized=True),
-    Case("hole_in_nonzero_mask", "closed cavity, open tunnel, cavity that meets the tunnel diagonally; masked z-score", TWO_CHANNEL, ["cases/hole_in_nonzero_mask/input_0000.nii.gz", "cases/hole_in_nonzero_mask/input_0000.nii.gz"], store_normalized=True),
+    Case("two_channel_masked_zscore", "two channels, z-score inside the mask for the first, over all for the second", TWO_CHANNEL, ["cases/two_channel_masked_zscore/input_0000.nii.gz", "cases/two_channel_masked_zscore/input_0001.nii.gz"], mirroring=True),
+    Case("hole_in_nonzero_mask", "closed cavity, open tunnel, cavity that meets the tunnel diagonally; masked z-score", TWO_CHANNEL, ["cases/hole_in_nonzero_mask/input_0000.nii.gz", "cases/hole_in_nonzero_mask/input_0000.nii.gz"]),
     Case("regions", "overlapping regions with regions_class_order, one region a plain int", REGIONS, one("regions")),
     Case("resenc", "ResidualEncoderUNet: projection with and without pooling, pooling alone", RESENC, one("resenc")),
     Case("bottleneck", "ResidualEncoderUNet of BottleneckD blocks, own stem width", BOTTLENECK, one("resenc"), store_network_input=False),

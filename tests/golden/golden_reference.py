@@ -1,7 +1,6 @@
 """Runs the real nnU-Net on one case and records what passes between its stages."""
 
 import itertools
-import os
 import pickle
 import shutil
 import tempfile
@@ -21,10 +20,10 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 
 class Recorder:
-    """What one run of nnUNetPredictor produced: properties, normalised crop, network input, accumulated logits."""
+    """What one run of nnUNetPredictor produced: properties, network input, accumulated logits."""
 
     def __init__(self, predictor):
-        self.properties = self.spacing = self.raw_shape = self.normalized = self.network_input = self.logits = None
+        self.properties = self.spacing = self.raw_shape = self.network_input = self.logits = None
         predict = predictor.predict_logits_from_preprocessed_data
 
         def recording_predict(data):
@@ -35,7 +34,7 @@ class Recorder:
         predictor.predict_logits_from_preprocessed_data = recording_predict
 
     def __enter__(self):
-        self._run, self._normalize = DefaultPreprocessor.run_case_npy, DefaultPreprocessor._normalize
+        self._run = DefaultPreprocessor.run_case_npy
         recorder = self
 
         def run_case_npy(preprocessor, data, seg, properties, *rest):
@@ -44,16 +43,11 @@ class Recorder:
             recorder.properties = deepcopy(result[2])
             return result
 
-        def normalize(preprocessor, *arguments):
-            result = recorder._normalize(preprocessor, *arguments)
-            recorder.normalized = np.array(result)
-            return result
-
-        DefaultPreprocessor.run_case_npy, DefaultPreprocessor._normalize = run_case_npy, normalize
+        DefaultPreprocessor.run_case_npy = run_case_npy
         return self
 
     def __exit__(self, *_):
-        DefaultPreprocessor.run_case_npy, DefaultPreprocessor._normalize = self._run, self._normalize
+        DefaultPreprocessor.run_case_npy = self._run
 
 
 def load_predictor(model: Path, case):
@@ -191,8 +185,6 @@ def run_case(root: Path, case):
         arrays["network_input"] = record.network_input.astype(np.float32)
     if case.store_logits:
         arrays["logits"] = record.logits.numpy()
-    if case.store_normalized:
-        arrays["normalized_crop"] = record.normalized
     if arrays:
         np.savez_compressed(folder / "stages.npz", **arrays)
 
@@ -237,6 +229,3 @@ def postprocess_case(root: Path, case):
     load_postprocess_save(str(root / case.inputs[0]), str(folder / "labels.nii.gz"), reader, functions, arguments)
     before, after = read_labels(root / case.inputs[0]), read_labels(folder / "labels.nii.gz")
     return {"shape": list(after.shape)}, {"changed": int((before != after).sum()), "voxels": after.size}
-
-
-os.environ.setdefault("nnUNet_def_n_proc", "1")
