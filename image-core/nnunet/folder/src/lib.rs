@@ -1,1 +1,36 @@
 //! Reads what a researcher delivers: plans, dataset, checkpoint and postprocessing of a trained nnU-Net.
+//!
+//! Everything here comes from outside and is hostile until checked. Nothing is executed, no size is believed before it
+//! is compared with the file or a limit, and every error names the file, the key and the value.
+
+mod architecture;
+mod archive;
+mod checkpoint;
+mod dataset;
+mod error;
+mod files;
+mod folds;
+mod json;
+mod labels;
+mod model_folder;
+mod normalization;
+mod pickle;
+mod plans;
+mod postprocessing;
+mod resampling;
+mod tensor;
+mod tensor_names;
+
+pub use architecture::ArchitectureJson;
+pub use archive::ArchiveFault;
+pub use checkpoint::{Checkpoint, TensorInfo};
+pub use dataset::Dataset;
+pub use error::{FolderError, TensorFault};
+pub use folds::{CheckpointKind, Fold, FoldName, FoldNameError, FoldSelection};
+pub use labels::{Heads, LabelScheme};
+pub use model_folder::ModelFolder;
+pub use normalization::{IntensityProperties, Normalization};
+pub use pickle::{PickleFault, StorageType};
+pub use plans::{Configuration, Plans};
+pub use postprocessing::{Postprocessing, RemoveAllButLargest};
+pub use resampling::{Resampling, SeparateZ, SplineResampling, TorchResampling};
