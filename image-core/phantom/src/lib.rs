@@ -24,6 +24,7 @@
 //! coarser spacing shows the same patient with fewer voxels, a smaller field of view shows its middle.
 
 mod anatomy;
+mod error;
 mod label_set;
 pub mod models;
 mod paint;
@@ -33,5 +34,6 @@ mod shape;
 mod spec;
 mod tissue;
 
+pub use error::PhantomError;
 pub use label_set::{LabelSet, PhantomLabel};
 pub use spec::{Phantom, PhantomSpec};

@@ -59,10 +59,10 @@ const fn attenuation(tissue: Tissue) -> (f32, [f32; 3]) {
         Tissue::RenalMedulla => (31.0, [42.0, 140.0, 98.0]),
         Tissue::Urine => (6.0, [0.0, 5.0, 620.0]),
         Tissue::Bladder => (5.0, [0.0, 2.0, 70.0]),
-        Tissue::Artery => (42.0, [290.0, 108.0, 58.0]),
-        Tissue::RenalVein => (41.0, [60.0, 142.0, 62.0]),
-        Tissue::SystemicVein => (41.0, [10.0, 112.0, 60.0]),
-        Tissue::PortalVein => (41.0, [38.0, 134.0, 60.0]),
+        Tissue::Artery => (42.0, [290.0, 92.0, 58.0]),
+        Tissue::RenalVein => (41.0, [60.0, 156.0, 62.0]),
+        Tissue::SystemicVein => (41.0, [10.0, 130.0, 60.0]),
+        Tissue::PortalVein => (41.0, [38.0, 136.0, 60.0]),
     }
 }
 

@@ -1,0 +1,26 @@
+use std::io;
+
+use nephrite_types::ErrorCode;
+
+/// Why a demo model could not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PhantomError {
+    /// A folder could not be made or a file not written.
+    #[error("demo model: cannot write {file}: {source}")]
+    Write {
+        /// Path beneath the folder given.
+        file: String,
+        /// As the system says it.
+        source: io::Error,
+    },
+}
+
+impl PhantomError {
+    /// What a caller can do about it.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            PhantomError::Write { .. } => ErrorCode::Environment,
+        }
+    }
+}
