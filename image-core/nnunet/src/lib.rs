@@ -1,1 +1,36 @@
-//! What nnU-Net does at inference: preprocess, tiles, streaming export, postprocessing.
+//! What nnU-Net does at inference, synchronous and pure: preprocessing, tiles, streaming export, postprocessing.
+//!
+//! [`Model::load`] makes a trained model folder resident: its recipe ([`pipeline`]) and one engine per fold.
+//! [`predict`] takes volumes and gives label ids on their grid. In between, [`preprocess`] makes the network input and
+//! [`predict_preprocessed`] runs the tiles:
+//!
+//! ```text
+//! volumes ── crop ── normalise ── resample ── tile ── network ── class sums ── resample ── labels ── paste
+//!            preprocess::*                    tiles::*           (one patch depth)  export::*
+//! ```
+//!
+//! Tiles run with the slowest axis outermost. As soon as no later tile touches a plane of class sums, it is exported
+//! to the scan's grid and dropped: no array of classes × voxels exists, on either grid.
+//!
+//! *Network axis order* is the order after `transpose_forward`; everything else is `[z, y, x]` of the reader.
+//!
+//! Source of all behaviour: nnunetv2 2.8.1 (Apache-2.0); each module names the file it follows.
+
+mod error;
+pub mod export;
+mod half_rounding;
+mod load;
+mod model;
+mod options;
+pub mod pipeline;
+pub mod postprocess;
+mod predict;
+pub mod preprocess;
+pub mod tiles;
+
+pub use error::NnunetError;
+pub use load::{EngineFactory, ModelDescription, ModelOptions, describe};
+pub use model::{Model, ModelParts};
+pub use options::{Numerics, PredictOptions};
+pub use predict::{Prediction, predict, predict_preprocessed};
+pub use preprocess::{NetworkInput, preprocess};

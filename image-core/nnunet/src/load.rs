@@ -1,0 +1,406 @@
+//! From a model folder to a resident model.
+
+use std::error::Error;
+use std::io::Read;
+
+use nephrite_engine::{EngineError, EngineThread, TileShape};
+use nephrite_nnunet_folder::{
+    Checkpoint, CheckpointKind, Configuration, FoldName, FoldSelection, Heads, ModelFolder, Resampling,
+};
+use nephrite_nnunet_network::{
+    Architecture, Lowering, NetworkError, OnnxExpectation, OnnxNetwork, WeightSource, build_onnx, check_onnx,
+    memory_estimate,
+};
+use nephrite_types::Limits;
+use serde::Serialize;
+
+use crate::export::LabelRule;
+use crate::pipeline::Pipeline;
+use crate::{Model, ModelParts, NnunetError};
+
+/// Makes engines of networks. The one place where this crate meets a runtime.
+pub trait EngineFactory {
+    /// An engine for an ONNX model, on a thread of its own; warm when it returns. `name` is for threads and logs.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the runtime refuses the model or is not there.
+    fn build(&self, name: &str, onnx: Vec<u8>, shape: TileShape) -> Result<EngineThread, EngineError>;
+
+    /// How graphs should be written for this runtime.
+    fn lowering(&self) -> Lowering {
+        Lowering::default()
+    }
+}
+
+/// What of a model folder is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelOptions {
+    /// Which folds; their logits are averaged.
+    pub folds: FoldSelection,
+    /// Which checkpoint of every fold.
+    pub checkpoint: CheckpointKind,
+}
+
+/// The checkpoints of the chosen folds, open; pickles are read, weights are not.
+struct OpenModel {
+    name: String,
+    folds: Vec<(FoldName, Checkpoint)>,
+    configuration: Configuration,
+    parts: ModelParts,
+    /// `None` if nephrite cannot build the network; why, if so.
+    architecture: Result<Architecture, NetworkError>,
+}
+
+impl OpenModel {
+    fn open(folder: &ModelFolder, options: &ModelOptions, limits: &Limits) -> Result<Self, NnunetError> {
+        let name = folder.name().to_owned();
+        let mut folds = Vec::new();
+        for fold in folder.select_folds(&options.folds, options.checkpoint)? {
+            folds.push((fold, folder.open_checkpoint(fold, options.checkpoint)?));
+        }
+        // The first fold decides, as in nnU-Net.
+        let (_, first) = &folds[0];
+        let configuration = folder.configuration(first.configuration())?;
+        if let Some((fold, odd)) = folds
+            .iter()
+            .find(|(_, c)| c.configuration() != first.configuration())
+        {
+            return Err(NnunetError::FoldsDiffer {
+                model: name,
+                fold: fold.directory(),
+                expected: first.configuration().to_owned(),
+                found: odd.configuration().to_owned(),
+            });
+        }
+        check_orders(&name, &configuration)?;
+        let labels = &folder.dataset().labels;
+        let parts = ModelParts {
+            name: name.clone(),
+            pipeline: Pipeline::new(folder.plans(), &configuration, folder.dataset()),
+            patch: configuration.patch_size.clone(),
+            n_classes: labels.n_heads(),
+            label_rule: match &labels.heads {
+                Heads::Labels(_) => LabelRule::Argmax,
+                Heads::Regions { class_order, .. } => LabelRule::Regions {
+                    class_order: class_order.clone(),
+                },
+            },
+            wide_labels: labels.foreground_labels.len() >= 255,
+            mirroring_axes: first.mirroring_axes().unwrap_or_default().to_vec(),
+        };
+        if parts.n_classes > limits.max_classes {
+            return Err(NnunetError::OverLimit {
+                what: "the network's output",
+                unit: "classes",
+                limit: limits.max_classes as u64,
+                found: parts.n_classes as u64,
+            });
+        }
+        let architecture = Architecture::parse(
+            &configuration.architecture.class_name,
+            &configuration.architecture.arch_kwargs,
+            parts.pipeline.n_input_channels(),
+            parts.n_classes,
+            &parts.patch,
+        );
+        Ok(OpenModel {
+            name,
+            folds,
+            configuration,
+            parts,
+            architecture,
+        })
+    }
+}
+
+/// Logits are resampled while they stream by: splines of order 3 would need them whole.
+fn check_orders(model: &str, configuration: &Configuration) -> Result<(), NnunetError> {
+    if let Resampling::Spline(spline) = &configuration.resampling_probabilities {
+        for order in [spline.order, spline.order_z] {
+            if order > 1 {
+                return Err(NnunetError::UnsupportedOrder {
+                    model: model.to_owned(),
+                    purpose: "resampling_fn_probabilities",
+                    order: order.into(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Model {
+    /// Reads the weights of every chosen fold and makes an engine of each; weights stay resident.
+    ///
+    /// A network that nephrite cannot build is taken from `network.onnx` in the fold's folder, after a check.
+    ///
+    /// # Errors
+    /// [`NnunetError`] naming the file and what is wrong with it.
+    pub fn load(
+        folder: &ModelFolder,
+        options: &ModelOptions,
+        limits: &Limits,
+        factory: &dyn EngineFactory,
+    ) -> Result<Model, NnunetError> {
+        let mut open = OpenModel::open(folder, options, limits)?;
+        let shape = TileShape {
+            n_channels: open.parts.pipeline.n_input_channels(),
+            n_classes: open.parts.n_classes,
+            patch: open.parts.patch.clone(),
+        };
+        let mut engines = Vec::new();
+        let mut weight_bytes_read = 0;
+        for (fold, mut checkpoint) in std::mem::take(&mut open.folds) {
+            let fold_name = fold.directory();
+            let network = match &open.architecture {
+                Ok(architecture) => {
+                    let mut weights = CheckpointWeights(&mut checkpoint);
+                    build_onnx(architecture, &mut weights, &factory.lowering()).map_err(|source| {
+                        NnunetError::Network {
+                            model: format!("{}/{fold_name}", open.name),
+                            source,
+                        }
+                    })?
+                }
+                Err(unknown) => exported_network(folder, fold, &shape, limits, unknown)?,
+            };
+            weight_bytes_read += checkpoint.bytes_read();
+            if open.architecture.is_err() {
+                weight_bytes_read += network.bytes.len() as u64;
+            }
+            tracing::debug!(
+                model = open.name,
+                fold = fold_name,
+                parameters = network.n_parameters,
+                "network built"
+            );
+            let engine = factory
+                .build(
+                    &format!("{}-{fold_name}", open.configuration.name),
+                    network.bytes,
+                    shape.clone(),
+                )
+                .map_err(|source| NnunetError::Engine {
+                    model: open.name.clone(),
+                    source,
+                })?;
+            engines.push((fold_name, engine));
+        }
+        Ok(Model::from_parts(open.parts, engines)?.with_weight_bytes_read(weight_bytes_read))
+    }
+}
+
+/// `network.onnx` of a fold, checked; `unknown` says why it is needed.
+fn exported_network(
+    folder: &ModelFolder,
+    fold: FoldName,
+    shape: &TileShape,
+    limits: &Limits,
+    unknown: &NetworkError,
+) -> Result<OnnxNetwork, NnunetError> {
+    let Some((file, name)) = folder.open_onnx(fold)? else {
+        return Err(not_supported(folder.name(), fold, unknown));
+    };
+    let unreadable = |cause| nephrite_nnunet_folder::FolderError::Io {
+        file: name.clone(),
+        cause,
+    };
+    let mut bytes = Vec::new();
+    // one byte more than allowed, so that `check_onnx` sees that it is too much
+    file.into_std()
+        .take(limits.max_checkpoint_bytes.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    let expected = OnnxExpectation {
+        n_channels: shape.n_channels,
+        n_classes: shape.n_classes,
+        patch: &shape.patch,
+        max_bytes: limits.max_checkpoint_bytes,
+    };
+    check_onnx(bytes, &expected).map_err(|source| NnunetError::Network { model: name, source })
+}
+
+fn not_supported(model: &str, fold: FoldName, error: &NetworkError) -> NnunetError {
+    NnunetError::NetworkNotSupported {
+        model: model.to_owned(),
+        reason: error.to_string(),
+        fold: fold.directory(),
+    }
+}
+
+/// A checkpoint as the network builder sees it.
+struct CheckpointWeights<'a>(&'a mut Checkpoint);
+
+impl WeightSource for CheckpointWeights<'_> {
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.0.tensor_info(name).map(|info| info.shape)
+    }
+
+    fn read_f32(&mut self, name: &str) -> Result<Vec<f32>, Box<dyn Error + Send + Sync>> {
+        Ok(self.0.read_tensor_f32(name)?.1)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.tensor_names().map(str::to_owned).collect()
+    }
+}
+
+/// What a model folder is, for people. Spacings in mm and sizes are in network axis order.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ModelDescription {
+    /// Path of the folder.
+    pub folder: String,
+    /// From the plans.
+    pub dataset: Option<String>,
+    /// From the plans.
+    pub plans: Option<String>,
+    /// From the first chosen checkpoint.
+    pub configuration: String,
+    /// From the first chosen checkpoint.
+    pub trainer: Option<String>,
+    /// nnU-Net's reader class.
+    pub reader: String,
+    /// Image channels in order.
+    pub channels: Vec<ChannelDescription>,
+    /// Values of the mask and what they are called.
+    pub labels: Vec<LabelDescription>,
+    /// True if labels are overlapping regions.
+    pub regions: bool,
+    /// Output channels.
+    pub n_classes: usize,
+    /// Axis order of the network.
+    pub transpose_forward: [usize; 3],
+    /// Grid of the network.
+    pub spacing_mm: Vec<f64>,
+    /// Input size of the network.
+    pub patch_size: Vec<usize>,
+    /// Class name.
+    pub network: String,
+    /// False if an exported `network.onnx` is needed.
+    pub network_is_built_in: bool,
+    /// Weights of one fold; `None` if the network is not built in.
+    pub n_parameters: Option<u64>,
+    /// The chosen folds.
+    pub folds: Vec<String>,
+    /// All folds of the folder with their checkpoints.
+    pub available_folds: Vec<FoldDescription>,
+    /// Axes that are mirrored at test time.
+    pub mirroring_axes: Vec<usize>,
+    /// Cascade: configuration of the previous stage.
+    pub previous_stage: Option<String>,
+    /// Weights of all chosen folds, activations of one tile and class sums of one patch depth on a plane of 512 × 512;
+    /// scratch memory of the runtime not included. `None` if the network is not built in.
+    pub expected_memory_bytes: Option<u64>,
+}
+
+/// One image channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChannelDescription {
+    /// As in `dataset.json`.
+    pub name: String,
+    /// nnU-Net's scheme.
+    pub normalization: String,
+}
+
+/// One value of the mask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LabelDescription {
+    /// As in `dataset.json`.
+    pub name: String,
+    /// Value in the mask.
+    pub id: u16,
+}
+
+/// One fold folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FoldDescription {
+    /// `fold_0`, `fold_all`.
+    pub name: String,
+    /// `checkpoint_final.pth` …
+    pub checkpoints: Vec<String>,
+    /// An exported network lies beside them.
+    pub has_onnx: bool,
+}
+
+/// Describes a model folder. Reads the JSON files and the pickles of the chosen checkpoints, no weights.
+///
+/// # Errors
+/// As [`Model::load`], as far as it can be known without weights.
+pub fn describe(
+    folder: &ModelFolder,
+    options: &ModelOptions,
+    limits: &Limits,
+) -> Result<ModelDescription, NnunetError> {
+    let open = OpenModel::open(folder, options, limits)?;
+    let (plans, dataset) = (folder.plans(), folder.dataset());
+    let configuration = &open.configuration;
+    let architecture = match &open.architecture {
+        Ok(architecture) => Some(architecture),
+        Err(NetworkError::UnknownNetwork { .. }) => None,
+        Err(error) => return Err(not_supported(&open.name, open.folds[0].0, error)),
+    };
+    let n_folds = open.folds.len() as u64;
+    let available_folds = folder.folds()?;
+    Ok(ModelDescription {
+        folder: open.name.clone(),
+        dataset: plans.dataset_name.clone(),
+        plans: plans.plans_name.clone(),
+        configuration: configuration.name.clone(),
+        trainer: open.folds[0].1.trainer_name().map(str::to_owned),
+        reader: plans.image_reader_writer.clone(),
+        channels: open
+            .parts
+            .pipeline
+            .channels
+            .iter()
+            .map(|channel| ChannelDescription {
+                name: channel.name.clone(),
+                normalization: channel.normalization.scheme_name().to_owned(),
+            })
+            .collect(),
+        labels: dataset
+            .labels
+            .value_names()
+            .into_iter()
+            .map(|(id, name)| LabelDescription {
+                name: name.to_owned(),
+                id,
+            })
+            .collect(),
+        regions: dataset.labels.has_regions(),
+        n_classes: open.parts.n_classes,
+        transpose_forward: plans.transpose_forward,
+        spacing_mm: configuration.spacing.clone(),
+        patch_size: configuration.patch_size.clone(),
+        network: configuration.architecture.class_name.clone(),
+        network_is_built_in: architecture.is_some(),
+        n_parameters: architecture.map(Architecture::n_parameters),
+        folds: open.folds.iter().map(|(fold, _)| fold.directory()).collect(),
+        available_folds: available_folds
+            .iter()
+            .map(|fold| FoldDescription {
+                name: fold.name.directory(),
+                checkpoints: fold
+                    .checkpoints
+                    .iter()
+                    .map(|c| c.file_name().to_owned())
+                    .collect(),
+                has_onnx: fold.has_onnx,
+            })
+            .collect(),
+        mirroring_axes: open.parts.mirroring_axes.clone(),
+        previous_stage: configuration.previous_stage.clone(),
+        expected_memory_bytes: architecture.map(|architecture| {
+            let weights = architecture.n_parameters().saturating_mul(4);
+            let depth = if configuration.is_2d() {
+                1
+            } else {
+                configuration.patch_size[0] as u64
+            };
+            let sums = (depth * 512 * 512 * 4).saturating_mul(open.parts.n_classes as u64 + 1);
+            memory_estimate(architecture)
+                .saturating_add(weights.saturating_mul(n_folds - 1))
+                .saturating_add(sums)
+        }),
+    })
+}

@@ -1,0 +1,189 @@
+//! A trained model in memory: its recipe and one engine per fold.
+
+use nephrite_engine::{EngineError, EngineHandle, EngineThread};
+
+use crate::NnunetError;
+use crate::export::LabelRule;
+use crate::pipeline::Pipeline;
+
+/// A model that is ready to run. Folds keep their weights resident in engines of their own.
+#[derive(Debug)]
+pub struct Model {
+    parts: ModelParts,
+    /// Keeps the threads alive; in the order of the handles.
+    folds: Vec<Fold>,
+    weight_bytes_read: u64,
+}
+
+#[derive(Debug)]
+struct Fold {
+    name: String,
+    handle: EngineHandle,
+    _thread: EngineThread,
+}
+
+/// What a [`Model`] is made of, but for its engines.
+#[derive(Debug, Clone)]
+pub struct ModelParts {
+    /// Path of the model folder, for messages.
+    pub name: String,
+    /// Pre- and post-network recipe.
+    pub pipeline: Pipeline,
+    /// Input size of the network, network axis order: 3 numbers, or 2 for a 2-D network.
+    pub patch: Vec<usize>,
+    /// Output channels.
+    pub n_classes: usize,
+    /// From logits to labels.
+    pub label_rule: LabelRule,
+    /// Labels are stored as u16: 255 or more foreground labels.
+    pub wide_labels: bool,
+    /// Spatial axes of the network that may be mirrored, from the checkpoint.
+    pub mirroring_axes: Vec<usize>,
+}
+
+impl Model {
+    /// A model of parts; `engines` are the folds in order, with their names (`fold_0`).
+    ///
+    /// # Errors
+    /// [`NnunetError::MirroringAxes`]; [`NnunetError::Engine`] if an engine has other shapes than the parts say.
+    ///
+    /// # Panics
+    /// If there is no engine.
+    pub fn from_parts(
+        mut parts: ModelParts,
+        engines: Vec<(String, EngineThread)>,
+    ) -> Result<Self, NnunetError> {
+        assert!(!engines.is_empty(), "a model has at least one fold");
+        let n_axes = parts.patch.len();
+        if parts.mirroring_axes.iter().any(|axis| *axis >= n_axes) {
+            let (model, axes) = (parts.name, parts.mirroring_axes);
+            return Err(NnunetError::MirroringAxes { model, axes, n_axes });
+        }
+        // Inside, everything has three axes: a 2-D network's are the last two.
+        parts
+            .mirroring_axes
+            .iter_mut()
+            .for_each(|axis| *axis += 3 - n_axes);
+        let folds: Vec<Fold> = engines
+            .into_iter()
+            .map(|(name, thread)| Fold {
+                name,
+                handle: thread.handle(),
+                _thread: thread,
+            })
+            .collect();
+        let model = Model {
+            parts,
+            folds,
+            weight_bytes_read: 0,
+        };
+        for fold in &model.folds {
+            let shape = fold.handle.tile_shape();
+            let expected = (
+                model.pipeline().n_input_channels(),
+                model.n_classes(),
+                model.patch(),
+            );
+            if (shape.n_channels, shape.n_classes, shape.patch.as_slice()) != expected {
+                let expected = model.n_classes() * model.patch().iter().product::<usize>();
+                let source = EngineError::WrongLength {
+                    what: "the output tile",
+                    expected,
+                    found: shape.output_len(),
+                };
+                return Err(model.engine_error(source));
+            }
+        }
+        Ok(model)
+    }
+
+    pub(crate) fn with_weight_bytes_read(self, weight_bytes_read: u64) -> Self {
+        Model {
+            weight_bytes_read,
+            ..self
+        }
+    }
+
+    /// Bytes read from weight files when the model was loaded; none are read afterwards.
+    pub fn weight_bytes_read(&self) -> u64 {
+        self.weight_bytes_read
+    }
+
+    /// Path of the model folder.
+    pub fn name(&self) -> &str {
+        &self.parts.name
+    }
+
+    /// What happens before and after the network.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.parts.pipeline
+    }
+
+    /// Input size of the network: 3 numbers, or 2 for a 2-D network.
+    pub fn patch(&self) -> &[usize] {
+        &self.parts.patch
+    }
+
+    /// Output channels of the network.
+    pub fn n_classes(&self) -> usize {
+        self.parts.n_classes
+    }
+
+    /// Number of folds.
+    pub fn n_folds(&self) -> usize {
+        self.folds.len()
+    }
+
+    /// What runs the network.
+    pub fn provider(&self) -> &str {
+        self.folds[0].handle.provider()
+    }
+
+    pub(crate) fn engine(&self, fold: usize) -> &EngineHandle {
+        &self.folds[fold].handle
+    }
+
+    pub(crate) fn fold_name(&self, fold: usize) -> String {
+        self.folds[fold].name.clone()
+    }
+
+    pub(crate) fn fold_names(&self) -> String {
+        self.folds
+            .iter()
+            .map(|fold| fold.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    pub(crate) fn label_rule(&self) -> &LabelRule {
+        &self.parts.label_rule
+    }
+
+    pub(crate) fn has_regions(&self) -> bool {
+        matches!(self.parts.label_rule, LabelRule::Regions { .. })
+    }
+
+    pub(crate) fn stores_wide_labels(&self) -> bool {
+        self.parts.wide_labels
+    }
+
+    /// Array axes (0 to 2) to mirror.
+    pub(crate) fn mirroring_axes(&self) -> &[usize] {
+        &self.parts.mirroring_axes
+    }
+
+    /// nnU-Net's default resampling rounds logits to half precision again; the torch function gives f32.
+    pub(crate) fn rounds_resampled_logits(&self) -> bool {
+        !matches!(
+            self.parts.pipeline.probabilities_resampling,
+            nephrite_nnunet_folder::Resampling::Torch(_)
+        )
+    }
+
+    pub(crate) fn engine_error(&self, source: EngineError) -> NnunetError {
+        NnunetError::Engine {
+            model: self.parts.name.clone(),
+            source,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+use crate::NnunetError;
+
+/// Where the tiles of one volume lie, in nnU-Net's order.
+///
+/// Everything is 3-D here: a 2-D configuration is a patch of depth 1 whose tiles stand at every index of axis 0.
+/// Positions are in the *padded* grid: the network grid, centred in at least one patch.
+///
+/// Source: nnunetv2 2.8.1, `inference/sliding_window_prediction.py` (`compute_steps_for_sliding_window`) and
+/// `predict_from_raw_data.py` (`_internal_get_sliding_window_slicers`); padding from acvl-utils
+/// `pad_nd_image`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TileGrid {
+    /// Network grid, slowest axis first.
+    pub shape: [usize; 3],
+    /// Patch; depth 1 for a 2-D configuration.
+    pub patch: [usize; 3],
+    /// Zeros in front of the network grid, per axis.
+    pub pad_low: [usize; 3],
+    /// Network grid with padding: at least `patch` on every axis.
+    pub padded: [usize; 3],
+    /// First index of the tiles, per axis, in the padded grid; ascending.
+    pub starts: [Vec<usize>; 3],
+}
+
+impl TileGrid {
+    /// `patch` has 2 or 3 numbers; `shape` is the network grid, slowest axis first.
+    ///
+    /// # Errors
+    /// [`NnunetError::TileStepSize`] unless `0 < step ≤ 1`.
+    pub fn new(shape: [usize; 3], patch: &[usize], step: f64) -> Result<Self, NnunetError> {
+        if !(step > 0.0 && step <= 1.0) {
+            return Err(NnunetError::TileStepSize { step });
+        }
+        let is_2d = patch.len() == 2;
+        let patch = if is_2d {
+            [1, patch[0], patch[1]]
+        } else {
+            [patch[0], patch[1], patch[2]]
+        };
+        let padded: [usize; 3] = std::array::from_fn(|a| shape[a].max(patch[a]));
+        Ok(TileGrid {
+            shape,
+            patch,
+            pad_low: std::array::from_fn(|a| (padded[a] - shape[a]) / 2),
+            padded,
+            starts: std::array::from_fn(|a| {
+                if is_2d && a == 0 {
+                    (0..shape[0]).collect()
+                } else {
+                    starts(padded[a], patch[a], step)
+                }
+            }),
+        })
+    }
+
+    /// Number of tiles.
+    pub fn n_tiles(&self) -> usize {
+        self.starts.iter().map(Vec::len).product()
+    }
+
+    /// First voxel of every tile, first axis slowest.
+    pub fn positions(&self) -> impl Iterator<Item = [usize; 3]> + '_ {
+        let [z, y, x] = &self.starts;
+        z.iter()
+            .flat_map(move |&z| y.iter().flat_map(move |&y| x.iter().map(move |&x| [z, y, x])))
+    }
+}
+
+/// Tile starts along one axis of `n` voxels (`n ≥ patch`), ties to even.
+fn starts(n: usize, patch: usize, step: f64) -> Vec<usize> {
+    let wanted = patch as f64 * step;
+    let n_steps = ((n - patch) as f64 / wanted).ceil() as usize + 1;
+    if n_steps == 1 {
+        return vec![0];
+    }
+    let delta = (n - patch) as f64 / (n_steps - 1) as f64;
+    (0..n_steps)
+        .map(|i| (delta * i as f64).round_ties_even() as usize)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_equal_those_of_nnunet() {
+        let check = |n, patch, step, expected: &[usize]| assert_eq!(starts(n, patch, step), expected);
+        check(110, 64, 0.5, &[0, 23, 46]);
+        check(97, 64, 0.5, &[0, 16, 33]);
+        check(129, 64, 0.5, &[0, 22, 43, 65]);
+        check(65, 64, 0.5, &[0, 1]);
+        check(64, 64, 0.5, &[0]);
+        check(200, 48, 0.75, &[0, 30, 61, 91, 122, 152]);
+    }
+
+    #[test]
+    fn a_small_volume_is_centred_with_the_extra_voxel_behind() {
+        let grid = TileGrid::new([5, 9, 8], &[8, 8, 8], 0.5).unwrap();
+        assert_eq!(grid.padded, [8, 9, 8]);
+        assert_eq!(grid.pad_low, [1, 0, 0]);
+        assert_eq!(grid.positions().collect::<Vec<_>>(), vec![[0, 0, 0], [0, 1, 0]]);
+    }
+
+    #[test]
+    fn a_2d_patch_visits_every_slice_and_never_pads_axis_0() {
+        let grid = TileGrid::new([3, 4, 10], &[8, 8], 0.5).unwrap();
+        assert_eq!(grid.patch, [1, 8, 8]);
+        assert_eq!(grid.padded, [3, 8, 10]);
+        assert_eq!(grid.starts, [vec![0, 1, 2], vec![0], vec![0, 2]]);
+    }
+
+    #[test]
+    fn a_step_outside_0_to_1_is_refused() {
+        for step in [0.0, -0.5, 1.01, f64::NAN] {
+            assert!(TileGrid::new([8; 3], &[8; 3], step).is_err(), "{step}");
+        }
+    }
+}
