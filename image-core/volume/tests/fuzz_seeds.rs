@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
+use nephrite_volume::fuzzing;
+
 fn replay(target: &str, run: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fuzz/seeds")
         .join(target);
     let mut n_seeds = 0;
-    for entry in std::fs::read_dir(&folder).unwrap() {
-        run(&std::fs::read(entry.unwrap().path()).unwrap());
+    for entry in std::fs::read_dir(&folder).expect("the folder of seeds is there") {
+        let path = entry.expect("the folder can be listed").path();
+        run(&std::fs::read(path).expect("a seed can be read"));
         n_seeds += 1;
     }
     assert!(n_seeds >= 5, "{n_seeds} seeds in {}", folder.display());
@@ -16,10 +19,10 @@ fn replay(target: &str, run: fn(&[u8])) {
 
 #[test]
 fn read_raw() {
-    replay("read_raw", nephrite_volume::fuzzing::read_raw);
+    replay("read_raw", fuzzing::read_raw);
 }
 
 #[test]
 fn read_plausible() {
-    replay("read_plausible", nephrite_volume::fuzzing::read_plausible);
+    replay("read_plausible", fuzzing::read_plausible);
 }

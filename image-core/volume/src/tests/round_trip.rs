@@ -79,7 +79,7 @@ fn every_type_version_and_byte_order_is_read_and_written() {
 fn large_files_are_read_as_small_ones() {
     let n = (300, 211, 17);
     let values: Vec<i16> = (0..n.0 * n.1 * n.2)
-        .map(|i| (i * 2654435761usize >> 7) as i16)
+        .map(|i| ((i * 2654435761usize) >> 7) as i16)
         .collect();
     for big_endian in [false, true] {
         let mut header = plain(Version::One, big_endian);
