@@ -15,7 +15,10 @@ pub(crate) struct OpenScan {
 
 impl OpenScan {
     pub(crate) fn open(root: &Root, path: &Path) -> Result<Self, CoreError> {
-        Ok(OpenScan { file: root.open_file(path)?, path: path.to_owned() })
+        Ok(OpenScan {
+            file: root.open_file(path)?,
+            path: path.to_owned(),
+        })
     }
 }
 
@@ -61,7 +64,11 @@ pub(crate) fn read_channels(
             }
         }
     }
-    channels.ok_or(CoreError::Option { option: "--input", expected: "at least one file", found: "none".into() })
+    channels.ok_or(CoreError::Option {
+        option: "--input",
+        expected: "at least one file",
+        found: "none".into(),
+    })
 }
 
 /// Shapes equal, spacings within `|a − b| ≤ 1e-8 + 1e-5·|b|`.

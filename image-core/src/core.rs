@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use nephrite_types::Limits;
 
 use crate::model_store::{ModelBudget, ModelStore};
@@ -29,8 +31,18 @@ pub struct Core {
 impl Core {
     /// Loads nothing yet: ONNX Runtime is loaded by the first model, or by [`Core::start_runtime`].
     pub fn new(settings: CoreSettings) -> Self {
-        let CoreSettings { root, limits, runtime, models } = settings;
-        Core { root, limits, runtime: Runtime::new(runtime), models: ModelStore::new(models) }
+        let CoreSettings {
+            root,
+            limits,
+            runtime,
+            models,
+        } = settings;
+        Core {
+            root,
+            limits,
+            runtime: Runtime::new(runtime),
+            models: ModelStore::new(models),
+        }
     }
 
     /// Loads ONNX Runtime and checks that the wanted provider starts. A server calls it before it listens.
@@ -55,5 +67,14 @@ impl Core {
     /// The resident models.
     pub fn models(&self) -> &ModelStore {
         &self.models
+    }
+
+    /// Versions of what takes part, for reports.
+    pub(crate) fn versions(&self) -> BTreeMap<&'static str, String> {
+        let mut versions = BTreeMap::from([("nephrite", env!("CARGO_PKG_VERSION").to_owned())]);
+        if let Some(info) = self.runtime.build_info() {
+            versions.insert("onnxruntime", info.to_owned());
+        }
+        versions
     }
 }

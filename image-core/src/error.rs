@@ -87,6 +87,16 @@ pub enum CoreError {
         /// The output.
         path: PathBuf,
     },
+    /// The name of an output does not say what is written.
+    #[error("{option}: file name must end in {expected}; file {}", path.display())]
+    OutputName {
+        /// The option's name on the command line.
+        option: &'static str,
+        /// The endings that would do.
+        expected: String,
+        /// As given.
+        path: PathBuf,
+    },
     /// An option has a value that cannot be.
     #[error("{option} is {found}, expected {expected}")]
     Option {
@@ -97,19 +107,21 @@ pub enum CoreError {
         /// As given.
         found: String,
     },
-    /// No postprocessing file is in the model's folder.
-    #[error("no postprocessing.json or postprocessing.pkl for these folds; looked at {}", looked_at.join(", "))]
-    PostprocessingMissing {
-        /// The files tried.
-        looked_at: Vec<String>,
-    },
-    /// The probabilities could not be written.
-    #[error("{}: {source}", path.display())]
-    Probabilities {
+    /// A small file is larger than its kind ever is.
+    #[error("more than {limit} bytes; file {}", path.display())]
+    FileTooLarge {
+        /// Bytes allowed.
+        limit: u64,
         /// The file.
         path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
+    },
+    /// A mask that was given holds something else than label ids.
+    #[error("{source}; file {}", path.display())]
+    NotAMask {
+        /// The mask.
+        path: PathBuf,
+        /// What it holds.
+        source: VolumeError,
     },
     /// The caller cancelled, or its deadline passed.
     #[error(transparent)]
@@ -131,9 +143,11 @@ impl CoreError {
             | CoreError::ChannelSpacing { .. }
             | CoreError::PreviousStageMissing { .. }
             | CoreError::PreviousStageUnexpected { .. } => ErrorCode::InvalidInput,
-            CoreError::OutputIsInput { .. } | CoreError::Option { .. } => ErrorCode::InvalidArgument,
-            CoreError::PostprocessingMissing { .. } => ErrorCode::NotFound,
-            CoreError::Probabilities { .. } => ErrorCode::Environment,
+            CoreError::OutputIsInput { .. } | CoreError::OutputName { .. } | CoreError::Option { .. } => {
+                ErrorCode::InvalidArgument
+            }
+            CoreError::FileTooLarge { .. } => ErrorCode::LimitExceeded,
+            CoreError::NotAMask { source, .. } => source.code(),
             CoreError::Cancelled(Cancelled::ByCaller) => ErrorCode::Cancelled,
             CoreError::Cancelled(Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,
         }

@@ -3,7 +3,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nephrite_nnunet::Model;
-use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
+use nephrite_nnunet_folder::CheckpointKind;
 use nephrite_types::CancelToken;
 
 use crate::CoreError;
@@ -20,20 +20,36 @@ pub struct ModelBudget {
 impl Default for ModelBudget {
     /// 16 models, 8 GiB of weights.
     fn default() -> Self {
-        ModelBudget { max_models: 16, max_weight_bytes: 8 << 30 }
+        ModelBudget {
+            max_models: 16,
+            max_weight_bytes: 8 << 30,
+        }
     }
 }
 
-/// What makes two requests ask for the same resident model: the folder itself, however it is spelled, and what is
-/// taken from it.
+/// What makes two requests ask for the same resident model: the folder itself, however it is spelled, the files in it
+/// as they are now, and what is taken from it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ModelKey {
     /// Device and inode of the folder.
     pub folder: (u64, u64),
-    /// Which folds.
-    pub folds: FoldSelection,
+    /// `fold_0` …, in order.
+    pub folds: Vec<String>,
     /// Which checkpoint of each.
     pub checkpoint: CheckpointKind,
+    /// Plans, dataset and weights. A file that was replaced makes another model.
+    pub files: Vec<FileStamp>,
+}
+
+/// What tells whether a file is still the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FileStamp {
+    /// Inode.
+    pub inode: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Last change, seconds and nanoseconds.
+    pub changed: (i64, i64),
 }
 
 /// A model that is in memory.
@@ -80,8 +96,16 @@ const CANCEL_POLL: Duration = Duration::from_millis(50);
 impl<M> ModelStore<M> {
     /// An empty store.
     pub fn new(budget: ModelBudget) -> Self {
-        let state = State { resident: HashMap::new(), loading: HashSet::new(), uses: 0 };
-        ModelStore { budget, state: Mutex::new(state), loaded: Condvar::new() }
+        let state = State {
+            resident: HashMap::new(),
+            loading: HashSet::new(),
+            uses: 0,
+        };
+        ModelStore {
+            budget,
+            state: Mutex::new(state),
+            loaded: Condvar::new(),
+        }
     }
 
     /// The resident model, or what `load` gives, with the weight bytes read for it now (0 if it was resident).
@@ -116,13 +140,20 @@ impl<M> ModelStore<M> {
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
         drop(state);
-        let _loading = Loading { store: self, key: &key };
+        let _loading = Loading {
+            store: self,
+            key: &key,
+        };
         let (model, weight_bytes) = load()?;
         let model = Arc::new(model);
         let mut state = self.lock();
         state.uses += 1;
-        let resident =
-            Resident { model: model.clone(), name: name.to_owned(), weight_bytes, last_used: state.uses };
+        let resident = Resident {
+            model: model.clone(),
+            name: name.to_owned(),
+            weight_bytes,
+            last_used: state.uses,
+        };
         state.resident.insert(key.clone(), resident);
         let dropped = self.over_budget(&mut state);
         drop(state);
@@ -168,12 +199,22 @@ impl<M> ModelStore<M> {
     fn over_budget(&self, state: &mut State<M>) -> Vec<Resident<M>> {
         let mut dropped = Vec::new();
         loop {
-            let bytes: u64 = state.resident.values().map(|resident| resident.weight_bytes).sum();
+            let bytes: u64 = state
+                .resident
+                .values()
+                .map(|resident| resident.weight_bytes)
+                .sum();
             if state.resident.len() <= self.budget.max_models && bytes <= self.budget.max_weight_bytes {
                 return dropped;
             }
-            let idle = state.resident.iter().filter(|(_, resident)| Arc::strong_count(&resident.model) == 1);
-            let Some(key) = idle.min_by_key(|(_, resident)| resident.last_used).map(|(key, _)| key.clone()) else {
+            let idle = state
+                .resident
+                .iter()
+                .filter(|(_, resident)| Arc::strong_count(&resident.model) == 1);
+            let Some(key) = idle
+                .min_by_key(|(_, resident)| resident.last_used)
+                .map(|(key, _)| key.clone())
+            else {
                 return dropped;
             };
             dropped.extend(state.resident.remove(&key));
@@ -205,15 +246,25 @@ mod tests {
     use super::*;
 
     fn key(inode: u64) -> ModelKey {
-        ModelKey { folder: (1, inode), folds: FoldSelection::default(), checkpoint: CheckpointKind::Final }
+        ModelKey {
+            folder: (1, inode),
+            folds: vec!["fold_0".to_owned()],
+            checkpoint: CheckpointKind::Final,
+            files: Vec::new(),
+        }
     }
 
     fn store(max_models: usize, max_weight_bytes: u64) -> ModelStore<u64> {
-        ModelStore::new(ModelBudget { max_models, max_weight_bytes })
+        ModelStore::new(ModelBudget {
+            max_models,
+            max_weight_bytes,
+        })
     }
 
     fn get(store: &ModelStore<u64>, inode: u64, bytes: u64) -> (Arc<u64>, u64) {
-        store.get_or_load(key(inode), "m", &CancelToken::new(), || Ok((inode, bytes))).unwrap()
+        store
+            .get_or_load(key(inode), "m", &CancelToken::new(), || Ok((inode, bytes)))
+            .unwrap()
     }
 
     fn resident(store: &ModelStore<u64>) -> Vec<u64> {
@@ -231,7 +282,13 @@ mod tests {
                         std::thread::sleep(Duration::from_millis(20));
                         Ok((7, 10))
                     };
-                    assert_eq!(*store.get_or_load(key(1), "m", &CancelToken::new(), load).unwrap().0, 7);
+                    assert_eq!(
+                        *store
+                            .get_or_load(key(1), "m", &CancelToken::new(), load)
+                            .unwrap()
+                            .0,
+                        7
+                    );
                 });
             }
         });
@@ -257,7 +314,11 @@ mod tests {
     fn a_failed_load_leaves_nothing_and_the_next_request_tries_again() {
         let store = store(2, 100);
         let failed = store.get_or_load(key(1), "m", &CancelToken::new(), || {
-            Err(CoreError::Option { option: "--x", expected: "y", found: "z".into() })
+            Err(CoreError::Option {
+                option: "--x",
+                expected: "y",
+                found: "z".into(),
+            })
         });
         assert!(failed.is_err());
         assert_eq!(get(&store, 1, 10).1, 10);

@@ -1,4 +1,4 @@
-use std::io::{BufWriter, Seek, Write};
+use std::io::{self, Write};
 
 use ndarray::Array4;
 use ndarray_npy::WriteNpyExt as _;
@@ -8,19 +8,30 @@ use zip::{CompressionMethod, ZipWriter};
 
 use crate::{CoreError, OutputFile};
 
+/// Probabilities look like noise to deflate: higher levels cost time and save little.
+const LEVEL: i64 = 1;
+
 /// Writes an `.npz` as `numpy.savez_compressed` does: member `probabilities`, f32 `[class, z, y, x]`, deflated.
 pub(crate) fn write_probabilities(output: &OutputFile, probabilities: &Array4<f32>) -> Result<(), CoreError> {
-    write_atomically(&output.folder, &output.file_name, |file| write_npz(BufWriter::new(file), probabilities))
-        .map_err(|source| CoreError::Probabilities { path: output.path.clone(), source })
+    write_atomically(&output.folder, &output.file_name, |out| {
+        write_npz(out, probabilities)
+    })?;
+    Ok(())
 }
 
-fn write_npz<W: Write + Seek>(writer: W, probabilities: &Array4<f32>) -> std::io::Result<()> {
+fn write_npz(out: &mut dyn Write, probabilities: &Array4<f32>) -> io::Result<()> {
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
-        .compression_level(Some(1)) // probabilities are noise to deflate: higher levels cost time and save little
+        .compression_level(Some(LEVEL))
         .large_file(true);
-    let mut archive = ZipWriter::new(writer);
+    let mut archive = ZipWriter::new_stream(out);
     archive.start_file("probabilities.npy", options)?;
-    probabilities.write_npy(&mut archive).map_err(std::io::Error::other)?;
-    archive.finish()?.flush()
+    probabilities
+        .write_npy(&mut archive)
+        .map_err(|error| match error {
+            ndarray_npy::WriteNpyError::Io(error) => error, // keeps "disk full" what it is
+            error => io::Error::other(error),
+        })?;
+    archive.finish()?;
+    Ok(())
 }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use nephrite_nnunet::LabelDescription;
 use nephrite_types::{Labels, Spacing, Stage};
 use serde::Serialize;
 
@@ -39,9 +40,9 @@ impl StageSeconds {
 pub struct LabelReport {
     /// As in the model's `dataset.json`.
     pub name: String,
-    /// The ids it has in the mask: one for a label, several for a region that contains others.
-    pub ids: Vec<u16>,
-    /// Voxels of all these ids.
+    /// Its value in the mask.
+    pub id: u16,
+    /// Voxels with this value.
     pub voxels: u64,
     /// Their volume in millilitres.
     pub volume_ml: f64,
@@ -117,22 +118,24 @@ pub struct OptionsReport {
 }
 
 /// Counts the voxels of each structure.
-///
-/// `structures` are names with the ids that each has in the mask.
 pub(crate) fn count_labels(
     labels: &Labels,
     spacing: Spacing,
-    structures: &[(String, Vec<u16>)],
+    structures: &[LabelDescription],
 ) -> Vec<LabelReport> {
     let counts = labels.voxel_counts();
     let voxel_ml = spacing.voxel_mm3() / 1000.0;
-    structures
-        .iter()
-        .map(|(name, ids)| {
-            let voxels = ids.iter().filter_map(|&id| counts.get(usize::from(id))).sum::<u64>();
-            LabelReport { name: name.clone(), ids: ids.clone(), voxels, volume_ml: voxels as f64 * voxel_ml }
-        })
-        .collect()
+    let report = |structure: &LabelDescription| {
+        let voxels = counts.get(usize::from(structure.id)).copied().unwrap_or(0);
+        let volume_ml = voxels as f64 * voxel_ml;
+        LabelReport {
+            name: structure.name.clone(),
+            id: structure.id,
+            voxels,
+            volume_ml,
+        }
+    };
+    structures.iter().map(report).collect()
 }
 
 #[cfg(test)]
@@ -142,16 +145,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn regions_sum_their_ids_and_absent_labels_count_zero() {
+    fn volumes_are_in_millilitres_and_absent_labels_count_zero() {
         let mut array = Array3::<u8>::zeros((1, 2, 5));
         array[[0, 0, 0]] = 1;
         array[[0, 1, 1]] = 2;
         array[[0, 1, 2]] = 2;
-        let structures =
-            [("whole".into(), vec![1, 2]), ("core".into(), vec![2]), ("absent".into(), vec![300])];
+        let structures = [("kidney", 2), ("cyst", 1), ("absent", 300)].map(|(name, id)| LabelDescription {
+            name: name.to_owned(),
+            id,
+        });
         let spacing = Spacing::new([5.0, 10.0, 10.0]).unwrap();
         let reports = count_labels(&Labels::U8(array), spacing, &structures);
-        assert_eq!(reports.iter().map(|r| r.voxels).collect::<Vec<_>>(), [3, 2, 0]);
-        assert_eq!(reports[0].volume_ml, 1.5);
+        assert_eq!(
+            reports.iter().map(|r| (r.id, r.voxels)).collect::<Vec<_>>(),
+            [(2, 2), (1, 1), (300, 0)]
+        );
+        assert_eq!(reports[0].volume_ml, 1.0);
     }
 }

@@ -2,29 +2,24 @@
 
 use std::path::PathBuf;
 
-use nephrite_types::{CancelToken, Progress};
+use nephrite_resample::{Interpolation, LabelInterpolation, ResizeTarget, resize_label_map, resize_volume};
+use nephrite_types::{CancelToken, LabelMap, Progress, Stage};
+use nephrite_volume::{
+    Reader, SourceGeometry, labels_from_volume, read_volume, write_label_map, write_volume,
+};
 use serde::Serialize;
 
+use crate::channels::OpenScan;
+use crate::segment::open_output;
 use crate::{Core, CoreError};
 
-/// How values between voxels are made.
+/// What a file holds, and how values between its voxels are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interpolation {
-    /// Cubic B-spline.
-    Cubic,
-    /// Linear; for label maps per label.
-    Linear,
-    /// The nearest voxel.
-    Nearest,
-}
-
-/// The grid wanted.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum ResizeTarget {
-    /// Millimetres between voxel centres, x, y, z.
-    SpacingXyz([f64; 3]),
-    /// Voxels, x, y, z.
-    ShapeXyz([usize; 3]),
+pub enum ResizeKind {
+    /// Intensities.
+    Volume(Interpolation),
+    /// Label ids.
+    LabelMap(LabelInterpolation),
 }
 
 /// A file to be resized.
@@ -36,10 +31,8 @@ pub struct ResizeRequest {
     pub output: PathBuf,
     /// The grid wanted; the field of view stays.
     pub target: ResizeTarget,
-    /// How values between voxels are made.
-    pub interpolation: Interpolation,
-    /// The input holds label ids, not intensities.
-    pub label_map: bool,
+    /// What the file holds.
+    pub kind: ResizeKind,
 }
 
 /// What was done.
@@ -55,7 +48,7 @@ pub struct ResizeReport {
     pub spacing: [f64; 3],
 }
 
-/// Reads, resizes and writes one file.
+/// Reads, resizes and writes one file. Voxel type and intensity scale stay.
 ///
 /// # Errors
 /// [`CoreError`]; no output file is left then.
@@ -65,6 +58,45 @@ pub fn resize(
     progress: &dyn Progress,
     cancel: &CancelToken,
 ) -> Result<ResizeReport, CoreError> {
-    let _ = (core, request, progress, cancel);
-    unimplemented!("the parts are being written")
+    let output = open_output(core, "--output", &request.output, &[".nii.gz", ".nii"])?;
+    let input = OpenScan::open(&core.root, &request.input)?;
+    if output.is_same_file(&input.file) {
+        return Err(CoreError::OutputIsInput { path: output.path });
+    }
+    progress.stage(Stage::Read);
+    let name = input.path.to_string_lossy();
+    let scan = read_volume(input.file, &name, Reader::SimpleItk, &core.limits, cancel)?;
+    let from = scan.volume.geometry;
+    progress.stage(Stage::Preprocess);
+    let geometry = match request.kind {
+        ResizeKind::Volume(interpolation) => {
+            let volume = resize_volume(&scan.volume, request.target, interpolation, &core.limits, cancel)?;
+            drop(scan.volume);
+            progress.stage(Stage::Write);
+            let source = SourceGeometry::from_geometry(&volume.geometry);
+            write_volume(&output.folder, &output.file_name, &volume, &source)?;
+            volume.geometry
+        }
+        ResizeKind::LabelMap(interpolation) => {
+            let labels = labels_from_volume(&scan.volume).map_err(|source| CoreError::NotAMask {
+                path: input.path.clone(),
+                source,
+            })?;
+            let map = LabelMap {
+                labels,
+                geometry: from,
+            };
+            let map = resize_label_map(&map, request.target, interpolation, &core.limits, cancel)?;
+            progress.stage(Stage::Write);
+            let source = SourceGeometry::from_geometry(&map.geometry);
+            write_label_map(&output.folder, &output.file_name, &map.labels, &source)?;
+            map.geometry
+        }
+    };
+    Ok(ResizeReport {
+        output: output.path.display().to_string(),
+        from_shape: from.shape.xyz(),
+        shape: geometry.shape.xyz(),
+        spacing: geometry.spacing.xyz(),
+    })
 }

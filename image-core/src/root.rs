@@ -2,11 +2,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
+use cap_std::fs::{Dir, MetadataExt as _, OpenOptions, OpenOptionsExt as _};
 use nephrite_types::ErrorCode;
 use rustix::fs::{Access, AtFlags, OFlags};
 
@@ -113,7 +112,9 @@ impl PathError {
             io::ErrorKind::NotADirectory => PathError::NotAFolder { path },
             io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename => PathError::FileName { path },
             // cap-std reports an escape without an errno; a real EACCES carries one.
-            io::ErrorKind::PermissionDenied if source.raw_os_error().is_none() => PathError::OutsideRoot { path },
+            io::ErrorKind::PermissionDenied if source.raw_os_error().is_none() => {
+                PathError::OutsideRoot { path }
+            }
             _ => PathError::Io { path, source },
         }
     }
@@ -123,7 +124,9 @@ impl Root {
     /// Everything that the process may open; relative paths start at the current directory. For the command line,
     /// whose user has these rights anyway.
     pub fn filesystem() -> Self {
-        Root { scope: Scope::Filesystem }
+        Root {
+            scope: Scope::Filesystem,
+        }
     }
 
     /// Only what lies beneath `folder`.
@@ -135,7 +138,12 @@ impl Root {
         let dir = Dir::open_ambient_dir(folder, ambient_authority()).map_err(failed)?;
         let absolute = std::path::absolute(folder).map_err(failed)?;
         let resolved = folder.canonicalize().map_err(failed)?;
-        Ok(Root { scope: Scope::Beneath { dir, names: [absolute, resolved] } })
+        Ok(Root {
+            scope: Scope::Beneath {
+                dir,
+                names: [absolute, resolved],
+            },
+        })
     }
 
     /// Opens a regular file for reading.
@@ -145,14 +153,26 @@ impl Root {
     pub fn open_file(&self, path: &Path) -> Result<File, PathError> {
         let mut options = OpenOptions::new();
         // Without NONBLOCK, a named pipe would block the open until somebody writes to it.
-        options.read(true).custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32);
+        options
+            .read(true)
+            .custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32);
         let opened = match &self.scope {
             Scope::Filesystem => cap_std::fs::File::open_ambient_with(path, &options, ambient_authority()),
             Scope::Beneath { dir, .. } => dir.open_with(self.relative(path)?, &options),
         };
-        let file = opened.map_err(|source| PathError::from_io(path, source))?.into_std();
-        let metadata = file.metadata().map_err(|source| PathError::from_io(path, source))?;
-        if metadata.is_file() { Ok(file) } else { Err(PathError::NotAFile { path: path.to_owned() }) }
+        let file = opened
+            .map_err(|source| PathError::from_io(path, source))?
+            .into_std();
+        let metadata = file
+            .metadata()
+            .map_err(|source| PathError::from_io(path, source))?;
+        if metadata.is_file() {
+            Ok(file)
+        } else {
+            Err(PathError::NotAFile {
+                path: path.to_owned(),
+            })
+        }
     }
 
     /// Opens a folder.
@@ -172,7 +192,9 @@ impl Root {
     /// # Errors
     /// [`PathError`]; [`PathError::NotAFile`] if a folder has the name already.
     pub fn open_output(&self, path: &Path) -> Result<OutputFile, PathError> {
-        let unusable = || PathError::FileName { path: path.to_owned() };
+        let unusable = || PathError::FileName {
+            path: path.to_owned(),
+        };
         let file_name = match path.components().next_back() {
             Some(Component::Normal(name)) => name.to_str().ok_or_else(unusable)?.to_owned(),
             _ => return Err(unusable()),
@@ -183,35 +205,193 @@ impl Root {
         };
         let folder = self.open_folder(parent)?;
         rustix::fs::accessat(&folder, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(
-            |errno| PathError::NotWritable { path: parent.to_owned(), source: errno.into() },
+            |errno| PathError::NotWritable {
+                path: parent.to_owned(),
+                source: errno.into(),
+            },
         )?;
         match folder.symlink_metadata(&file_name) {
-            Ok(there) if there.is_dir() => Err(PathError::NotAFile { path: path.to_owned() }),
+            Ok(there) if there.is_dir() => Err(PathError::NotAFile {
+                path: path.to_owned(),
+            }),
             Err(source) if source.kind() != io::ErrorKind::NotFound => Err(PathError::from_io(path, source)),
-            _ => Ok(OutputFile { folder, file_name, path: path.to_owned() }),
+            _ => Ok(OutputFile {
+                folder,
+                file_name,
+                path: path.to_owned(),
+            }),
         }
     }
 
     /// The path below the root's handle; where it leads is decided when it is opened.
     fn relative<'a>(&self, path: &'a Path) -> Result<&'a Path, PathError> {
-        let Scope::Beneath { names, .. } = &self.scope else { return Ok(path) };
+        let Scope::Beneath { names, .. } = &self.scope else {
+            return Ok(path);
+        };
         let below = if path.is_absolute() {
             let below = names.iter().find_map(|name| path.strip_prefix(name).ok());
-            below.ok_or_else(|| PathError::OutsideRoot { path: path.to_owned() })?
+            below.ok_or_else(|| PathError::OutsideRoot {
+                path: path.to_owned(),
+            })?
         } else {
             path
         };
-        Ok(if below == Path::new("") { Path::new(".") } else { below })
+        Ok(if below == Path::new("") {
+            Path::new(".")
+        } else {
+            below
+        })
     }
 }
 
 impl OutputFile {
     /// True if the file that has this name now is `other`: writing the output would replace an input.
     pub fn is_same_file(&self, other: &File) -> bool {
-        let (Ok(other), Ok(there)) = (other.metadata(), self.folder.metadata(&self.file_name)) else {
+        let Ok(other) = cap_std::fs::Metadata::from_file(other) else {
             return false;
         };
-        use cap_std::fs::MetadataExt as _;
-        (MetadataExt::dev(&other), MetadataExt::ino(&other)) == (there.dev(), there.ino())
+        let Ok(there) = self.folder.metadata(&self.file_name) else {
+            return false;
+        };
+        (other.dev(), other.ino()) == (there.dev(), there.ino())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// `root/` with a file, a folder and links; `secret` beside it.
+    fn tree() -> (tempfile::TempDir, Root) {
+        let temp = tempfile::tempdir().unwrap();
+        let root = temp.path().join("root");
+        std::fs::create_dir_all(root.join("folder")).unwrap();
+        std::fs::write(root.join("a.nii"), "a").unwrap();
+        std::fs::write(temp.path().join("secret"), "s").unwrap();
+        std::fs::create_dir(temp.path().join("rootless")).unwrap();
+        symlink("a.nii", root.join("link_inside")).unwrap();
+        symlink("../secret", root.join("link_out")).unwrap();
+        symlink(temp.path().join("secret"), root.join("link_absolute")).unwrap();
+        symlink("..", root.join("folder_out")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        let beneath = Root::beneath(&root).unwrap();
+        (temp, beneath)
+    }
+
+    #[track_caller]
+    fn check(found: Result<impl Sized, PathError>, expected: Option<ErrorCode>) {
+        assert_eq!(
+            found.as_ref().err().map(PathError::code),
+            expected,
+            "{:?}",
+            found.err()
+        );
+    }
+
+    #[test]
+    fn files_beneath_the_root_open_however_they_are_named() {
+        let (temp, root) = tree();
+        let absolute = temp.path().join("root/folder/../a.nii");
+        for path in [
+            "a.nii",
+            "./a.nii",
+            "folder/../a.nii",
+            "link_inside",
+            absolute.to_str().unwrap(),
+        ] {
+            check(root.open_file(path.as_ref()), None);
+        }
+        let elsewhere = temp.path().join("alias");
+        symlink(temp.path().join("root"), &elsewhere).unwrap();
+        let root = Root::beneath(&elsewhere).unwrap();
+        check(root.open_file(&elsewhere.join("a.nii")), None);
+        check(root.open_file(&temp.path().join("root/a.nii")), None);
+        check(root.open_folder(&elsewhere), None);
+    }
+
+    #[test]
+    fn what_leads_out_of_the_root_is_refused() {
+        let (temp, root) = tree();
+        let denied = Some(ErrorCode::PermissionDenied);
+        let beside = temp.path().join("rootless/x");
+        let up = temp.path().join("root/../secret");
+        let absolute = [beside.to_str().unwrap(), up.to_str().unwrap(), "/etc/passwd"];
+        let relative = [
+            "../secret",
+            "folder/../../secret",
+            "link_out",
+            "link_absolute",
+            "folder_out/secret",
+        ];
+        for path in absolute.into_iter().chain(relative) {
+            check(root.open_file(path.as_ref()), denied);
+            check(root.open_folder(path.as_ref()), denied);
+        }
+        for path in ["../m.nii", "folder_out/m.nii", "/tmp/m.nii"] {
+            check(root.open_output(path.as_ref()), denied);
+        }
+    }
+
+    #[test]
+    fn an_output_named_like_a_link_that_leads_out_replaces_the_link() {
+        let (temp, root) = tree();
+        let output = root.open_output("link_out".as_ref()).unwrap();
+        nephrite_volume::write_atomically(&output.folder, &output.file_name, |out| {
+            std::io::Write::write_all(out, b"mask")
+        })
+        .unwrap();
+        assert_eq!(std::fs::read_to_string(temp.path().join("secret")).unwrap(), "s");
+        assert_eq!(
+            std::fs::read_to_string(temp.path().join("root/link_out")).unwrap(),
+            "mask"
+        );
+    }
+
+    #[test]
+    fn things_of_the_wrong_kind_are_refused_in_both_scopes() {
+        let (temp, beneath) = tree();
+        let at = |name: &str| temp.path().join("root").join(name);
+        let pipe = std::process::Command::new("mkfifo")
+            .arg(at("pipe"))
+            .status()
+            .unwrap();
+        assert!(pipe.success());
+        for root in [beneath, Root::filesystem()] {
+            check(root.open_file(&at("missing")), Some(ErrorCode::NotFound));
+            check(root.open_file(&at("folder")), Some(ErrorCode::InvalidInput));
+            check(root.open_file(&at("pipe")), Some(ErrorCode::InvalidInput));
+            check(root.open_file(&at("a.nii/b")), Some(ErrorCode::InvalidInput));
+            check(root.open_file(&at("loop")), Some(ErrorCode::Environment));
+            check(root.open_folder(&at("a.nii")), Some(ErrorCode::InvalidInput));
+            check(root.open_folder(&at("missing")), Some(ErrorCode::NotFound));
+            check(root.open_output(&at("missing/m.nii")), Some(ErrorCode::NotFound));
+            check(
+                root.open_output(&at("a.nii/m.nii")),
+                Some(ErrorCode::InvalidInput),
+            );
+            check(root.open_output(&at("folder")), Some(ErrorCode::InvalidInput));
+            check(
+                root.open_output(&at("folder/..")),
+                Some(ErrorCode::InvalidArgument),
+            );
+            check(root.open_output(&at("m.nii")), None);
+            check(root.open_output(&at("a.nii")), None);
+        }
+    }
+
+    #[test]
+    fn an_output_that_is_an_input_is_seen_through_links() {
+        let (temp, root) = tree();
+        let input = root.open_file("a.nii".as_ref()).unwrap();
+        assert!(
+            root.open_output("folder/../a.nii".as_ref())
+                .unwrap()
+                .is_same_file(&input)
+        );
+        assert!(!root.open_output("m.nii".as_ref()).unwrap().is_same_file(&input));
+        std::fs::hard_link(temp.path().join("root/a.nii"), temp.path().join("root/b.nii")).unwrap();
+        assert!(root.open_output("b.nii".as_ref()).unwrap().is_same_file(&input));
     }
 }

@@ -1,6 +1,10 @@
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use nephrite_engine::{EngineError, EngineThread, LibrarySearch, OnnxRuntime, OrtEngine, Provider, TileShape};
+use nephrite_engine::{
+    EngineError, EngineOptions, EngineThread, InferenceEngine, LibrarySearch, OnnxRuntime, OrtEngine,
+    Provider, TileShape, thread_count_from_cgroup,
+};
 use nephrite_nnunet::EngineFactory;
 
 /// Which ONNX Runtime runs the networks, and how.
@@ -8,16 +12,84 @@ use nephrite_nnunet::EngineFactory;
 pub struct RuntimeSettings {
     /// Where the library is looked for.
     pub library: LibrarySearch,
-    /// The execution provider; never replaced by another one.
+    /// What runs the networks; never replaced by another provider.
     pub provider: Provider,
-    /// CPU threads of the network.
-    pub threads: usize,
+    /// CPU threads that work on one tile, at least 1.
+    pub n_threads: usize,
 }
 
-/// ONNX Runtime, loaded when first needed.
+impl RuntimeSettings {
+    /// The library as [`LibrarySearch::standard`] finds it; `n_threads` as the cgroup grants them unless given.
+    ///
+    /// `library` is a file or folder that the user named, `ort_dylib_path` the value of the environment variable of
+    /// that name.
+    pub fn new(
+        provider: Provider,
+        n_threads: Option<usize>,
+        library: Option<PathBuf>,
+        ort_dylib_path: Option<PathBuf>,
+    ) -> Self {
+        RuntimeSettings {
+            library: LibrarySearch::standard(library, ort_dylib_path, provider),
+            provider,
+            n_threads: n_threads.unwrap_or_else(thread_count_from_cgroup),
+        }
+    }
+}
+
+/// ONNX Runtime, loaded when first needed; builds the engines of all models.
 #[derive(Debug)]
 pub(crate) struct Runtime {
     settings: RuntimeSettings,
-    /// Loaded at most once; a failure is not remembered, so that a later request reports it again.
+    /// Loaded once. A failure is not kept: the next request tries again and reports it.
     library: Mutex<Option<OnnxRuntime>>,
+}
+
+/// Tiles that may wait at an engine: enough that it never waits for the tile loop, few enough to cost little memory.
+const TILE_QUEUE: usize = 2;
+
+impl Runtime {
+    pub(crate) fn new(settings: RuntimeSettings) -> Self {
+        Runtime {
+            settings,
+            library: Mutex::new(None),
+        }
+    }
+
+    /// The library, loaded now if need be.
+    pub(crate) fn start(&self) -> Result<OnnxRuntime, EngineError> {
+        let mut library = self.library.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*library {
+            Some(library) => Ok(library.clone()),
+            None => Ok(library.insert(OnnxRuntime::load(&self.settings.library)?).clone()),
+        }
+    }
+
+    /// Version and build of the library, if it is loaded.
+    pub(crate) fn build_info(&self) -> Option<&'static str> {
+        let library = self.library.lock().unwrap_or_else(PoisonError::into_inner);
+        library.as_ref().map(OnnxRuntime::build_info)
+    }
+
+    pub(crate) fn provider(&self) -> Provider {
+        self.settings.provider
+    }
+
+    pub(crate) fn n_threads(&self) -> usize {
+        self.settings.n_threads
+    }
+}
+
+impl EngineFactory for Runtime {
+    fn build(&self, name: &str, onnx: Vec<u8>, shape: TileShape) -> Result<EngineThread, EngineError> {
+        let library = self.start()?;
+        let options = EngineOptions {
+            provider: self.settings.provider,
+            n_threads: self.settings.n_threads,
+        };
+        EngineThread::spawn(name, TILE_QUEUE, move || {
+            let engine = OrtEngine::build(&library, onnx, shape, &options)?;
+            Ok(Box::new(engine) as Box<dyn InferenceEngine>)
+        })
+    }
 }

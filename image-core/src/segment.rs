@@ -1,18 +1,20 @@
 //! One request: checks, model, scan, mask, report.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::time::Instant;
 
-use nephrite_nnunet::{Model, Numerics, PredictOptions, Prediction, predict};
-use nephrite_nnunet_folder::{CheckpointKind, FoldSelection, ModelFolder};
-use nephrite_types::{CancelToken, Labels, Progress, Stage};
-use nephrite_volume::{Reader, labels_from_volume, read_volume, write_label_map};
+use nephrite_nnunet::{Numerics, PredictOptions, Prediction, predict, predict_preprocessed, preprocess};
+use nephrite_nnunet_folder::{CheckpointKind, FoldSelection, Postprocessing, RemoveAllButLargest};
+use nephrite_types::{CancelToken, Geometry, Labels, Limits, Progress, Stage, Volume};
+use nephrite_volume::{Reader, SourceGeometry, labels_from_volume, read_volume, write_label_map};
 
 use crate::channels::{Channels, OpenScan, check_same_grid, read_channels};
+use crate::open_model::OpenModel;
 use crate::probabilities::write_probabilities;
-use crate::report::{OptionsReport, count_labels};
+use crate::report::{OptionsReport, StageSeconds, count_labels};
 use crate::stage_clock::StageClock;
-use crate::{Core, CoreError, OutputFile, SegmentReport, peak_rss_bytes};
+use crate::{Core, CoreError, OutputFile, PathError, SegmentReport, peak_rss_bytes};
 
 /// Which model, and what of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +43,12 @@ pub struct SegmentOptions {
 impl Default for SegmentOptions {
     /// As nnU-Net: mirroring, half a patch, Gaussian.
     fn default() -> Self {
-        SegmentOptions { mirroring: true, tile_step_size: 0.5, gaussian: true, numerics: Numerics::Fast }
+        SegmentOptions {
+            mirroring: true,
+            tile_step_size: 0.5,
+            gaussian: true,
+            numerics: Numerics::Fast,
+        }
     }
 }
 
@@ -88,6 +95,324 @@ pub fn segment(
     progress: &dyn Progress,
     cancel: &CancelToken,
 ) -> Result<SegmentReport, CoreError> {
-    let _ = (core, request, progress, cancel);
-    unimplemented!("the parts are being written")
+    let started = Instant::now();
+    let clock = StageClock::new(progress);
+    clock.stage(Stage::LoadModel);
+    let case = Case::open(core, request)?;
+    let mut report = case.run(core, request, &clock, cancel)?;
+    core.models.trim();
+    report.stages = clock.stop();
+    report.total_seconds = started.elapsed().as_secs_f64();
+    report.peak_rss_bytes = peak_rss_bytes();
+    Ok(report)
+}
+
+/// A request whose files are all open and whose parts fit together; nothing large has been read.
+struct Case {
+    model: OpenModel,
+    inputs: Vec<OpenScan>,
+    previous: PreviousStage,
+    output: OutputFile,
+    save_probabilities: Option<OutputFile>,
+    /// Steps; empty if none were asked for.
+    postprocessing: Vec<RemoveAllButLargest>,
+}
+
+/// Where the mask of a cascade's first stage comes from.
+enum PreviousStage {
+    /// The model is no second stage.
+    NotNeeded,
+    /// A file of the request.
+    Mask(OpenScan),
+    /// The model beside this one, run first.
+    Run(OpenModel),
+}
+
+impl Case {
+    fn open(core: &Core, request: &SegmentRequest) -> Result<Case, CoreError> {
+        check_step_size(request.options.tile_step_size)?;
+        let output = open_output(core, "--output", &request.output, &[".nii.gz", ".nii"])?;
+        let save_probabilities = request.save_probabilities.as_ref();
+        let save_probabilities = save_probabilities
+            .map(|path| open_output(core, "--save-probabilities", path, &[".npz"]))
+            .transpose()?;
+        let inputs = request.inputs.iter().map(|path| OpenScan::open(&core.root, path));
+        let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+        let mask = request.previous_stage.as_ref();
+        let mask = mask.map(|path| OpenScan::open(&core.root, path)).transpose()?;
+        for scan in inputs.iter().chain(&mask) {
+            let mut outputs = std::iter::once(&output).chain(&save_probabilities);
+            if let Some(output) = outputs.find(|output| output.is_same_file(&scan.file)) {
+                return Err(CoreError::OutputIsInput {
+                    path: output.path.clone(),
+                });
+            }
+        }
+
+        let model = OpenModel::open(core, &request.model)?;
+        let expected = model.description.channels.len();
+        if inputs.len() != expected {
+            let model = request.model.folder.clone();
+            return Err(CoreError::ChannelCount {
+                expected,
+                found: inputs.len(),
+                model,
+            });
+        }
+        let previous = match (model.description.previous_stage.as_deref(), mask) {
+            (None, None) => PreviousStage::NotNeeded,
+            (None, Some(_)) => {
+                return Err(CoreError::PreviousStageUnexpected {
+                    model: request.model.folder.clone(),
+                });
+            }
+            (Some(_), Some(mask)) => PreviousStage::Mask(mask),
+            (Some(stage), None) => PreviousStage::Run(model.open_beside(core, stage)?),
+        };
+        let postprocessing = read_postprocessing(core, &model, &request.postprocessing)?;
+        Ok(Case {
+            model,
+            inputs,
+            previous,
+            output,
+            save_probabilities,
+            postprocessing,
+        })
+    }
+
+    fn run(
+        self,
+        core: &Core,
+        request: &SegmentRequest,
+        clock: &StageClock<'_>,
+        cancel: &CancelToken,
+    ) -> Result<SegmentReport, CoreError> {
+        let Case {
+            model,
+            inputs,
+            previous,
+            output,
+            save_probabilities,
+            postprocessing,
+        } = self;
+        let limits = &core.limits;
+        let (network, mut weight_bytes_read) = model.load(core, cancel)?;
+        let mut previous_report = None;
+        let mut previous_network = None;
+        if let PreviousStage::Run(stage) = &previous {
+            let (network, bytes) = stage.load(core, cancel)?;
+            weight_bytes_read += bytes;
+            previous_report = Some(stage.report());
+            previous_network = Some(network);
+        }
+
+        clock.stage(Stage::Read);
+        let reader = Reader::from_name(&model.description.reader)?;
+        let Channels {
+            volumes,
+            source,
+            bytes_read,
+        } = read_channels(inputs, reader, limits, cancel)?;
+        let geometry = volumes[0].geometry;
+        let mut input_bytes_read = bytes_read;
+        let mut n_tiles = 0;
+        let mut previous_labels = None;
+        if let PreviousStage::Mask(mask) = previous {
+            let (labels, bytes) = read_mask(mask, &geometry, reader, limits, cancel)?;
+            previous_labels = Some(labels);
+            input_bytes_read += bytes;
+        }
+
+        let channels: Vec<&Volume> = volumes.iter().collect();
+        let mut options = PredictOptions {
+            mirroring: request.options.mirroring,
+            tile_step_size: request.options.tile_step_size,
+            gaussian: request.options.gaussian,
+            numerics: request.options.numerics,
+            probabilities: false,
+            postprocessing: Vec::new(),
+        };
+        if let Some(network) = previous_network {
+            let first = predict(&network, &channels, None, &options, limits, clock, cancel)?;
+            n_tiles += first.n_tiles;
+            previous_labels = Some(first.labels);
+        }
+        options.probabilities = save_probabilities.is_some();
+        options.postprocessing = postprocessing;
+        clock.stage(Stage::Preprocess);
+        let previous_labels = previous_labels.as_ref();
+        let input = preprocess(
+            &network,
+            &channels,
+            previous_labels,
+            options.numerics,
+            limits,
+            cancel,
+        )?;
+        drop(volumes); // hundreds of megabytes that only preprocessing needs
+        let prediction = predict_preprocessed(&network, &input, &options, limits, clock, cancel)?;
+        drop(input);
+        n_tiles += prediction.n_tiles;
+
+        clock.stage(Stage::Write);
+        cancel.check()?;
+        let labels = count_labels(&prediction.labels, geometry.spacing, &model.description.labels);
+        write_outputs(&output, save_probabilities.as_ref(), &prediction, &source)?;
+        Ok(SegmentReport {
+            mask: output.path.display().to_string(),
+            probabilities: save_probabilities.map(|output| output.path.display().to_string()),
+            labels,
+            shape: geometry.shape.xyz(),
+            spacing: geometry.spacing.xyz(),
+            stages: StageSeconds::default(),
+            total_seconds: 0.0,
+            tiles: n_tiles,
+            peak_rss_bytes: 0,
+            provider: core.runtime.provider().name().to_owned(),
+            threads: core.runtime.n_threads(),
+            input_bytes_read,
+            weight_bytes_read,
+            model: model.report(),
+            previous_stage: previous_report,
+            options: OptionsReport {
+                mirroring: options.mirroring,
+                tile_step_size: options.tile_step_size,
+                gaussian: options.gaussian,
+                numerics: numerics_name(options.numerics).to_owned(),
+                postprocessing: request.postprocessing != PostprocessingChoice::None,
+            },
+            versions: core.versions(),
+        })
+    }
+}
+
+fn check_step_size(found: f64) -> Result<(), CoreError> {
+    if found > 0.0 && found <= 1.0 {
+        return Ok(());
+    }
+    let expected = "above 0 and at most 1";
+    Err(CoreError::Option {
+        option: "--tile-step-size",
+        expected,
+        found: found.to_string(),
+    })
+}
+
+/// Opens the folder of an output whose name ends as its format wants.
+pub(crate) fn open_output(
+    core: &Core,
+    option: &'static str,
+    path: &Path,
+    endings: &'static [&'static str],
+) -> Result<OutputFile, CoreError> {
+    let output = core.root.open_output(path)?;
+    if endings
+        .iter()
+        .any(|ending| output.file_name.len() > ending.len() && output.file_name.ends_with(ending))
+    {
+        return Ok(output);
+    }
+    let expected = endings.join(" or ");
+    Err(CoreError::OutputName {
+        option,
+        expected,
+        path: path.to_owned(),
+    })
+}
+
+/// The mask of a previous stage, on the grid of the scan.
+fn read_mask(
+    mask: OpenScan,
+    scan: &Geometry,
+    reader: Reader,
+    limits: &Limits,
+    cancel: &CancelToken,
+) -> Result<(Labels, u64), CoreError> {
+    let name = mask.path.to_string_lossy();
+    let read = read_volume(mask.file, &name, reader, limits, cancel)?;
+    check_same_grid(scan, &read.volume.geometry, &mask.path)?;
+    let labels = labels_from_volume(&read.volume).map_err(|source| CoreError::NotAMask {
+        path: mask.path.clone(),
+        source,
+    })?;
+    Ok((labels, read.bytes_read))
+}
+
+/// Writes the probabilities, then the mask: where the mask is, everything is.
+fn write_outputs(
+    output: &OutputFile,
+    save_probabilities: Option<&OutputFile>,
+    prediction: &Prediction,
+    source: &SourceGeometry,
+) -> Result<(), CoreError> {
+    let probabilities = save_probabilities.zip(prediction.probabilities.as_ref());
+    if let Some((output, probabilities)) = probabilities {
+        write_probabilities(output, probabilities)?;
+    }
+    write_label_map(&output.folder, &output.file_name, &prediction.labels, source).inspect_err(|_| {
+        if let Some((output, _)) = probabilities {
+            let _ = output.folder.remove_file(&output.file_name); // the error at hand says more
+        }
+    })?;
+    Ok(())
+}
+
+/// The steps that were asked for; read before the work begins.
+fn read_postprocessing(
+    core: &Core,
+    model: &OpenModel,
+    choice: &PostprocessingChoice,
+) -> Result<Vec<RemoveAllButLargest>, CoreError> {
+    let postprocessing = match choice {
+        PostprocessingChoice::None => return Ok(Vec::new()),
+        PostprocessingChoice::FromModel => {
+            let folds = model
+                .folder
+                .select_folds(&model.choice.folds, model.choice.checkpoint)?;
+            model.folder.postprocessing(&folds)?
+        }
+        PostprocessingChoice::File(path) => {
+            let name = path.to_string_lossy();
+            let is_pickle = path.extension().is_some_and(|extension| extension == "pkl");
+            let limit = if is_pickle {
+                core.limits.max_pickle_bytes
+            } else {
+                core.limits.max_json_bytes
+            };
+            let bytes = read_small_file(core, path, limit)?;
+            if is_pickle {
+                Postprocessing::from_pickle(&name, bytes)?
+            } else {
+                Postprocessing::from_json(&name, &bytes)?
+            }
+        }
+    };
+    Ok(postprocessing.steps)
+}
+
+fn read_small_file(core: &Core, path: &Path, limit: u64) -> Result<Vec<u8>, CoreError> {
+    let file = core.root.open_file(path)?;
+    let failed = |source| PathError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let mut bytes = Vec::new();
+    file.take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > limit {
+        return Err(CoreError::FileTooLarge {
+            limit,
+            path: path.to_owned(),
+        });
+    }
+    Ok(bytes)
+}
+
+/// As on the command line.
+fn numerics_name(numerics: Numerics) -> &'static str {
+    match numerics {
+        Numerics::Fast => "fast",
+        Numerics::Reference => "reference",
+    }
 }

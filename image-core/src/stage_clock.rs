@@ -20,7 +20,13 @@ struct State {
 
 impl<'a> StageClock<'a> {
     pub(crate) fn new(next: &'a dyn Progress) -> Self {
-        StageClock { next, state: Mutex::new(State { current: None, sums: StageSeconds::default() }) }
+        StageClock {
+            next,
+            state: Mutex::new(State {
+                current: None,
+                sums: StageSeconds::default(),
+            }),
+        }
     }
 
     /// Ends the current stage and gives the sums so far.

@@ -29,7 +29,10 @@ pub mod preprocess;
 pub mod tiles;
 
 pub use error::NnunetError;
-pub use load::{EngineFactory, ModelDescription, ModelOptions, describe};
+pub use load::{
+    ChannelDescription, EngineFactory, FoldDescription, LabelDescription, ModelDescription, ModelOptions,
+    describe,
+};
 pub use model::{Model, ModelParts};
 pub use options::{Numerics, PredictOptions};
 pub use predict::{Prediction, predict, predict_preprocessed};

@@ -1,0 +1,225 @@
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use nephrite_engine::Provider;
+use nephrite_nnunet_folder::FoldName;
+
+/// Segments CT and MR volumes with trained nnU-Nets.
+#[derive(Debug, Parser)]
+#[command(name = "nephrite", version, propagate_version = true, max_term_width = 110)]
+#[command(
+    after_help = "Exit codes: 0 done, 2 the command line is wrong, 3 bad input, 4 bad model, 5 over a limit, \
+                        6 the environment failed (provider, disk), 130 cancelled.\n\
+                        NEPHRITE_LOG=info shows what happens inside."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make the mask of a scan with a trained nnU-Net
+    Segment(Box<SegmentArguments>),
+    /// Bring a scan or a label map to another grid
+    Resize(ResizeArguments),
+    /// Look at model folders
+    #[command(subcommand)]
+    Models(ModelsCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RuntimeArguments {
+    /// What runs the network; never replaced by another provider
+    #[arg(long, default_value = "cpu", value_name = "cpu|cuda|openvino")]
+    pub(crate) provider: Provider,
+    /// CPU threads of the network [default: what the control group grants]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// ONNX Runtime's shared library, or the folder that holds it [default: ORT_DYLIB_PATH, then beside the program,
+    /// then the build folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) onnxruntime: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelArguments {
+    /// Folds whose logits are averaged, such as 0,1; `all` is the model trained on all data [default: every fold_N
+    /// that is there]
+    #[arg(long, value_name = "0,1|all", value_delimiter = ',')]
+    pub(crate) folds: Vec<FoldName>,
+    /// Which checkpoint of each fold
+    #[arg(long, value_enum, default_value = "final")]
+    pub(crate) checkpoint: CheckpointArgument,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SegmentArguments {
+    /// Folder of the trained model, <Trainer>__<Plans>__<Configuration>
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) choice: ModelArguments,
+    /// NIfTI file; once per channel of the model, in its order
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) input: Vec<PathBuf>,
+    /// Mask of a cascade's previous stage, on the grid of the input [default: the previous stage is run first, if
+    /// its folder lies beside the model's]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) previous_stage: Option<PathBuf>,
+    /// Where the mask goes, .nii.gz or .nii
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Do not average over mirrored copies: several times faster, slightly less exact
+    #[arg(long)]
+    pub(crate) no_mirroring: bool,
+    /// Distance of tiles as a fraction of the patch, above 0 and up to 1
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.5)]
+    pub(crate) tile_step_size: f64,
+    /// Weigh all voxels of a tile alike
+    #[arg(long)]
+    pub(crate) no_gaussian: bool,
+    /// `fast` sums in single precision; `reference` rounds to half precision wherever nnU-Net does
+    #[arg(long, value_enum, default_value = "fast")]
+    pub(crate) numerics: NumericsArgument,
+    #[command(flatten)]
+    pub(crate) runtime: RuntimeArguments,
+    /// Write the class probabilities too: .npz with member `probabilities`, f32 [class, z, y, x]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save_probabilities: Option<PathBuf>,
+    /// Apply the postprocessing of this postprocessing.json or .pkl, or without FILE the one in the model's folder
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub(crate) postprocessing: Option<Option<PathBuf>>,
+    /// Write what was done as JSON: seconds per stage, memory in bytes, tiles, labels with volumes in mL
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Print nothing but errors
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResizeArguments {
+    /// NIfTI file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// Where the result goes, .nii.gz or .nii
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    /// How values between voxels are made [default: cubic; nearest with --label-map]
+    #[arg(long, value_enum)]
+    pub(crate) interpolation: Option<InterpolationArgument>,
+    /// The input holds label ids; `linear` then interpolates every label by itself
+    #[arg(long)]
+    pub(crate) label_map: bool,
+    /// Print nothing but errors
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct TargetArguments {
+    /// Distance of voxel centres in mm, such as 1,1,2.5
+    #[arg(long, value_name = "X,Y,Z")]
+    pub(crate) spacing: Option<Triple<f64>>,
+    /// Number of voxels, such as 256,256,120
+    #[arg(long, value_name = "X,Y,Z")]
+    pub(crate) shape: Option<Triple<usize>>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// Say what a model folder is: channels, labels, spacing, patch, network, folds, mirroring, memory
+    Inspect {
+        /// Folder of the trained model
+        #[arg(value_name = "DIR")]
+        model: PathBuf,
+        #[command(flatten)]
+        choice: ModelArguments,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the model folders beneath a folder
+    List {
+        /// Where to look, such as nnU-Net's results folder
+        #[arg(value_name = "ROOT")]
+        root: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum CheckpointArgument {
+    /// The end of training
+    Final,
+    /// The best validation score
+    Best,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum NumericsArgument {
+    Fast,
+    Reference,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum InterpolationArgument {
+    /// Cubic B-spline
+    Cubic,
+    Linear,
+    Nearest,
+}
+
+/// Three numbers, one per axis, as `X,Y,Z`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Triple<T>(pub(crate) [T; 3]);
+
+impl<T: FromStr> FromStr for Triple<T>
+where
+    T::Err: std::fmt::Display,
+{
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text
+            .split(',')
+            .map(|part| {
+                part.trim()
+                    .parse::<T>()
+                    .map_err(|error| format!("{part:?}: {error}"))
+            })
+            .collect::<Result<Vec<T>, String>>()?;
+        let n = numbers.len();
+        let triple = <[T; 3]>::try_from(numbers).map_err(|_| format!("{n} numbers, expected 3: X,Y,Z"))?;
+        Ok(Triple(triple))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn triples_are_exactly_three_numbers() {
+        assert_eq!("1, 2,2.5".parse(), Ok(Triple([1.0, 2.0, 2.5])));
+        for text in ["", "1,2", "1,2,3,4", "1,2,x"] {
+            assert!(text.parse::<Triple<f64>>().is_err(), "{text}");
+        }
+        assert!("1,2,-3".parse::<Triple<usize>>().is_err());
+    }
+}

@@ -1,0 +1,95 @@
+//! What people type. Each command turns its arguments into a request of the library and prints what came of it.
+
+mod args;
+mod models;
+mod progress;
+mod resize;
+mod segment;
+mod signals;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use nephrite_image_core::{Core, CoreError, CoreSettings, ModelBudget, OutputFile, Root, RuntimeSettings};
+use nephrite_types::Limits;
+use nephrite_volume::write_atomically;
+use tracing_subscriber::EnvFilter;
+
+use args::{Arguments, Command, RuntimeArguments};
+
+/// Parses the command line, runs the command, and turns its outcome into an exit code.
+pub(crate) fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_env("NEPHRITE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    let outcome = match arguments.command {
+        Command::Segment(arguments) => segment::run(*arguments),
+        Command::Resize(arguments) => resize::run(arguments),
+        Command::Models(command) => models::run(command),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", with_causes(&error));
+            ExitCode::from(error.code().exit_code())
+        }
+    }
+}
+
+/// A core for one command: paths as the user's shell sees them.
+fn core(runtime: RuntimeArguments) -> Core {
+    let ort_dylib_path = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);
+    Core::new(CoreSettings {
+        root: Root::filesystem(),
+        limits: Limits::default(),
+        runtime: RuntimeSettings::new(
+            runtime.provider,
+            runtime.threads.map(|n| n.get()),
+            runtime.onnxruntime,
+            ort_dylib_path,
+        ),
+        models: ModelBudget::default(),
+    })
+}
+
+/// The message and those of its causes that it does not contain already.
+fn with_causes(error: &CoreError) -> String {
+    let mut message = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !message.contains(&text) {
+            message.push_str(": ");
+            message.push_str(&text);
+        }
+        cause = error.source();
+    }
+    message
+}
+
+/// Prints to standard output; a reader that went away (`| head`) is no error.
+fn print(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Indented, with a line break at the end.
+fn json<T: serde::Serialize>(value: &T) -> String {
+    let mut text = serde_json::to_string_pretty(value).expect("reports have string keys only");
+    text.push('\n');
+    text
+}
+
+/// Writes a report as JSON, whole or not at all.
+fn write_report<T: serde::Serialize>(output: &OutputFile, report: &T) -> Result<(), CoreError> {
+    let text = json(report);
+    write_atomically(&output.folder, &output.file_name, |out| {
+        out.write_all(text.as_bytes())
+    })?;
+    Ok(())
+}

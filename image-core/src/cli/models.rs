@@ -1,0 +1,123 @@
+use std::fmt::Write as _;
+
+use nephrite_engine::Provider;
+use nephrite_image_core::{CoreError, ModelListing, inspect_model, list_models};
+use nephrite_nnunet::ModelDescription;
+
+use super::args::{ModelsCommand, RuntimeArguments};
+use super::segment::model_choice;
+
+pub(crate) fn run(command: ModelsCommand) -> Result<(), CoreError> {
+    let core = super::core(RuntimeArguments {
+        provider: Provider::Cpu,
+        threads: None,
+        onnxruntime: None,
+    });
+    match command {
+        ModelsCommand::Inspect { model, choice, json } => {
+            let description = inspect_model(&core, &model_choice(model, choice))?;
+            super::print(&if json {
+                super::json(&description)
+            } else {
+                describe(&description)
+            });
+        }
+        ModelsCommand::List { root, json } => {
+            let listings = list_models(&core, &root)?;
+            super::print(&if json {
+                super::json(&listings)
+            } else {
+                table(&listings)
+            });
+        }
+    }
+    Ok(())
+}
+
+fn table(listings: &[ModelListing]) -> String {
+    let mut text = String::new();
+    for listing in listings {
+        let folds = listing.folds.iter().map(|fold| fold.trim_start_matches("fold_"));
+        let folds = folds.collect::<Vec<_>>().join(",");
+        let _ = writeln!(text, "{}  folds {folds}", listing.folder.display());
+    }
+    text
+}
+
+/// Sizes and spacings as in `plans.json`: slowest axis of the network first.
+fn describe(model: &ModelDescription) -> String {
+    let unknown = || "unknown".to_owned();
+    let join = |numbers: &[f64]| numbers.iter().map(f64::to_string).collect::<Vec<_>>().join(" × ");
+    let channels = model
+        .channels
+        .iter()
+        .map(|channel| format!("{} ({})", channel.name, channel.normalization));
+    let labels = model
+        .labels
+        .iter()
+        .map(|label| format!("{} {}", label.id, label.name));
+    let axes = model
+        .mirroring_axes
+        .iter()
+        .map(usize::to_string)
+        .collect::<Vec<_>>();
+    let folds = model.available_folds.iter().map(|fold| {
+        let onnx = if fold.has_onnx { ", network.onnx" } else { "" };
+        format!("{} ({}{onnx})", fold.name, fold.checkpoints.join(", "))
+    });
+    let patch = model
+        .patch_size
+        .iter()
+        .map(usize::to_string)
+        .collect::<Vec<_>>()
+        .join(" × ");
+    let gigabytes = |bytes: u64| format!("{:.2} GB while it runs", bytes as f64 / 1e9);
+    let parameters = |n: u64| format!("{:.2} million per fold", n as f64 / 1e6);
+    let rows = [
+        ("folder", model.folder.clone()),
+        ("dataset", model.dataset.clone().unwrap_or_else(unknown)),
+        ("configuration", model.configuration.clone()),
+        ("trainer", model.trainer.clone().unwrap_or_else(unknown)),
+        ("plans", model.plans.clone().unwrap_or_else(unknown)),
+        ("reader", model.reader.clone()),
+        ("channels", channels.collect::<Vec<_>>().join(", ")),
+        (
+            if model.regions { "regions" } else { "labels" },
+            labels.collect::<Vec<_>>().join(", "),
+        ),
+        ("spacing", format!("{} mm", join(&model.spacing_mm))),
+        ("patch", format!("{patch} voxels")),
+        ("axis order", format!("{:?}", model.transpose_forward)),
+        (
+            "network",
+            match model.network_is_built_in {
+                true => model.network.clone(),
+                false => format!("{} (from network.onnx)", model.network),
+            },
+        ),
+        ("parameters", model.n_parameters.map_or_else(unknown, parameters)),
+        ("folds in use", model.folds.join(", ")),
+        ("folds there", folds.collect::<Vec<_>>().join(", ")),
+        (
+            "mirroring",
+            if axes.is_empty() {
+                "none".to_owned()
+            } else {
+                format!("axes {}", axes.join(", "))
+            },
+        ),
+        (
+            "previous stage",
+            model.previous_stage.clone().unwrap_or_else(|| "none".to_owned()),
+        ),
+        (
+            "memory",
+            model.expected_memory_bytes.map_or_else(unknown, gigabytes),
+        ),
+    ];
+    let mut text = String::new();
+    for (name, value) in rows {
+        let _ = writeln!(text, "{name:15} {value}");
+    }
+    text
+}

@@ -1,0 +1,9 @@
+//! `nephrite`: the command line.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}
