@@ -1,4 +1,5 @@
 //! What `Architecture::parse` accepts and refuses.
+#![allow(clippy::unwrap_used)] // helpers of tests fail by it
 
 use std::collections::BTreeMap;
 
