@@ -153,7 +153,7 @@ impl<T: Real> AxisOperator<T> {
 #[inline(always)]
 fn prefilter<T: Real>(c: &mut [Lanes<T>], mut source: impl FnMut(usize) -> Lanes<T>) {
     let n = c.len() - 4;
-    let pole = 3.0f64.sqrt() - 2.0;
+    let pole = taps::POLE;
     let z = T::from_f64(pole);
     let edge_gain = T::from_f64(1.0 / (1.0 - pole));
 

@@ -33,6 +33,7 @@ mod axis;
 mod bounds;
 mod error;
 mod labels;
+mod literal_spline;
 mod plan;
 mod plane;
 mod planes;

@@ -27,8 +27,11 @@ pub(crate) struct CubicTap<T> {
     pub(crate) w: [T; 4],
 }
 
+/// Pole of the cubic B-spline prefilter, `√3 − 2`, as scipy writes it; the subtraction in f64 would be off by 5e-17.
+pub(crate) const POLE: f64 = -0.267_949_192_431_122_7;
+
 /// Source coordinate of output `k`, in f64 and in scipy's order of operations.
-fn coordinate(k: usize, n: usize, m: usize) -> f64 {
+pub(crate) fn coordinate(k: usize, n: usize, m: usize) -> f64 {
     (k as f64 + 0.5) * (n as f64 / m as f64) - 0.5
 }
 
