@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use ndarray::Array3;
 use nephrite_types::{
-    Affine, CancelToken, Geometry, IntensityScale, Limits, Shape3, Spacing, Volume, VoxelType, Voxels,
+    Affine, CancelToken, Geometry, IntensityScale, Limits, Shape3, Spacing, Stored, Volume, VoxelType, Voxels,
 };
 
 use crate::VolumeError;
@@ -97,7 +97,8 @@ impl Unit {
 
 /// Reads a NIfTI file (`.nii` or `.nii.gz`, version 1 or 2, either byte order) as `reader` of nnU-Net does.
 ///
-/// The result is `[z, y, x]`, in the stored type. `SimpleITKIO` takes 2-D images too, as `[1, y, x]` with a spacing of
+/// The result is `[z, y, x]`, in the stored type (but for integers of 32 and 64 bits with scale factors, which ITK's
+/// readers round to f32). `SimpleITKIO` takes 2-D images too, as `[1, y, x]` with a spacing of
 /// 999 times the larger one along z. The readers that reorient hold the voxels twice for a moment, unless the axes
 /// already run to R, A, S. `name` stands in messages only.
 ///
@@ -222,12 +223,30 @@ pub(crate) fn read_stream<R: Read>(
     };
     let voxels = payload.read(&mut input)?;
     input.finish()?;
+    let voxels = if reader.is_itk() && !scale.is_identity() {
+        wide_integers_to_f32(voxels)
+    } else {
+        voxels
+    };
     let (volume, source) = orient(voxels, scale, &header, &grid, geometry, reader, name)?;
     Ok(Scan {
         volume,
         source,
         bytes_read: input.bytes_read(),
     })
+}
+
+/// ITK rounds integers to f32 before it scales them; up to 16 bits nothing is lost, beyond 24 bits the result differs.
+///
+/// Source: ITK 5.4 `itkNiftiImageIO.cxx`, `Read` (`CastCopy`, then `RescaleFunction`).
+fn wide_integers_to_f32(voxels: Voxels) -> Voxels {
+    match voxels {
+        Voxels::I32(a) => Voxels::F32(a.map(|v| v.to_f32())),
+        Voxels::U32(a) => Voxels::F32(a.map(|v| v.to_f32())),
+        Voxels::I64(a) => Voxels::F32(a.map(|v| v.to_f32())),
+        Voxels::U64(a) => Voxels::F32(a.map(|v| v.to_f32())),
+        narrow_or_real => narrow_or_real,
+    }
 }
 
 /// The header, and how many bytes it took.

@@ -95,13 +95,29 @@ impl SourceGeometry {
         }
     }
 
+    /// The affine of the file. The two axes of a 2-D image cut out of an oblique plane need not be at right angles; ITK
+    /// makes them so when it writes, and reads nothing else.
+    fn rows_to_write(&self) -> [[f64; 4]; 3] {
+        let mut rows = top_rows(self.affine);
+        if self.n_dims == 2 && !has_orthonormal_columns(&rows) {
+            let direction = closest_orthogonal(unit_columns(&rows));
+            let lengths = self.affine.column_norms_xyz();
+            for r in 0..3 {
+                for c in 0..3 {
+                    rows[r][c] = direction[r][c] * lengths[c];
+                }
+            }
+        }
+        rows
+    }
+
     /// The header of a file with voxels of this type; version 1 unless a number needs version 2.
     pub(crate) fn header(&self, voxel_type: VoxelType, scale: IntensityScale) -> Header {
         let fits_f32 = |v: f64| f64::from(v as f32) == v;
         let fits_1 =
             self.shape_xyz.iter().all(|&n| n <= MAX_DIM_1) && fits_f32(scale.slope) && fits_f32(scale.inter);
         let version = if fits_1 { Version::One } else { Version::Two };
-        let rows = top_rows(self.affine);
+        let rows = self.rows_to_write();
         let has_qform = has_orthonormal_columns(&rows);
         let (quatern_bcd, qfac) = quaternion(closest_orthogonal(unit_columns(&rows)));
         let [x, y, z] = self.shape_xyz.map(|n| n as i64);

@@ -216,6 +216,56 @@ fn a_flat_image_is_read_and_written_with_two_axes() {
     }
 }
 
+#[test]
+fn an_oblique_flat_image_is_written_with_right_angles() {
+    let mut header = plain(Version::One, false);
+    (header.dim, header.datatype) = ([2, 4, 3, 1, 1, 1, 1, 1], 2);
+    // An oblique plane, whose first two world axes alone are not at right angles.
+    let (a, b) = (0.6, 0.8);
+    header.srow = [
+        [2.0 * a, -3.0 * a * b, 0.0, 1.0],
+        [2.0 * b, 3.0 * a * a, 0.0, 2.0],
+        [0.0, 3.0 * b, 0.0, 3.0],
+    ];
+    for row in 0..3 {
+        header.srow[row][2] = [b * b, -a * b, a][row];
+    }
+    let scan = read(&file(&header, &(0..12).collect::<Vec<u8>>())).unwrap();
+    let mut written = Vec::new();
+    encode_labels(
+        &mut written,
+        &Labels::U8(Array3::ones((1, 3, 4))),
+        &scan.source,
+        false,
+    )
+    .unwrap();
+    assert_eq!(
+        read(&written).unwrap().volume.geometry.spacing,
+        scan.volume.geometry.spacing
+    );
+}
+
+#[test]
+fn itk_rounds_wide_integers_before_it_scales_them() {
+    let header = Header {
+        datatype: 768,
+        scl_slope: 0.37,
+        scl_inter: 11.3,
+        ..plain(Version::Two, false)
+    };
+    let bytes = file(&header, &4_294_965_888u32.to_le_bytes().repeat(24));
+    let first = |reader| read_with(&bytes, reader).unwrap().volume.to_intensities()[[0, 0, 0]];
+    assert_eq!(
+        first(Reader::SimpleItk),
+        (f64::from(4_294_965_888u32 as f32) * 0.37 + 11.3) as f32
+    );
+    assert_eq!(
+        first(Reader::Nibabel),
+        (f64::from(4_294_965_888u32) * 0.37 + 11.3) as f32
+    );
+    assert_ne!(first(Reader::SimpleItk), first(Reader::Nibabel));
+}
+
 /// Axis-aligned file in one of the 48 orientations, as NIfTI-1 or -2.
 fn oriented_file(index: usize, version: Version) -> (Vec<u8>, Affine) {
     let affine = affine(all()[index], [0.5, 1.5, 2.5]);
