@@ -55,6 +55,8 @@ pub struct TensorInfo {
     pub n_params: usize,
 }
 
+/// Entries of a state dict; the largest networks have some thousands, aliases included.
+const MAX_TENSORS: usize = 100_000;
 const WEIGHTS: &str = "network_weights";
 const MIRRORING: &str = "inference_allowed_mirroring_axes";
 
@@ -393,7 +395,7 @@ impl Facts<'_> {
     fn configuration(&self) -> Result<String, FolderError> {
         let init_args = self.require(self.pickle.root(), "the checkpoint", "init_args")?;
         let configuration = self.require(init_args, "init_args", "configuration")?;
-        match self.pickle.text(configuration) {
+        match self.pickle.name(configuration) {
             Some(name) => Ok(name.to_owned()),
             None => Err(self.invalid("init_args.configuration", "a string", configuration)),
         }
@@ -401,7 +403,7 @@ impl Facts<'_> {
 
     fn trainer_name(&self) -> Option<String> {
         self.pickle
-            .text(self.pickle.get(self.pickle.root(), "trainer_name")?)
+            .name(self.pickle.get(self.pickle.root(), "trainer_name")?)
             .map(shorten)
     }
 
@@ -437,10 +439,13 @@ impl Facts<'_> {
             .pickle
             .dict(weights)
             .ok_or_else(|| self.invalid(WEIGHTS, "a dict of tensors", weights))?;
+        if entries.len() > MAX_TENSORS {
+            return Err(self.invalid(WEIGHTS, "a dict of at most 100000 tensors", weights));
+        }
         let mut tensors: IndexMap<String, Stored> = IndexMap::new();
         for &(key, value) in entries {
-            let Some(name) = self.pickle.text(key) else {
-                return Err(self.invalid(WEIGHTS, "a dict with text keys", key));
+            let Some(name) = self.pickle.name(key) else {
+                return Err(self.invalid(WEIGHTS, "a dict with names for keys", key));
             };
             let content = match TensorView::read(self.pickle, value) {
                 Some(Ok(view)) => Content::Tensor(view),

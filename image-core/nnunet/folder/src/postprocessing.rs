@@ -34,9 +34,9 @@ const MODULE: &str = "nnunetv2.postprocessing.remove_connected_components";
 /// Files in a folder that holds postprocessing, in order of preference.
 pub(crate) const FILES: [&str; 2] = ["postprocessing.json", "postprocessing.pkl"];
 /// Steps of one file; nnU-Net writes one per label and one for all.
-const MAX_STEPS: usize = 4096;
+const MAX_STEPS: usize = 1024;
 /// Labels of one step, before equal ones are joined.
-const MAX_LABELS: usize = 1 << 16;
+const MAX_LABELS: usize = 1 << 14;
 
 impl Postprocessing {
     /// Reads the `postprocessing.json` of a folder, or the `postprocessing.pkl` if there is none; `None` if there is
@@ -115,6 +115,7 @@ impl RemoveAllButLargest {
     fn of(mut labels: Vec<u16>, background: u16) -> Self {
         labels.sort_unstable();
         labels.dedup();
+        labels.shrink_to_fit();
         RemoveAllButLargest { labels, background }
     }
 }
@@ -189,16 +190,15 @@ impl PickledSteps<'_> {
 
     fn step(&self, arguments: ValueId) -> Result<RemoveAllButLargest, FolderError> {
         let expected = "a dict of labels_or_regions and background_label";
-        let entries = self
-            .pickle
-            .dict(arguments)
-            .ok_or_else(|| self.invalid("arguments", expected, arguments))?;
+        let entries = self.pickle.dict(arguments).filter(|entries| entries.len() <= 2);
         let (mut labels, mut background) = (None, 0);
-        for &(key, value) in entries {
-            match self.pickle.text(key) {
-                Some("labels_or_regions") => labels = Some(self.labels(value)?),
-                Some("background_label") => background = self.label(value)?,
-                _ => return Err(self.invalid("arguments", expected, key)),
+        for &(key, value) in entries.ok_or_else(|| self.invalid("arguments", expected, arguments))? {
+            if self.pickle.is_text(key, "labels_or_regions") {
+                labels = Some(self.labels(value)?);
+            } else if self.pickle.is_text(key, "background_label") {
+                background = self.label(value)?;
+            } else {
+                return Err(self.invalid("arguments", expected, key));
             }
         }
         let missing = || FolderError::MissingKey {
@@ -231,7 +231,7 @@ impl PickledSteps<'_> {
     /// A region shared through the memo could repeat without end.
     fn check_number(&self, id: ValueId, labels: &[u16]) -> Result<(), FolderError> {
         match labels.len() > MAX_LABELS {
-            true => Err(self.invalid("labels_or_regions", "at most 65536 labels", id)),
+            true => Err(self.invalid("labels_or_regions", "at most 16384 labels", id)),
             false => Ok(()),
         }
     }

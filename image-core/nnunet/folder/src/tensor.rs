@@ -43,7 +43,7 @@ impl TensorView {
             let (shape, stride) = (axis_values(pickle, shape)?, axis_values(pickle, stride)?);
             let elements = element_range(&shape, &stride, offset, len)?;
             let shape = shape.into_iter().map(usize::try_from).collect::<Result<_, _>>();
-            let storage = pickle.text(key).unwrap_or_default().to_owned();
+            let storage = pickle.name(key).ok_or(TensorFault::Layout)?.to_owned();
             Ok(TensorView {
                 dtype,
                 storage,

@@ -1,4 +1,5 @@
 //! Checkpoints written by PyTorch (`fixtures/make_fixtures.py`): sound, unusual, broken and malicious ones.
+#![allow(clippy::unwrap_used)] // helpers of tests fail by it
 
 use std::fs::File;
 use std::io::Cursor;

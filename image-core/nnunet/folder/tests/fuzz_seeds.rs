@@ -1,4 +1,5 @@
 //! Replays the seeds of the fuzz targets.
+#![allow(clippy::unwrap_used)] // helpers of tests fail by it
 
 use std::path::Path;
 

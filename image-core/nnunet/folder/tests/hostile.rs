@@ -1,4 +1,5 @@
 //! Mutated checkpoints, pickles and plans: no panic, no long wait, no large allocation.
+#![allow(clippy::unwrap_used)] // helpers of tests fail by it
 
 use std::path::Path;
 

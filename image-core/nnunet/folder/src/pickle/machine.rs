@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::globals::Global;
 use super::value::{NumpyDtype, Span, Value, ValueId};
-use super::{PickleFault, bytes_of, text_of};
+use super::{MAX_NAME_LEN, PickleFault, bytes_of, text_of};
 
 /// Values of one pickle (32 bytes each); a checkpoint of a long training has some 100 000.
 const MAX_VALUES: usize = 1 << 21;
@@ -412,6 +412,12 @@ impl Machine<'_> {
     // Classes and functions.
 
     fn push_global(&mut self, module: Span, name: Span) -> Result<(), PickleFault> {
+        if module.len > MAX_NAME_LEN || name.len > MAX_NAME_LEN {
+            return Err(PickleFault::TooMany {
+                what: "bytes in the name of a class",
+                limit: MAX_NAME_LEN as usize,
+            });
+        }
         let kind = Global::of(text_of(self.bytes, module), text_of(self.bytes, name));
         self.push(Value::Global { kind, module, name })
     }
@@ -452,7 +458,9 @@ impl Machine<'_> {
                 return self.push_id(sizes);
             }
             (Global::NumpyDtype, &[name, ..]) => match self.value(name) {
-                Value::Text(name) => numpy_dtype(text_of(self.bytes, *name)).map_or(inert, Value::NumpyDtype),
+                Value::Text(name) => {
+                    numpy_dtype(bytes_of(self.bytes, *name)).map_or(inert, Value::NumpyDtype)
+                }
                 _ => inert,
             },
             (Global::NumpyScalar, &[dtype, data]) => self.numpy_scalar(dtype, data).unwrap_or(inert),
@@ -478,7 +486,7 @@ impl Machine<'_> {
     }
 
     fn is_latin1(&self, encoding: ValueId) -> bool {
-        matches!(self.value(encoding), Value::Text(name) if matches!(text_of(self.bytes, *name), "latin1" | "latin-1"))
+        matches!(self.value(encoding), Value::Text(name) if matches!(bytes_of(self.bytes, *name), b"latin1" | b"latin-1"))
     }
 
     fn tensor(&self, storage: ValueId, offset: ValueId, shape: ValueId, stride: ValueId) -> Option<Value> {
@@ -513,7 +521,7 @@ impl Machine<'_> {
             return Err(malformed);
         };
         let is_storage =
-            matches!(self.value(tag), Value::Text(tag) if text_of(self.bytes, *tag) == "storage");
+            matches!(self.value(tag), Value::Text(tag) if bytes_of(self.bytes, *tag) == b"storage");
         match (self.value(class), self.value(key), self.value(len)) {
             (
                 &Value::Global {
@@ -575,7 +583,7 @@ impl Machine<'_> {
             _ => None,
         };
         let is_big_endian = match order.map(|order| self.value(order)) {
-            Some(Value::Text(order)) => text_of(self.bytes, *order) == ">",
+            Some(Value::Text(order)) => bytes_of(self.bytes, *order) == b">",
             _ => false,
         };
         if let Value::NumpyDtype(dtype) = &mut self.values[target.0 as usize] {
@@ -597,8 +605,8 @@ fn long(bytes: &[u8]) -> Value {
 }
 
 /// `f8`, `i4`, `<u2`, `b1` …; `None` for anything but plain numbers of up to 8 bytes.
-fn numpy_dtype(name: &str) -> Option<NumpyDtype> {
-    let (is_big_endian, name) = match name.as_bytes() {
+fn numpy_dtype(name: &[u8]) -> Option<NumpyDtype> {
+    let (is_big_endian, name) = match name {
         [b'>', name @ ..] => (true, name),
         [b'<' | b'|' | b'=', name @ ..] => (false, name),
         name => (false, name),

@@ -18,6 +18,10 @@ pub(crate) use value::{Value, ValueId};
 
 use value::Span;
 
+/// Bytes of a name: of a module, class, tensor or storage. Names may be shared through the memo, so that work on one is
+/// not bounded by the length of the pickle unless the name is.
+pub(crate) const MAX_NAME_LEN: u32 = 1024;
+
 /// A pickle that has been read.
 #[derive(Debug)]
 pub(crate) struct Pickle {
@@ -41,11 +45,17 @@ impl Pickle {
         &self.values[id.0 as usize]
     }
 
-    pub(crate) fn text(&self, id: ValueId) -> Option<&str> {
+    /// A short text; `None` for anything else.
+    pub(crate) fn name(&self, id: ValueId) -> Option<&str> {
         match self.value(id) {
-            Value::Text(span) => Some(text_of(&self.bytes, *span)),
+            Value::Text(span) if span.len <= MAX_NAME_LEN => Some(text_of(&self.bytes, *span)),
             _ => None,
         }
+    }
+
+    /// True if the value is this text. Takes no longer for a longer value.
+    pub(crate) fn is_text(&self, id: ValueId, expected: &str) -> bool {
+        matches!(self.value(id), Value::Text(span) if bytes_of(&self.bytes, *span) == expected.as_bytes())
     }
 
     pub(crate) fn int(&self, id: ValueId) -> Option<i64> {
@@ -76,7 +86,7 @@ impl Pickle {
         self.dict(dict)?
             .iter()
             .rev()
-            .find(|(k, _)| self.text(*k) == Some(key))
+            .find(|(k, _)| self.is_text(*k, key))
             .map(|(_, value)| *value)
     }
 

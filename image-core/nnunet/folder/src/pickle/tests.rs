@@ -140,6 +140,29 @@ fn doubling_through_the_memo_costs_nothing() {
 }
 
 #[test]
+fn a_long_text_that_is_used_often_costs_nothing() {
+    // One text of 8 MB, then named as key, class, encoding and type a hundred thousand times.
+    let long = 8u32 << 20;
+    let mut bytes = b"\x80\x04}q\x00X".to_vec();
+    bytes.extend(long.to_le_bytes());
+    bytes.resize(bytes.len() + long as usize, b'a');
+    bytes.extend(b"q\x01c_codecs\nencode\nq\x02cnumpy\ndtype\nq\x03h\x00");
+    let head = bytes.len();
+    for _ in 0..100_000 {
+        bytes.extend(b"h\x01h\x02h\x01h\x01\x86Rs");
+        bytes.extend(b"h\x01h\x03h\x01\x85Rs");
+    }
+    bytes.push(b'.');
+    let begin = std::time::Instant::now();
+    let pickle = parse(&bytes).unwrap();
+    assert_eq!(pickle.get(pickle.root(), "configuration"), None);
+    assert!(begin.elapsed().as_secs() < 5, "{:?}", begin.elapsed());
+    bytes.truncate(head);
+    bytes.extend(b"h\x01h\x01\x93.");
+    assert!(matches!(parse(&bytes), Err(PickleFault::TooMany { .. })));
+}
+
+#[test]
 fn numpy_scalars_are_numbers() {
     let dtype = |name: &str, order: &str| {
         format!("cnumpy\ndtype\nX\x02\0\0\0{name}\u{89}\u{88}\u{87}R(K\x03X\x01\0\0\0{order}NNNtb")
