@@ -7,6 +7,7 @@
 mod catalog;
 mod channels;
 mod core;
+pub mod demo;
 mod error;
 mod model_store;
 mod open_model;

@@ -1,6 +1,8 @@
 //! What people type. Each command turns its arguments into a request of the library and prints what came of it.
 
 mod args;
+mod demo;
+mod failure;
 mod models;
 mod progress;
 mod resize;
@@ -12,12 +14,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use nephrite_image_core::{Core, CoreError, CoreSettings, ModelBudget, OutputFile, Root, RuntimeSettings};
+use nephrite_image_core::{Core, CoreSettings, ModelBudget, OutputFile, Root, RuntimeSettings};
 use nephrite_types::Limits;
 use nephrite_volume::write_atomically;
 use tracing_subscriber::EnvFilter;
 
 use args::{Arguments, Command, RuntimeArguments};
+use failure::Failure;
 
 /// Parses the command line, runs the command, and turns its outcome into an exit code.
 pub(crate) fn main() -> ExitCode {
@@ -32,12 +35,13 @@ pub(crate) fn main() -> ExitCode {
         Command::Segment(arguments) => segment::run(*arguments),
         Command::Resize(arguments) => resize::run(arguments),
         Command::Models(command) => models::run(command),
+        Command::Demo(arguments) => demo::run(arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", with_causes(&error));
-            ExitCode::from(error.code().exit_code())
+            eprintln!("error: {}", error.message);
+            ExitCode::from(error.code.exit_code())
         }
     }
 }
@@ -58,21 +62,6 @@ fn core(runtime: RuntimeArguments) -> Core {
     })
 }
 
-/// The message and those of its causes that it does not contain already.
-fn with_causes(error: &CoreError) -> String {
-    let mut message = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !message.contains(&text) {
-            message.push_str(": ");
-            message.push_str(&text);
-        }
-        cause = error.source();
-    }
-    message
-}
-
 /// Prints to standard output; a reader that went away (`| head`) is no error.
 fn print(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
@@ -86,7 +75,7 @@ fn json<T: serde::Serialize>(value: &T) -> String {
 }
 
 /// Writes a report as JSON, whole or not at all.
-fn write_report<T: serde::Serialize>(output: &OutputFile, report: &T) -> Result<(), CoreError> {
+fn write_report<T: serde::Serialize>(output: &OutputFile, report: &T) -> Result<(), Failure> {
     let text = json(report);
     write_atomically(&output.folder, &output.file_name, |out| {
         out.write_all(text.as_bytes())

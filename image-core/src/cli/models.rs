@@ -1,13 +1,14 @@
 use std::fmt::Write as _;
 
 use nephrite_engine::Provider;
-use nephrite_image_core::{CoreError, ModelListing, inspect_model, list_models};
+use nephrite_image_core::{ModelListing, inspect_model, list_models};
 use nephrite_nnunet::ModelDescription;
 
+use super::Failure;
 use super::args::{ModelsCommand, RuntimeArguments};
 use super::segment::model_choice;
 
-pub(crate) fn run(command: ModelsCommand) -> Result<(), CoreError> {
+pub(crate) fn run(command: ModelsCommand) -> Result<(), Failure> {
     let core = super::core(RuntimeArguments {
         provider: Provider::Cpu,
         threads: None,

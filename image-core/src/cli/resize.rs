@@ -4,9 +4,9 @@ use nephrite_resample::{Interpolation, LabelInterpolation, ResizeTarget};
 use nephrite_types::{Shape3, Spacing};
 
 use super::args::{InterpolationArgument, ResizeArguments, RuntimeArguments, TargetArguments};
-use super::{progress, signals};
+use super::{Failure, progress, signals};
 
-pub(crate) fn run(arguments: ResizeArguments) -> Result<(), CoreError> {
+pub(crate) fn run(arguments: ResizeArguments) -> Result<(), Failure> {
     let request = ResizeRequest {
         target: target(&arguments.target)?,
         kind: kind(arguments.interpolation, arguments.label_map)?,

@@ -2,15 +2,15 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use nephrite_image_core::{
-    CoreError, ModelChoice, PostprocessingChoice, SegmentOptions, SegmentReport, SegmentRequest, segment,
+    ModelChoice, PostprocessingChoice, SegmentOptions, SegmentReport, SegmentRequest, segment,
 };
 use nephrite_nnunet::Numerics;
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 
 use super::args::{CheckpointArgument, ModelArguments, NumericsArgument, SegmentArguments};
-use super::{progress, signals};
+use super::{Failure, progress, signals};
 
-pub(crate) fn run(arguments: SegmentArguments) -> Result<(), CoreError> {
+pub(crate) fn run(arguments: SegmentArguments) -> Result<(), Failure> {
     let request = SegmentRequest {
         model: model_choice(arguments.model, arguments.choice),
         inputs: arguments.input,

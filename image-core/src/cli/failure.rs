@@ -1,0 +1,58 @@
+use nephrite_image_core::demo::DemoError;
+use nephrite_image_core::{CoreError, PathError};
+use nephrite_phantom::PhantomError;
+use nephrite_types::ErrorCode;
+use nephrite_volume::VolumeError;
+
+/// Why a command ends without its result: what is printed, and what the exit code follows from.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: ErrorCode,
+    pub(crate) message: String,
+}
+
+impl Failure {
+    fn new(code: ErrorCode, error: &dyn std::error::Error) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !message.contains(&text) {
+                message.push_str(": ");
+                message.push_str(&text);
+            }
+            cause = error.source();
+        }
+        Failure { code, message }
+    }
+}
+
+impl From<CoreError> for Failure {
+    fn from(error: CoreError) -> Self {
+        Failure::new(error.code(), &error)
+    }
+}
+
+impl From<PathError> for Failure {
+    fn from(error: PathError) -> Self {
+        Failure::new(error.code(), &error)
+    }
+}
+
+impl From<VolumeError> for Failure {
+    fn from(error: VolumeError) -> Self {
+        Failure::new(error.code(), &error)
+    }
+}
+
+impl From<PhantomError> for Failure {
+    fn from(error: PhantomError) -> Self {
+        Failure::new(error.code(), &error)
+    }
+}
+
+impl From<DemoError> for Failure {
+    fn from(error: DemoError) -> Self {
+        Failure::new(error.code(), &error)
+    }
+}

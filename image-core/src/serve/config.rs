@@ -1,0 +1,356 @@
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nephrite_engine::Provider;
+use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
+use nephrite_types::Limits;
+use toml::{Table, Value};
+
+use super::config_section::{ConfigFault, Section, count, float, text};
+use super::{LogFormat, ServeError};
+use crate::{ModelBudget, ModelChoice};
+
+/// What `nephrite serve` is told by its configuration file; all of it checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServeConfig {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Folder that all paths of requests lie beneath.
+    pub root: PathBuf,
+    /// What runs the networks.
+    pub provider: Provider,
+    /// CPU threads of the network; what the control group grants if not given.
+    pub threads: Option<NonZeroUsize>,
+    /// ONNX Runtime's library or its folder.
+    pub onnxruntime: Option<PathBuf>,
+    /// The value of `ORT_DYLIB_PATH`, as the program read it; not from the file.
+    pub ort_dylib_path: Option<PathBuf>,
+    /// Loaded and warmed up before the server says that it serves.
+    pub models: Vec<ModelChoice>,
+    /// Runs, resizes and loads that work at once, at least 1.
+    pub max_concurrent_runs: usize,
+    /// Runs, resizes and loads that wait for their turn; one more is refused.
+    pub max_waiting_runs: usize,
+    /// Bytes of one request message.
+    pub max_message_bytes: usize,
+    /// How long running requests may go on after the server was asked to stop.
+    pub drain_timeout: Duration,
+    /// How the log is written.
+    pub log_format: LogFormat,
+    /// What one request may cost.
+    pub limits: Limits,
+    /// What may stay in memory.
+    pub resident: ModelBudget,
+}
+
+/// Entries of `[[models]]`.
+const MAX_MODELS: usize = 256;
+/// Far more than any machine runs at once.
+const MAX_RUNS: u64 = 4096;
+
+impl ServeConfig {
+    /// The defaults, for a root folder.
+    pub fn new(root: PathBuf) -> Self {
+        ServeConfig {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7443)),
+            root,
+            provider: Provider::Cpu,
+            threads: None,
+            onnxruntime: None,
+            ort_dylib_path: None,
+            models: Vec::new(),
+            max_concurrent_runs: 1,
+            max_waiting_runs: 8,
+            max_message_bytes: 1 << 20,
+            drain_timeout: Duration::from_secs(30),
+            log_format: LogFormat::Text,
+            limits: Limits::default(),
+            resident: ModelBudget::default(),
+        }
+    }
+
+    /// Reads a configuration file. `root` and `onnxruntime` are relative to its folder.
+    ///
+    /// # Errors
+    /// [`ServeError::ConfigRead`], [`ServeError::Config`] with all faults at once.
+    pub fn read(path: &Path) -> Result<Self, ServeError> {
+        let read = |source| ServeError::ConfigRead {
+            path: path.to_owned(),
+            source,
+        };
+        let text = std::fs::read_to_string(path).map_err(read)?;
+        let absolute = std::path::absolute(path).map_err(read)?;
+        let folder = absolute.parent().unwrap_or(Path::new("/"));
+        ServeConfig::from_toml(&text, folder).map_err(|faults| ServeError::Config {
+            path: path.to_owned(),
+            faults,
+        })
+    }
+
+    /// Reads configuration text; relative paths start at `folder`.
+    ///
+    /// # Errors
+    /// Every fault: unknown keys, missing ones, values that cannot be. Of a text that is no TOML, the first.
+    pub fn from_toml(text: &str, folder: &Path) -> Result<Self, Vec<ConfigFault>> {
+        let table: Table = text.parse().map_err(|error: toml::de::Error| {
+            let reason = error.to_string();
+            vec![ConfigFault::Syntax { reason }]
+        })?;
+        let mut faults = Vec::new();
+        let mut top = Section::new("", table, &mut faults);
+        let mut config = ServeConfig::new(PathBuf::new());
+
+        match top.take("root", "a folder", path) {
+            Some(root) => config.root = folder.join(root),
+            None => top.require("root"),
+        }
+        top.set(
+            "listen",
+            "an address and port such as \"127.0.0.1:7443\"",
+            address,
+            &mut config.listen,
+        );
+        top.set("provider", "cpu, cuda or openvino", provider, &mut config.provider);
+        config.threads = top.take("threads", "a whole number of at least 1", |value| {
+            NonZeroUsize::new(usize::try_from(count(value)?).ok()?)
+        });
+        config.onnxruntime = top
+            .take("onnxruntime", "a file or folder", path)
+            .map(|path| folder.join(path));
+        let runs = |value: &Value| count(value).filter(|n| *n <= MAX_RUNS).map(|n| n as usize);
+        top.set(
+            "max_concurrent_runs",
+            "a whole number from 1 to 4096",
+            |value| runs(value).filter(|n| *n >= 1),
+            &mut config.max_concurrent_runs,
+        );
+        top.set(
+            "max_waiting_runs",
+            "a whole number from 0 to 4096",
+            runs,
+            &mut config.max_waiting_runs,
+        );
+        top.set(
+            "max_message_bytes",
+            "a whole number from 1024 to 67108864",
+            |value| {
+                count(value)
+                    .filter(|n| (1024..=64 << 20).contains(n))
+                    .map(|n| n as usize)
+            },
+            &mut config.max_message_bytes,
+        );
+        top.set(
+            "drain_timeout_seconds",
+            "a number from 0 to 86400",
+            |value| {
+                float(value)
+                    .filter(|s| (0.0..=86400.0).contains(s))
+                    .map(Duration::from_secs_f64)
+            },
+            &mut config.drain_timeout,
+        );
+        top.set("log_format", "text or json", log_format, &mut config.log_format);
+        if let Some(table) = top.table("limits") {
+            read_limits(&mut top.within("limits.", table), &mut config.limits);
+        }
+        if let Some(table) = top.table("resident") {
+            read_resident(&mut top.within("resident.", table), &mut config.resident);
+        }
+        for (idx, table) in top.tables("models", MAX_MODELS).into_iter().enumerate() {
+            let mut section = top.within(&format!("models[{idx}]."), table);
+            config.models.extend(read_model(&mut section));
+        }
+        drop(top);
+        if faults.is_empty() { Ok(config) } else { Err(faults) }
+    }
+}
+
+fn read_limits(section: &mut Section<'_>, limits: &mut Limits) {
+    const EXPECTED: &str = "a whole number of at least 1";
+    let positive = |value: &Value| count(value).filter(|n| *n >= 1);
+    section.set("max_voxels", EXPECTED, positive, &mut limits.max_voxels);
+    section.set("max_payload_bytes", EXPECTED, positive, &mut limits.max_payload_bytes);
+    section.set(
+        "max_checkpoint_bytes",
+        EXPECTED,
+        positive,
+        &mut limits.max_checkpoint_bytes,
+    );
+    section.set("max_json_bytes", EXPECTED, positive, &mut limits.max_json_bytes);
+    section.set("max_pickle_bytes", EXPECTED, positive, &mut limits.max_pickle_bytes);
+    section.set(
+        "max_accumulator_bytes",
+        EXPECTED,
+        positive,
+        &mut limits.max_accumulator_bytes,
+    );
+    section.set(
+        "max_classes",
+        EXPECTED,
+        |value| positive(value).and_then(|n| usize::try_from(n).ok()),
+        &mut limits.max_classes,
+    );
+}
+
+fn read_resident(section: &mut Section<'_>, budget: &mut ModelBudget) {
+    let number = |value: &Value| count(value).and_then(|n| usize::try_from(n).ok());
+    section.set("max_models", "a whole number", number, &mut budget.max_models);
+    section.set(
+        "max_weight_bytes",
+        "a whole number",
+        count,
+        &mut budget.max_weight_bytes,
+    );
+}
+
+/// `None` if the folder is missing; the fault is noted.
+fn read_model(section: &mut Section<'_>) -> Option<ModelChoice> {
+    let folder = section.take("model", "a folder beneath the root", path);
+    if folder.is_none() {
+        section.require("model");
+    }
+    let folds = section.take("folds", "a list of numbers or \"all\"", folds);
+    let checkpoint = section.take("checkpoint", "final or best", |value| match text(value)? {
+        "final" => Some(CheckpointKind::Final),
+        "best" => Some(CheckpointKind::Best),
+        _ => None,
+    });
+    Some(ModelChoice {
+        folder: folder?,
+        folds: folds.unwrap_or(FoldSelection::Available),
+        checkpoint: checkpoint.unwrap_or(CheckpointKind::Final),
+    })
+}
+
+fn path(value: &Value) -> Option<PathBuf> {
+    text(value).filter(|text| !text.is_empty()).map(PathBuf::from)
+}
+
+fn address(value: &Value) -> Option<SocketAddr> {
+    text(value)?.parse().ok()
+}
+
+fn provider(value: &Value) -> Option<Provider> {
+    text(value)?.parse().ok()
+}
+
+fn log_format(value: &Value) -> Option<LogFormat> {
+    match text(value)? {
+        "text" => Some(LogFormat::Text),
+        "json" => Some(LogFormat::Json),
+        _ => None,
+    }
+}
+
+/// `[0, 1]`, `["0", "1"]` or `["all"]`.
+fn folds(value: &Value) -> Option<FoldSelection> {
+    let entries = value.as_array()?.iter().map(|entry| match entry {
+        Value::Integer(number) => number.to_string().parse().ok(),
+        Value::String(name) => name.parse().ok(),
+        _ => None,
+    });
+    let names = entries.collect::<Option<Vec<_>>>()?;
+    (!names.is_empty()).then_some(FoldSelection::List(names))
+}
+
+#[cfg(test)]
+mod tests {
+    use nephrite_nnunet_folder::FoldName;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<ServeConfig, Vec<ConfigFault>> {
+        ServeConfig::from_toml(text, Path::new("/etc/nephrite"))
+    }
+
+    #[test]
+    fn a_root_is_enough_and_paths_start_at_the_file() {
+        let config = read("root = 'data'").unwrap();
+        assert_eq!(config, ServeConfig::new("/etc/nephrite/data".into()));
+    }
+
+    #[test]
+    fn every_key_is_taken() {
+        let config = read(
+            "listen = '0.0.0.0:0'\nroot = '/data'\nprovider = 'openvino'\nthreads = 3\nonnxruntime = 'lib'\n\
+             max_concurrent_runs = 2\nmax_waiting_runs = 0\nmax_message_bytes = 4096\ndrain_timeout_seconds = 1.5\n\
+             log_format = 'json'\n[limits]\nmax_voxels = 5\nmax_payload_bytes = 6\nmax_checkpoint_bytes = 7\n\
+             max_json_bytes = 8\nmax_pickle_bytes = 9\nmax_classes = 10\nmax_accumulator_bytes = 11\n\
+             [resident]\nmax_models = 3\nmax_weight_bytes = 12\n\
+             [[models]]\nmodel = 'm/a'\nfolds = [0, 'all']\ncheckpoint = 'best'\n[[models]]\nmodel = 'm/b'",
+        )
+        .unwrap();
+        assert_eq!(config.listen.to_string(), "0.0.0.0:0");
+        assert_eq!(config.root, Path::new("/data"));
+        assert_eq!(config.provider, Provider::OpenVino);
+        assert_eq!(config.threads.unwrap().get(), 3);
+        assert_eq!(config.onnxruntime.unwrap(), Path::new("/etc/nephrite/lib"));
+        assert_eq!((config.max_concurrent_runs, config.max_waiting_runs), (2, 0));
+        assert_eq!(config.max_message_bytes, 4096);
+        assert_eq!(config.drain_timeout, Duration::from_millis(1500));
+        assert_eq!(config.log_format, LogFormat::Json);
+        let limits = Limits {
+            max_voxels: 5,
+            max_payload_bytes: 6,
+            max_checkpoint_bytes: 7,
+            max_json_bytes: 8,
+            max_pickle_bytes: 9,
+            max_classes: 10,
+            max_accumulator_bytes: 11,
+        };
+        assert_eq!(config.limits, limits);
+        assert_eq!((config.resident.max_models, config.resident.max_weight_bytes), (3, 12));
+        let folds = [FoldSelection::List(vec![FoldName::Number(0), FoldName::All]), FoldSelection::Available];
+        let kinds = [CheckpointKind::Best, CheckpointKind::Final];
+        for ((model, folds), kind) in config.models.iter().zip(folds).zip(kinds) {
+            assert_eq!((&model.folds, model.checkpoint), (&folds, kind));
+        }
+        assert_eq!(config.models.len(), 2);
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once() {
+        let faults = read(
+            "lisen = 'x'\nlisten = 'nowhere'\nprovider = 'gpu'\nthreads = 0\nmax_waiting_runs = -1\n\
+             drain_timeout_seconds = nan\nlog_format = 3\n[limits]\nmax_voxel = 1\nmax_classes = 0\n\
+             [[models]]\nfolds = []\n[[models]]\nmodel = 'm'\nfold = 1",
+        )
+        .unwrap_err();
+        let keys: Vec<&str> = faults.iter().map(ConfigFault::key).collect();
+        let mut expected = [
+            "root",
+            "listen",
+            "provider",
+            "threads",
+            "max_waiting_runs",
+            "drain_timeout_seconds",
+            "log_format",
+            "limits.max_classes",
+            "limits.max_voxel",
+            "models[0].model",
+            "models[0].folds",
+            "models[1].fold",
+            "lisen",
+        ];
+        let mut found = keys.clone();
+        found.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_is_no_toml_is_a_fault() {
+        assert!(matches!(read("root = ").unwrap_err()[..], [ConfigFault::Syntax { .. }]));
+        assert!(matches!(
+            read("root = 'x'\nmodels = 3").unwrap_err()[..],
+            [ConfigFault::Value { .. }]
+        ));
+        assert!(matches!(
+            read("root = 'x'\nlimits = 3").unwrap_err()[..],
+            [ConfigFault::Value { .. }]
+        ));
+    }
+}
