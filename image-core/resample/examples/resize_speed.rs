@@ -1,6 +1,6 @@
 //! Times the preprocessing resize of a CT: int16 to normalized f32 to the network's grid, cubic.
 //!
-//! `cargo run --release -p nephrite-resample --example resize_speed [f32|f64]`
+//! `cargo run --release -p nephrite-resample --example resize_speed [f64] [cubic|linear|nearest]`
 
 use std::time::Instant;
 
@@ -11,16 +11,22 @@ const FROM: [usize; 3] = [488, 404, 336];
 const TO: [usize; 3] = [244, 202, 224];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let wide = std::env::args().nth(1).as_deref() == Some("f64");
+    let args: Vec<String> = std::env::args().skip(1).map(|arg| arg.to_lowercase()).collect();
+    let wide = args.iter().any(|arg| arg == "f64");
+    let is_wanted = |interpolation: &Interpolation| {
+        let name = format!("{interpolation:?}").to_lowercase();
+        args.contains(&name) || args.iter().all(|arg| arg == "f64")
+    };
     let plane_len = FROM[1] * FROM[2];
     let scan: Vec<i16> = (0..FROM[0] * plane_len)
         .map(|i| (i.wrapping_mul(2_654_435_761) >> 21) as i16 % 1500)
         .collect();
-    for interpolation in [
+    let all = [
         Interpolation::Cubic,
         Interpolation::Linear,
         Interpolation::Nearest,
-    ] {
+    ];
+    for interpolation in all.into_iter().filter(is_wanted) {
         let mut seconds: Vec<f64> = (0..5)
             .map(|_| {
                 if wide {

@@ -91,20 +91,29 @@ impl<T: Real> AxisOperator<T> {
         }
     }
 
-    /// Reads source samples `0 .. n` of a block and prepares `scratch` for [`AxisOperator::sample`].
-    #[inline(always)]
-    pub(crate) fn load(&self, scratch: &mut Vec<Lanes<T>>, source: impl FnMut(usize) -> Lanes<T>) {
-        scratch.clear();
-        match self {
-            AxisOperator::Cubic { n, .. } => {
-                scratch.resize(n + 4, [T::zero(); LANES]);
-                prefilter(&mut scratch[..], source);
-            }
-            other => scratch.extend((0..other.n()).map(source)),
+    /// The place in `scratch` for source samples `0 .. n` of a block; call [`AxisOperator::prepare`] when it is filled.
+    pub(crate) fn input<'a>(&self, scratch: &'a mut Vec<Lanes<T>>) -> &'a mut [Lanes<T>] {
+        let (n, margin) = (self.n(), self.margin());
+        scratch.resize(n + 2 * margin, [T::zero(); LANES]);
+        &mut scratch[margin..margin + n]
+    }
+
+    /// Makes source samples ready for [`AxisOperator::sample`].
+    pub(crate) fn prepare(&self, scratch: &mut [Lanes<T>]) {
+        if let AxisOperator::Cubic { .. } = self {
+            prefilter(scratch);
         }
     }
 
-    /// Gives output samples `0 .. m` of the block that was loaded.
+    /// Samples that a prepared block has on both sides of the source's.
+    fn margin(&self) -> usize {
+        match self {
+            AxisOperator::Cubic { .. } => 2,
+            _ => 0,
+        }
+    }
+
+    /// Gives output samples `0 .. m` of a prepared block.
     #[inline(always)]
     pub(crate) fn sample(&self, scratch: &[Lanes<T>], mut target: impl FnMut(usize, Lanes<T>)) {
         match self {
@@ -141,8 +150,8 @@ impl<T: Real> AxisOperator<T> {
     }
 }
 
-/// Writes the cubic B-spline coefficients −2 … n+1 of the edge-extended lines into `c` (`n + 4` samples), divided by
-/// the gain of 6, which the taps carry.
+/// Replaces samples 0 … n−1 of the lines, in the middle of `c` (`n + 4` samples), by the cubic B-spline coefficients
+/// −2 … n+1 of the edge-extended lines, divided by the gain of 6, which the taps carry.
 ///
 /// scipy pads 12 samples by edge replication and filters the padded line. Here the two geometric series that the
 /// constant continuation contributes are summed in closed form, which is the limit of infinite padding and differs
@@ -150,34 +159,32 @@ impl<T: Real> AxisOperator<T> {
 ///
 /// Source: scipy 1.17 `ndimage/_interpolation.py` (`_prepad_for_spline_filter`), `ndimage/src/ni_splines.c`;
 /// M. Unser, "Splines: a perfect fit for signal and image processing", IEEE Signal Processing Magazine 16(6), 1999.
-#[inline(always)]
-fn prefilter<T: Real>(c: &mut [Lanes<T>], mut source: impl FnMut(usize) -> Lanes<T>) {
+fn prefilter<T: Real>(c: &mut [Lanes<T>]) {
     let n = c.len() - 4;
     let pole = taps::POLE;
     let z = T::from_f64(pole);
     let edge_gain = T::from_f64(1.0 / (1.0 - pole));
 
     // Causal: p[i] = x[i] + z p[i-1]; p of the constant continuation to the left is its geometric series.
-    let mut last = source(0);
-    let before: Lanes<T> = last.map(|x| x * edge_gain);
+    let before: Lanes<T> = c[2].map(|x| x * edge_gain);
+    let after: Lanes<T> = c[n + 1].map(|x| x * edge_gain);
     let mut p = before;
     c[2] = p;
-    for (i, row) in c[3..n + 2].iter_mut().enumerate() {
-        last = source(i + 1);
+    for row in &mut c[3..n + 2] {
         for l in 0..LANES {
-            p[l] = last[l] + z * p[l];
+            p[l] = row[l] + z * p[l];
         }
         *row = p;
     }
 
     // Right of the end p tends geometrically to that of the constant continuation; so do the coefficients.
     let inner = T::from_f64(-pole / (1.0 - pole));
-    for k in 0..3 {
-        let outer = T::from_f64(-pole * pole.powi(k) / (1.0 - pole * pole));
+    let mut outer = T::from_f64(-pole / (1.0 - pole * pole));
+    for row in &mut c[n + 1..] {
         for l in 0..LANES {
-            let after = last[l] * edge_gain;
-            c[n + 1 + k as usize][l] = inner * after + outer * (p[l] - after);
+            row[l] = inner * after[l] + outer * (p[l] - after[l]);
         }
+        outer = outer * z;
     }
 
     // Anticausal: c[i] = z (c[i+1] - p[i]).

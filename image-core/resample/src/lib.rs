@@ -14,6 +14,15 @@
 //! Everything is generic over [`Real`]: f32 is the fast default, f64 reproduces the reference to about 1e-13 of the
 //! amplitude. Work is spread with rayon; the bytes of a result do not depend on the number of threads.
 //!
+//! # Speed
+//!
+//! `cargo run --release -p nephrite-resample --example resize_speed` resizes 488×404×336 int16 to 244×202×224 in f32.
+//! Cubic takes about 0.25 s of processor time in all, on one core of a 2-core AMD EPYC (SSE2 code), where
+//! `skimage.transform.resize` as nnU-Net calls it takes about 15 s and 3.2 GB; beside the scan itself 88 MB are needed.
+//! Each plane passes its axes 1 and 2 in the cache, 32 lines side by side; what is left is about equal parts of
+//! conversion and page faults of the result, the filters of axis 1, turning rows for axis 2, and one pass over the
+//! 88 MB for axis 0, which memory bandwidth limits. Planes are the unit of work: a volume of one plane uses one core.
+//!
 //! ```
 //! use nephrite_resample::{Interpolation, ResizePlan, resize_planes};
 //! use nephrite_types::CancelToken;

@@ -5,6 +5,9 @@ use crate::axis::{AxisOperator, LANES, Lanes};
 use crate::bounds::{Clip, LateClip, Range};
 use crate::plan::Grid;
 
+/// Samples that are turned at once, so that they stay in the cache.
+const TILE: usize = 64;
+
 /// What is done to every plane while it is in the cache: axes 1 and 2.
 pub(crate) struct InPlane<T> {
     op_1: AxisOperator<T>,
@@ -17,7 +20,7 @@ pub(crate) struct InPlane<T> {
 pub(crate) struct PlaneBuffers<T> {
     source: Vec<T>,
     between: Vec<T>,
-    scratch: Vec<Lanes<T>>,
+    scratch: Scratch<T>,
 }
 
 impl<T: Real> InPlane<T> {
@@ -55,7 +58,7 @@ impl<T: Real> InPlane<T> {
         PlaneBuffers {
             source: zeros(source_len),
             between: zeros(between_len),
-            scratch: Vec::new(),
+            scratch: Scratch::new(),
         }
     }
 
@@ -130,32 +133,39 @@ fn ranges_of_columns<T: Real>(plane: &[T], width: usize) -> Vec<Range<T>> {
     ranges
 }
 
+/// Blocks of lines on their way in and out of an operator.
+pub(crate) struct Scratch<T> {
+    pub(crate) block: Vec<Lanes<T>>,
+    /// Output of lines that lie across the block.
+    turned: Vec<Lanes<T>>,
+}
+
+impl<T> Scratch<T> {
+    pub(crate) fn new() -> Self {
+        Scratch {
+            block: Vec::new(),
+            turned: Vec::new(),
+        }
+    }
+}
+
 /// Applies `op` to the columns: `source` is `[op.n, width]`, `target` `[op.m, width]`.
 pub(crate) fn along_columns<T: Real>(
     op: &AxisOperator<T>,
     source: &[T],
     target: &mut [T],
     width: usize,
-    scratch: &mut Vec<Lanes<T>>,
+    scratch: &mut Scratch<T>,
 ) {
-    let whole = width - width % LANES;
-    for column in (0..whole).step_by(LANES) {
-        op.load(scratch, |i| {
-            let start = i * width + column;
-            source[start..start + LANES]
-                .try_into()
-                .expect("a slice of LANES values")
-        });
-        op.sample(scratch, |k, lanes| {
-            let start = k * width + column;
-            target[start..start + LANES].copy_from_slice(&lanes);
-        });
-    }
-    let rest = width - whole;
-    if rest > 0 {
-        op.load(scratch, |i| padded(&source[i * width + whole..][..rest]));
-        op.sample(scratch, |k, lanes| {
-            target[k * width + whole..][..rest].copy_from_slice(&lanes[..rest])
+    let block = &mut scratch.block;
+    for column in (0..width).step_by(LANES) {
+        let n_columns = LANES.min(width - column);
+        for (lanes, row) in op.input(block).iter_mut().zip(source.chunks_exact(width)) {
+            copy_padded(lanes, &row[column..column + n_columns]);
+        }
+        op.prepare(block);
+        op.sample(block, |k, lanes| {
+            target[k * width + column..][..n_columns].copy_from_slice(&lanes[..n_columns]);
         });
     }
 }
@@ -165,26 +175,42 @@ pub(crate) fn along_rows<T: Real>(
     op: &AxisOperator<T>,
     source: &[T],
     target: &mut [T],
-    scratch: &mut Vec<Lanes<T>>,
+    scratch: &mut Scratch<T>,
 ) {
     let (n, m) = (op.n(), op.m());
+    let Scratch { block, turned } = scratch;
+    turned.resize(m, [T::zero(); LANES]);
     for (source, target) in source.chunks(LANES * n).zip(target.chunks_mut(LANES * m)) {
-        let n_rows = source.len() / n;
-        // Lanes past the last row repeat it; they are dropped below.
-        let starts: [usize; LANES] = std::array::from_fn(|lane| lane.min(n_rows - 1) * n);
-        op.load(scratch, |i| starts.map(|start| source[start + i]));
-        op.sample(scratch, |k, lanes| {
-            for (lane, row) in target.chunks_exact_mut(m).enumerate() {
-                row[k] = lanes[lane];
+        // Lanes past the last row keep what they had; they are not written back.
+        for (tile, lanes) in op.input(block).chunks_mut(TILE).enumerate() {
+            for (lane, row) in source.chunks_exact(n).enumerate() {
+                let row = &row[tile * TILE..][..lanes.len()];
+                lanes
+                    .iter_mut()
+                    .zip(row)
+                    .for_each(|(lanes, &value)| lanes[lane] = value);
             }
-        });
+        }
+        op.prepare(block);
+        op.sample(block, |k, lanes| turned[k] = lanes);
+        for (tile, lanes) in turned.chunks(TILE).enumerate() {
+            for (lane, row) in target.chunks_exact_mut(m).enumerate() {
+                let row = &mut row[tile * TILE..][..lanes.len()];
+                row.iter_mut()
+                    .zip(lanes)
+                    .for_each(|(value, lanes)| *value = lanes[lane]);
+            }
+        }
     }
 }
 
-/// The values, then zeros.
-#[inline(always)]
-pub(crate) fn padded<T: Real>(values: &[T]) -> Lanes<T> {
-    let mut lanes = [T::zero(); LANES];
-    lanes[..values.len()].copy_from_slice(values);
-    lanes
+/// Copies up to [`LANES`] values; the lanes past them become zero.
+pub(crate) fn copy_padded<T: Real>(lanes: &mut Lanes<T>, values: &[T]) {
+    match values.try_into() {
+        Ok(values) => *lanes = values,
+        Err(_) => {
+            lanes[..values.len()].copy_from_slice(values);
+            lanes[values.len()..].fill(T::zero());
+        }
+    }
 }

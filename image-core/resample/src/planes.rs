@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::axis::{AxisOperator, LANES, Lanes};
 use crate::bounds::{Clip, LateClip, Range};
-use crate::plane::{InPlane, along_columns, along_rows, padded};
+use crate::plane::{InPlane, Scratch, along_columns, along_rows, copy_padded};
 use crate::{Real, ResampleError, ResizePlan};
 
 /// Columns along axis 0 that one task takes: long enough runs for the memory, small enough for an even share.
@@ -145,14 +145,13 @@ fn along_planes<T: Real>(
         .axis_chunks_iter_mut(Axis(1), COLUMNS_PER_TASK)
         .into_par_iter()
         .enumerate()
-        .try_for_each_init(Vec::new, |scratch, (task, mut columns)| {
+        .try_for_each_init(Vec::new, |block, (task, mut columns)| {
             cancel.check()?;
             for start in (0..columns.ncols()).step_by(LANES) {
                 let end = (start + LANES).min(columns.ncols());
-                let block = columns.slice_mut(s![.., start..end]);
                 let first = task * COLUMNS_PER_TASK + start;
                 let ranges = clip.map(|clip| std::array::from_fn(|lane| clip.range(first + lane)));
-                along_block(op, block, ranges.as_ref(), scratch);
+                along_block(op, columns.slice_mut(s![.., start..end]), ranges.as_ref(), block);
             }
             Ok(())
         })
@@ -161,20 +160,19 @@ fn along_planes<T: Real>(
 /// One block of at most [`LANES`] columns.
 fn along_block<T: Real>(
     op: &AxisOperator<T>,
-    mut block: ArrayViewMut2<'_, T>,
+    mut columns: ArrayViewMut2<'_, T>,
     ranges: Option<&[Range<T>; LANES]>,
-    scratch: &mut Vec<Lanes<T>>,
+    block: &mut Vec<Lanes<T>>,
 ) {
-    op.load(scratch, |i| {
-        let row = block.row(i);
-        let row = row.to_slice().expect("columns are contiguous");
-        row.try_into().unwrap_or_else(|_| padded(row))
-    });
-    op.sample(scratch, |k, mut lanes| {
+    for (lanes, row) in op.input(block).iter_mut().zip(columns.rows()) {
+        copy_padded(lanes, row.to_slice().expect("rows are contiguous"));
+    }
+    op.prepare(block);
+    op.sample(block, |k, mut lanes| {
         if let Some(ranges) = ranges {
             lanes = std::array::from_fn(|lane| ranges[lane].clip(lanes[lane]));
         }
-        let row = block.row_mut(k).into_slice().expect("columns are contiguous");
+        let row = columns.row_mut(k).into_slice().expect("rows are contiguous");
         let width = row.len();
         row.copy_from_slice(&lanes[..width]);
     });
@@ -197,7 +195,7 @@ fn last_axis_of_planes<T: Real>(
     source
         .par_chunks(rows * columns)
         .zip(target.par_chunks_mut(target_len))
-        .try_for_each_init(Vec::new, |scratch, (source, target)| {
+        .try_for_each_init(Scratch::new, |scratch, (source, target)| {
             cancel.check()?;
             match axis {
                 1 => along_columns(op, source, target, columns, scratch),
