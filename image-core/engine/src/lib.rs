@@ -3,6 +3,8 @@
 //! An engine runs one network on one tile at a time. It is owned by one thread ([`EngineThread`]); everybody else
 //! holds an [`EngineHandle`] and sends tiles over a bounded channel. This is the only crate that knows `ort`.
 
+#[cfg(feature = "onnxruntime")]
+mod conv_operator;
 mod engine;
 mod error;
 #[cfg(any(test, feature = "test-util"))]

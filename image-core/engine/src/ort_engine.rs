@@ -4,7 +4,9 @@ use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBui
 use ort::session::{IoBinding, Session};
 use ort::value::{Outlet, Tensor, TensorElementType, TensorRefMut, ValueType};
 
-use crate::{EngineError, InferenceEngine, OnnxRuntime, Provider, TileShape, thread_count_from_cgroup};
+use crate::{
+    EngineError, InferenceEngine, OnnxRuntime, Provider, TileShape, conv_operator, thread_count_from_cgroup,
+};
 
 /// How a network is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +122,10 @@ fn session_builder(runtime: &OnnxRuntime, options: &EngineOptions) -> Result<Ses
     let n_threads = options.n_threads.max(1);
     let builder = general_options(runtime, n_threads).map_err(load_error)?;
     let builder = match options.provider {
-        Provider::Cpu => builder,
+        Provider::Cpu => {
+            let domain = conv_operator::domain().map_err(load_error)?;
+            builder.with_operators(domain).map_err(load_error)?
+        }
         // A provider that leaves nodes to the CPU is not what was asked for.
         Provider::Cuda | Provider::OpenVino => builder.with_disable_cpu_fallback().map_err(load_error)?,
     };
