@@ -2,7 +2,7 @@ use std::fs::File;
 use std::io::Read;
 use std::sync::mpsc;
 
-use ndarray::Array3;
+use ndarray::{Array3, Zip};
 use nephrite_types::{
     Affine, CancelToken, Geometry, IntensityScale, Limits, Shape3, Spacing, Stored, Volume, VoxelType, Voxels,
 };
@@ -479,11 +479,13 @@ fn orient(
 }
 
 fn turn(voxels: Voxels, orientation: Orientation) -> Voxels {
-    fn copy<T: Copy + Send + Sync>(file: Array3<T>, orientation: Orientation) -> Array3<T> {
+    fn copy<T: Copy + Default + Send + Sync>(file: Array3<T>, orientation: Orientation) -> Array3<T> {
         let view = orientation.view_to_ras(file.view());
-        let (z, y, x) = view.dim();
-        let turned = Array3::from_shape_vec((z, y, x), view.iter().copied().collect());
-        turned.expect("the view has as many voxels as its shape says")
+        let mut turned = Array3::from_elem(view.dim(), T::default());
+        Zip::from(&mut turned)
+            .and(view)
+            .par_for_each(|to, &from| *to = from);
+        turned
     }
     use Voxels::*;
     match voxels {
