@@ -31,6 +31,7 @@ mod assemble;
 mod error;
 mod layers;
 mod lowering;
+mod lowering_own_conv;
 mod lowering_plain;
 mod memory;
 mod onnx_check;

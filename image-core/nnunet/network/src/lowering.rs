@@ -1,7 +1,7 @@
 use crate::architecture::Architecture;
 use crate::onnx_writer::ModelWriter;
 use crate::weights::{WeightSource, has_running_statistics, read, resolve};
-use crate::{NetworkError, lowering_plain};
+use crate::{NetworkError, lowering_own_conv, lowering_plain};
 
 /// How layers become ONNX operators. All lowerings compute the same logits up to rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -10,6 +10,9 @@ pub enum Lowering {
     /// One operator per layer, as PyTorch's exporter would write it.
     #[default]
     Plain,
+    /// As [`Lowering::Plain`], but 3-D convolutions with kernels of 3×3×3 or 1×3×3 and stride 1 over many voxels are
+    /// written as `nephrite.Conv`, which nephrite's engine adds to ONNX Runtime's CPU provider.
+    OwnConv,
 }
 
 /// A network that a runtime can load: one f32 input `[1, channel, patch…]`, one f32 output of raw logits
@@ -56,6 +59,7 @@ pub fn build_onnx(
     let names = resolve(&graph, architecture, weights)?;
     let writer: ModelWriter = match lowering {
         Lowering::Plain => lowering_plain::lower(&graph),
+        Lowering::OwnConv => lowering_own_conv::lower(&graph),
     };
     let bytes = writer.write(&graph, &mut |param| {
         read(weights, &names[param.0], graph.param(param))

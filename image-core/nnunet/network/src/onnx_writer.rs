@@ -15,6 +15,10 @@ pub(crate) const MAX_ONNX_BYTES: u64 = i32::MAX as u64;
 const IR_VERSION: i64 = 8;
 /// Version of the operators (onnx 1.12).
 const OPSET: i64 = 17;
+/// Where operators of our own live; the engine that runs them describes them.
+pub(crate) const OWN_DOMAIN: &str = "nephrite";
+/// Version of the operators of our own.
+const OWN_OPSET: i64 = 1;
 
 /// Collects nodes and initialisers; weights are read when the model is written.
 #[derive(Debug, Default)]
@@ -63,6 +67,19 @@ impl ModelWriter {
         output: String,
         attribute: Vec<AttributeProto>,
     ) {
+        self.node_of("", op_type, name, input, output, attribute);
+    }
+
+    /// Adds a node of the standard domain (empty) or of ours ([`OWN_DOMAIN`]).
+    pub(crate) fn node_of(
+        &mut self,
+        domain: &str,
+        op_type: &str,
+        name: &str,
+        input: Vec<String>,
+        output: String,
+        attribute: Vec<AttributeProto>,
+    ) {
         let (name, op_type) = (name.to_owned(), op_type.to_owned());
         self.nodes.push(NodeProto {
             input,
@@ -70,7 +87,7 @@ impl ModelWriter {
             name,
             op_type,
             attribute,
-            domain: String::new(),
+            domain: domain.to_owned(),
             overload: String::new(),
         });
     }
@@ -103,13 +120,20 @@ impl ModelWriter {
             let shape = graph.shape(value);
             [&[1, shape.channels], &shape.spatial[..]].concat()
         };
+        let mut opset_import = vec![OperatorSetId {
+            domain: String::new(),
+            version: OPSET,
+        }];
+        if self.nodes.iter().any(|node| node.domain == OWN_DOMAIN) {
+            opset_import.push(OperatorSetId {
+                domain: OWN_DOMAIN.to_owned(),
+                version: OWN_OPSET,
+            });
+        }
         let header = ModelHeader {
             ir_version: IR_VERSION,
             producer_name: "nephrite".to_owned(),
-            opset_import: vec![OperatorSetId {
-                domain: String::new(),
-                version: OPSET,
-            }],
+            opset_import,
         };
         let body = GraphHeader {
             node: self.nodes,
