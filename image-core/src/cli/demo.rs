@@ -114,7 +114,11 @@ fn segment_phase(
         previous_stage: None,
         output: folder.path.join(&mask_name),
         save_probabilities: None,
-        options: SegmentOptions::default(),
+        // Eight times faster; averaging over mirrored copies adds little to models this small.
+        options: SegmentOptions {
+            mirroring: false,
+            ..SegmentOptions::default()
+        },
         postprocessing: PostprocessingChoice::None,
     };
     let progress = progress::on_stderr(quiet);

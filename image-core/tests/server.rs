@@ -1,0 +1,15 @@
+//! The server from outside: a real client over loopback, real models, real files.
+
+#[path = "server/harness.rs"]
+mod harness;
+
+#[path = "server/bad_input.rs"]
+mod bad_input;
+#[path = "server/contract.rs"]
+mod contract;
+#[path = "server/lifecycle.rs"]
+mod lifecycle;
+#[path = "server/runs.rs"]
+mod runs;
+#[path = "server/stopping.rs"]
+mod stopping;

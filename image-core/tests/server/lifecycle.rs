@@ -1,0 +1,143 @@
+//! Start and end of a server.
+
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use nephrite_image_core::ModelChoice;
+use nephrite_image_core::serve::{self, ServeConfig, ServeError};
+use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
+use nephrite_proto::Event;
+use nephrite_types::ErrorCode;
+use tokio::net::TcpListener;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::harness::{MODEL, PATIENCE, TestServer, log_of, long_run, root, small_run};
+
+fn choice(folder: &str) -> ModelChoice {
+    ModelChoice {
+        folder: folder.into(),
+        folds: FoldSelection::Available,
+        checkpoint: CheckpointKind::Final,
+    }
+}
+
+fn health_request(service: &str) -> HealthCheckRequest {
+    HealthCheckRequest {
+        service: service.to_owned(),
+    }
+}
+
+const SERVICES: [&str; 4] = [
+    "",
+    "nephrite.v1.SegmentationService",
+    "nephrite.v1.VolumeService",
+    "nephrite.v1.ModelService",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_says_serving_once_models_are_warm_and_not_serving_while_it_drains() {
+    let mut server = TestServer::launch(root(), |config| {
+        config.max_waiting_runs = 1;
+        config.models = vec![choice(MODEL)];
+    })
+    .await;
+    let mut watches = Vec::new();
+    for service in SERVICES {
+        let mut health = HealthClient::new(server.channel().await);
+        watches.push(health.watch(health_request(service)).await.unwrap().into_inner());
+    }
+    let mut next = async |watch: usize| {
+        let answer = tokio::time::timeout(PATIENCE, watches[watch].message()).await.unwrap();
+        answer.unwrap().map(|answer| answer.status())
+    };
+    for watch in 0..SERVICES.len() {
+        let mut status = next(watch).await.unwrap();
+        if status == ServingStatus::NotServing {
+            status = next(watch).await.unwrap();
+        }
+        assert_eq!(status, ServingStatus::Serving);
+    }
+    let resident = server.client.list_models(nephrite_proto::v1::ListRequest::default()).await.unwrap();
+    assert_eq!(resident.resident.len(), 1, "serving means warm");
+    let mut events = server.client.run(small_run("results/mask.nii.gz")).await.unwrap();
+    events.next().await.unwrap();
+    server.ask_to_stop();
+    for watch in 0..SERVICES.len() {
+        assert_eq!(next(watch).await, Some(ServingStatus::NotServing));
+    }
+    events.done().await.unwrap();
+    server.ended().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_drains_finishes_what_runs_and_takes_nothing_new() {
+    let mut server = TestServer::start(|config| config.max_waiting_runs = 2).await;
+    let mut running = server.client.run(small_run("results/a.nii.gz")).await.unwrap();
+    while !matches!(running.next().await.unwrap(), Some(Event::Loading(_))) {}
+    let waiting = server.client.run(small_run("results/b.nii.gz")).await.unwrap();
+    server.ask_to_stop();
+    assert_eq!(waiting.done().await.unwrap_err().code, ErrorCode::Unavailable);
+    assert_eq!(running.done().await.unwrap().mask, "results/a.nii.gz");
+    server.ended().await.unwrap();
+    assert_eq!(server.results(), ["a.nii.gz"]);
+    assert!(TcpStream::connect(server.address).is_err(), "nobody listens any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_drain_timeout_what_runs_is_cancelled() {
+    let mut server = TestServer::start(|config| config.drain_timeout = Duration::from_millis(200)).await;
+    let mut running = server.client.run(long_run("results/a.nii.gz")).await.unwrap();
+    let mut request_id = String::new();
+    loop {
+        match running.next().await.unwrap().unwrap() {
+            Event::Accepted(accepted) => request_id = accepted.request_id,
+            Event::Progress(_) => break,
+            _ => {}
+        }
+    }
+    let asked = Instant::now();
+    server.ask_to_stop();
+    assert_eq!(running.done().await.unwrap_err().code, ErrorCode::Unavailable);
+    assert_eq!(log_of(&request_id, "run ended").await["code"], "unavailable");
+    server.ended().await.unwrap();
+    assert!(asked.elapsed() > Duration::from_millis(200));
+    assert!(server.results().is_empty(), "{:?}", server.results());
+}
+
+async fn start_fails(change: impl FnOnce(&mut ServeConfig)) -> ServeError {
+    let root = root();
+    let mut config = ServeConfig::new(root.path().to_owned());
+    config.ort_dylib_path = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);
+    change(&mut config);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ended = serve::run(config, listener, std::future::pending());
+    tokio::time::timeout(PATIENCE, ended).await.unwrap().unwrap_err()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_cannot_start_says_why() {
+    let error = start_fails(|config| config.models = vec![choice("models/none")]).await;
+    assert_eq!(error.code(), ErrorCode::NotFound, "{error}");
+    let error = start_fails(|config| config.models = vec![choice("scans")]).await;
+    assert_eq!(error.code(), ErrorCode::InvalidModel, "{error}");
+    let error = start_fails(|config| config.models = vec![choice("..")]).await;
+    assert_eq!(error.code(), ErrorCode::PermissionDenied, "{error}");
+    let error = start_fails(|config| config.root = config.root.join("none")).await;
+    assert_eq!(error.code(), ErrorCode::NotFound, "{error}");
+    let error = start_fails(|config| {
+        config.provider = nephrite_engine::Provider::Cuda;
+        config.models = vec![choice(MODEL)];
+    })
+    .await;
+    assert_eq!(error.code(), ErrorCode::Environment, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_still_loads_can_be_stopped() {
+    let mut server = TestServer::launch(root(), |config| config.models = vec![choice(MODEL)]).await;
+    server.ask_to_stop();
+    server.ended().await.unwrap();
+}
