@@ -1,5 +1,7 @@
 //! What a phantom promises: the same bytes everywhere, phases that differ where they should, all labels there.
 
+#![allow(clippy::unwrap_used)] // a test may
+
 use nephrite_phantom::{LabelSet, Phantom, PhantomSpec};
 use nephrite_types::{Labels, Phase, Shape3, Spacing, Volume, Voxels};
 use sha2::{Digest, Sha256};
@@ -73,12 +75,13 @@ fn the_same_spec_gives_the_same_bytes_with_any_number_of_threads() {
     );
 }
 
-/// The committed models were trained on these phantoms: when this changes, train them again.
+/// Recorded figures and trained models stand on these bytes: after a wanted change, measure the models' Dice again
+/// (`training/evaluate.py`), train them again if it fell, and write the new value here.
 #[test]
-fn the_bytes_are_those_the_models_were_trained_on() {
+fn the_bytes_are_the_same_on_every_platform_and_in_every_version() {
     assert_eq!(
         digest(&coarse(3).generate()),
-        "176899c4ee0b7cb83bda5256cea90a7cdf5192db177a7e2b861a218170ffd36b"
+        "66f86d054838f1dbe8490773c1d927298982b884f74efd270a5c6275c107a1f4"
     );
 }
 

@@ -140,9 +140,12 @@ pub(crate) fn structures(seed: u64) -> Vec<Structure> {
     for kidney in &kidneys {
         all.extend(kidney.structures(&mut patient));
     }
-    all.extend(vessels::trunks(&mut patient));
+    let (trunks, aorta) = vessels::trunks(&mut patient);
+    all.extend(trunks);
     all.extend(kidneys.iter().map(|kidney| kidney.vein(&mut patient)));
     all.extend(kidneys.iter().map(|kidney| kidney.artery(&mut patient)));
+    // over the roots of its branches, which begin at its axis
+    all.push(aorta);
     all.extend(kidneys.iter().map(|kidney| kidney.ureter(&mut patient)));
     assert!(all.len() <= 255, "a byte holds the index of a structure");
     all

@@ -19,7 +19,8 @@ const BIFURCATION_Z: f64 = -78.0;
 /// Where the renal veins join; from here up the blood of the vena cava is bright early.
 pub(super) const RENAL_VEINS_Z: f64 = 2.0;
 
-pub(super) fn trunks(patient: &mut Patient) -> Vec<Structure> {
+/// The aorta by itself: it is drawn over its branches.
+pub(super) fn trunks(patient: &mut Patient) -> (Vec<Structure>, Structure) {
     let path_of = |place: fn(f64) -> Point, heights: &[f64]| -> Vec<Point> {
         heights.iter().map(|&z| patient.by_spine(place(z))).collect()
     };
@@ -112,12 +113,11 @@ pub(super) fn trunks(patient: &mut Patient) -> Vec<Structure> {
             tube(&upper_cava, [cava_radius, cava_radius + 1.0]),
         )
         .demo("vein"),
-        Structure::new(
-            "aorta",
-            Tissue::Artery,
-            tube(&aorta, [aorta_radius[1], aorta_radius[0]]),
-        )
-        .demo("aorta"),
     ]);
-    all
+    let aorta = Structure::new(
+        "aorta",
+        Tissue::Artery,
+        tube(&aorta, [aorta_radius[1], aorta_radius[0]]),
+    );
+    (all, aorta.demo("aorta"))
 }
