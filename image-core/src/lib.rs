@@ -9,6 +9,7 @@ mod channels;
 mod core;
 pub mod demo;
 mod error;
+mod grpc;
 mod model_store;
 mod open_model;
 mod peak_memory;
@@ -18,6 +19,7 @@ mod resize;
 mod root;
 mod runtime;
 mod segment;
+pub mod serve;
 mod stage_clock;
 
 pub use catalog::{ModelListing, inspect_model, list_models};

@@ -28,6 +28,12 @@ pub(crate) enum Command {
     /// Look at model folders
     #[command(subcommand)]
     Models(ModelsCommand),
+    /// Serve segmentation, volumes and models over gRPC until SIGTERM
+    Serve {
+        /// Configuration file (TOML)
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     /// Draw a synthetic patient, segment it with three small nnU-Nets, and show the result
     Demo(DemoArguments),
 }

@@ -1,4 +1,5 @@
 use nephrite_image_core::demo::DemoError;
+use nephrite_image_core::serve::ServeError;
 use nephrite_image_core::{CoreError, PathError};
 use nephrite_phantom::PhantomError;
 use nephrite_types::ErrorCode;
@@ -53,6 +54,12 @@ impl From<PhantomError> for Failure {
 
 impl From<DemoError> for Failure {
     fn from(error: DemoError) -> Self {
+        Failure::new(error.code(), &error)
+    }
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
         Failure::new(error.code(), &error)
     }
 }

@@ -7,6 +7,7 @@ mod models;
 mod progress;
 mod resize;
 mod segment;
+mod serve;
 mod signals;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -25,17 +26,15 @@ use failure::Failure;
 /// Parses the command line, runs the command, and turns its outcome into an exit code.
 pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_env("NEPHRITE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    if !matches!(arguments.command, Command::Serve { .. }) {
+        log_to_stderr(); // the server's configuration says how it logs
+    }
     let outcome = match arguments.command {
         Command::Segment(arguments) => segment::run(*arguments),
         Command::Resize(arguments) => resize::run(arguments),
         Command::Models(command) => models::run(command),
         Command::Demo(arguments) => demo::run(arguments),
+        Command::Serve { config } => serve::run(config),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -44,6 +43,15 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::from(error.code.exit_code())
         }
     }
+}
+
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("NEPHRITE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
 }
 
 /// A core for one command: paths as the user's shell sees them.

@@ -112,7 +112,12 @@ impl ServeConfig {
             address,
             &mut config.listen,
         );
-        top.set("provider", "cpu, cuda or openvino", provider, &mut config.provider);
+        top.set(
+            "provider",
+            "cpu, cuda or openvino",
+            provider,
+            &mut config.provider,
+        );
         config.threads = top.take("threads", "a whole number of at least 1", |value| {
             NonZeroUsize::new(usize::try_from(count(value)?).ok()?)
         });
@@ -164,7 +169,11 @@ impl ServeConfig {
             config.models.extend(read_model(&mut section));
         }
         drop(top);
-        if faults.is_empty() { Ok(config) } else { Err(faults) }
+        if faults.is_empty() {
+            Ok(config)
+        } else {
+            Err(faults)
+        }
     }
 }
 
@@ -172,7 +181,12 @@ fn read_limits(section: &mut Section<'_>, limits: &mut Limits) {
     const EXPECTED: &str = "a whole number of at least 1";
     let positive = |value: &Value| count(value).filter(|n| *n >= 1);
     section.set("max_voxels", EXPECTED, positive, &mut limits.max_voxels);
-    section.set("max_payload_bytes", EXPECTED, positive, &mut limits.max_payload_bytes);
+    section.set(
+        "max_payload_bytes",
+        EXPECTED,
+        positive,
+        &mut limits.max_payload_bytes,
+    );
     section.set(
         "max_checkpoint_bytes",
         EXPECTED,
@@ -180,7 +194,12 @@ fn read_limits(section: &mut Section<'_>, limits: &mut Limits) {
         &mut limits.max_checkpoint_bytes,
     );
     section.set("max_json_bytes", EXPECTED, positive, &mut limits.max_json_bytes);
-    section.set("max_pickle_bytes", EXPECTED, positive, &mut limits.max_pickle_bytes);
+    section.set(
+        "max_pickle_bytes",
+        EXPECTED,
+        positive,
+        &mut limits.max_pickle_bytes,
+    );
     section.set(
         "max_accumulator_bytes",
         EXPECTED,
@@ -302,8 +321,14 @@ mod tests {
             max_accumulator_bytes: 11,
         };
         assert_eq!(config.limits, limits);
-        assert_eq!((config.resident.max_models, config.resident.max_weight_bytes), (3, 12));
-        let folds = [FoldSelection::List(vec![FoldName::Number(0), FoldName::All]), FoldSelection::Available];
+        assert_eq!(
+            (config.resident.max_models, config.resident.max_weight_bytes),
+            (3, 12)
+        );
+        let folds = [
+            FoldSelection::List(vec![FoldName::Number(0), FoldName::All]),
+            FoldSelection::Available,
+        ];
         let kinds = [CheckpointKind::Best, CheckpointKind::Final];
         for ((model, folds), kind) in config.models.iter().zip(folds).zip(kinds) {
             assert_eq!((&model.folds, model.checkpoint), (&folds, kind));
@@ -343,7 +368,10 @@ mod tests {
 
     #[test]
     fn what_is_no_toml_is_a_fault() {
-        assert!(matches!(read("root = ").unwrap_err()[..], [ConfigFault::Syntax { .. }]));
+        assert!(matches!(
+            read("root = ").unwrap_err()[..],
+            [ConfigFault::Syntax { .. }]
+        ));
         assert!(matches!(
             read("root = 'x'\nmodels = 3").unwrap_err()[..],
             [ConfigFault::Value { .. }]

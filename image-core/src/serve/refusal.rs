@@ -3,7 +3,7 @@ use nephrite_proto::status::to_status;
 use nephrite_types::ErrorCode;
 use tonic::Status;
 
-use crate::{CoreError, PathError};
+use crate::CoreError;
 
 /// Why a request gets an error instead of a result.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,9 @@ pub(crate) enum Refusal {
     /// The deadline passed.
     #[error("the deadline passed")]
     DeadlineExceeded,
+    /// The caller went away while the request waited.
+    #[error("cancelled by the caller")]
+    CallerGone,
     /// The `grpc-timeout` header is not one.
     #[error("grpc-timeout is malformed")]
     Timeout,
@@ -42,15 +45,10 @@ impl Refusal {
             Refusal::Starting | Refusal::Stopping => ErrorCode::Unavailable,
             Refusal::Overloaded => ErrorCode::Overloaded,
             Refusal::DeadlineExceeded => ErrorCode::DeadlineExceeded,
+            Refusal::CallerGone => ErrorCode::Cancelled,
             Refusal::Timeout => ErrorCode::InvalidArgument,
             Refusal::Panicked => ErrorCode::Internal,
         }
-    }
-}
-
-impl From<PathError> for Refusal {
-    fn from(error: PathError) -> Self {
-        Refusal::Core(error.into())
     }
 }
 

@@ -45,39 +45,87 @@ async fn bad_input_gives_its_code_and_the_next_request_is_served() {
 
     type Change = fn(&mut RunRequest);
     let cases: &[(&str, ErrorCode, Change)] = &[
-        ("missing scan", ErrorCode::NotFound, |r| r.input = vec!["scans/none.nii.gz".into()]),
-        ("folder as scan", ErrorCode::InvalidInput, |r| r.input = vec!["scans".into()]),
-        ("truncated scan", ErrorCode::InvalidInput, |r| r.input = vec!["scans/truncated.nii.gz".into()]),
-        ("text as scan", ErrorCode::InvalidInput, |r| r.input = vec!["scans/text.nii.gz".into()]),
-        ("empty scan", ErrorCode::InvalidInput, |r| r.input = vec!["scans/empty.nii.gz".into()]),
-        ("scan over the limit", ErrorCode::LimitExceeded, |r| r.input = vec![LARGE_SCAN.into()]),
-        ("two channels for one", ErrorCode::InvalidInput, |r| r.input.push(SMALL_SCAN.into())),
-        ("one channel for two", ErrorCode::InvalidInput, |r| r.model = TWO_CHANNELS.into()),
-        ("previous stage for none", ErrorCode::InvalidInput, |r| r.previous_stage = SMALL_SCAN.into()),
-        ("missing model", ErrorCode::NotFound, |r| r.model = "models/none".into()),
-        ("file as model", ErrorCode::InvalidInput, |r| r.model = SMALL_SCAN.into()),
-        ("folder that is no model", ErrorCode::InvalidModel, |r| r.model = "scans".into()),
+        ("missing scan", ErrorCode::NotFound, |r| {
+            r.input = vec!["scans/none.nii.gz".into()]
+        }),
+        ("folder as scan", ErrorCode::InvalidInput, |r| {
+            r.input = vec!["scans".into()]
+        }),
+        ("truncated scan", ErrorCode::InvalidInput, |r| {
+            r.input = vec!["scans/truncated.nii.gz".into()]
+        }),
+        ("text as scan", ErrorCode::InvalidInput, |r| {
+            r.input = vec!["scans/text.nii.gz".into()]
+        }),
+        ("empty scan", ErrorCode::InvalidInput, |r| {
+            r.input = vec!["scans/empty.nii.gz".into()]
+        }),
+        ("scan over the limit", ErrorCode::LimitExceeded, |r| {
+            r.input = vec![LARGE_SCAN.into()]
+        }),
+        ("two channels for one", ErrorCode::InvalidInput, |r| {
+            r.input.push(SMALL_SCAN.into())
+        }),
+        ("one channel for two", ErrorCode::InvalidInput, |r| {
+            r.model = TWO_CHANNELS.into()
+        }),
+        ("previous stage for none", ErrorCode::InvalidInput, |r| {
+            r.previous_stage = SMALL_SCAN.into()
+        }),
+        ("missing model", ErrorCode::NotFound, |r| {
+            r.model = "models/none".into()
+        }),
+        ("file as model", ErrorCode::InvalidInput, |r| {
+            r.model = SMALL_SCAN.into()
+        }),
+        ("folder that is no model", ErrorCode::InvalidModel, |r| {
+            r.model = "scans".into()
+        }),
         ("malformed plans", ErrorCode::InvalidModel, |r| {
             r.model = "models/Dataset999_Broken/nnUNetTrainer__nnUNetPlans__3d_fullres".into();
         }),
         ("truncated weights", ErrorCode::InvalidModel, |r| {
             r.model = "models/Dataset998_Truncated/nnUNetTrainer__nnUNetPlans__3d_fullres".into();
         }),
-        ("missing fold", ErrorCode::NotFound, |r| r.folds = vec!["7".into()]),
-        ("no fold at all", ErrorCode::InvalidArgument, |r| r.folds = vec!["x".into()]),
-        ("unspecified checkpoint", ErrorCode::InvalidArgument, |r| r.checkpoint = Some(0)),
-        ("unknown numerics", ErrorCode::InvalidArgument, |r| r.numerics = Some(17)),
-        ("step of zero", ErrorCode::InvalidArgument, |r| r.tile_step_size = Some(0.0)),
-        ("step that is no number", ErrorCode::InvalidArgument, |r| r.tile_step_size = Some(f64::NAN)),
-        ("output over the input", ErrorCode::InvalidArgument, |r| r.output = SMALL_SCAN.into()),
-        ("output of another format", ErrorCode::InvalidArgument, |r| r.output = "results/mask.png".into()),
-        ("output in no folder", ErrorCode::NotFound, |r| r.output = "none/mask.nii.gz".into()),
-        ("output in a file", ErrorCode::InvalidInput, |r| r.output = format!("{SMALL_SCAN}/mask.nii.gz")),
-        ("output over a folder", ErrorCode::InvalidInput, |r| r.output = "results/folder.nii.gz".into()),
+        ("missing fold", ErrorCode::NotFound, |r| {
+            r.folds = vec!["7".into()]
+        }),
+        ("no fold at all", ErrorCode::InvalidArgument, |r| {
+            r.folds = vec!["x".into()]
+        }),
+        ("unspecified checkpoint", ErrorCode::InvalidArgument, |r| {
+            r.checkpoint = Some(0)
+        }),
+        ("unknown numerics", ErrorCode::InvalidArgument, |r| {
+            r.numerics = Some(17)
+        }),
+        ("step of zero", ErrorCode::InvalidArgument, |r| {
+            r.tile_step_size = Some(0.0)
+        }),
+        ("step that is no number", ErrorCode::InvalidArgument, |r| {
+            r.tile_step_size = Some(f64::NAN)
+        }),
+        ("output over the input", ErrorCode::InvalidArgument, |r| {
+            r.output = SMALL_SCAN.into()
+        }),
+        ("output of another format", ErrorCode::InvalidArgument, |r| {
+            r.output = "results/mask.png".into()
+        }),
+        ("output in no folder", ErrorCode::NotFound, |r| {
+            r.output = "none/mask.nii.gz".into()
+        }),
+        ("output in a file", ErrorCode::InvalidInput, |r| {
+            r.output = format!("{SMALL_SCAN}/mask.nii.gz")
+        }),
+        ("output over a folder", ErrorCode::InvalidInput, |r| {
+            r.output = "results/folder.nii.gz".into()
+        }),
         ("no model", ErrorCode::InvalidArgument, |r| r.model.clear()),
         ("no input", ErrorCode::InvalidArgument, |r| r.input.clear()),
         ("no output", ErrorCode::InvalidArgument, |r| r.output.clear()),
-        ("a NUL", ErrorCode::InvalidArgument, |r| r.input = vec!["scans/\0".into()]),
+        ("a NUL", ErrorCode::InvalidArgument, |r| {
+            r.input = vec!["scans/\0".into()]
+        }),
     ];
     let mut wrong = Vec::new();
     for (name, expected, change) in cases {
@@ -97,21 +145,42 @@ async fn no_path_leads_out_of_the_root() {
     let outside = tempfile::tempdir().unwrap();
     fs::copy(server.path(SMALL_SCAN), outside.path().join("scan.nii.gz")).unwrap();
     symlink(outside.path(), server.path("link")).unwrap();
-    symlink(outside.path().join("scan.nii.gz"), server.path("scans/link.nii.gz")).unwrap();
+    symlink(
+        outside.path().join("scan.nii.gz"),
+        server.path("scans/link.nii.gz"),
+    )
+    .unwrap();
     let name = outside.path().file_name().unwrap().to_str().unwrap();
     let absolute = outside.path().to_str().unwrap();
-    let folders = [format!("../{name}"), absolute.to_owned(), "link".to_owned(), format!("scans/../../{name}")];
+    let folders = [
+        format!("../{name}"),
+        absolute.to_owned(),
+        "link".to_owned(),
+        format!("scans/../../{name}"),
+    ];
     for folder in &folders {
         let check = |found: ErrorCode, what: &str| {
             assert_eq!(found, ErrorCode::PermissionDenied, "{what} through {folder}");
         };
         let scan = format!("{folder}/scan.nii.gz");
         check(code_of(&server, |r| r.input = vec![scan.clone()]).await, "input");
-        check(code_of(&server, |r| r.output = format!("{folder}/mask.nii.gz")).await, "output");
+        check(
+            code_of(&server, |r| r.output = format!("{folder}/mask.nii.gz")).await,
+            "output",
+        );
         check(code_of(&server, |r| r.model = folder.clone()).await, "model");
-        check(code_of(&server, |r| r.postprocessing = Some(format!("{folder}/p.json"))).await, "postprocessing");
-        check(code_of(&server, |r| r.save_probabilities = format!("{folder}/p.npz")).await, "probabilities");
-        check(code_of(&server, |r| r.previous_stage = scan.clone()).await, "previous stage");
+        check(
+            code_of(&server, |r| r.postprocessing = Some(format!("{folder}/p.json"))).await,
+            "postprocessing",
+        );
+        check(
+            code_of(&server, |r| r.save_probabilities = format!("{folder}/p.npz")).await,
+            "probabilities",
+        );
+        check(
+            code_of(&server, |r| r.previous_stage = scan.clone()).await,
+            "previous stage",
+        );
         let client = &server.client;
         let request = VolumeServiceInspectRequest { input: scan.clone() };
         check(client.inspect_volume(request).await.unwrap_err().code, "inspect");
@@ -121,15 +190,23 @@ async fn no_path_leads_out_of_the_root() {
             model: folder.clone(),
             ..Default::default()
         };
-        check(client.inspect_model(request).await.unwrap_err().code, "inspect model");
+        check(
+            client.inspect_model(request).await.unwrap_err().code,
+            "inspect model",
+        );
         let request = LoadRequest {
             model: folder.clone(),
             ..Default::default()
         };
         check(client.load_model(request).await.unwrap_err().code, "load");
-        let request = UnloadRequest { model: folder.clone() };
+        let request = UnloadRequest {
+            model: folder.clone(),
+        };
         check(client.unload_model(request).await.unwrap_err().code, "unload");
-        for (input, output) in [(scan.as_str(), "results/r.nii.gz"), (SMALL_SCAN, &format!("{folder}/r.nii.gz"))] {
+        for (input, output) in [
+            (scan.as_str(), "results/r.nii.gz"),
+            (SMALL_SCAN, &format!("{folder}/r.nii.gz")),
+        ] {
             let request = ResizeRequest {
                 input: input.to_owned(),
                 output: output.to_owned(),
@@ -164,20 +241,30 @@ async fn bad_resizes_and_inspections_give_their_codes() {
         server.client.resize(request).await.unwrap_err().code
     };
     assert_eq!(code(|r| r.target = None).await, ErrorCode::InvalidArgument);
-    assert_eq!(code(|r| r.interpolation = Some(0)).await, ErrorCode::InvalidArgument);
+    assert_eq!(
+        code(|r| r.interpolation = Some(0)).await,
+        ErrorCode::InvalidArgument
+    );
     assert_eq!(
         code(|r| r.target = Some(Target::Shape(Shape { x: 0, y: 4, z: 4 }))).await,
         ErrorCode::InvalidArgument
     );
-    let spacing = |x| {
-        Some(Target::Spacing(Spacing { x, y: 1.0, z: 1.0 }))
-    };
+    let spacing = |x| Some(Target::Spacing(Spacing { x, y: 1.0, z: 1.0 }));
     let mut request = least();
     request.target = spacing(f64::NAN);
-    assert_eq!(server.client.resize(request.clone()).await.unwrap_err().code, ErrorCode::InvalidArgument);
+    assert_eq!(
+        server.client.resize(request.clone()).await.unwrap_err().code,
+        ErrorCode::InvalidArgument
+    );
     request.target = spacing(1e-9);
-    assert_eq!(server.client.resize(request).await.unwrap_err().code, ErrorCode::LimitExceeded);
-    assert_eq!(code(|r| r.input = "scans/none.nii".into()).await, ErrorCode::NotFound);
+    assert_eq!(
+        server.client.resize(request).await.unwrap_err().code,
+        ErrorCode::LimitExceeded
+    );
+    assert_eq!(
+        code(|r| r.input = "scans/none.nii".into()).await,
+        ErrorCode::NotFound
+    );
     // Intensities are no label ids.
     assert_eq!(code(|r| r.label_map = true).await, ErrorCode::InvalidInput);
     let inspect = async |input: &str| {

@@ -23,7 +23,10 @@ async fn reflection_lists_the_services() {
         message_request: Some(MessageRequest::ListServices(String::new())),
     };
     let mut client = ServerReflectionClient::new(server.channel().await);
-    let answers = client.server_reflection_info(tokio_stream::once(request)).await.unwrap();
+    let answers = client
+        .server_reflection_info(tokio_stream::once(request))
+        .await
+        .unwrap();
     let answer = answers.into_inner().next().await.unwrap().unwrap();
     let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
         panic!("{answer:?}");
@@ -50,7 +53,10 @@ async fn volumes_are_inspected_and_resized() {
     };
     let info = inspect(SMALL_SCAN).await;
     assert_eq!(info.dims, [37, 22, 30]);
-    assert_eq!((info.nifti_version, info.affine.len(), info.orientation.len()), (1, 16, 3));
+    assert_eq!(
+        (info.nifti_version, info.affine.len(), info.orientation.len()),
+        (1, 16, 3)
+    );
     assert!((info.spacing.unwrap().z - 1.5).abs() < 1e-6);
 
     let request = ResizeRequest {
@@ -85,7 +91,11 @@ async fn models_are_listed_and_inspected() {
 }
 
 /// Calls a method with a message of another type.
-async fn call<M: prost::Message + Default + 'static>(server: &TestServer, path: &'static str, message: M) -> Status {
+async fn call<M: prost::Message + Default + 'static>(
+    server: &TestServer,
+    path: &'static str,
+    message: M,
+) -> Status {
     let mut client = tonic::client::Grpc::new(server.channel().await);
     client.ready().await.unwrap();
     let codec = ProstCodec::<M, RunResponse>::default();
@@ -115,9 +125,13 @@ async fn what_is_no_request_is_refused_and_the_next_request_is_served() {
     let mut client = tonic::client::Grpc::new(server.channel().await);
     client.ready().await.unwrap();
     let mut request = small_run("results/a.nii.gz").into_request();
-    request.metadata_mut().insert("grpc-timeout", "soon".parse().unwrap());
+    request
+        .metadata_mut()
+        .insert("grpc-timeout", "soon".parse().unwrap());
     let codec = ProstCodec::<_, RunResponse>::default();
-    let called = client.server_streaming(request, PathAndQuery::from_static(run), codec).await;
+    let called = client
+        .server_streaming(request, PathAndQuery::from_static(run), codec)
+        .await;
     assert_eq!(called.unwrap_err().code(), Code::InvalidArgument);
     server.serves().await;
 }

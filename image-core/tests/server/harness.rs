@@ -82,7 +82,9 @@ fn copy_folder(from: &Path, to: &Path) {
 fn write_large_scan(folder: &Path, name: &str) {
     let shape = [96, 96, 96];
     let spacing = Spacing::new([1.7, 1.6, 1.4]).unwrap();
-    let voxels = Array3::from_shape_fn(shape, |(z, y, x)| ((z * 7 + y * 13 + x * 29) % 251) as i16 * 4 - 300);
+    let voxels = Array3::from_shape_fn(shape, |(z, y, x)| {
+        ((z * 7 + y * 13 + x * 29) % 251) as i16 * 4 - 300
+    });
     let geometry = Geometry {
         shape: Shape3::new(shape).unwrap(),
         spacing,
@@ -136,10 +138,6 @@ impl TestServer {
         Channel::from_shared(uri).unwrap().connect().await.unwrap()
     }
 
-    pub(crate) async fn new_client(&self) -> Client {
-        Client::new(self.channel().await)
-    }
-
     async fn wait_until_serving(&self) {
         let mut health = HealthClient::new(self.channel().await);
         let started = Instant::now();
@@ -166,7 +164,12 @@ impl TestServer {
 
     /// Makes a mask of the small scan, as proof that the server still serves.
     pub(crate) async fn serves(&self) {
-        let done = self.client.run(small_run("results/proof.nii.gz")).await.unwrap().done();
+        let done = self
+            .client
+            .run(small_run("results/proof.nii.gz"))
+            .await
+            .unwrap()
+            .done();
         let done = tokio::time::timeout(PATIENCE, done).await.unwrap().unwrap();
         assert_eq!(done.mask, "results/proof.nii.gz");
         fs::remove_file(self.path("results/proof.nii.gz")).unwrap();
@@ -246,7 +249,10 @@ pub(crate) async fn log_of(request_id: &str, message: &str) -> Value {
                 return line;
             }
         }
-        assert!(started.elapsed() < PATIENCE, "no line {message:?} of {request_id}");
+        assert!(
+            started.elapsed() < PATIENCE,
+            "no line {message:?} of {request_id}"
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

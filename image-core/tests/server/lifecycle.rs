@@ -50,7 +50,9 @@ async fn health_says_serving_once_models_are_warm_and_not_serving_while_it_drain
         watches.push(health.watch(health_request(service)).await.unwrap().into_inner());
     }
     let mut next = async |watch: usize| {
-        let answer = tokio::time::timeout(PATIENCE, watches[watch].message()).await.unwrap();
+        let answer = tokio::time::timeout(PATIENCE, watches[watch].message())
+            .await
+            .unwrap();
         answer.unwrap().map(|answer| answer.status())
     };
     for watch in 0..SERVICES.len() {
@@ -60,7 +62,11 @@ async fn health_says_serving_once_models_are_warm_and_not_serving_while_it_drain
         }
         assert_eq!(status, ServingStatus::Serving);
     }
-    let resident = server.client.list_models(nephrite_proto::v1::ListRequest::default()).await.unwrap();
+    let resident = server
+        .client
+        .list_models(nephrite_proto::v1::ListRequest::default())
+        .await
+        .unwrap();
     assert_eq!(resident.resident.len(), 1, "serving means warm");
     let mut events = server.client.run(small_run("results/mask.nii.gz")).await.unwrap();
     events.next().await.unwrap();
@@ -83,7 +89,10 @@ async fn a_server_that_drains_finishes_what_runs_and_takes_nothing_new() {
     assert_eq!(running.done().await.unwrap().mask, "results/a.nii.gz");
     server.ended().await.unwrap();
     assert_eq!(server.results(), ["a.nii.gz"]);
-    assert!(TcpStream::connect(server.address).is_err(), "nobody listens any more");
+    assert!(
+        TcpStream::connect(server.address).is_err(),
+        "nobody listens any more"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

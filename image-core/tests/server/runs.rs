@@ -1,12 +1,12 @@
 //! What a run gives: events in order, the command line's mask, weights read once.
 
 use nephrite_image_core::{
-    Core, CoreSettings, ModelBudget, ModelChoice, PostprocessingChoice, Root, RuntimeSettings, SegmentOptions,
-    SegmentRequest, segment,
+    Core, CoreSettings, ModelBudget, ModelChoice, PostprocessingChoice, Root, RuntimeSettings,
+    SegmentOptions, SegmentRequest, segment,
 };
 use nephrite_nnunet_folder::{CheckpointKind, FoldName, FoldSelection};
-use nephrite_proto::v1::{ListRequest, LoadRequest, Stage, UnloadRequest};
 use nephrite_proto::Event;
+use nephrite_proto::v1::{ListRequest, LoadRequest, Stage, UnloadRequest};
 use nephrite_types::{CancelToken, Limits, NoProgress};
 
 use crate::harness::{MODEL, SMALL_SCAN, TestServer, log_of, log_text, small_run};
@@ -37,7 +37,9 @@ async fn a_run_tells_its_stages_in_order_and_gives_the_mask_of_the_command_line(
                     told.push("progress".to_owned());
                 }
             }
-            Event::Exporting(exporting) => told.push(format!("exporting {}", exporting.stage().as_str_name())),
+            Event::Exporting(exporting) => {
+                told.push(format!("exporting {}", exporting.stage().as_str_name()))
+            }
             Event::Done(report) => done = Some(report),
         }
     }
@@ -59,13 +61,20 @@ async fn a_run_tells_its_stages_in_order_and_gives_the_mask_of_the_command_line(
     assert_eq!((done.provider.as_str(), done.threads), ("cpu", 1));
     assert!(done.input_bytes_read > 1000 && done.weight_bytes_read > 1000 && done.peak_rss_bytes > 1 << 20);
     assert_eq!(done.folds, ["fold_0"]);
-    assert!(done.labels.iter().any(|label| label.voxels > 0 && label.volume_ml > 0.0));
+    assert!(
+        done.labels
+            .iter()
+            .any(|label| label.voxels > 0 && label.volume_ml > 0.0)
+    );
     let shape = done.shape.unwrap();
     assert_eq!((shape.x, shape.y, shape.z), (37, 22, 30));
 
     let line = log_of(&request_id, "run done").await;
     assert_eq!(line["model"], MODEL.strip_prefix("models/").unwrap());
-    assert!(!log_text().contains("small.nii.gz"), "paths are for the debug log");
+    assert!(
+        !log_text().contains("small.nii.gz"),
+        "paths are for the debug log"
+    );
 
     let core = Core::new(CoreSettings {
         root: Root::beneath(server.root.path()).unwrap(),
@@ -122,8 +131,14 @@ async fn weights_are_read_once_and_again_after_unload() {
     let unload = UnloadRequest {
         model: MODEL.to_owned(),
     };
-    assert_eq!(server.client.unload_model(unload.clone()).await.unwrap().unloaded, 1);
-    assert_eq!(server.client.unload_model(unload.clone()).await.unwrap().unloaded, 0);
+    assert_eq!(
+        server.client.unload_model(unload.clone()).await.unwrap().unloaded,
+        1
+    );
+    assert_eq!(
+        server.client.unload_model(unload.clone()).await.unwrap().unloaded,
+        0
+    );
     assert_eq!(n_resident().await, 0);
     assert_eq!(run().await.weight_bytes_read, weights);
 
@@ -134,7 +149,10 @@ async fn weights_are_read_once_and_again_after_unload() {
         checkpoint: None,
     };
     let loaded = server.client.load_model(load.clone()).await.unwrap();
-    assert_eq!((loaded.weight_bytes_read, loaded.folds), (weights, vec!["fold_0".to_owned()]));
+    assert_eq!(
+        (loaded.weight_bytes_read, loaded.folds),
+        (weights, vec!["fold_0".to_owned()])
+    );
     assert_eq!(server.client.load_model(load).await.unwrap().weight_bytes_read, 0);
     assert_eq!(run().await.weight_bytes_read, 0);
 }

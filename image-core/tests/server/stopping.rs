@@ -51,7 +51,9 @@ async fn a_client_that_vanishes_stops_its_run_within_one_tile() {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
-            let client = nephrite_proto::Client::connect(&format!("http://{address}")).await.unwrap();
+            let client = nephrite_proto::Client::connect(&format!("http://{address}"))
+                .await
+                .unwrap();
             let mut events = client.run(long_run("results/mask.nii.gz")).await.unwrap();
             told.send(first_tile(&mut events).await).unwrap();
             std::mem::forget(events);
@@ -76,10 +78,16 @@ async fn a_run_that_waits_gives_its_place_up_when_its_client_goes() {
     assert_eq!(accepted.position, 1);
     drop(waiting);
     let line = log_of(&accepted.request_id, "run ended").await;
-    assert_eq!((&line["code"], &line["tiles_done"]), (&Value::from("cancelled"), &Value::from(0)));
+    assert_eq!(
+        (&line["code"], &line["tiles_done"]),
+        (&Value::from("cancelled"), &Value::from(0))
+    );
     let next = server.client.run(small_run("results/c.nii.gz")).await.unwrap();
     drop(working);
-    tokio::time::timeout(PATIENCE, next.done()).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, next.done())
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,11 +101,18 @@ async fn one_request_too_many_is_refused_at_once() {
     first_tile(&mut working).await;
     let waiting = server.client.run(small_run("results/b.nii.gz")).await.unwrap();
     let asked = Instant::now();
-    let refused = server.client.run(small_run("results/c.nii.gz")).await.unwrap_err();
+    let refused = server
+        .client
+        .run(small_run("results/c.nii.gz"))
+        .await
+        .unwrap_err();
     assert_eq!(refused.code, ErrorCode::Overloaded);
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
     drop(working);
-    tokio::time::timeout(PATIENCE, waiting.done()).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, waiting.done())
+        .await
+        .unwrap()
+        .unwrap();
     server.serves().await;
     assert_eq!(server.results(), ["b.nii.gz"]);
 }
@@ -114,8 +129,14 @@ async fn a_deadline_ends_a_run_and_one_that_waits() {
     let mut request = Request::new(small_run("results/b.nii.gz"));
     request.set_timeout(Duration::from_millis(300));
     let waiting = server.client.run(request).await.unwrap();
-    assert_eq!(waiting.done().await.unwrap_err().code, ErrorCode::DeadlineExceeded);
-    assert_eq!(working.done().await.unwrap_err().code, ErrorCode::DeadlineExceeded);
+    assert_eq!(
+        waiting.done().await.unwrap_err().code,
+        ErrorCode::DeadlineExceeded
+    );
+    assert_eq!(
+        working.done().await.unwrap_err().code,
+        ErrorCode::DeadlineExceeded
+    );
     let line = log_of(&accepted.request_id, "run ended").await;
     assert_eq!(line["code"], "deadline_exceeded");
     server.serves().await;

@@ -1,0 +1,101 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use cap_std::fs::MetadataExt as _;
+use nephrite_proto::convert::{optional_path, path};
+use nephrite_proto::v1::model_service_server::ModelService;
+use nephrite_proto::v1::{
+    ListRequest, ListResponse, LoadRequest, LoadResponse, ModelServiceInspectRequest,
+    ModelServiceInspectResponse, UnloadRequest, UnloadResponse,
+};
+use tonic::{Request, Response, Status};
+
+use super::description;
+use super::model_choice::model_choice;
+use crate::open_model::OpenModel;
+use crate::serve::{Deadline, Refusal, Work};
+use crate::{PathError, inspect_model, list_models};
+
+/// `ModelService`.
+#[derive(Debug)]
+pub(crate) struct Models {
+    work: Arc<Work>,
+}
+
+impl Models {
+    pub(crate) fn new(work: Arc<Work>) -> Self {
+        Models { work }
+    }
+}
+
+#[tonic::async_trait]
+impl ModelService for Models {
+    async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+        let root = optional_path("root", &request.into_inner().root).map_err(Refusal::from)?;
+        let root = root.unwrap_or_else(|| PathBuf::from("."));
+        let listed = self
+            .work
+            .light(move |core, _| Ok((list_models(core, &root)?, core.models().list())));
+        let (models, resident) = listed.await?;
+        Ok(Response::new(ListResponse {
+            models: models.into_iter().map(description::listing).collect(),
+            resident: resident.into_iter().map(description::resident).collect(),
+        }))
+    }
+
+    async fn inspect(
+        &self,
+        request: Request<ModelServiceInspectRequest>,
+    ) -> Result<Response<ModelServiceInspectResponse>, Status> {
+        let ModelServiceInspectRequest {
+            model,
+            folds,
+            checkpoint,
+        } = request.into_inner();
+        let folder = path("model", &model).map_err(Refusal::from)?;
+        let choice = model_choice(folder, &folds, checkpoint).map_err(Refusal::from)?;
+        let description = self.work.light(move |core, _| inspect_model(core, &choice));
+        Ok(Response::new(description::model(description.await?)))
+    }
+
+    async fn load(&self, request: Request<LoadRequest>) -> Result<Response<LoadResponse>, Status> {
+        let deadline = request.extensions().get::<Deadline>().copied();
+        let LoadRequest {
+            model,
+            folds,
+            checkpoint,
+        } = request.into_inner();
+        let folder = path("model", &model).map_err(Refusal::from)?;
+        let choice = model_choice(folder, &folds, checkpoint).map_err(Refusal::from)?;
+        let loaded = self.work.heavy(deadline, move |core, cancel| {
+            let started = Instant::now();
+            let model = OpenModel::open(core, &choice)?;
+            let (_, weight_bytes_read) = model.load(core, cancel)?;
+            let folds = model.description.folds;
+            let seconds = started.elapsed().as_secs_f64();
+            tracing::info!(weight_bytes_read, seconds, "model is warm");
+            Ok(LoadResponse {
+                weight_bytes_read,
+                seconds,
+                folds,
+            })
+        });
+        Ok(Response::new(loaded.await?))
+    }
+
+    async fn unload(&self, request: Request<UnloadRequest>) -> Result<Response<UnloadResponse>, Status> {
+        let folder = path("model", &request.into_inner().model).map_err(Refusal::from)?;
+        let unloaded = self.work.light(move |core, _| {
+            let dir = core.root().open_folder(&folder)?;
+            let metadata = dir.dir_metadata().map_err(|source| PathError::Io {
+                path: folder.clone(),
+                source,
+            })?;
+            Ok(core.models().unload((metadata.dev(), metadata.ino())))
+        });
+        let unloaded = u32::try_from(unloaded.await?).unwrap_or(u32::MAX);
+        tracing::info!(unloaded, "models unloaded");
+        Ok(Response::new(UnloadResponse { unloaded }))
+    }
+}

@@ -1,0 +1,108 @@
+//! [`ErrorCode`] ⇄ gRPC status, both ways and without loss.
+//!
+//! gRPC has one code where nephrite has two (a broken scan and a wrong option are both INVALID_ARGUMENT), so the name
+//! of ours travels beside it in the metadata entry [`ERROR_CODE_KEY`]. A status without that entry, from a proxy or
+//! from the transport, maps to the nearest code.
+
+use nephrite_types::ErrorCode;
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Status};
+
+/// Metadata entry that names the [`ErrorCode`].
+pub const ERROR_CODE_KEY: &str = "nephrite-error-code";
+
+/// Bytes of a message that cross; clients bound the size of headers.
+const MAX_MESSAGE_BYTES: usize = 2048;
+
+/// The gRPC code that a generic client acts on.
+pub fn grpc_code(code: ErrorCode) -> Code {
+    match code {
+        ErrorCode::InvalidArgument | ErrorCode::InvalidInput => Code::InvalidArgument,
+        ErrorCode::NotFound => Code::NotFound,
+        // The caller cannot mend these by changing the request, and a retry does not help.
+        ErrorCode::InvalidModel | ErrorCode::Environment => Code::FailedPrecondition,
+        // Not RESOURCE_EXHAUSTED: clients take that as a reason to try again later.
+        ErrorCode::LimitExceeded => Code::OutOfRange,
+        ErrorCode::PermissionDenied => Code::PermissionDenied,
+        ErrorCode::Overloaded => Code::ResourceExhausted,
+        ErrorCode::Cancelled => Code::Cancelled,
+        ErrorCode::DeadlineExceeded => Code::DeadlineExceeded,
+        ErrorCode::Unavailable => Code::Unavailable,
+        ErrorCode::Internal => Code::Internal,
+    }
+}
+
+/// The status of an error; the message is cut to 2 KiB.
+pub fn to_status(code: ErrorCode, message: &str) -> Status {
+    let mut end = message.len().min(MAX_MESSAGE_BYTES);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut status = Status::new(grpc_code(code), &message[..end]);
+    let name = MetadataValue::from_static(code.name());
+    status.metadata_mut().insert(ERROR_CODE_KEY, name);
+    status
+}
+
+/// The code that [`to_status`] put in, or the nearest one to a foreign status.
+pub fn error_code(status: &Status) -> ErrorCode {
+    let name = status.metadata().get(ERROR_CODE_KEY);
+    let named = name
+        .and_then(|name| name.to_str().ok())
+        .and_then(ErrorCode::from_name);
+    named.unwrap_or_else(|| nearest(status.code()))
+}
+
+fn nearest(code: Code) -> ErrorCode {
+    match code {
+        Code::InvalidArgument => ErrorCode::InvalidArgument,
+        Code::NotFound => ErrorCode::NotFound,
+        Code::FailedPrecondition => ErrorCode::Environment,
+        Code::OutOfRange => ErrorCode::LimitExceeded,
+        Code::PermissionDenied | Code::Unauthenticated => ErrorCode::PermissionDenied,
+        Code::ResourceExhausted => ErrorCode::Overloaded,
+        Code::Cancelled => ErrorCode::Cancelled,
+        Code::DeadlineExceeded => ErrorCode::DeadlineExceeded,
+        Code::Unavailable => ErrorCode::Unavailable,
+        _ => ErrorCode::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_comes_back_and_so_does_its_message() {
+        for code in ErrorCode::ALL {
+            let status = to_status(code, "naïve: a message");
+            assert_eq!(status.code(), grpc_code(code));
+            assert_eq!(error_code(&status), code);
+            assert_eq!(status.message(), "naïve: a message");
+            // The same over the wire: a status travels as HTTP headers.
+            let response = status.into_http::<String>();
+            let received = Status::from_header_map(response.headers()).unwrap();
+            assert_eq!(error_code(&received), code);
+            assert_eq!(received.message(), "naïve: a message");
+        }
+    }
+
+    #[test]
+    fn a_foreign_status_maps_to_a_code_with_the_same_grpc_code() {
+        for code in ErrorCode::ALL {
+            let foreign = Status::new(grpc_code(code), "");
+            assert_eq!(grpc_code(error_code(&foreign)), grpc_code(code));
+        }
+        let mut status = Status::not_found("");
+        let unknown = MetadataValue::from_static("no such code");
+        status.metadata_mut().insert(ERROR_CODE_KEY, unknown);
+        assert_eq!(error_code(&status), ErrorCode::NotFound);
+        assert_eq!(error_code(&Status::data_loss("")), ErrorCode::Internal);
+    }
+
+    #[test]
+    fn long_messages_are_cut_between_characters() {
+        let status = to_status(ErrorCode::Internal, &"€".repeat(1000));
+        assert_eq!(status.message().len(), 2046);
+    }
+}

@@ -1,0 +1,56 @@
+//! The generated code in `src/generated` is what the .proto files give.
+
+use std::path::{Path, PathBuf};
+
+use prost_types::FileDescriptorSet;
+use tonic_prost_build::Config;
+
+/// Set to anything, the test writes the files instead of comparing them.
+const UPDATE: &str = "NEPHRITE_UPDATE_GENERATED";
+
+#[test]
+fn generated_code_is_current() {
+    let crate_folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let fresh = tempfile::tempdir().unwrap();
+    generate(&crate_folder, fresh.path());
+    let checked_in = crate_folder.join("src/generated");
+    let mut n_compared = 0;
+    for entry in fresh.path().read_dir().unwrap() {
+        let name = entry.unwrap().file_name();
+        let new = std::fs::read(fresh.path().join(&name)).unwrap();
+        let path = checked_in.join(&name);
+        if std::env::var_os(UPDATE).is_some() {
+            std::fs::write(&path, &new).unwrap();
+        }
+        let old = std::fs::read(&path).unwrap_or_default();
+        assert!(
+            old == new,
+            "{} is not what the .proto files give: run the test once with {UPDATE}=1",
+            path.display()
+        );
+        n_compared += 1;
+    }
+    assert_eq!(n_compared, 2, "code and descriptors");
+}
+
+fn generate(crate_folder: &Path, out: &Path) {
+    let files = ["segmentation", "volume", "model"].map(|name| format!("nephrite/v1/{name}.proto"));
+    let mut compiler = protox::Compiler::new([crate_folder]).unwrap();
+    compiler.include_imports(true).include_source_info(true);
+    compiler.open_files(&files).unwrap();
+    let with_comments: FileDescriptorSet = compiler.file_descriptor_set();
+    tonic_prost_build::configure()
+        .out_dir(out)
+        .compile_fds_with_config(with_comments.clone(), Config::new())
+        .unwrap();
+    // Reflection answers questions about shapes; comments are in the .proto files.
+    let mut descriptors = with_comments;
+    for file in &mut descriptors.file {
+        file.source_code_info = None;
+    }
+    std::fs::write(
+        out.join("nephrite.v1.bin"),
+        prost::Message::encode_to_vec(&descriptors),
+    )
+    .unwrap();
+}
