@@ -5,7 +5,7 @@ use nephrite_engine::{
     EngineError, EngineOptions, EngineThread, InferenceEngine, LibrarySearch, OnnxRuntime, OrtEngine,
     Provider, TileShape, thread_count_from_cgroup,
 };
-use nephrite_nnunet::EngineFactory;
+use nephrite_nnunet::{EngineFactory, Lowering};
 
 /// Which ONNX Runtime runs the networks, and how.
 #[derive(Debug, Clone)]
@@ -81,6 +81,13 @@ impl Runtime {
 }
 
 impl EngineFactory for Runtime {
+    fn lowering(&self) -> Lowering {
+        match self.settings.provider {
+            Provider::Cpu => Lowering::OwnConv,
+            Provider::Cuda | Provider::OpenVino => Lowering::Plain,
+        }
+    }
+
     fn build(&self, name: &str, onnx: Vec<u8>, shape: TileShape) -> Result<EngineThread, EngineError> {
         let library = self.start()?;
         let options = EngineOptions {
