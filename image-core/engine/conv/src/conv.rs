@@ -50,6 +50,11 @@ impl Conv3d {
         })
     }
 
+    #[cfg(test)]
+    pub(crate) fn with_arch(self, arch: Arch) -> Self {
+        Conv3d { arch, ..self }
+    }
+
     /// Output channels.
     pub fn n_out(&self) -> usize {
         self.weights.n_out

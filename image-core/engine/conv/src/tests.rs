@@ -1,6 +1,7 @@
 //! Against the plain sum in f64.
 
 use proptest::prelude::*;
+use pulp::Arch;
 use rayon::prelude::*;
 
 use crate::{Conv3d, ConvError};
@@ -95,6 +96,32 @@ fn odd_sizes_and_single_voxels_are_right() {
     check(1, 2, 1, [1, 1, 1]);
     check(2, 2, 3, [1, 2, 3]);
     check(2, 2, 3, [3, 1, 70]);
+}
+
+/// All instruction sets that this machine has.
+fn archs() -> Vec<Arch> {
+    let mut archs = vec![Arch::Scalar, Arch::new()];
+    #[cfg(target_arch = "x86_64")]
+    archs.extend(pulp::x86::V3::try_new().map(Arch::V3));
+    archs
+}
+
+#[test]
+fn every_instruction_set_gives_the_same_sums() {
+    let (size, n_in, n_out) = ([4, 10, 21], 5, 11);
+    let (weight, input) = (values(n_out * n_in * 27, 1), values(n_in * 4 * 10 * 21, 2));
+    let expected = plain_sum(n_out, n_in, 3, size, &weight, &input);
+    for arch in archs() {
+        let conv = Conv3d::new(n_out, n_in, [3, 3, 3], &weight, None)
+            .unwrap()
+            .with_arch(arch);
+        for (found, expected) in run(&conv, size, &input).into_iter().zip(&expected) {
+            assert!(
+                (f64::from(found) - expected).abs() <= 2e-5,
+                "{arch:?}: {found}, expected {expected}"
+            );
+        }
+    }
 }
 
 #[test]
