@@ -5,6 +5,8 @@ mod harness;
 
 #[path = "server/bad_input.rs"]
 mod bad_input;
+#[path = "server/command.rs"]
+mod command;
 #[path = "server/contract.rs"]
 mod contract;
 #[path = "server/lifecycle.rs"]

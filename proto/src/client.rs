@@ -1,6 +1,6 @@
 use nephrite_types::ErrorCode;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{IntoRequest, Status, Streaming};
+use tonic::{IntoRequest, Status, Streaming, TimeoutExpired};
 
 use crate::status::error_code;
 use crate::v1::model_service_client::ModelServiceClient;
@@ -32,8 +32,15 @@ pub struct RemoteError {
 
 impl From<Status> for RemoteError {
     fn from(status: Status) -> Self {
+        let code = match error_code(&status) {
+            // tonic's own timer of a deadline, on this side, speaks of a cancel.
+            ErrorCode::Cancelled if status.message() == TimeoutExpired(()).to_string() => {
+                ErrorCode::DeadlineExceeded
+            }
+            code => code,
+        };
         RemoteError {
-            code: error_code(&status),
+            code,
             message: status.message().to_owned(),
         }
     }

@@ -105,4 +105,20 @@ mod tests {
         let status = to_status(ErrorCode::Internal, &"€".repeat(1000));
         assert_eq!(status.message().len(), 2046);
     }
+
+    #[test]
+    fn the_table_of_the_readme_is_this_mapping() {
+        let readme = include_str!("../README.md");
+        for code in ErrorCode::ALL {
+            let mut grpc = String::new();
+            for letter in format!("{:?}", grpc_code(code)).chars() {
+                if letter.is_uppercase() && !grpc.is_empty() {
+                    grpc.push('_');
+                }
+                grpc.extend(letter.to_uppercase());
+            }
+            let row = format!("| `{code}` | {grpc} |");
+            assert!(readme.contains(&row), "{row}");
+        }
+    }
 }

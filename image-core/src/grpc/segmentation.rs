@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nephrite_proto::v1::run_response::Event;
 use nephrite_proto::v1::segmentation_service_server::SegmentationService;
 use nephrite_proto::v1::{Accepted, RunRequest, RunResponse};
-use nephrite_types::CancelToken;
+use nephrite_types::{CancelToken, ErrorCode};
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
@@ -118,6 +118,14 @@ impl Run {
                 self.work.run(permit, self.cancel, job).await
             }
         };
+        // The caller hears of its deadline at once and goes; the work then sees a cancel first.
+        let late = self
+            .deadline
+            .is_some_and(|Deadline(deadline)| deadline <= tokio::time::Instant::now());
+        let outcome = outcome.map_err(|refusal| match refusal.code() {
+            ErrorCode::Cancelled if late => Refusal::DeadlineExceeded,
+            _ => refusal,
+        });
         log(&self.request_id, &outcome, waited, &self.tiles);
         Ok(RunResponse {
             event: Some(Event::Done(description::done(outcome?))),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use nephrite_types::{CancelToken, Cancelled};
+use nephrite_types::{CancelToken, ErrorCode};
 
 use super::admission::{Admission, Permit, Place};
 use super::edge::Deadline;
@@ -24,9 +24,10 @@ pub(crate) struct Work {
     /// The drain timeout is over: what stops now was stopped by the server.
     stopped: AtomicBool,
     running: Mutex<HashMap<u64, CancelToken>>,
+    n_started: AtomicU64,
     n_requests: AtomicU64,
-    /// Tells the requests of this process from those of the one before.
-    epoch_seconds: u64,
+    /// Nanoseconds at which the server began: tells its requests from those of others whose logs are gathered.
+    began: u128,
 }
 
 /// Short requests that work at once, and that wait.
@@ -42,8 +43,9 @@ impl Work {
             ready: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             running: Mutex::default(),
+            n_started: AtomicU64::new(0),
             n_requests: AtomicU64::new(0),
-            epoch_seconds: since_epoch.map_or(0, |since| since.as_secs()),
+            began: since_epoch.map_or(0, |since| since.as_nanos()),
         }
     }
 
@@ -89,7 +91,7 @@ impl Work {
     /// Unique in the log.
     pub(crate) fn request_id(&self) -> String {
         let n = self.n_requests.fetch_add(1, Ordering::Relaxed) + 1;
-        format!("{:x}-{n}", self.epoch_seconds)
+        format!("{:x}-{n}", self.began)
     }
 
     /// Does short work for a unary call.
@@ -133,7 +135,10 @@ impl Work {
         });
         match done.await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(CoreError::Cancelled(Cancelled::ByCaller))) if self.stopped.load(Ordering::Acquire) => {
+            // By code: a crate below says in its own words that it was cancelled.
+            Ok(Err(error))
+                if error.code() == ErrorCode::Cancelled && self.stopped.load(Ordering::Acquire) =>
+            {
                 Err(Refusal::Stopping)
             }
             Ok(Err(error)) => Err(Refusal::Core(error)),
@@ -173,7 +178,7 @@ struct Running {
 
 impl Running {
     fn register(work: Arc<Work>, token: CancelToken) -> Self {
-        let number = work.n_requests.fetch_add(1, Ordering::Relaxed);
+        let number = work.n_started.fetch_add(1, Ordering::Relaxed);
         work.lock().insert(number, token.clone());
         if work.stopped.load(Ordering::Acquire) {
             token.cancel(); // came after the others were cancelled
@@ -190,8 +195,6 @@ impl Drop for Running {
 
 #[cfg(test)]
 mod tests {
-    use nephrite_types::ErrorCode;
-
     use super::*;
     use crate::Root;
 
