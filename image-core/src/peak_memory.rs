@@ -4,7 +4,7 @@ pub fn peak_rss_bytes() -> u64 {
     kib_of(&status, "VmHWM:").unwrap_or(0) * 1024
 }
 
-/// The number in a line such as `VmHWM:	  123 kB`.
+/// The number in a line such as `VmHWM:  123 kB`.
 fn kib_of(status: &str, key: &str) -> Option<u64> {
     let rest = status.lines().find_map(|line| line.strip_prefix(key))?;
     rest.split_whitespace().next()?.parse().ok()

@@ -110,6 +110,7 @@ pub fn segment(
 /// A request whose files are all open and whose parts fit together; nothing large has been read.
 struct Case {
     model: OpenModel,
+    reader: Reader,
     inputs: Vec<OpenScan>,
     previous: PreviousStage,
     output: OutputFile,
@@ -125,7 +126,7 @@ enum PreviousStage {
     /// A file of the request.
     Mask(OpenScan),
     /// The model beside this one, run first.
-    Run(OpenModel),
+    Run(Box<OpenModel>),
 }
 
 impl Case {
@@ -150,6 +151,10 @@ impl Case {
         }
 
         let model = OpenModel::open(core, &request.model)?;
+        let reader = Reader::from_name(&model.description.reader).map_err(|source| CoreError::Reader {
+            model: request.model.folder.clone(),
+            source,
+        })?;
         let expected = model.description.channels.len();
         if inputs.len() != expected {
             let model = request.model.folder.clone();
@@ -167,11 +172,12 @@ impl Case {
                 });
             }
             (Some(_), Some(mask)) => PreviousStage::Mask(mask),
-            (Some(stage), None) => PreviousStage::Run(model.open_beside(core, stage)?),
+            (Some(stage), None) => PreviousStage::Run(Box::new(model.open_beside(core, stage)?)),
         };
         let postprocessing = read_postprocessing(core, &model, &request.postprocessing)?;
         Ok(Case {
             model,
+            reader,
             inputs,
             previous,
             output,
@@ -189,6 +195,7 @@ impl Case {
     ) -> Result<SegmentReport, CoreError> {
         let Case {
             model,
+            reader,
             inputs,
             previous,
             output,
@@ -207,7 +214,6 @@ impl Case {
         }
 
         clock.stage(Stage::Read);
-        let reader = Reader::from_name(&model.description.reader)?;
         let Channels {
             volumes,
             source,

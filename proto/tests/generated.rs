@@ -1,5 +1,7 @@
 //! The generated code in `src/generated` is what the .proto files give.
 
+#![allow(clippy::unwrap_used)] // helpers of a test
+
 use std::path::{Path, PathBuf};
 
 use prost_types::FileDescriptorSet;

@@ -111,7 +111,7 @@ impl Progress for Lines {
 
     fn advance(&self, done: u64, total: u64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if done == total || state.last.elapsed() >= LINE_EVERY {
+        if done == 1 || done == total || state.last.elapsed() >= LINE_EVERY {
             eprintln!("tile {done} of {total}");
             state.last = Instant::now();
         }

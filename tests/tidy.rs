@@ -1,0 +1,201 @@
+//! The rules of the workspace that the compiler does not check: which crate may use which, and what may come in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// What each of our crates may use of ours: directly, development dependencies aside. Everything points to `types`.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("nephrite-types", &[]),
+    ("nephrite-proto", &["nephrite-types"]),
+    ("nephrite-volume", &["nephrite-types"]),
+    ("nephrite-resample", &["nephrite-types"]),
+    ("nephrite-engine", &["nephrite-types", "nephrite-conv"]),
+    ("nephrite-conv", &["nephrite-types"]),
+    ("nephrite-phantom", &["nephrite-types"]),
+    ("nephrite-nnunet-folder", &["nephrite-types"]),
+    ("nephrite-nnunet-network", &["nephrite-types"]),
+    (
+        "nephrite-nnunet",
+        &[
+            "nephrite-types",
+            "nephrite-resample",
+            "nephrite-engine",
+            "nephrite-nnunet-folder",
+            "nephrite-nnunet-network",
+        ],
+    ),
+    (
+        "nephrite-image-core",
+        &[
+            "nephrite-types",
+            "nephrite-proto",
+            "nephrite-volume",
+            "nephrite-resample",
+            "nephrite-engine",
+            "nephrite-phantom",
+            "nephrite-nnunet",
+            "nephrite-nnunet-folder",
+        ],
+    ),
+];
+
+/// Foreign crates of weight, and the only crates of ours that may name them.
+const CONFINED: &[(&str, &[&str])] = &[
+    ("ort", &["nephrite-engine"]),
+    ("nifti", &["nephrite-volume"]),
+    ("tonic", &["nephrite-proto", "nephrite-image-core"]),
+    ("tokio", &["nephrite-proto", "nephrite-image-core"]),
+];
+
+/// Licences that a dependency may offer.
+const LICENCES: &[&str] = &[
+    "MIT",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Zlib",
+    "0BSD",
+    "Unlicense",
+    "Unicode-3.0",
+    "CC0-1.0",
+    "BSL-1.0",
+    "MIT-0",
+];
+
+/// Crates of which there must be one version, because their types cross crates of ours.
+const ONE_VERSION: &[&str] = &["ndarray", "half", "tonic", "prost", "cap-std", "ort"];
+
+fn metadata() -> Value {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--locked",
+            "--offline",
+            "--manifest-path",
+            manifest,
+        ])
+        .output()
+        .expect("cargo runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).expect("cargo prints JSON")
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_default()
+}
+
+/// Name → names of its ordinary and build dependencies, for our crates.
+fn own_dependencies(metadata: &Value) -> BTreeMap<String, BTreeSet<String>> {
+    let members: BTreeSet<&str> = metadata["workspace_members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    metadata["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|package| members.contains(text(package, "id")))
+        .map(|package| {
+            let dependencies = package["dependencies"].as_array().unwrap().iter();
+            let ordinary = dependencies.filter(|d| d["kind"].as_str() != Some("dev"));
+            (
+                text(package, "name").to_owned(),
+                ordinary.map(|d| text(d, "name").to_owned()).collect(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn dependency_arrows_point_towards_types() {
+    let metadata = metadata();
+    let crates = own_dependencies(&metadata);
+    assert!(crates.len() >= 10, "the workspace was found: {crates:?}");
+    for (name, dependencies) in &crates {
+        let ours: BTreeSet<&str> = dependencies
+            .iter()
+            .map(String::as_str)
+            .filter(|d| crates.contains_key(*d))
+            .collect();
+        if name == "nephrite-tests" {
+            continue; // may use anything; nothing may use it
+        }
+        let allowed = ARROWS.iter().find(|(n, _)| n == name);
+        let (_, allowed) = allowed.unwrap_or_else(|| panic!("{name} has no line in ARROWS"));
+        for used in ours {
+            assert!(allowed.contains(&used), "{name} must not use {used}");
+        }
+    }
+    for (foreign, users) in CONFINED {
+        for (name, dependencies) in &crates {
+            if dependencies.contains(*foreign) && name != "nephrite-tests" {
+                assert!(users.contains(&name.as_str()), "{name} must not use {foreign}");
+            }
+        }
+    }
+}
+
+#[test]
+fn dependencies_come_from_the_registry_under_known_licences() {
+    let metadata = metadata();
+    let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        let (name, version) = (text(package, "name"), text(package, "version"));
+        versions.entry(name).or_default().insert(version);
+        let Some(source) = package["source"].as_str() else {
+            continue; // ours
+        };
+        assert!(
+            source.starts_with("registry+"),
+            "{name} {version} comes from {source}"
+        );
+        let licence = text(package, "license");
+        let offered = |l: &str| LICENCES.contains(&l.trim().trim_matches(['(', ')']));
+        // `A OR B`: one will do; `A AND B`: all must
+        let ok = licence
+            .replace('/', " OR ")
+            .split(" AND ")
+            .all(|part| part.split(" OR ").any(offered));
+        assert!(ok, "{name} {version} is under {licence:?}");
+    }
+    for name in ONE_VERSION {
+        let found = versions.get(name).map_or(0, BTreeSet::len);
+        assert_eq!(found, 1, "versions of {name}: {:?}", versions.get(name));
+    }
+}
+
+#[test]
+fn documents_name_what_exists() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut checked = 0;
+    for document in ["README.md", "ARCHITECTURE.md"] {
+        let text = std::fs::read_to_string(root.join(document)).unwrap();
+        // `path/like/this` in back quotes that begins with one of the top folders must exist
+        for quoted in text.split('`').skip(1).step_by(2) {
+            let is_path = ["image-core/", "proto/", "tests/", "benches/"]
+                .iter()
+                .any(|top| quoted.starts_with(top));
+            if is_path && !quoted.contains(['*', '<', ' ', '{']) {
+                checked += 1;
+                assert!(
+                    root.join(quoted).exists(),
+                    "{document} names {quoted}, which does not exist"
+                );
+            }
+        }
+    }
+    assert!(checked >= 10, "only {checked} paths were found in the documents");
+}
