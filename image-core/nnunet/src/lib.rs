@@ -34,7 +34,7 @@ pub use load::{
     describe,
 };
 pub use model::{Model, ModelParts};
-pub use options::{Numerics, PredictOptions};
 pub use nephrite_nnunet_network::Lowering;
+pub use options::{Numerics, PredictOptions};
 pub use predict::{Prediction, predict, predict_preprocessed};
 pub use preprocess::{NetworkInput, preprocess};

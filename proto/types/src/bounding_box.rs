@@ -12,7 +12,10 @@ pub struct BoundingBox {
 impl BoundingBox {
     /// The box that covers a whole array of `shape`.
     pub fn full(shape: [usize; 3]) -> Self {
-        BoundingBox { start: [0; 3], end: shape }
+        BoundingBox {
+            start: [0; 3],
+            end: shape,
+        }
     }
 
     /// Number of voxels per axis.

@@ -138,7 +138,12 @@ impl Affine {
     pub fn from_spacing(spacing: Spacing, origin_xyz: [f64; 3]) -> Self {
         let [sx, sy, sz] = spacing.xyz();
         let [ox, oy, oz] = origin_xyz;
-        Affine([[sx, 0.0, 0.0, ox], [0.0, sy, 0.0, oy], [0.0, 0.0, sz, oz], [0.0, 0.0, 0.0, 1.0]])
+        Affine([
+            [sx, 0.0, 0.0, ox],
+            [0.0, sy, 0.0, oy],
+            [0.0, 0.0, sz, oz],
+            [0.0, 0.0, 0.0, 1.0],
+        ])
     }
 
     /// The 4×4 matrix, row by row.
@@ -212,11 +217,18 @@ mod tests {
     #[test]
     fn singular_and_nan_affines_are_refused() {
         let flat = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 5.0]];
-        assert!(matches!(Affine::new(flat), Err(GeometryError::AffineSingular { .. })));
+        assert!(matches!(
+            Affine::new(flat),
+            Err(GeometryError::AffineSingular { .. })
+        ));
         let mut nan = flat;
         nan[2][2] = f64::NAN;
         assert_eq!(Affine::new(nan), Err(GeometryError::AffineNotFinite));
-        let tiny = [[1e-6, 0.0, 0.0, 0.0], [0.0, 1e-6, 0.0, 0.0], [0.0, 0.0, 1e-6, 0.0]];
+        let tiny = [
+            [1e-6, 0.0, 0.0, 0.0],
+            [0.0, 1e-6, 0.0, 0.0],
+            [0.0, 0.0, 1e-6, 0.0],
+        ];
         assert!(Affine::new(tiny).is_ok(), "small spacing is not singular");
     }
 
@@ -224,14 +236,25 @@ mod tests {
     fn resizing_keeps_the_outer_faces() {
         let from = Shape3::new([4, 6, 8]).unwrap();
         let to = Shape3::new([7, 3, 16]).unwrap();
-        let rows = [[0.9, 0.1, 0.0, -3.0], [-0.1, 0.9, 0.2, 4.0], [0.0, -0.2, 2.5, 7.0]];
+        let rows = [
+            [0.9, 0.1, 0.0, -3.0],
+            [-0.1, 0.9, 0.2, 4.0],
+            [0.0, -0.2, 2.5, 7.0],
+        ];
         let affine = Affine::new(rows).unwrap();
         let resized = affine.resized(from, to);
         let faces = |a: Affine, s: Shape3| {
             let [x, y, z] = s.xyz();
-            [a.world_from_voxel([-0.5; 3]), a.world_from_voxel([x as f64 - 0.5, y as f64 - 0.5, z as f64 - 0.5])]
+            [
+                a.world_from_voxel([-0.5; 3]),
+                a.world_from_voxel([x as f64 - 0.5, y as f64 - 0.5, z as f64 - 0.5]),
+            ]
         };
-        for (p, q) in faces(affine, from).iter().flatten().zip(faces(resized, to).iter().flatten()) {
+        for (p, q) in faces(affine, from)
+            .iter()
+            .flatten()
+            .zip(faces(resized, to).iter().flatten())
+        {
             assert!((p - q).abs() < 1e-12, "{p} {q}");
         }
     }

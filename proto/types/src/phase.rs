@@ -16,7 +16,12 @@ pub enum Phase {
 
 impl Phase {
     /// All phases, in order of time.
-    pub const ALL: [Phase; 4] = [Phase::NonContrast, Phase::Arterial, Phase::PortalVenous, Phase::Delayed];
+    pub const ALL: [Phase; 4] = [
+        Phase::NonContrast,
+        Phase::Arterial,
+        Phase::PortalVenous,
+        Phase::Delayed,
+    ];
 
     /// The name used in requests and files.
     pub fn name(self) -> &'static str {

@@ -121,7 +121,10 @@ pub struct IntensityScale {
 
 impl IntensityScale {
     /// Stored values are intensities.
-    pub const IDENTITY: IntensityScale = IntensityScale { slope: 1.0, inter: 0.0 };
+    pub const IDENTITY: IntensityScale = IntensityScale {
+        slope: 1.0,
+        inter: 0.0,
+    };
 
     /// True if stored values are intensities.
     pub fn is_identity(self) -> bool {
@@ -168,7 +171,11 @@ impl IntensityScale {
     /// The intensity of a stored value.
     #[inline(always)]
     pub fn apply<T: Stored>(self, stored: T) -> f32 {
-        if self.is_identity() { stored.to_f32() } else { (stored.to_f64() * self.slope + self.inter) as f32 }
+        if self.is_identity() {
+            stored.to_f32()
+        } else {
+            (stored.to_f64() * self.slope + self.inter) as f32
+        }
     }
 }
 
