@@ -1,5 +1,7 @@
 //! The server from outside: a real client over loopback, real models, real files.
 
+#![allow(clippy::unwrap_used)] // in helpers too
+
 #[path = "server/harness.rs"]
 mod harness;
 

@@ -83,7 +83,10 @@ fn grpc_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Refusal> {
         return Ok(None);
     };
     let parse = || {
-        let (digits, unit) = value.to_str().ok()?.split_at_checked(value.len() - 1)?;
+        let (digits, unit) = value
+            .to_str()
+            .ok()?
+            .split_at_checked(value.len().checked_sub(1)?)?;
         if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
