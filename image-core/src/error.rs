@@ -31,6 +31,14 @@ pub enum CoreError {
     /// ONNX Runtime or the provider is not there.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The plans name an image reader that nephrite does not have.
+    #[error("{}/plans.json: {source}", model.display())]
+    Reader {
+        /// The model's folder.
+        model: PathBuf,
+        /// Which reader.
+        source: VolumeError,
+    },
     /// Another number of inputs than the model has channels.
     #[error("the model takes {expected} channel(s), {found} input(s) were given; model {}", model.display())]
     ChannelCount {
@@ -147,7 +155,7 @@ impl CoreError {
                 ErrorCode::InvalidArgument
             }
             CoreError::FileTooLarge { .. } => ErrorCode::LimitExceeded,
-            CoreError::NotAMask { source, .. } => source.code(),
+            CoreError::Reader { source, .. } | CoreError::NotAMask { source, .. } => source.code(),
             CoreError::Cancelled(Cancelled::ByCaller) => ErrorCode::Cancelled,
             CoreError::Cancelled(Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,
         }

@@ -6,9 +6,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use nephrite_engine::Provider;
 use nephrite_nnunet_folder::FoldName;
 
+/// `-V` prints the first line.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\nruns trained nnU-Nets (nnunetv2 model folders) on ONNX Runtime 1.24 or newer: cpu, cuda, openvino"
+);
+
 /// Segments CT and MR volumes with trained nnU-Nets.
 #[derive(Debug, Parser)]
-#[command(name = "nephrite", version, propagate_version = true, max_term_width = 110)]
+#[command(name = "nephrite", version, long_version = LONG_VERSION, propagate_version = true, max_term_width = 110)]
 #[command(
     after_help = "Exit codes: 0 done, 2 the command line is wrong, 3 bad input, 4 bad model, 5 over a limit, \
                         6 the environment failed (provider, disk), 130 cancelled.\n\
@@ -43,7 +49,7 @@ pub(crate) struct RuntimeArguments {
     /// What runs the network; never replaced by another provider
     #[arg(long, default_value = "cpu", value_name = "cpu|cuda|openvino")]
     pub(crate) provider: Provider,
-    /// CPU threads of the network [default: what the control group grants]
+    /// CPU threads of the network and of what is around it [default: what the control group grants]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
     /// ONNX Runtime's shared library, or the folder that holds it [default: ORT_DYLIB_PATH, then beside the program,

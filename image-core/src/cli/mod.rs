@@ -57,6 +57,12 @@ fn log_to_stderr() {
 /// A core for one command: paths as the user's shell sees them.
 fn core(runtime: RuntimeArguments) -> Core {
     let ort_dylib_path = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);
+    if let Some(threads) = runtime.threads {
+        // Resampling and writing too; fails only if a pool is there already, which nothing before this makes.
+        let _ = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.get())
+            .build_global();
+    }
     Core::new(CoreSettings {
         root: Root::filesystem(),
         limits: Limits::default(),
