@@ -9,30 +9,35 @@ use nephrite_engine::{
     EngineError, EngineOptions, EngineThread, FakeEngine, InferenceEngine, LibrarySearch, OnnxRuntime,
     OrtEngine, Provider, TileShape,
 };
-use nephrite_nnunet::EngineFactory;
+use nephrite_nnunet::{EngineFactory, Lowering};
 
 /// Networks on ONNX Runtime, CPU.
 #[derive(Debug)]
 pub struct OrtFactory {
     runtime: OnnxRuntime,
+    lowering: Lowering,
 }
 
 impl OrtFactory {
-    /// ONNX Runtime from `ORT_DYLIB_PATH`, or from the project's build folder.
+    /// ONNX Runtime from `ORT_DYLIB_PATH`, or from the project's build folder; graphs written as `lowering` says.
     ///
     /// # Errors
     /// If it is not there; the message says what to do.
-    pub fn new() -> Result<Self> {
+    pub fn new(lowering: Lowering) -> Result<Self> {
         let env = std::env::var_os("ORT_DYLIB_PATH").map(Into::into);
         let mut search = LibrarySearch::standard(None, env, Provider::Cpu);
         search.build_folder = Some(crate::workspace::root().join("build/onnxruntime"));
         let runtime = OnnxRuntime::load(&search)
             .context("the golden tests need ONNX Runtime: run `make onnxruntime` first")?;
-        Ok(OrtFactory { runtime })
+        Ok(OrtFactory { runtime, lowering })
     }
 }
 
 impl EngineFactory for OrtFactory {
+    fn lowering(&self) -> Lowering {
+        self.lowering
+    }
+
     fn build(&self, name: &str, onnx: Vec<u8>, shape: TileShape) -> Result<EngineThread, EngineError> {
         let runtime = self.runtime.clone();
         EngineThread::spawn(name, 2, move || {
