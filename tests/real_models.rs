@@ -1,7 +1,7 @@
 //! Masks of trained models on a real CT, beside those that nnU-Net made. The data lie beside the project; without them
 //! the test says so and passes.
 
-use nephrite_nnunet::{Numerics, PredictOptions, predict};
+use nephrite_nnunet::{Lowering, PredictOptions, predict};
 use nephrite_tests::agreement::{LabelAgreement, SmallestDice, dice_per_label, label_agreement};
 use nephrite_tests::case_run::{LoadedModel, read_labels, read_scan};
 use nephrite_tests::runtime::OrtFactory;
@@ -52,7 +52,7 @@ fn masks_of_trained_models_equal_those_of_nnunet() {
     let Some(data) = workspace::shared_data() else {
         return;
     };
-    let factory = OrtFactory::new().unwrap();
+    let factory = OrtFactory::new(Lowering::OwnConv).unwrap();
     let mut failures = Vec::new();
     for case in CASES {
         let folds: Vec<String> = case.folds.iter().map(|&fold| fold.to_owned()).collect();
@@ -61,35 +61,32 @@ fn masks_of_trained_models_equal_those_of_nnunet() {
         let reader = model.reader().unwrap();
         let scan = read_scan(&data.join("ct/ct_abdomen_0000.nii.gz"), reader).unwrap();
         let expected = read_labels(&data.join(format!("reference/{}.nii.gz", case.mask)), reader).unwrap();
-        for numerics in [Numerics::Fast, Numerics::Reference] {
-            let options = PredictOptions {
-                mirroring: case.mirroring,
-                numerics,
-                ..PredictOptions::default()
-            };
-            let (limits, cancel) = (Limits::default(), CancelToken::new());
-            let found = predict(
-                &model.model,
-                &[&scan.volume],
-                None,
-                &options,
-                &limits,
-                &NoProgress,
-                &cancel,
-            )
-            .unwrap();
-            let agreement = label_agreement(&expected, &found.labels);
-            let dice = dice_per_label(&expected, &found.labels);
-            assert!(!dice.is_empty(), "{} has no labels", case.mask);
-            let smallest = dice.iter().map(|(_, dice)| *dice).fold(1.0, f64::min);
-            println!(
-                "{:24} {numerics:?}: {:.4} % of the voxels, smallest Dice {smallest:.6}",
-                case.mask,
-                100.0 * agreement
-            );
-            if agreement < LABELS.0 || smallest < DICE.0 {
-                failures.push(format!("{} {numerics:?}: {agreement} {dice:?}", case.mask));
-            }
+        let options = PredictOptions {
+            mirroring: case.mirroring,
+            ..PredictOptions::default()
+        };
+        let (limits, cancel) = (Limits::default(), CancelToken::new());
+        let found = predict(
+            &model.model,
+            &[&scan.volume],
+            None,
+            &options,
+            &limits,
+            &NoProgress,
+            &cancel,
+        )
+        .unwrap();
+        let agreement = label_agreement(&expected, &found.labels);
+        let dice = dice_per_label(&expected, &found.labels);
+        assert!(!dice.is_empty(), "{} has no labels", case.mask);
+        let smallest = dice.iter().map(|(_, dice)| *dice).fold(1.0, f64::min);
+        println!(
+            "{:24} {:.4} % of the voxels, smallest Dice {smallest:.6}",
+            case.mask,
+            100.0 * agreement
+        );
+        if agreement < LABELS.0 || smallest < DICE.0 {
+            failures.push(format!("{}: {agreement} {dice:?}", case.mask));
         }
     }
     assert!(

@@ -56,7 +56,7 @@ impl LoadedCase {
     /// Everything before the network.
     ///
     /// # Errors
-    /// As [`preprocess`].
+    /// As [`preprocess()`].
     pub fn network_input(&self, numerics: Numerics) -> Result<NetworkInput> {
         let limits = Limits::default();
         Ok(preprocess(
