@@ -47,7 +47,7 @@ def base_scan(given: str | None, out: Path) -> Path:
     demo = out / "demo"
     if not demo.exists():
         subprocess.run([NEPHRITE, "demo", "--output", demo, "--quiet"], check=True)
-    return sorted(demo.rglob("*portal_venous*.nii.gz"))[0]
+    return sorted(demo.rglob("scan_portal_venous*.nii.gz"))[0]
 
 
 def nephrite(model: Path, scan: Path, out: Path, provider: str = "cpu", extra: tuple = ()) -> dict:
@@ -220,7 +220,7 @@ def demo_case(out: Path) -> tuple:
     if not demo.exists():
         subprocess.run([NEPHRITE, "demo", "--output", demo], check=True, stdout=subprocess.DEVNULL)
     model = sorted(demo.rglob("Dataset902_DemoKidney/*/plans.json"))[0].parent
-    return model, sorted(demo.rglob("*portal_venous*.nii.gz"))[0]
+    return model, sorted(demo.rglob("scan_portal_venous*.nii.gz"))[0]
 
 
 if __name__ == "__main__":
