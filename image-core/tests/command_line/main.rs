@@ -1,6 +1,9 @@
 //! The binary as people use it: what it makes, and what it says when it cannot.
 
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
 mod bad_input;
+mod demo;
 mod models;
 mod nifti_file;
 mod resize;
