@@ -99,8 +99,9 @@ pub fn segment(
     let clock = StageClock::new(progress);
     clock.stage(Stage::LoadModel);
     let case = Case::open(core, request)?;
-    let mut report = case.run(core, request, &clock, cancel)?;
-    core.models.trim();
+    let outcome = case.run(core, request, &clock, cancel);
+    core.models.trim(); // the models of this request are idle again, whatever came of it
+    let mut report = outcome?;
     report.stages = clock.stop();
     report.total_seconds = started.elapsed().as_secs_f64();
     report.peak_rss_bytes = peak_rss_bytes();

@@ -71,7 +71,7 @@ pub(crate) struct ModelArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct SegmentArguments {
-    /// Folder of the trained model, <Trainer>__<Plans>__<Configuration>
+    /// Folder of the trained model, named Trainer__Plans__Configuration
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
     #[command(flatten)]
