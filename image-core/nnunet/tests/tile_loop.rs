@@ -1,5 +1,7 @@
 //! The whole way from volumes to labels with networks that are functions: what must hold whatever the network.
 
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
