@@ -1,7 +1,7 @@
 //! What nnU-Net does at inference, synchronous and pure: preprocessing, tiles, streaming export, postprocessing.
 //!
 //! [`Model::load`] makes a trained model folder resident: its recipe ([`pipeline`]) and one engine per fold.
-//! [`predict`] takes volumes and gives label ids on their grid. In between, [`preprocess`] makes the network input and
+//! [`predict`] takes volumes and gives label ids on their grid. In between, [`preprocess()`] makes the network input and
 //! [`predict_preprocessed`] runs the tiles:
 //!
 //! ```text
