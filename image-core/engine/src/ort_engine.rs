@@ -1,3 +1,5 @@
+use std::sync::{Mutex, PoisonError};
+
 use ort::ep::{self, ExecutionProviderDispatch};
 use ort::memory::Allocator;
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
@@ -59,9 +61,11 @@ impl OrtEngine {
         shape: TileShape,
         options: &EngineOptions,
     ) -> Result<Self, EngineError> {
+        let one_at_a_time = SESSION_CREATION.lock().unwrap_or_else(PoisonError::into_inner);
         let session = session_builder(runtime, options)?
             .commit_from_memory(&onnx)
             .map_err(|error| commit_error(options.provider, error))?;
+        drop(one_at_a_time);
         drop(onnx);
 
         let input_name = check_outlet("network input", session.inputs(), &input_dims(&shape))?;
@@ -117,6 +121,10 @@ impl InferenceEngine for OrtEngine {
         })
     }
 }
+
+/// ONNX Runtime looks whether an operator domain is known and then adds it, without a lock between the two: two sessions
+/// made at the same time can both find it missing, and the second is refused.
+static SESSION_CREATION: Mutex<()> = Mutex::new(());
 
 fn session_builder(runtime: &OnnxRuntime, options: &EngineOptions) -> Result<SessionBuilder, EngineError> {
     let n_threads = options.n_threads.max(1);
