@@ -80,6 +80,9 @@ fn metadata() -> Value {
             "1",
             "--locked",
             "--offline",
+            // what other systems need is not downloaded, and not looked at
+            "--filter-platform",
+            "x86_64-unknown-linux-gnu",
             "--manifest-path",
             manifest,
         ])
