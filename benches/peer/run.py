@@ -83,7 +83,7 @@ def seconds_to_first_tile(model: Path, scan: Path, out: Path) -> float:
     begin = time.perf_counter()
     process = subprocess.Popen(
         [NEPHRITE, "segment", "--model", model, "--input", scan, "--no-mirroring", "--output", out / "first.nii.gz"],
-        stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )
     elapsed = None
     for line in process.stderr:
@@ -202,10 +202,11 @@ def main() -> None:
     text = "\n\n".join(([table(header, rows)] if rows else []) + [table(["what", "measured"], alone)])
     print(text)
 
-    name = f"{datetime.date.today()}-{platform.node()}-{record['machine']['cores']}cores"
+    name = f"{datetime.date.today()}-{platform.machine()}-{record['machine']['cores']}-cores"
     runs = ROOT / "benches/runs" / re.sub(r"[^A-Za-z0-9_.-]", "-", name)
     runs.mkdir(parents=True, exist_ok=True)
-    (runs / "record.json").write_text(json.dumps(record, indent=1))
+    text_of_record = json.dumps(record, indent=1).replace(f"{ROOT}/", "").replace(f"{ROOT.parent}/", "../")
+    (runs / "record.json").write_text(text_of_record)
     facts = "\n".join(f"* {key}: {value}" for key, value in record["machine"].items())
     (runs / "README.md").write_text(
         f"# nephrite beside nnunetv2 2.8.1\n\n`make bench`, {arguments.rounds} alternating rounds, medians (range). "
@@ -218,7 +219,7 @@ def demo_case(out: Path) -> tuple:
     """A demo model and the scan it is for, as `nephrite demo` leaves them."""
     demo = out / "demo"
     if not demo.exists():
-        subprocess.run([NEPHRITE, "demo", "--output", demo], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([NEPHRITE, "demo", "--output", demo, "--quiet"], check=True)
     model = sorted(demo.rglob("Dataset902_DemoKidney/*/plans.json"))[0].parent
     return model, sorted(demo.rglob("scan_portal_venous*.nii.gz"))[0]
 
