@@ -5,7 +5,7 @@ CARGO   ?= cargo
 RUNTIME := build/onnxruntime
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench docs fmt lint onnxruntime onnxruntime-openvino golden clean
+.PHONY: help build demo test bench docs fmt lint onnxruntime onnxruntime-openvino clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
