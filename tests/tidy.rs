@@ -11,6 +11,8 @@ use serde_json::Value;
 const ARROWS: &[(&str, &[&str])] = &[
     ("nephrite-types", &[]),
     ("nephrite-proto", &["nephrite-types"]),
+    ("nephrite-root", &["nephrite-types"]),
+    ("nephrite-server", &["nephrite-types", "nephrite-proto"]),
     ("nephrite-volume", &["nephrite-types"]),
     ("nephrite-resample", &["nephrite-types"]),
     ("nephrite-engine", &["nephrite-types", "nephrite-conv"]),
@@ -33,6 +35,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "nephrite-types",
             "nephrite-proto",
+            "nephrite-root",
+            "nephrite-server",
             "nephrite-volume",
             "nephrite-resample",
             "nephrite-engine",
@@ -47,8 +51,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 const CONFINED: &[(&str, &[&str])] = &[
     ("ort", &["nephrite-engine"]),
     ("nifti", &["nephrite-volume"]),
-    ("tonic", &["nephrite-proto", "nephrite-image-core"]),
-    ("tokio", &["nephrite-proto", "nephrite-image-core"]),
+    ("tonic", &["nephrite-proto", "nephrite-server", "nephrite-image-core"]),
+    ("tokio", &["nephrite-proto", "nephrite-server", "nephrite-image-core"]),
 ];
 
 /// Licences that a dependency may offer.

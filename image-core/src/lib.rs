@@ -16,11 +16,12 @@ mod peak_memory;
 mod probabilities;
 mod report;
 mod resize;
-mod root;
 mod runtime;
 mod segment;
 pub mod serve;
 mod stage_clock;
+
+pub use nephrite_root::{OutputFile, PathError, Root};
 
 pub use catalog::{ModelListing, inspect_model, list_models};
 pub use core::{Core, CoreSettings};
@@ -29,6 +30,5 @@ pub use model_store::{FileStamp, ModelBudget, ModelKey, ModelStore, ResidentMode
 pub use peak_memory::peak_rss_bytes;
 pub use report::{LabelReport, ModelReport, OptionsReport, SegmentReport, StageSeconds};
 pub use resize::{ResizeKind, ResizeReport, ResizeRequest, resize};
-pub use root::{OutputFile, PathError, Root};
 pub use runtime::RuntimeSettings;
 pub use segment::{ModelChoice, PostprocessingChoice, SegmentOptions, SegmentRequest, segment};

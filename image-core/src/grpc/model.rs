@@ -9,13 +9,14 @@ use nephrite_proto::v1::{
     ListRequest, ListResponse, LoadRequest, LoadResponse, ModelServiceInspectRequest,
     ModelServiceInspectResponse, UnloadRequest, UnloadResponse,
 };
+use nephrite_server::{Deadline, Refusal};
 use tonic::{Request, Response, Status};
 
 use super::description;
 use super::model_choice::model_choice;
 use crate::open_model::OpenModel;
-use crate::serve::{Deadline, Refusal, Work};
-use crate::{PathError, inspect_model, list_models};
+use crate::serve::Work;
+use crate::{CoreError, PathError, inspect_model, list_models};
 
 /// `ModelService`.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl ModelService for Models {
         let root = root.unwrap_or_else(|| PathBuf::from("."));
         let listed = self
             .work
-            .light(move |core, _| Ok((list_models(core, &root)?, core.models().list())));
+            .light(move |core, _| Ok::<_, CoreError>((list_models(core, &root)?, core.models().list())));
         let (models, resident) = listed.await?;
         Ok(Response::new(ListResponse {
             models: models.into_iter().map(description::listing).collect(),
@@ -60,7 +61,7 @@ impl ModelService for Models {
     }
 
     async fn load(&self, request: Request<LoadRequest>) -> Result<Response<LoadResponse>, Status> {
-        let deadline = request.extensions().get::<Deadline>().copied();
+        let deadline = Deadline::of(&request);
         let LoadRequest {
             model,
             folds,
@@ -75,7 +76,7 @@ impl ModelService for Models {
             let folds = model.description.folds;
             let seconds = started.elapsed().as_secs_f64();
             tracing::info!(weight_bytes_read, seconds, "model is warm");
-            Ok(LoadResponse {
+            Ok::<_, CoreError>(LoadResponse {
                 weight_bytes_read,
                 seconds,
                 folds,
@@ -92,7 +93,7 @@ impl ModelService for Models {
                 path: folder.clone(),
                 source,
             })?;
-            Ok(core.models().unload((metadata.dev(), metadata.ino())))
+            Ok::<_, CoreError>(core.models().unload((metadata.dev(), metadata.ino())))
         });
         let unloaded = u32::try_from(unloaded.await?).unwrap_or(u32::MAX);
         tracing::info!(unloaded, "models unloaded");

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nephrite_proto::v1::run_response::Event;
 use nephrite_proto::v1::segmentation_service_server::SegmentationService;
 use nephrite_proto::v1::{Accepted, RunRequest, RunResponse};
+use nephrite_server::{Deadline, Place, Refusal, token};
 use nephrite_types::{CancelToken, ErrorCode};
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
@@ -14,7 +15,7 @@ use tonic::{Request, Response, Status};
 
 use super::description;
 use super::events::{Events, Item, MAX_WAITING_EVENTS, TileCount};
-use crate::serve::{Deadline, Place, Refusal, Work, token};
+use crate::serve::Work;
 use crate::{Core, SegmentReport, SegmentRequest, segment};
 
 /// `SegmentationService`.
@@ -34,7 +35,7 @@ impl SegmentationService for Segmentation {
     type RunStream = RunStream;
 
     async fn run(&self, request: Request<RunRequest>) -> Result<Response<RunStream>, Status> {
-        let deadline = request.extensions().get::<Deadline>().copied();
+        let deadline = Deadline::of(&request);
         let request = SegmentRequest::try_from(request.into_inner()).map_err(Refusal::from)?;
         let place = self.work.enter()?;
         let request_id = self.work.request_id();

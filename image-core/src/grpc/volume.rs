@@ -3,13 +3,14 @@ use std::sync::Arc;
 use nephrite_proto::convert::path;
 use nephrite_proto::v1::volume_service_server::VolumeService;
 use nephrite_proto::v1::{self, ResizeResponse, VolumeServiceInspectRequest, VolumeServiceInspectResponse};
+use nephrite_server::{Deadline, Refusal};
 use nephrite_types::NoProgress;
 use nephrite_volume::inspect;
 use tonic::{Request, Response, Status};
 
 use super::description;
-use crate::serve::{Deadline, Refusal, Work};
-use crate::{ResizeRequest, resize};
+use crate::serve::Work;
+use crate::{CoreError, ResizeRequest, resize};
 
 /// `VolumeService`.
 #[derive(Debug)]
@@ -32,13 +33,13 @@ impl VolumeService for Volumes {
         let input = path("input", &request.into_inner().input).map_err(Refusal::from)?;
         let info = self.work.light(move |core, _| {
             let file = core.root().open_file(&input)?;
-            Ok(inspect(file, &input.to_string_lossy(), core.limits())?)
+            Ok::<_, CoreError>(inspect(file, &input.to_string_lossy(), core.limits())?)
         });
         Ok(Response::new(description::volume(info.await?)))
     }
 
     async fn resize(&self, request: Request<v1::ResizeRequest>) -> Result<Response<ResizeResponse>, Status> {
-        let deadline = request.extensions().get::<Deadline>().copied();
+        let deadline = Deadline::of(&request);
         let request = ResizeRequest::try_from(request.into_inner()).map_err(Refusal::from)?;
         let report = self.work.heavy(deadline, move |core, cancel| {
             resize(core, &request, &NoProgress, cancel)

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use nephrite_engine::Provider;
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
+use nephrite_server::settings::{self, limit, path};
+use nephrite_server::{ConfigFault, LogFormat, Section, count, read_config, text};
 use nephrite_types::Limits;
-use toml::{Table, Value};
+use toml::Value;
 
-use super::config_section::{ConfigFault, Section, count, float, text};
-use super::{LogFormat, ServeError};
+use super::ServeError;
 use crate::{ModelBudget, ModelChoice};
 
 /// What `nephrite serve` is told by its configuration file; all of it checked.
@@ -47,8 +48,6 @@ pub struct ServeConfig {
 
 /// Entries of `[[models]]`.
 const MAX_MODELS: usize = 256;
-/// Far more than any machine runs at once.
-const MAX_RUNS: u64 = 4096;
 
 impl ServeConfig {
     /// The defaults, for a root folder.
@@ -74,19 +73,9 @@ impl ServeConfig {
     /// Reads a configuration file. `root` and `onnxruntime` are relative to its folder.
     ///
     /// # Errors
-    /// [`ServeError::ConfigRead`], [`ServeError::Config`] with all faults at once.
+    /// [`ServeError::Config`] with all faults at once.
     pub fn read(path: &Path) -> Result<Self, ServeError> {
-        let read = |source| ServeError::ConfigRead {
-            path: path.to_owned(),
-            source,
-        };
-        let text = std::fs::read_to_string(path).map_err(read)?;
-        let absolute = std::path::absolute(path).map_err(read)?;
-        let folder = absolute.parent().unwrap_or(Path::new("/"));
-        ServeConfig::from_toml(&text, folder).map_err(|faults| ServeError::Config {
-            path: path.to_owned(),
-            faults,
-        })
+        Ok(read_config(path, ServeConfig::from_toml)?)
     }
 
     /// Reads configuration text; relative paths start at `folder`.
@@ -94,122 +83,61 @@ impl ServeConfig {
     /// # Errors
     /// Every fault: unknown keys, missing ones, values that cannot be. Of a text that is no TOML, the first.
     pub fn from_toml(text: &str, folder: &Path) -> Result<Self, Vec<ConfigFault>> {
-        let table: Table = text.parse().map_err(|error: toml::de::Error| {
-            let reason = error.to_string();
-            vec![ConfigFault::Syntax { reason }]
-        })?;
-        let mut faults = Vec::new();
-        let mut top = Section::new("", table, &mut faults);
-        let mut config = ServeConfig::new(PathBuf::new());
-
-        match top.take("root", "a folder", path) {
-            Some(root) => config.root = folder.join(root),
-            None => top.require("root"),
-        }
-        top.set(
-            "listen",
-            "an address and port such as \"127.0.0.1:7443\"",
-            address,
-            &mut config.listen,
-        );
-        top.set(
-            "provider",
-            "cpu, cuda or openvino",
-            provider,
-            &mut config.provider,
-        );
-        config.threads = top.take("threads", "a whole number of at least 1", |value| {
-            NonZeroUsize::new(usize::try_from(count(value)?).ok()?)
-        });
-        config.onnxruntime = top
-            .take("onnxruntime", "a file or folder", path)
-            .map(|path| folder.join(path));
-        let runs = |value: &Value| count(value).filter(|n| *n <= MAX_RUNS).map(|n| n as usize);
-        top.set(
-            "max_concurrent_runs",
-            "a whole number from 1 to 4096",
-            |value| runs(value).filter(|n| *n >= 1),
-            &mut config.max_concurrent_runs,
-        );
-        top.set(
-            "max_waiting_runs",
-            "a whole number from 0 to 4096",
-            runs,
-            &mut config.max_waiting_runs,
-        );
-        top.set(
-            "max_message_bytes",
-            "a whole number from 1024 to 67108864",
-            |value| {
-                count(value)
-                    .filter(|n| (1024..=64 << 20).contains(n))
-                    .map(|n| n as usize)
-            },
-            &mut config.max_message_bytes,
-        );
-        top.set(
-            "drain_timeout_seconds",
-            "a number from 0 to 86400",
-            |value| {
-                float(value)
-                    .filter(|s| (0.0..=86400.0).contains(s))
-                    .map(Duration::from_secs_f64)
-            },
-            &mut config.drain_timeout,
-        );
-        top.set("log_format", "text or json", log_format, &mut config.log_format);
-        if let Some(table) = top.table("limits") {
-            read_limits(&mut top.within("limits.", table), &mut config.limits);
-        }
-        if let Some(table) = top.table("resident") {
-            read_resident(&mut top.within("resident.", table), &mut config.resident);
-        }
-        for (idx, table) in top.tables("models", MAX_MODELS).into_iter().enumerate() {
-            let mut section = top.within(&format!("models[{idx}]."), table);
-            config.models.extend(read_model(&mut section));
-        }
-        drop(top);
-        if faults.is_empty() {
-            Ok(config)
-        } else {
-            Err(faults)
-        }
+        Section::parse(text, |top| read_top(top, folder))
     }
 }
 
+fn read_top(top: &mut Section<'_>, folder: &Path) -> ServeConfig {
+    let mut config = ServeConfig::new(PathBuf::new());
+    settings::root(top, folder, &mut config.root);
+    settings::listen(top, &mut config.listen);
+    top.set(
+        "provider",
+        "cpu, cuda or openvino",
+        provider,
+        &mut config.provider,
+    );
+    config.threads = top.take("threads", "a whole number of at least 1", |value| {
+        NonZeroUsize::new(usize::try_from(count(value)?).ok()?)
+    });
+    config.onnxruntime = top
+        .take("onnxruntime", "a file or folder", path)
+        .map(|path| folder.join(path));
+    settings::max_concurrent(top, "max_concurrent_runs", &mut config.max_concurrent_runs);
+    settings::max_waiting(top, "max_waiting_runs", &mut config.max_waiting_runs);
+    settings::max_message_bytes(top, &mut config.max_message_bytes);
+    settings::drain_timeout(top, &mut config.drain_timeout);
+    settings::log_format(top, &mut config.log_format);
+    if let Some(table) = top.table("limits") {
+        read_limits(&mut top.within("limits.", table), &mut config.limits);
+    }
+    if let Some(table) = top.table("resident") {
+        read_resident(&mut top.within("resident.", table), &mut config.resident);
+    }
+    for (idx, table) in top.tables("models", MAX_MODELS).into_iter().enumerate() {
+        let mut section = top.within(&format!("models[{idx}]."), table);
+        config.models.extend(read_model(&mut section));
+    }
+    config
+}
+
 fn read_limits(section: &mut Section<'_>, limits: &mut Limits) {
-    const EXPECTED: &str = "a whole number of at least 1";
-    let positive = |value: &Value| count(value).filter(|n| *n >= 1);
-    section.set("max_voxels", EXPECTED, positive, &mut limits.max_voxels);
-    section.set(
-        "max_payload_bytes",
-        EXPECTED,
-        positive,
-        &mut limits.max_payload_bytes,
-    );
-    section.set(
-        "max_checkpoint_bytes",
-        EXPECTED,
-        positive,
-        &mut limits.max_checkpoint_bytes,
-    );
-    section.set("max_json_bytes", EXPECTED, positive, &mut limits.max_json_bytes);
-    section.set(
-        "max_pickle_bytes",
-        EXPECTED,
-        positive,
-        &mut limits.max_pickle_bytes,
-    );
-    section.set(
+    limit(section, "max_voxels", &mut limits.max_voxels);
+    limit(section, "max_payload_bytes", &mut limits.max_payload_bytes);
+    limit(section, "max_checkpoint_bytes", &mut limits.max_checkpoint_bytes);
+    limit(section, "max_json_bytes", &mut limits.max_json_bytes);
+    limit(section, "max_pickle_bytes", &mut limits.max_pickle_bytes);
+    limit(
+        section,
         "max_accumulator_bytes",
-        EXPECTED,
-        positive,
         &mut limits.max_accumulator_bytes,
     );
+    limit(section, "max_mask_rows", &mut limits.max_mask_rows);
+    limit(section, "max_mask_runs", &mut limits.max_mask_runs);
     section.set(
         "max_classes",
-        EXPECTED,
-        |value| positive(value).and_then(|n| usize::try_from(n).ok()),
+        "a whole number of at least 1",
+        |value| usize::try_from(count(value).filter(|n| *n >= 1)?).ok(),
         &mut limits.max_classes,
     );
 }
@@ -244,24 +172,8 @@ fn read_model(section: &mut Section<'_>) -> Option<ModelChoice> {
     })
 }
 
-fn path(value: &Value) -> Option<PathBuf> {
-    text(value).filter(|text| !text.is_empty()).map(PathBuf::from)
-}
-
-fn address(value: &Value) -> Option<SocketAddr> {
-    text(value)?.parse().ok()
-}
-
 fn provider(value: &Value) -> Option<Provider> {
     text(value)?.parse().ok()
-}
-
-fn log_format(value: &Value) -> Option<LogFormat> {
-    match text(value)? {
-        "text" => Some(LogFormat::Text),
-        "json" => Some(LogFormat::Json),
-        _ => None,
-    }
 }
 
 /// `[0, 1]`, `["0", "1"]` or `["all"]`.
@@ -298,6 +210,7 @@ mod tests {
              max_concurrent_runs = 2\nmax_waiting_runs = 0\nmax_message_bytes = 4096\ndrain_timeout_seconds = 1.5\n\
              log_format = 'json'\n[limits]\nmax_voxels = 5\nmax_payload_bytes = 6\nmax_checkpoint_bytes = 7\n\
              max_json_bytes = 8\nmax_pickle_bytes = 9\nmax_classes = 10\nmax_accumulator_bytes = 11\n\
+             max_mask_rows = 12\nmax_mask_runs = 13\n\
              [resident]\nmax_models = 3\nmax_weight_bytes = 12\n\
              [[models]]\nmodel = 'm/a'\nfolds = [0, 'all']\ncheckpoint = 'best'\n[[models]]\nmodel = 'm/b'",
         )
@@ -319,6 +232,8 @@ mod tests {
             max_pickle_bytes: 9,
             max_classes: 10,
             max_accumulator_bytes: 11,
+            max_mask_rows: 12,
+            max_mask_runs: 13,
         };
         assert_eq!(config.limits, limits);
         assert_eq!(

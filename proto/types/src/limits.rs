@@ -15,11 +15,15 @@ pub struct Limits {
     pub max_classes: usize,
     /// Bytes that the rolling accumulator and one tile's output may take.
     pub max_accumulator_bytes: u64,
+    /// Rows (z times y) of one mask in run form; 4 bytes each.
+    pub max_mask_rows: u64,
+    /// Runs of one mask; 12 bytes each.
+    pub max_mask_runs: u64,
 }
 
 impl Default for Limits {
     /// Generous for clinical scans: 2 G voxels, 8 GiB payload, 8 GiB weights, 64 MiB JSON and pickle, 1024 classes,
-    /// 16 GiB of class sums.
+    /// 16 GiB of class sums, 16 M rows and 32 M runs of a mask.
     fn default() -> Self {
         Limits {
             max_voxels: 2 << 30,
@@ -29,6 +33,8 @@ impl Default for Limits {
             max_pickle_bytes: 64 << 20,
             max_classes: 1024,
             max_accumulator_bytes: 16 << 30,
+            max_mask_rows: 16 << 20,
+            max_mask_runs: 32 << 20,
         }
     }
 }

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, watch};
 
-use super::Refusal;
+use crate::Refusal;
 
 /// A bounded number of requests work, a bounded number waits in order, one more is refused.
 #[derive(Debug, Clone)]
-pub(crate) struct Admission {
+pub struct Admission {
     /// One per request that works or waits.
     places: Arc<Semaphore>,
     /// One per request that works; the queue is first come, first served.
@@ -19,7 +19,8 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    pub(crate) fn new(max_working: usize, max_waiting: usize) -> Self {
+    /// For `max_working` requests at once and `max_waiting` behind them.
+    pub fn new(max_working: usize, max_waiting: usize) -> Self {
         Admission {
             places: Arc::new(Semaphore::new(max_working + max_waiting)),
             turns: Arc::new(Semaphore::new(max_working)),
@@ -29,7 +30,10 @@ impl Admission {
     }
 
     /// Takes a place; never waits.
-    pub(crate) fn enter(&self) -> Result<Place, Refusal> {
+    ///
+    /// # Errors
+    /// [`Refusal::Overloaded`], [`Refusal::Stopping`].
+    pub fn enter(&self) -> Result<Place, Refusal> {
         let place = self
             .places
             .clone()
@@ -54,13 +58,13 @@ impl Admission {
     }
 
     /// Lets nobody in any more and sends those away who wait. Who works goes on.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.places.close();
         self.turns.close();
     }
 
     /// Returns when nobody works.
-    pub(crate) async fn idle(&self) {
+    pub async fn idle(&self) {
         let mut n_working = self.n_working.subscribe();
         let _ = n_working.wait_for(|n| *n == 0).await; // the sender lives in `self`
     }
@@ -68,7 +72,7 @@ impl Admission {
 
 /// A place in the queue.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub struct Place {
     admission: Admission,
     place: OwnedSemaphorePermit,
     turn: Option<OwnedSemaphorePermit>,
@@ -78,12 +82,15 @@ pub(crate) struct Place {
 
 impl Place {
     /// 0 works at once, 1 is the next.
-    pub(crate) fn position(&self) -> u32 {
+    pub fn position(&self) -> u32 {
         self.position
     }
 
     /// Waits for the turn. Dropping the future gives the place up.
-    pub(crate) async fn turn(self) -> Result<Permit, Refusal> {
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] if the server stops before.
+    pub async fn turn(self) -> Result<Permit, Refusal> {
         let turn = match self.turn {
             Some(turn) => turn,
             None => {
@@ -113,7 +120,7 @@ impl Drop for Waiting {
 
 /// The right to work; moves with the work, so that it ends when the work does, whatever became of the caller.
 #[derive(Debug)]
-pub(crate) struct Permit {
+pub struct Permit {
     n_working: Arc<watch::Sender<usize>>,
     _place: OwnedSemaphorePermit,
     _turn: OwnedSemaphorePermit,

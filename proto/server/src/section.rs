@@ -47,7 +47,8 @@ impl ConfigFault {
 }
 
 /// One table, emptied key by key; faults are collected, and what is left over at the end is unknown.
-pub(super) struct Section<'a> {
+#[derive(Debug)]
+pub struct Section<'a> {
     prefix: String,
     table: Table,
     faults: &'a mut Vec<ConfigFault>,
@@ -56,7 +57,8 @@ pub(super) struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn new(prefix: &str, table: Table, faults: &'a mut Vec<ConfigFault>) -> Self {
+    /// A table; `prefix` names it in faults, and ends in a dot unless it is empty.
+    pub fn new(prefix: &str, table: Table, faults: &'a mut Vec<ConfigFault>) -> Self {
         Section {
             prefix: prefix.to_owned(),
             table,
@@ -66,12 +68,12 @@ impl<'a> Section<'a> {
     }
 
     /// A table inside this one.
-    pub(super) fn within(&mut self, prefix: &str, table: Table) -> Section<'_> {
+    pub fn within(&mut self, prefix: &str, table: Table) -> Section<'_> {
         Section::new(prefix, table, self.faults)
     }
 
     /// The converted value; `None` if the key is not there, or its value cannot be, which is noted.
-    pub(super) fn take<T>(
+    pub fn take<T>(
         &mut self,
         key: &str,
         expected: &'static str,
@@ -92,7 +94,7 @@ impl<'a> Section<'a> {
     }
 
     /// Replaces a default, if the key is there.
-    pub(super) fn set<T>(
+    pub fn set<T>(
         &mut self,
         key: &str,
         expected: &'static str,
@@ -105,7 +107,7 @@ impl<'a> Section<'a> {
     }
 
     /// Notes that a key is missing, unless it was there with a value that cannot be.
-    pub(super) fn require(&mut self, key: &str) {
+    pub fn require(&mut self, key: &str) {
         if !self.seen.iter().any(|seen| seen == key) {
             let key = format!("{}{key}", self.prefix);
             self.faults.push(ConfigFault::Missing { key });
@@ -113,12 +115,12 @@ impl<'a> Section<'a> {
     }
 
     /// `[key]`
-    pub(super) fn table(&mut self, key: &str) -> Option<Table> {
+    pub fn table(&mut self, key: &str) -> Option<Table> {
         self.take(key, "a table", |value| value.as_table().cloned())
     }
 
     /// `[[key]]`
-    pub(super) fn tables(&mut self, key: &str, max: usize) -> Vec<Table> {
+    pub fn tables(&mut self, key: &str, max: usize) -> Vec<Table> {
         let tables = self.take(key, "a list of tables", |value| {
             let tables = value.as_array().filter(|tables| tables.len() <= max)?;
             tables.iter().map(|table| table.as_table().cloned()).collect()
@@ -136,17 +138,18 @@ impl Drop for Section<'_> {
     }
 }
 
-pub(super) fn text(value: &Value) -> Option<&str> {
+/// A text.
+pub fn text(value: &Value) -> Option<&str> {
     value.as_str()
 }
 
 /// A whole number of at least 0.
-pub(super) fn count(value: &Value) -> Option<u64> {
+pub fn count(value: &Value) -> Option<u64> {
     u64::try_from(value.as_integer()?).ok()
 }
 
 /// Any number.
-pub(super) fn float(value: &Value) -> Option<f64> {
+pub fn float(value: &Value) -> Option<f64> {
     value
         .as_float()
         .or_else(|| value.as_integer().map(|number| number as f64))

@@ -11,17 +11,24 @@ use tonic::codegen::http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use super::Refusal;
+use crate::Refusal;
 
 /// When the caller stops waiting; an extension of every request that says so.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Deadline(pub(crate) Instant);
+pub struct Deadline(pub Instant);
+
+impl Deadline {
+    /// Of a request that came through [`EdgeLayer`]; `None` if its caller waits for ever.
+    pub fn of<M>(request: &tonic::Request<M>) -> Option<Deadline> {
+        request.extensions().get::<Deadline>().copied()
+    }
+}
 
 /// Reads `grpc-timeout` and ends a call at its deadline with DEADLINE_EXCEEDED (tonic alone says CANCELLED). A response
 /// that has begun, such as a stream, is for its handler to end. A message that cannot be decoded becomes
 /// INVALID_ARGUMENT (tonic: INTERNAL).
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct EdgeLayer;
+pub struct EdgeLayer;
 
 impl<S> Layer<S> for EdgeLayer {
     type Service = Edge<S>;
@@ -31,8 +38,9 @@ impl<S> Layer<S> for EdgeLayer {
     }
 }
 
+/// A service behind [`EdgeLayer`].
 #[derive(Debug, Clone)]
-pub(crate) struct Edge<S> {
+pub struct Edge<S> {
     inner: S,
 }
 

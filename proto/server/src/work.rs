@@ -2,23 +2,22 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use nephrite_types::{CancelToken, ErrorCode};
 
-use super::admission::{Admission, Permit, Place};
-use super::edge::Deadline;
-use super::{Refusal, ServeConfig};
-use crate::{Core, CoreError};
+use crate::admission::{Admission, Permit, Place};
+use crate::edge::Deadline;
+use crate::refusal::{Coded, Refusal};
 
-/// What all services of a server share: the core, and who may use it.
+/// What all services of a server share, and who may use it.
 #[derive(Debug)]
-pub(crate) struct Work {
-    pub(crate) core: Arc<Core>,
-    /// Runs, resizes and loads.
+pub struct Work<T> {
+    shared: T,
+    /// Long work.
     heavy: Admission,
-    /// Headers and folders: short, but they block too.
+    /// Short work, but it blocks too.
     light: Admission,
     ready: AtomicBool,
     /// The drain timeout is over: what stops now was stopped by the server.
@@ -33,12 +32,14 @@ pub(crate) struct Work {
 /// Short requests that work at once, and that wait.
 const LIGHT: (usize, usize) = (4, 64);
 
-impl Work {
-    pub(crate) fn new(core: Core, config: &ServeConfig) -> Self {
+impl<T: Send + Sync + 'static> Work<T> {
+    /// `max_working` long requests work at once, `max_waiting` wait in order; one more is refused. Nobody is let in
+    /// before [`Work::open`].
+    pub fn new(shared: T, max_working: usize, max_waiting: usize) -> Self {
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Work {
-            core: Arc::new(core),
-            heavy: Admission::new(config.max_concurrent_runs, config.max_waiting_runs),
+            shared,
+            heavy: Admission::new(max_working, max_waiting),
             light: Admission::new(LIGHT.0, LIGHT.1),
             ready: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
@@ -49,33 +50,41 @@ impl Work {
         }
     }
 
+    /// What the services share.
+    pub fn shared(&self) -> &T {
+        &self.shared
+    }
+
     /// Lets requests in.
-    pub(crate) fn open(&self) {
+    pub fn open(&self) {
         self.ready.store(true, Ordering::Release);
     }
 
     /// Lets no request in any more and sends those away who wait.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.heavy.close();
         self.light.close();
     }
 
     /// Returns when nothing runs.
-    pub(crate) async fn idle(&self) {
+    pub async fn idle(&self) {
         self.heavy.idle().await;
         self.light.idle().await;
     }
 
     /// Stops what runs.
-    pub(crate) fn stop(&self) {
+    pub fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
-        for token in self.lock().values() {
+        for token in lock(&self.running).values() {
             token.cancel();
         }
     }
 
-    /// A place for a run, resize or load.
-    pub(crate) fn enter(&self) -> Result<Place, Refusal> {
+    /// A place for long work.
+    ///
+    /// # Errors
+    /// [`Refusal::Overloaded`], [`Refusal::Starting`], [`Refusal::Stopping`].
+    pub fn enter(&self) -> Result<Place, Refusal> {
         self.enter_at(&self.heavy)
     }
 
@@ -89,16 +98,19 @@ impl Work {
     }
 
     /// Unique in the log.
-    pub(crate) fn request_id(&self) -> String {
+    pub fn request_id(&self) -> String {
         let n = self.n_requests.fetch_add(1, Ordering::Relaxed) + 1;
         format!("{:x}-{n}", self.began)
     }
 
     /// Does short work for a unary call.
-    pub(crate) async fn light<T: Send + 'static>(
+    ///
+    /// # Errors
+    /// [`Refusal`]
+    pub async fn light<V: Send + 'static, E: Coded>(
         self: &Arc<Self>,
-        job: impl FnOnce(&Core, &CancelToken) -> Result<T, CoreError> + Send + 'static,
-    ) -> Result<T, Refusal> {
+        job: impl FnOnce(&T, &CancelToken) -> Result<V, E> + Send + 'static,
+    ) -> Result<V, Refusal> {
         let place = self.enter_at(&self.light)?;
         let cancel = CancelToken::new();
         let _cancel_on_drop = CancelOnDrop(cancel.clone());
@@ -107,11 +119,14 @@ impl Work {
 
     /// Does long work for a unary call: waits for the turn, and stops when the caller goes away or its deadline
     /// passes.
-    pub(crate) async fn heavy<T: Send + 'static>(
+    ///
+    /// # Errors
+    /// [`Refusal`]
+    pub async fn heavy<V: Send + 'static, E: Coded>(
         self: &Arc<Self>,
         deadline: Option<Deadline>,
-        job: impl FnOnce(&Core, &CancelToken) -> Result<T, CoreError> + Send + 'static,
-    ) -> Result<T, Refusal> {
+        job: impl FnOnce(&T, &CancelToken) -> Result<V, E> + Send + 'static,
+    ) -> Result<V, Refusal> {
         let place = self.enter()?;
         let cancel = token(deadline);
         let _cancel_on_drop = CancelOnDrop(cancel.clone());
@@ -120,39 +135,42 @@ impl Work {
 
     /// Runs `job` on a thread that may block. The permit and the token live until the job has ended, whatever becomes
     /// of this future.
-    pub(crate) async fn run<T: Send + 'static>(
+    ///
+    /// # Errors
+    /// [`Refusal`]
+    pub async fn run<V: Send + 'static, E: Coded>(
         self: &Arc<Self>,
         permit: Permit,
         cancel: CancelToken,
-        job: impl FnOnce(&Core, &CancelToken) -> Result<T, CoreError> + Send + 'static,
-    ) -> Result<T, Refusal> {
+        job: impl FnOnce(&T, &CancelToken) -> Result<V, E> + Send + 'static,
+    ) -> Result<V, Refusal> {
         let work = self.clone();
         let running = Running::register(self.clone(), cancel.clone());
         let done = tokio::task::spawn_blocking(move || {
             let _held = (permit, running);
             cancel.check()?;
-            job(&work.core, &cancel)
+            job(&work.shared, &cancel).map_err(Refusal::from)
         });
         match done.await {
             Ok(Ok(value)) => Ok(value),
             // By code: a crate below says in its own words that it was cancelled.
-            Ok(Err(error))
-                if error.code() == ErrorCode::Cancelled && self.stopped.load(Ordering::Acquire) =>
+            Ok(Err(refusal))
+                if refusal.code() == ErrorCode::Cancelled && self.stopped.load(Ordering::Acquire) =>
             {
                 Err(Refusal::Stopping)
             }
-            Ok(Err(error)) => Err(Refusal::Core(error)),
+            Ok(Err(refusal)) => Err(refusal),
             Err(_) => Err(Refusal::Panicked), // the panic hook has written where
         }
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, CancelToken>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(running: &Mutex<HashMap<u64, CancelToken>>) -> MutexGuard<'_, HashMap<u64, CancelToken>> {
+    running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A token with the caller's deadline.
-pub(crate) fn token(deadline: Option<Deadline>) -> CancelToken {
+pub fn token(deadline: Option<Deadline>) -> CancelToken {
     match deadline {
         Some(Deadline(deadline)) => CancelToken::new().with_deadline(Instant::from(deadline)),
         None => CancelToken::new(),
@@ -170,16 +188,15 @@ impl Drop for CancelOnDrop {
 }
 
 /// Keeps a token among those that the end of the drain cancels.
-#[derive(Debug)]
-struct Running {
-    work: Arc<Work>,
+struct Running<T> {
+    work: Arc<Work<T>>,
     number: u64,
 }
 
-impl Running {
-    fn register(work: Arc<Work>, token: CancelToken) -> Self {
+impl<T> Running<T> {
+    fn register(work: Arc<Work<T>>, token: CancelToken) -> Self {
         let number = work.n_started.fetch_add(1, Ordering::Relaxed);
-        work.lock().insert(number, token.clone());
+        lock(&work.running).insert(number, token.clone());
         if work.stopped.load(Ordering::Acquire) {
             token.cancel(); // came after the others were cancelled
         }
@@ -187,21 +204,29 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl<T> Drop for Running<T> {
     fn drop(&mut self) {
-        self.work.lock().remove(&self.number);
+        lock(&self.work.running).remove(&self.number);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Root;
+    use nephrite_types::Cancelled;
 
-    fn work() -> Arc<Work> {
-        let config = ServeConfig::new("/".into());
-        let core = config.core(Root::filesystem());
-        Arc::new(Work::new(core, &config))
+    #[derive(Debug, thiserror::Error)]
+    #[error(transparent)]
+    struct Stopped(#[from] Cancelled);
+
+    impl Coded for Stopped {
+        fn code(&self) -> ErrorCode {
+            ErrorCode::Cancelled
+        }
+    }
+
+    fn work() -> Arc<Work<()>> {
+        Arc::new(Work::new((), 1, 8))
     }
 
     #[tokio::test]
@@ -209,29 +234,29 @@ mod tests {
         let work = work();
         work.open();
         for _ in 0..20 {
-            let panicked = work.heavy(None, |_, _| -> Result<(), CoreError> { panic!("on purpose") });
+            let panicked = work.heavy(None, |_, _| -> Result<(), Stopped> { panic!("on purpose") });
             assert_eq!(panicked.await.unwrap_err().code(), ErrorCode::Internal);
-            assert_eq!(work.heavy(None, |_, _| Ok(7)).await.unwrap(), 7);
+            assert_eq!(work.heavy(None, |_, _| Ok::<_, Stopped>(7)).await.unwrap(), 7);
         }
     }
 
     #[tokio::test]
     async fn nothing_is_let_in_before_the_server_is_ready_or_after_it_stops() {
         let work = work();
-        let refused = work.heavy(None, |_, _| Ok(())).await.unwrap_err();
+        let refused = work.heavy(None, |_, _| Ok::<_, Stopped>(())).await.unwrap_err();
         assert!(matches!(refused, Refusal::Starting));
         work.open();
-        work.light(|_, _| Ok(())).await.unwrap();
+        work.light(|_, _| Ok::<_, Stopped>(())).await.unwrap();
         work.close();
         for refused in [
-            work.light(|_, _| Ok(())).await,
-            work.heavy(None, |_, _| Ok(())).await,
+            work.light(|_, _| Ok::<_, Stopped>(())).await,
+            work.heavy(None, |_, _| Ok::<_, Stopped>(())).await,
         ] {
             assert!(matches!(refused, Err(Refusal::Stopping)));
         }
     }
 
-    fn until_cancelled(_: &Core, cancel: &CancelToken) -> Result<(), CoreError> {
+    fn until_cancelled(_: &(), cancel: &CancelToken) -> Result<(), Stopped> {
         loop {
             cancel.check()?;
             std::thread::sleep(std::time::Duration::from_millis(1));
@@ -246,18 +271,18 @@ mod tests {
             let work = work.clone();
             async move { work.heavy(None, until_cancelled).await }
         });
-        while work.lock().is_empty() {
+        while lock(&work.running).is_empty() {
             tokio::task::yield_now().await;
         }
         call.abort();
         work.idle().await;
-        assert!(work.lock().is_empty());
+        assert!(lock(&work.running).is_empty());
 
         let call = tokio::spawn({
             let work = work.clone();
             async move { work.heavy(None, until_cancelled).await }
         });
-        while work.lock().is_empty() {
+        while lock(&work.running).is_empty() {
             tokio::task::yield_now().await;
         }
         work.stop();

@@ -1,0 +1,34 @@
+//! What every gRPC server of ours needs, and nothing that is one server's own.
+//!
+//! * [`Work`] hands requests to threads that may block: admitted or refused at once, stopped when their caller goes
+//!   away, INTERNAL when they panic. Handlers return a [`Refusal`], which becomes a status.
+//! * [`run`] serves [`Services`] with health and reflection: NOT_SERVING, warm up, SERVING, and a drain with an end.
+//!   Every call goes through [`EdgeLayer`] first: its [`Deadline`], and whom a malformed message is blamed on.
+//! * [`Section`] reads a strict configuration file: all faults at once, no unknown keys. [`settings`] are the keys that
+//!   all servers have.
+//! * [`run_process`] is the rest of a server's `main`: signals, the listening socket, and [`log_to_stderr`].
+//!
+//! Nothing here computes, and nothing here knows what is served.
+
+mod admission;
+mod config;
+mod edge;
+mod error;
+mod log;
+mod process;
+mod refusal;
+mod section;
+mod serve;
+pub mod settings;
+mod work;
+
+pub use admission::{Admission, Permit, Place};
+pub use config::{ConfigError, read_config};
+pub use edge::{Deadline, Edge, EdgeLayer};
+pub use error::ServerError;
+pub use log::{LogFormat, log_to_stderr};
+pub use process::{Shutdown, run_process};
+pub use refusal::{Coded, Refusal};
+pub use section::{ConfigFault, Section, count, float, text};
+pub use serve::{Services, run};
+pub use work::{Work, token};
