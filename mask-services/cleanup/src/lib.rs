@@ -1,0 +1,1 @@
+//! Mask operation: drops small parts, fills holes, smooths, keeps what lies near.

@@ -1,0 +1,112 @@
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use cap_std::fs::Dir;
+use nephrite_types::{Geometry, Labels};
+use nephrite_volume::{SourceGeometry, write_atomically, write_label_map};
+
+use crate::OperationError;
+
+/// A file that an operation wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artefact {
+    /// What it is, such as `preview.png`: its file name.
+    pub name: String,
+    /// Where it lies, as the caller named the folder.
+    pub path: PathBuf,
+    /// Such as `image/png`.
+    pub media_type: String,
+}
+
+/// The folder that files go to: an open handle, so that no name leads out of it.
+#[derive(Debug)]
+pub struct Artefacts {
+    folder: Dir,
+    path: PathBuf,
+    written: Mutex<Vec<Artefact>>,
+}
+
+impl Artefacts {
+    /// An open folder, and its path as the caller named it.
+    pub fn new(folder: Dir, path: &Path) -> Artefacts {
+        Artefacts {
+            folder,
+            path: path.to_owned(),
+            written: Mutex::default(),
+        }
+    }
+
+    /// Writes a file whole or not at all; one of the same name is replaced.
+    ///
+    /// # Errors
+    /// [`OperationError::ArtefactName`] if `name` is no plain file name, [`OperationError::Write`].
+    pub fn write(
+        &self,
+        name: &str,
+        media_type: &str,
+        content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+    ) -> Result<Artefact, OperationError> {
+        self.check_name(name)?;
+        write_atomically(&self.folder, name, |out| content(out)).map_err(|source| OperationError::Write {
+            path: self.path.join(name),
+            reason: source.to_string(),
+        })?;
+        Ok(self.note(name, media_type))
+    }
+
+    /// Writes a label map as `.nii.gz`.
+    ///
+    /// # Errors
+    /// As [`Artefacts::write`].
+    pub fn write_label_map(
+        &self,
+        name: &str,
+        labels: &Labels,
+        geometry: &Geometry,
+    ) -> Result<Artefact, OperationError> {
+        self.check_name(name)?;
+        let source = SourceGeometry::from_geometry(geometry);
+        write_label_map(&self.folder, name, labels, &source).map_err(|source| OperationError::Write {
+            path: self.path.join(name),
+            reason: source.to_string(),
+        })?;
+        Ok(self.note(name, "application/x-nifti"))
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), OperationError> {
+        let plain = !name.is_empty() && name.len() <= 200 && !name.starts_with('.');
+        if plain && !name.contains(['/', '\\', '\0']) {
+            Ok(())
+        } else {
+            Err(OperationError::ArtefactName {
+                name: name.chars().take(64).collect(),
+            })
+        }
+    }
+
+    fn note(&self, name: &str, media_type: &str) -> Artefact {
+        let artefact = Artefact {
+            name: name.to_owned(),
+            path: self.path.join(name),
+            media_type: media_type.to_owned(),
+        };
+        let mut written = self
+            .written
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        written.push(artefact.clone());
+        artefact
+    }
+
+    /// Removes what was written so far: an operation that fails leaves nothing.
+    pub fn discard(&self) {
+        let mut written = self
+            .written
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        for artefact in written.drain(..) {
+            let _ = self.folder.remove_file(&artefact.name); // the error of the operation is the one to tell
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What a mask operation is: all that the author of a plugin in Rust imports.
+//!
+//! Implement [`MaskOperation`]: describe what goes in, which parameters there are and what comes out, and compute.
+//! The same implementation then runs inside the image core, in the `mask-services` binary, and as a service of its own
+//! (`serve`, feature `grpc`). Whoever calls has checked inputs and parameters against the description before.
+//!
+//! | what | type | rule |
+//! |---|---|---|
+//! | inputs | [`InputSpec`] → [`Inputs`] | required or optional, one or many, on any grid or on that of the first |
+//! | parameters | [`ParameterSpec`] → [`Parameters`] | typed, with unit, range, default; unknown ones are refused |
+//! | outputs | [`OutputSpec`] → [`Outcome`] | masks, files ([`Artefacts`]), measurements |
+//! | limits | [`Context`] | what may be allocated, when to stop |
+//!
+//! Operations are pure and synchronous: no network, no clock, no environment, and the same inputs give the same bytes
+//! for any number of threads.
+//!
+//! ```
+//! use nephrite_kernel::*;
+//!
+//! /// Gives back only the labels that are named.
+//! struct Select(OperationDescription);
+//!
+//! impl Select {
+//!     fn new() -> Select {
+//!         let mut description = OperationDescription::new("select", "1.0.0", "keeps the labels that are named");
+//!         description.inputs.push(InputSpec::required("mask", "the labels to choose from"));
+//!         description.parameters.push(
+//!             ParameterSpec::new("labels", ParameterKind::Texts, "names of the labels to keep").required(),
+//!         );
+//!         description.outputs.push(OutputSpec::like_input("mask", "mask", "the labels that were named"));
+//!         Select(description)
+//!     }
+//! }
+//!
+//! impl MaskOperation for Select {
+//!     fn description(&self) -> &OperationDescription {
+//!         &self.0
+//!     }
+//!
+//!     fn run(&self, inputs: &Inputs, parameters: &Parameters, context: &Context<'_>) -> Result<Outcome, OperationError> {
+//!         let mask = inputs.one("mask")?;
+//!         let ids: Vec<u16> = label_ids(mask, "labels", parameters.texts("labels")?)?;
+//!         context.cancel.check()?;
+//!         let runs = mask.runs().relabel(|_, run| if ids.contains(&run.label) { run.label } else { 0 });
+//!         Ok(Outcome::mask("mask", Mask::new(runs, mask.labels().clone())?))
+//!     }
+//! }
+//! ```
+
+mod artefacts;
+mod check;
+mod description;
+mod error;
+mod inputs;
+mod operation;
+mod outcome;
+mod parameter;
+mod registry;
+#[cfg(feature = "test-util")]
+pub mod test_util;
+
+pub use artefacts::{Artefact, Artefacts};
+pub use check::{check_inputs, check_outcome, run_checked};
+pub use description::{
+    InputGeometry, InputSpec, OperationDescription, OutputGeometry, OutputSpec, ServiceDescription,
+};
+pub use error::OperationError;
+pub use inputs::{Inputs, label_ids};
+pub use nephrite_mask_codec::{LabelEntry, LabelStatus, LabelTable, Mask, Run, RunMask, RunMaskBuilder};
+pub use nephrite_types::{CancelToken, ErrorCode, Geometry, Limits};
+pub use operation::{Context, MaskOperation};
+pub use outcome::{Measurement, Outcome};
+pub use parameter::{ParameterKind, ParameterSpec, ParameterValue, Parameters};
+pub use registry::{Registry, RegistryError};

@@ -1,0 +1,52 @@
+use nephrite_types::{CancelToken, Limits};
+
+use crate::{Artefacts, Inputs, OperationDescription, OperationError, Outcome, Parameters};
+
+/// One step on masks. The contract between nephrite and everybody who adds a step.
+///
+/// What an implementation supplies:
+///
+/// * [`description`](MaskOperation::description): the same value on every call. Callers read it to learn what they may send,
+///   and refuse everything else before `run` is called.
+/// * [`run`](MaskOperation::run): from inputs and parameters to masks, files and measurements.
+///
+/// What it may rely on: every required input is there, inputs that must share a grid do, every parameter that the
+/// description names has a value of its type and within its range (the default if the caller gave none), and no other
+/// parameter is there.
+///
+/// What it must keep:
+///
+/// * **Same bytes**: equal inputs and parameters give equal outcomes, for any number of threads.
+/// * **Threads**: `run` may be called from several threads at once; keep no state between calls.
+/// * **Time**: call [`CancelToken::check`] on `context.cancel` at least every few milliseconds of work and return its error.
+/// * **Memory**: allocate no dense array larger than the masks given, without comparing with `context.limits`.
+/// * **Files** are written through `context.artefacts` only, under fixed names, and only if the caller gave a folder.
+/// * **Ordinary cases**: an empty mask, a label that is absent and a structure of one voxel have results, not errors.
+///   A label that the mask's table does not *name* is the caller's mistake and is refused.
+/// * No panics on any input; one that happens ends the request, not the process.
+pub trait MaskOperation: Send + Sync {
+    /// What goes in and what comes out.
+    fn description(&self) -> &OperationDescription;
+
+    /// Computes.
+    ///
+    /// # Errors
+    /// [`OperationError`], whose [`code`](OperationError::code) tells the caller what to do.
+    fn run(
+        &self,
+        inputs: &Inputs,
+        parameters: &Parameters,
+        context: &Context<'_>,
+    ) -> Result<Outcome, OperationError>;
+}
+
+/// What an operation may use besides its inputs.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// What may be allocated.
+    pub limits: &'a Limits,
+    /// When to stop.
+    pub cancel: &'a CancelToken,
+    /// Where files go; `None` if the caller wants none.
+    pub artefacts: Option<&'a Artefacts>,
+}

@@ -1,0 +1,1 @@
+//! Mask operation: any number of label maps into one.

@@ -1,0 +1,1 @@
+//! Algorithms on run-length masks: components, morphology, holes, statistics, set operations.

@@ -1,0 +1,1 @@
+//! Mask operation: crop, preview, statistics and meshes of a mask.

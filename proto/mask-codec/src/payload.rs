@@ -1,0 +1,460 @@
+//! What lies inside the deflated payload: the runs of every plane as changes to the plane before it. See `FORMAT.md`.
+//!
+//! A plane of the box is a list of *boundaries*: positions (y·nx + x, relative to the box) from which on a label holds.
+//! Structures hardly change from one plane to the next, so most boundaries of a plane are those of the plane before it,
+//! moved by a voxel or not at all. The list is therefore written as: which boundaries of the plane before are cut, which
+//! of this plane are new, the labels of the new ones, and for all the distance moved.
+
+use nephrite_types::{BoundingBox, Geometry, Limits};
+use rayon::prelude::*;
+
+use crate::run_mask::{check_size, push_merging};
+use crate::{CodecError, MaskError, Run, RunMask};
+
+/// The parts of a payload before they become bytes.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Parts {
+    /// Boundaries per plane.
+    pub(crate) counts: Vec<u32>,
+    /// One flag per boundary of every plane but the last: not in the next plane.
+    pub(crate) cut: Vec<bool>,
+    /// One flag per boundary of every plane: not in the plane before.
+    pub(crate) new: Vec<bool>,
+    /// Of the new boundaries.
+    pub(crate) labels: Vec<u16>,
+    /// One per boundary, zigzag: distance to the kept boundary, or of a new one to the boundary ahead of it.
+    pub(crate) moves: Vec<u32>,
+}
+
+/// Positions are 32 bits wide, and moves signed.
+const MAX_PLANE_VOXELS: u64 = i32::MAX as u64;
+
+/// Stands for a move that does not fit a byte; those follow, 32 bits each.
+const WIDE: u8 = u8::MAX;
+
+/// Boundaries of one plane, row by row.
+#[derive(Debug, Default)]
+struct Boundaries {
+    starts: Vec<u32>,
+    labels: Vec<u16>,
+    /// First boundary of every row, and their number.
+    row_starts: Vec<u32>,
+}
+
+/// How the boundaries of one plane differ from those of the plane before.
+struct Change {
+    cut: Vec<bool>,
+    new: Vec<bool>,
+    labels: Vec<u16>,
+    moves: Vec<u32>,
+}
+
+/// # Errors
+/// [`CodecError::PlaneTooLarge`].
+pub(crate) fn parts_of(mask: &RunMask, bounds: &BoundingBox) -> Result<Parts, CodecError> {
+    let [nz, ny, nx] = bounds.shape();
+    let n_voxels = ny as u64 * nx as u64;
+    if n_voxels > MAX_PLANE_VOXELS {
+        return Err(CodecError::PlaneTooLarge {
+            limit: MAX_PLANE_VOXELS,
+            found: n_voxels,
+        });
+    }
+    let planes: Vec<Boundaries> = (0..nz)
+        .into_par_iter()
+        .map(|z| boundaries(mask, bounds, z))
+        .collect();
+    let none = Boundaries {
+        row_starts: vec![0; ny + 1],
+        ..Boundaries::default()
+    };
+    let changes: Vec<Change> = (0..nz)
+        .into_par_iter()
+        .map(|z| change(if z == 0 { &none } else { &planes[z - 1] }, &planes[z]))
+        .collect();
+    let mut parts = Parts::default();
+    for (plane, change) in planes.iter().zip(changes) {
+        parts.counts.push(plane.starts.len() as u32); // at most two per voxel of a plane
+        parts.cut.extend(change.cut);
+        parts.new.extend(change.new);
+        parts.labels.extend(change.labels);
+        parts.moves.extend(change.moves);
+    }
+    Ok(parts)
+}
+
+fn boundaries(mask: &RunMask, bounds: &BoundingBox, z: usize) -> Boundaries {
+    let ny_mask = mask.shape()[1];
+    let [_, ny, nx] = bounds.shape();
+    let [z0, y0, x0] = bounds.start;
+    let mut found = Boundaries::default();
+    found.row_starts.reserve(ny + 1);
+    for y in 0..ny {
+        found.row_starts.push(found.starts.len() as u32); // as in parts_of
+        let row = mask.row((z0 + z) * ny_mask + y0 + y);
+        let offset = (y * nx) as u32; // parts_of saw the plane's size
+        for (idx, run) in row.iter().enumerate() {
+            found.starts.push(offset + (run.start - x0 as u32));
+            found.labels.push(run.label);
+            if row.get(idx + 1).is_none_or(|next| next.start != run.end) {
+                found.starts.push(offset + (run.end - x0 as u32));
+                found.labels.push(0);
+            }
+        }
+    }
+    found.row_starts.push(found.starts.len() as u32);
+    found
+}
+
+fn change(before: &Boundaries, now: &Boundaries) -> Change {
+    let mut change = Change {
+        cut: vec![true; before.starts.len()],
+        new: vec![true; now.starts.len()],
+        labels: Vec::new(),
+        moves: Vec::with_capacity(now.starts.len()),
+    };
+    let mut ahead = 0u32;
+    for (old, row) in before.row_starts.windows(2).zip(now.row_starts.windows(2)) {
+        let (old, row) = (old[0] as usize..old[1] as usize, row[0] as usize..row[1] as usize);
+        let mut kept = Kept::between(&before.labels[old.clone()], &now.labels[row.clone()]);
+        for idx in row.clone() {
+            let start = now.starts[idx];
+            let from = match kept.next(idx - row.start) {
+                Some(old_idx) => {
+                    let old_idx = old.start + old_idx;
+                    change.cut[old_idx] = false;
+                    change.new[idx] = false;
+                    before.starts[old_idx]
+                }
+                None => {
+                    change.labels.push(now.labels[idx]);
+                    ahead
+                }
+            };
+            change.moves.push(zigzag(start as i32 - from as i32)); // both at most MAX_PLANE_VOXELS
+            ahead = start;
+        }
+    }
+    change
+}
+
+/// Which boundaries of a row are those of the same row in the plane before: a common subsequence of the labels.
+///
+/// Rows mostly begin and end alike, so only what is left in the middle is searched for the longest one.
+struct Kept {
+    prefix: usize,
+    /// Of the row, where the common end begins.
+    suffix: usize,
+    /// What to add to a row's index in the common end to find the old one.
+    shift: isize,
+    /// Row index and old index, in the middle.
+    middle: Vec<(usize, usize)>,
+    next: usize,
+}
+
+/// Middles longer than this have nothing in common worth searching.
+const MAX_MIDDLE: usize = 31;
+
+impl Kept {
+    fn between(old: &[u16], row: &[u16]) -> Kept {
+        let prefix = old.iter().zip(row).take_while(|(a, b)| a == b).count();
+        let (old_rest, row_rest) = (&old[prefix..], &row[prefix..]);
+        let tails = old_rest.iter().rev().zip(row_rest.iter().rev());
+        let n_suffix = tails.take_while(|(a, b)| a == b).count();
+        let middle = longest_common_subsequence(
+            &old_rest[..old_rest.len() - n_suffix],
+            &row_rest[..row_rest.len() - n_suffix],
+        );
+        Kept {
+            prefix,
+            suffix: row.len() - n_suffix,
+            shift: old.len() as isize - row.len() as isize,
+            middle: middle
+                .into_iter()
+                .map(|(old, row)| (prefix + row, prefix + old))
+                .collect(),
+            next: 0,
+        }
+    }
+
+    /// The old index of a row's boundary; asked in order.
+    #[inline]
+    fn next(&mut self, idx: usize) -> Option<usize> {
+        if idx < self.prefix {
+            return Some(idx);
+        }
+        if idx >= self.suffix {
+            return Some((idx as isize + self.shift) as usize); // lies in the common end of the old row
+        }
+        let (row, old) = *self.middle.get(self.next)?;
+        if row != idx {
+            return None;
+        }
+        self.next += 1;
+        Some(old)
+    }
+}
+
+/// Pairs of indices (old, row), increasing in both.
+///
+/// Source: the textbook table of lengths, Wagner and Fischer, "The string-to-string correction problem", 1974.
+fn longest_common_subsequence(old: &[u16], row: &[u16]) -> Vec<(usize, usize)> {
+    let (n, m) = (old.len(), row.len());
+    if n == 0 || m == 0 || n > MAX_MIDDLE || m > MAX_MIDDLE {
+        return Vec::new();
+    }
+    let mut longest = [[0u8; MAX_MIDDLE + 1]; MAX_MIDDLE + 1];
+    for i in (0..n).rev() {
+        for j in (0..m).rev() {
+            longest[i][j] = if old[i] == row[j] {
+                longest[i + 1][j + 1] + 1
+            } else {
+                longest[i + 1][j].max(longest[i][j + 1])
+            };
+        }
+    }
+    let mut pairs = Vec::new();
+    let (mut i, mut j) = (0, 0);
+    while i < n && j < m {
+        if old[i] == row[j] {
+            pairs.push((i, j));
+            (i, j) = (i + 1, j + 1);
+        } else if longest[i + 1][j] >= longest[i][j + 1] {
+            i += 1;
+        } else {
+            j += 1;
+        }
+    }
+    pairs
+}
+
+#[inline]
+fn zigzag(value: i32) -> u32 {
+    ((value << 1) ^ (value >> 31)) as u32 // bits moved, none lost
+}
+
+#[inline]
+fn unzigzag(value: u32) -> i32 {
+    (value >> 1) as i32 ^ -((value & 1) as i32) // the inverse
+}
+
+impl Parts {
+    /// Bytes of the payload before deflating.
+    pub(crate) fn to_bytes(&self, label_bytes: u8) -> Vec<u8> {
+        let mut raw = Vec::with_capacity(self.counts.len() * 4 + self.new.len() * 2);
+        raw.extend(self.counts.iter().flat_map(|count| count.to_le_bytes()));
+        pack_bits(&self.cut, &mut raw);
+        pack_bits(&self.new, &mut raw);
+        if label_bytes == 1 {
+            raw.extend(self.labels.iter().map(|label| *label as u8)); // the caller saw that all fit
+        } else {
+            raw.extend(self.labels.iter().flat_map(|label| label.to_le_bytes()));
+        }
+        raw.extend(
+            self.moves
+                .iter()
+                .map(|moved| u8::try_from(*moved).unwrap_or(WIDE)),
+        );
+        let wide = self.moves.iter().filter(|moved| **moved >= u32::from(WIDE));
+        raw.extend(wide.flat_map(|moved| moved.to_le_bytes()));
+        raw
+    }
+
+    /// # Errors
+    /// [`CodecError::RunTotal`], [`CodecError::PayloadSize`].
+    pub(crate) fn from_bytes(
+        raw: &[u8],
+        n_planes: usize,
+        n_runs: u64,
+        label_bytes: u8,
+    ) -> Result<Parts, CodecError> {
+        let found = raw.len() as u64;
+        let size = |expected: u64| CodecError::PayloadSize { expected, found };
+        let (counts, rest) = raw
+            .split_at_checked(n_planes * 4)
+            .ok_or_else(|| size(n_planes as u64 * 4))?;
+        let counts: Vec<u32> = counts
+            .chunks_exact(4)
+            .map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+            .collect();
+        let total: u64 = counts.iter().map(|count| u64::from(*count)).sum();
+        if total != n_runs {
+            return Err(CodecError::RunTotal {
+                expected: n_runs,
+                found: total,
+            });
+        }
+        let n_cut = total - u64::from(counts.last().copied().unwrap_or(0));
+        let flag_bytes = n_cut.div_ceil(8) + total.div_ceil(8);
+        let least = n_planes as u64 * 4 + flag_bytes + total;
+        if found < least {
+            return Err(size(least));
+        }
+        // Every number below is at most the length of `raw`.
+        let (total, n_cut) = (total as usize, n_cut as usize);
+        let (cut, rest) = rest.split_at(n_cut.div_ceil(8));
+        let (new, rest) = rest.split_at(total.div_ceil(8));
+        let new = unpack_bits(new, total);
+        let n_new = new.iter().filter(|new| **new).count();
+        let n_label_bytes = n_new * usize::from(label_bytes);
+        let moves = rest.get(n_label_bytes..n_label_bytes + total);
+        let n_wide = moves.map_or(0, |moves| moves.iter().filter(|moved| **moved == WIDE).count());
+        if rest.len() != n_label_bytes + total + n_wide * 4 {
+            return Err(size(least + (n_label_bytes + n_wide * 4) as u64));
+        }
+        let (labels, moves) = rest.split_at(n_label_bytes);
+        let labels = if label_bytes == 1 {
+            labels.iter().map(|label| u16::from(*label)).collect()
+        } else {
+            let pairs = labels.chunks_exact(2);
+            pairs.map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect()
+        };
+        let (moves, wide) = moves.split_at(total);
+        let mut moves: Vec<u32> = moves.iter().map(|moved| u32::from(*moved)).collect();
+        let places = moves.iter_mut().filter(|moved| **moved == u32::from(WIDE));
+        for (place, bytes) in places.zip(wide.chunks_exact(4)) {
+            *place = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        }
+        Ok(Parts {
+            counts,
+            cut: unpack_bits(cut, n_cut),
+            new,
+            labels,
+            moves,
+        })
+    }
+
+    /// The mask. Runs that go on over the end of a row, as foreign encoders may write them, are split.
+    ///
+    /// # Errors
+    /// [`CodecError::Kept`], [`CodecError::RunStart`], the limits' errors.
+    pub(crate) fn to_runs(
+        &self,
+        geometry: &Geometry,
+        bounds: &BoundingBox,
+        limits: &Limits,
+    ) -> Result<RunMask, CodecError> {
+        let n_rows = check_size(geometry, limits)?;
+        let [_, ny_mask, _] = geometry.shape.zyx();
+        let [_, ny, nx] = bounds.shape();
+        let [z0, y0, x0] = bounds.start;
+        let n_voxels = ny * nx;
+        if n_voxels as u64 > MAX_PLANE_VOXELS {
+            return Err(CodecError::PlaneTooLarge {
+                limit: MAX_PLANE_VOXELS,
+                found: n_voxels as u64,
+            });
+        }
+        let max_runs = limits.max_mask_runs.min(u32::MAX.into());
+        let mut rows = Rows {
+            starts: Vec::with_capacity(n_rows + 1),
+            runs: Vec::with_capacity(self.new.len().min(max_runs as usize)),
+        };
+        let mut labels = self.labels.iter();
+        let mut before: Vec<(u32, u16)> = Vec::new();
+        let mut now: Vec<(u32, u16)> = Vec::new();
+        let (mut cut_at, mut at) = (0, 0);
+        for (plane, &count) in self.counts.iter().enumerate() {
+            let cut = &self.cut[cut_at..cut_at + before.len()];
+            let new = &self.new[at..at + count as usize];
+            let moves = &self.moves[at..at + count as usize];
+            let kept = cut.iter().filter(|cut| !**cut).count();
+            let places = new.iter().filter(|new| !**new).count();
+            if kept != places {
+                return Err(CodecError::Kept { plane, kept, places });
+            }
+            now.clear();
+            let mut kept = before.iter().zip(cut).filter(|(_, cut)| !**cut);
+            let mut ahead = 0u32;
+            for (&new, &moved) in new.iter().zip(moves) {
+                let (from, label) = if new {
+                    (ahead, *labels.next().expect("counted in from_bytes"))
+                } else {
+                    *kept.next().expect("counted above").0
+                };
+                let start = i64::from(from) + i64::from(unzigzag(moved));
+                if start < i64::from(ahead) || start > n_voxels as i64 {
+                    return Err(CodecError::RunStart { plane, n_voxels });
+                }
+                ahead = start as u32; // at most n_voxels
+                now.push((ahead, label));
+            }
+            let plane_row = (z0 + plane) * ny_mask + y0;
+            for (idx, &(start, label)) in now.iter().enumerate() {
+                let end = now.get(idx + 1).map_or(n_voxels as u32, |next| next.0);
+                if label != 0 {
+                    rows.push(plane_row, nx as u32, x0 as u32, start, end, label);
+                }
+            }
+            if rows.runs.len() as u64 > max_runs {
+                return Err(CodecError::Mask(MaskError::TooManyRuns {
+                    limit: max_runs,
+                    found: rows.runs.len() as u64,
+                }));
+            }
+            cut_at += before.len();
+            at += count as usize;
+            std::mem::swap(&mut before, &mut now);
+        }
+        Ok(rows.finish(geometry, n_rows))
+    }
+}
+
+/// Rows of a mask under construction.
+struct Rows {
+    /// Of the rows begun so far.
+    starts: Vec<u32>,
+    runs: Vec<Run>,
+}
+
+impl Rows {
+    /// Positions `start..end` of a plane whose rows are `nx` long and begin at row `first` of the mask, x index `x0`.
+    #[inline]
+    fn push(&mut self, first: usize, nx: u32, x0: u32, start: u32, end: u32, label: u16) {
+        let mut start = start;
+        while start < end {
+            let y = start / nx;
+            let row_start = y * nx;
+            let stop = end.min(row_start + nx);
+            let row = first + y as usize;
+            // Rows skipped since the last run have none.
+            while self.starts.len() <= row {
+                self.starts.push(self.runs.len() as u32); // at most max_mask_runs and one plane
+            }
+            let run = Run {
+                start: x0 + (start - row_start),
+                end: x0 + (stop - row_start),
+                label,
+            };
+            push_merging(&mut self.runs, self.starts[row] as usize, run);
+            start = stop;
+        }
+    }
+
+    fn finish(mut self, geometry: &Geometry, n_rows: usize) -> RunMask {
+        self.starts.resize(n_rows + 1, self.runs.len() as u32);
+        RunMask::from_canonical(*geometry, self.starts, self.runs)
+    }
+}
+
+/// Eight flags per byte, the first in the highest bit, as `numpy.packbits`.
+fn pack_bits(flags: &[bool], out: &mut Vec<u8>) {
+    out.extend(flags.chunks(8).map(|flags| {
+        let mut byte = 0u8;
+        for (bit, flag) in flags.iter().enumerate() {
+            byte |= u8::from(*flag) << (7 - bit);
+        }
+        byte
+    }));
+}
+
+fn unpack_bits(bytes: &[u8], n: usize) -> Vec<bool> {
+    let mut flags: Vec<bool> = Vec::with_capacity(bytes.len() * 8);
+    for byte in bytes {
+        flags.extend_from_slice(&std::array::from_fn::<bool, 8, _>(|bit| {
+            byte >> (7 - bit) & 1 == 1
+        }));
+    }
+    flags.truncate(n);
+    flags
+}
