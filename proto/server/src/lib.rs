@@ -6,7 +6,8 @@
 //!   Every call goes through [`EdgeLayer`] first: its [`Deadline`], and whom a malformed message is blamed on.
 //! * [`Section`] reads a strict configuration file: all faults at once, no unknown keys. [`settings`] are the keys that
 //!   all servers have.
-//! * [`run_process`] is the rest of a server's `main`: signals, the listening socket, and [`log_to_stderr`].
+//! * [`run_process`] is the rest of a server's `main`: signals, the listening socket, and [`log_to_stderr`]. [`probe`] asks
+//!   a running one for its health.
 //!
 //! Nothing here computes, and nothing here knows what is served.
 
@@ -15,6 +16,7 @@ mod config;
 mod edge;
 mod error;
 mod log;
+mod probe;
 mod process;
 mod refusal;
 mod section;
@@ -27,6 +29,7 @@ pub use config::{ConfigError, read_config};
 pub use edge::{Deadline, Edge, EdgeLayer};
 pub use error::ServerError;
 pub use log::{LogFormat, log_to_stderr};
+pub use probe::{ProbeError, probe};
 pub use process::{Shutdown, run_process};
 pub use refusal::{Coded, Refusal};
 pub use section::{ConfigFault, Section, count, float, text};

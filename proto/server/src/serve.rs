@@ -25,6 +25,8 @@ use crate::{ServerError, Work};
 const KEEPALIVE: Duration = Duration::from_secs(20);
 /// Calls of one connection at a time; the rest waits in the caller.
 const MAX_STREAMS: u32 = 256;
+/// Bytes that a caller may send before the server has read them: a message of the usual size travels in one go.
+const WINDOW_BYTES: u32 = 4 << 20;
 /// After running requests were cancelled: time to finish what cannot be interrupted.
 const LAST_STEP: Duration = Duration::from_secs(10);
 /// After the last request: time for callers to close their connections.
@@ -114,6 +116,8 @@ where
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
         .layer(EdgeLayer)
         .add_routes(services.routes.clone())
         .add_service(health_service)

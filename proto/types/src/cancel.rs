@@ -34,6 +34,11 @@ impl CancelToken {
         self
     }
 
+    /// When the work must have ended; it travels with calls to other processes.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
     /// Asks the work to stop.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
