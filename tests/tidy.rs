@@ -10,7 +10,7 @@ use serde_json::Value;
 /// What each of our crates may use of ours: directly, development dependencies aside. Everything points to `types`.
 const ARROWS: &[(&str, &[&str])] = &[
     ("nephrite-types", &[]),
-    ("nephrite-proto", &["nephrite-types"]),
+    ("nephrite-proto", &["nephrite-types", "nephrite-mask-codec"]),
     ("nephrite-root", &["nephrite-types"]),
     ("nephrite-server", &["nephrite-types", "nephrite-proto"]),
     ("nephrite-volume", &["nephrite-types"]),

@@ -57,6 +57,9 @@ pub enum ConvertError {
     /// A shape or spacing cannot be.
     #[error(transparent)]
     Geometry(#[from] GeometryError),
+    /// A label table cannot be.
+    #[error(transparent)]
+    Mask(#[from] nephrite_mask_codec::MaskError),
 }
 
 impl ConvertError {

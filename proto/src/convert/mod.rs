@@ -2,6 +2,7 @@
 
 mod choice;
 mod error;
+mod mask;
 mod path;
 mod shape;
 mod spacing;
@@ -9,4 +10,5 @@ mod stage;
 
 pub use choice::choice;
 pub use error::ConvertError;
+pub use mask::{label_table, mask_labels};
 pub use path::{MAX_LIST_ENTRIES, MAX_TEXT_BYTES, list, optional_path, path};

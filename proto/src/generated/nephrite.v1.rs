@@ -1878,3 +1878,841 @@ pub mod model_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Nothing to say.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DescribeRequest {}
+/// A service and its operations.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DescribeResponse {
+    /// Name of the service, such as `mask-services` or `centreline`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Version of the service.
+    #[prost(string, tag = "2")]
+    pub version: ::prost::alloc::string::String,
+    /// At least one; names occur once.
+    #[prost(message, repeated, tag = "3")]
+    pub operations: ::prost::alloc::vec::Vec<Operation>,
+}
+/// One operation.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Operation {
+    /// \[a-z\]\[a-z0-9\_-\]\*, at most 64 bytes.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Version of the algorithm; goes into records.
+    #[prost(string, tag = "2")]
+    pub version: ::prost::alloc::string::String,
+    /// One sentence.
+    #[prost(string, tag = "3")]
+    pub help: ::prost::alloc::string::String,
+    /// Masks that it takes; at least one is required.
+    #[prost(message, repeated, tag = "4")]
+    pub inputs: ::prost::alloc::vec::Vec<OperationInput>,
+    /// Parameters that it takes.
+    #[prost(message, repeated, tag = "5")]
+    pub parameters: ::prost::alloc::vec::Vec<Parameter>,
+    /// Masks that it gives, all of them, in this order.
+    #[prost(message, repeated, tag = "6")]
+    pub outputs: ::prost::alloc::vec::Vec<OperationOutput>,
+    /// True if it can write files into a folder.
+    #[prost(bool, tag = "7")]
+    pub artefacts: bool,
+}
+/// A mask, or a list of masks, that an operation takes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OperationInput {
+    /// \[a-z\]\[a-z0-9\_-\]\*
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// One sentence.
+    #[prost(string, tag = "2")]
+    pub help: ::prost::alloc::string::String,
+    /// True if every request needs it.
+    #[prost(bool, tag = "3")]
+    pub required: bool,
+    /// True if it may be given several times.
+    #[prost(bool, tag = "4")]
+    pub repeated: bool,
+    /// True if it must lie on the grid of the first input given.
+    #[prost(bool, tag = "5")]
+    pub on_first_grid: bool,
+}
+/// A mask that an operation gives.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OperationOutput {
+    /// \[a-z\]\[a-z0-9\_-\]\*
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// One sentence.
+    #[prost(string, tag = "2")]
+    pub help: ::prost::alloc::string::String,
+    /// Name of the required input on whose grid it lies; empty if the operation chooses the grid.
+    #[prost(string, tag = "3")]
+    pub on_grid_of: ::prost::alloc::string::String,
+}
+/// A parameter that an operation takes.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Parameter {
+    /// \[a-z\]\[a-z0-9\_-\]\*
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// One sentence.
+    #[prost(string, tag = "2")]
+    pub help: ::prost::alloc::string::String,
+    /// Such as mm, mm3 or voxel; empty if it has none.
+    #[prost(string, tag = "3")]
+    pub unit: ::prost::alloc::string::String,
+    /// True if every request must give it.
+    #[prost(bool, tag = "4")]
+    pub required: bool,
+    /// Taken if a request does not give it; absent means that it is off then.
+    #[prost(message, optional, tag = "5")]
+    pub default: ::core::option::Option<ParameterValue>,
+    /// What it may hold. Required.
+    #[prost(oneof = "parameter::Kind", tags = "6, 7, 8, 9, 10")]
+    pub kind: ::core::option::Option<parameter::Kind>,
+}
+/// Nested message and enum types in `Parameter`.
+pub mod parameter {
+    /// What it may hold. Required.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        /// True or false.
+        #[prost(message, tag = "6")]
+        Flag(super::FlagKind),
+        /// A whole number.
+        #[prost(message, tag = "7")]
+        Integer(super::IntegerKind),
+        /// A finite number; whole numbers are taken too.
+        #[prost(message, tag = "8")]
+        Number(super::NumberKind),
+        /// A text.
+        #[prost(message, tag = "9")]
+        Text(super::TextKind),
+        /// A list of texts.
+        #[prost(message, tag = "10")]
+        Texts(super::TextsKind),
+    }
+}
+/// True or false.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FlagKind {}
+/// A whole number.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IntegerKind {
+    /// Least, inclusive.
+    #[prost(int64, tag = "1")]
+    pub min: i64,
+    /// Greatest, inclusive.
+    #[prost(int64, tag = "2")]
+    pub max: i64,
+}
+/// A finite number.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct NumberKind {
+    /// Least, inclusive.
+    #[prost(double, tag = "1")]
+    pub min: f64,
+    /// Greatest, inclusive.
+    #[prost(double, tag = "2")]
+    pub max: f64,
+}
+/// A text.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TextKind {
+    /// The only texts allowed; empty if any is.
+    #[prost(string, repeated, tag = "1")]
+    pub choices: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A list of texts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TextsKind {}
+/// A value of a parameter.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ParameterValue {
+    /// Required.
+    #[prost(oneof = "parameter_value::Value", tags = "1, 2, 3, 4, 5")]
+    pub value: ::core::option::Option<parameter_value::Value>,
+}
+/// Nested message and enum types in `ParameterValue`.
+pub mod parameter_value {
+    /// Required.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Value {
+        /// Of a flag.
+        #[prost(bool, tag = "1")]
+        Flag(bool),
+        /// Of a whole number, or of a number.
+        #[prost(int64, tag = "2")]
+        Integer(i64),
+        /// Of a number.
+        #[prost(double, tag = "3")]
+        Number(f64),
+        /// Of a text.
+        #[prost(string, tag = "4")]
+        Text(::prost::alloc::string::String),
+        /// Of a list of texts.
+        #[prost(message, tag = "5")]
+        Texts(super::TextList),
+    }
+}
+/// A list of texts.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TextList {
+    /// In the order given.
+    #[prost(string, repeated, tag = "1")]
+    pub values: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// One operation on some masks.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProcessRequest {
+    /// Name of the operation. Required.
+    #[prost(string, tag = "1")]
+    pub operation: ::prost::alloc::string::String,
+    /// The masks; an input that may be given several times occurs several times, in order.
+    #[prost(message, repeated, tag = "2")]
+    pub inputs: ::prost::alloc::vec::Vec<NamedMask>,
+    /// By name.
+    #[prost(map = "string, message", tag = "3")]
+    pub parameters: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ParameterValue,
+    >,
+    /// Folder that exists, where files go; empty if none are wanted.
+    #[prost(string, tag = "4")]
+    pub artefacts_folder: ::prost::alloc::string::String,
+    /// Folder that exists, where masks of the reply go that are too large for a message. The caller removes them. Empty if
+    /// there is none: such a reply is then an error.
+    #[prost(string, tag = "5")]
+    pub exchange_folder: ::prost::alloc::string::String,
+}
+/// What an operation gave.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProcessResponse {
+    /// One per output of the description, in its order.
+    #[prost(message, repeated, tag = "1")]
+    pub masks: ::prost::alloc::vec::Vec<NamedMask>,
+    /// Files that were written.
+    #[prost(message, repeated, tag = "2")]
+    pub artefacts: ::prost::alloc::vec::Vec<Artefact>,
+    /// Numbers that were found.
+    #[prost(message, repeated, tag = "3")]
+    pub measurements: ::prost::alloc::vec::Vec<Measurement>,
+    /// Version of the operation.
+    #[prost(string, tag = "4")]
+    pub version: ::prost::alloc::string::String,
+    /// Seconds of work, waiting not included.
+    #[prost(double, tag = "5")]
+    pub seconds: f64,
+}
+/// A mask under the name of an input or an output.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NamedMask {
+    /// Of the input or output.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The mask. Required.
+    #[prost(message, optional, tag = "2")]
+    pub mask: ::core::option::Option<Mask>,
+}
+/// A mask, inside the message or on the shared volume.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Mask {
+    /// Names of the labels in the file; with `encoded`, empty: that has its own. Ids that the file holds and nobody named
+    /// are called label\_<id>.
+    #[prost(message, repeated, tag = "3")]
+    pub labels: ::prost::alloc::vec::Vec<MaskLabel>,
+    /// Required.
+    #[prost(oneof = "mask::Content", tags = "1, 2")]
+    pub content: ::core::option::Option<mask::Content>,
+}
+/// Nested message and enum types in `Mask`.
+pub mod mask {
+    /// Required.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Content {
+        /// Inside the message; at most 1 MiB.
+        #[prost(message, tag = "1")]
+        Encoded(super::EncodedMask),
+        /// A NIfTI file of label ids.
+        #[prost(string, tag = "2")]
+        Path(::prost::alloc::string::String),
+    }
+}
+/// A mask as runs along x, compressed. proto/mask-codec/FORMAT.md describes the payload and has a decoder in Python.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EncodedMask {
+    /// Where the voxels lie. Required.
+    #[prost(message, optional, tag = "1")]
+    pub geometry: ::core::option::Option<MaskGeometry>,
+    /// The box that the payload covers; absent if there are no labels.
+    #[prost(message, optional, tag = "2")]
+    pub r#box: ::core::option::Option<VoxelBox>,
+    /// What the ids mean; sorted by id.
+    #[prost(message, repeated, tag = "3")]
+    pub labels: ::prost::alloc::vec::Vec<MaskLabel>,
+    /// How the payload is laid out. Required.
+    #[prost(enumeration = "MaskEncoding", tag = "4")]
+    pub encoding: i32,
+    /// Bytes of a label in the payload: 1 or 2.
+    #[prost(uint32, tag = "5")]
+    pub label_bytes: u32,
+    /// Boundaries of runs in the payload.
+    #[prost(uint64, tag = "6")]
+    pub n_runs: u64,
+    /// CRC-32 (as of zlib) of the payload after inflating.
+    #[prost(fixed32, tag = "7")]
+    pub checksum: u32,
+    /// Raw deflate stream; empty if there are no labels.
+    #[prost(bytes = "vec", tag = "8")]
+    pub payload: ::prost::alloc::vec::Vec<u8>,
+}
+/// Where voxels lie.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MaskGeometry {
+    /// Voxels per axis. Required.
+    #[prost(message, optional, tag = "1")]
+    pub shape: ::core::option::Option<Shape>,
+    /// Millimetres between voxel centres. Required.
+    #[prost(message, optional, tag = "2")]
+    pub spacing: ::core::option::Option<Spacing>,
+    /// Voxel index (x, y, z, 1) to world millimetres, RAS+; 4×4, row by row, 16 numbers, invertible.
+    #[prost(double, repeated, tag = "3")]
+    pub affine: ::prost::alloc::vec::Vec<f64>,
+}
+/// A half-open box of voxels: x from x_start up to, but not including, x_end.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VoxelBox {
+    /// First voxel inside.
+    #[prost(uint64, tag = "1")]
+    pub x_start: u64,
+    /// First voxel inside.
+    #[prost(uint64, tag = "2")]
+    pub y_start: u64,
+    /// First voxel inside.
+    #[prost(uint64, tag = "3")]
+    pub z_start: u64,
+    /// First voxel past the end.
+    #[prost(uint64, tag = "4")]
+    pub x_end: u64,
+    /// First voxel past the end.
+    #[prost(uint64, tag = "5")]
+    pub y_end: u64,
+    /// First voxel past the end.
+    #[prost(uint64, tag = "6")]
+    pub z_end: u64,
+}
+/// One label of a mask.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MaskLabel {
+    /// Its value, 1 to 65535.
+    #[prost(uint32, tag = "1")]
+    pub id: u32,
+    /// Unique in the mask, 1 to 256 bytes.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// What became of it. Required.
+    #[prost(enumeration = "LabelStatus", tag = "3")]
+    pub status: i32,
+    /// Number of voxels. Not read where the mask travels by path.
+    #[prost(uint64, tag = "4")]
+    pub voxels: u64,
+    /// Their volume in millilitres; for readers, recomputed by nephrite.
+    #[prost(double, tag = "5")]
+    pub volume_ml: f64,
+    /// The smallest box around them; absent if there are none. Not read where the mask travels by path.
+    #[prost(message, optional, tag = "6")]
+    pub r#box: ::core::option::Option<VoxelBox>,
+}
+/// A file that an operation wrote.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Artefact {
+    /// Its file name, such as preview.png.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Where it lies: in the folder that the request named.
+    #[prost(string, tag = "2")]
+    pub path: ::prost::alloc::string::String,
+    /// Such as image/png.
+    #[prost(string, tag = "3")]
+    pub media_type: ::prost::alloc::string::String,
+}
+/// A number that an operation found.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Measurement {
+    /// The label it is about; empty if it is about the whole.
+    #[prost(string, tag = "1")]
+    pub label: ::prost::alloc::string::String,
+    /// What was measured.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Of the value: mm, mL, voxel …; empty for a plain count.
+    #[prost(string, tag = "3")]
+    pub unit: ::prost::alloc::string::String,
+    /// Finite.
+    #[prost(double, tag = "4")]
+    pub value: f64,
+}
+/// How a payload is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MaskEncoding {
+    /// Refused.
+    Unspecified = 0,
+    /// FORMAT.md, version 1.
+    RunsDeflate = 1,
+}
+impl MaskEncoding {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MASK_ENCODING_UNSPECIFIED",
+            Self::RunsDeflate => "MASK_ENCODING_RUNS_DEFLATE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MASK_ENCODING_UNSPECIFIED" => Some(Self::Unspecified),
+            "MASK_ENCODING_RUNS_DEFLATE" => Some(Self::RunsDeflate),
+            _ => None,
+        }
+    }
+}
+/// What became of a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LabelStatus {
+    /// Refused.
+    Unspecified = 0,
+    /// It has voxels.
+    Present = 1,
+    /// It was looked for and has none.
+    NotFound = 2,
+    /// Nobody looked for it.
+    NotSearched = 3,
+    /// Looking for it failed.
+    Failed = 4,
+}
+impl LabelStatus {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LABEL_STATUS_UNSPECIFIED",
+            Self::Present => "LABEL_STATUS_PRESENT",
+            Self::NotFound => "LABEL_STATUS_NOT_FOUND",
+            Self::NotSearched => "LABEL_STATUS_NOT_SEARCHED",
+            Self::Failed => "LABEL_STATUS_FAILED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LABEL_STATUS_UNSPECIFIED" => Some(Self::Unspecified),
+            "LABEL_STATUS_PRESENT" => Some(Self::Present),
+            "LABEL_STATUS_NOT_FOUND" => Some(Self::NotFound),
+            "LABEL_STATUS_NOT_SEARCHED" => Some(Self::NotSearched),
+            "LABEL_STATUS_FAILED" => Some(Self::Failed),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod mask_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Operations on masks: nephrite's own, and those of plugins in any language. A service says what it can do (Describe)
+    /// and does it (Process). Paths as in SegmentationService: on the volume that is mounted at the same path everywhere.
+    ///
+    /// A mask of at most 1 MiB (encoded) travels inside the message; a larger one as a NIfTI file on the shared volume. The
+    /// sender chooses, and the content is the same either way.
+    #[derive(Debug, Clone)]
+    pub struct MaskServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl MaskServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> MaskServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> MaskServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            MaskServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// What the service is and what its operations take and give. Needs no input; callers may keep the answer while the
+        /// connection lives.
+        pub async fn describe(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DescribeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DescribeResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nephrite.v1.MaskService/Describe",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nephrite.v1.MaskService", "Describe"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Runs one operation. Unknown operations, inputs and parameters, values of another type or out of range, and masks
+        /// that are not what they state are refused. The same request gives the same masks and measurements, so a call that
+        /// failed on the way may be repeated.
+        pub async fn process(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ProcessRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ProcessResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nephrite.v1.MaskService/Process",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nephrite.v1.MaskService", "Process"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod mask_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with MaskServiceServer.
+    #[async_trait]
+    pub trait MaskService: std::marker::Send + std::marker::Sync + 'static {
+        /// What the service is and what its operations take and give. Needs no input; callers may keep the answer while the
+        /// connection lives.
+        async fn describe(
+            &self,
+            request: tonic::Request<super::DescribeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DescribeResponse>,
+            tonic::Status,
+        >;
+        /// Runs one operation. Unknown operations, inputs and parameters, values of another type or out of range, and masks
+        /// that are not what they state are refused. The same request gives the same masks and measurements, so a call that
+        /// failed on the way may be repeated.
+        async fn process(
+            &self,
+            request: tonic::Request<super::ProcessRequest>,
+        ) -> std::result::Result<tonic::Response<super::ProcessResponse>, tonic::Status>;
+    }
+    /// Operations on masks: nephrite's own, and those of plugins in any language. A service says what it can do (Describe)
+    /// and does it (Process). Paths as in SegmentationService: on the volume that is mounted at the same path everywhere.
+    ///
+    /// A mask of at most 1 MiB (encoded) travels inside the message; a larger one as a NIfTI file on the shared volume. The
+    /// sender chooses, and the content is the same either way.
+    #[derive(Debug)]
+    pub struct MaskServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> MaskServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for MaskServiceServer<T>
+    where
+        T: MaskService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/nephrite.v1.MaskService/Describe" => {
+                    #[allow(non_camel_case_types)]
+                    struct DescribeSvc<T: MaskService>(pub Arc<T>);
+                    impl<
+                        T: MaskService,
+                    > tonic::server::UnaryService<super::DescribeRequest>
+                    for DescribeSvc<T> {
+                        type Response = super::DescribeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DescribeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MaskService>::describe(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DescribeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nephrite.v1.MaskService/Process" => {
+                    #[allow(non_camel_case_types)]
+                    struct ProcessSvc<T: MaskService>(pub Arc<T>);
+                    impl<
+                        T: MaskService,
+                    > tonic::server::UnaryService<super::ProcessRequest>
+                    for ProcessSvc<T> {
+                        type Response = super::ProcessResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ProcessRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MaskService>::process(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ProcessSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for MaskServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "nephrite.v1.MaskService";
+    impl<T> tonic::server::NamedService for MaskServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
