@@ -74,6 +74,34 @@ impl Artefacts {
         Ok(self.note(name, "application/x-nifti"))
     }
 
+    /// The open folder.
+    pub fn folder(&self) -> &Dir {
+        &self.folder
+    }
+
+    /// The folder's path, as the caller named it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes a file of another folder in under its name there; one of the same name is replaced. For files that a
+    /// service wrote.
+    ///
+    /// # Errors
+    /// As [`Artefacts::write`]; also if it is no regular file.
+    pub fn take(&self, from: &Dir, name: &str, media_type: &str) -> Result<Artefact, OperationError> {
+        self.check_name(name)?;
+        let failed = |source: std::io::Error| OperationError::Write {
+            path: self.path.join(name),
+            reason: source.to_string(),
+        };
+        if !from.symlink_metadata(name).map_err(failed)?.is_file() {
+            return Err(failed(std::io::Error::other("not a regular file")));
+        }
+        from.rename(name, &self.folder, name).map_err(failed)?;
+        Ok(self.note(name, media_type))
+    }
+
     fn check_name(&self, name: &str) -> Result<(), OperationError> {
         let plain = !name.is_empty() && name.len() <= 200 && !name.starts_with('.');
         if plain && !name.contains(['/', '\\', '\0']) {

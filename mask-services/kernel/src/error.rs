@@ -3,6 +3,9 @@ use std::path::PathBuf;
 use nephrite_mask_codec::{CodecError, MaskError};
 use nephrite_root::PathError;
 use nephrite_types::{Cancelled, ErrorCode};
+use nephrite_volume::VolumeError;
+
+use crate::ServiceFault;
 
 /// Why an operation gives an error instead of a result.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +129,9 @@ pub enum OperationError {
     /// A message that is no mask.
     #[error("encoded mask: {0}")]
     Codec(#[from] CodecError),
+    /// A file that is no label map, or cannot be written.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
     /// A path that cannot be used.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -140,15 +146,13 @@ pub enum OperationError {
         /// What was wrong.
         what: String,
     },
-    /// A service answered with an error, or not as it must.
-    #[error("service {service}: {message}")]
+    /// A service answered with an error, not as it must, or not at all.
+    #[error("service {service}: {fault}")]
     Service {
         /// Name and address.
         service: String,
-        /// How a caller can act on it.
-        code: ErrorCode,
-        /// What went wrong.
-        message: String,
+        /// What it did.
+        fault: ServiceFault,
     },
     /// An operation's own error.
     #[error("{message}")]
@@ -185,10 +189,12 @@ impl OperationError {
             OperationError::Write { .. } => ErrorCode::Environment,
             OperationError::Mask(error) => error.code(),
             OperationError::Codec(error) => error.code(),
+            OperationError::Volume(error) => error.code(),
             OperationError::Path(error) => error.code(),
             OperationError::Cancelled(Cancelled::ByCaller) => ErrorCode::Cancelled,
             OperationError::Cancelled(Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,
-            OperationError::Service { code, .. } | OperationError::Other { code, .. } => *code,
+            OperationError::Service { fault, .. } => fault.code(),
+            OperationError::Other { code, .. } => *code,
             OperationError::ArtefactName { .. }
             | OperationError::Contract { .. }
             | OperationError::Internal { .. } => ErrorCode::Internal,

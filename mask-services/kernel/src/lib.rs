@@ -52,10 +52,12 @@ mod check;
 mod description;
 mod error;
 mod inputs;
+mod nifti;
 mod operation;
 mod outcome;
 mod parameter;
 mod registry;
+mod service_fault;
 #[cfg(feature = "test-util")]
 pub mod test_util;
 
@@ -68,7 +70,9 @@ pub use error::OperationError;
 pub use inputs::{Inputs, label_ids};
 pub use nephrite_mask_codec::{LabelEntry, LabelStatus, LabelTable, Mask, Run, RunMask, RunMaskBuilder};
 pub use nephrite_types::{CancelToken, ErrorCode, Geometry, Limits};
+pub use nifti::{read_mask, write_mask};
 pub use operation::{Context, MaskOperation};
 pub use outcome::{Measurement, Outcome};
 pub use parameter::{ParameterKind, ParameterSpec, ParameterValue, Parameters};
 pub use registry::{Registry, RegistryError};
+pub use service_fault::ServiceFault;

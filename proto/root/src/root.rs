@@ -66,6 +66,28 @@ impl Root {
         })
     }
 
+    /// Only what lies beneath a folder that is open already; `path` is its absolute path.
+    pub fn of_folder(folder: Dir, path: &Path) -> Self {
+        Root {
+            scope: Scope::Beneath {
+                dir: folder,
+                names: [path.to_owned(), path.to_owned()],
+            },
+        }
+    }
+
+    /// The absolute path that other processes, which see the same files at the same place, know it by. Whether it leads
+    /// out of the root is said when it is opened.
+    ///
+    /// # Errors
+    /// [`PathError::Io`] if the current directory is gone.
+    pub fn absolute(&self, path: &Path) -> Result<PathBuf, PathError> {
+        match &self.scope {
+            Scope::Filesystem => std::path::absolute(path).map_err(|source| PathError::from_io(path, source)),
+            Scope::Beneath { names, .. } => Ok(names[0].join(path)),
+        }
+    }
+
     /// Opens a regular file for reading.
     ///
     /// # Errors
@@ -107,6 +129,21 @@ impl Root {
         .map_err(|source| PathError::from_io(path, source))
     }
 
+    /// Opens a folder and checks that files can be created in it. Creates nothing.
+    ///
+    /// # Errors
+    /// [`PathError`]; [`PathError::NotWritable`].
+    pub fn open_writable_folder(&self, path: &Path) -> Result<Dir, PathError> {
+        let folder = self.open_folder(path)?;
+        rustix::fs::accessat(&folder, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(
+            |errno| PathError::NotWritable {
+                path: path.to_owned(),
+                source: errno.into(),
+            },
+        )?;
+        Ok(folder)
+    }
+
     /// Opens the folder of a file to be written and checks that a file can be created there. Creates nothing.
     ///
     /// # Errors
@@ -123,13 +160,7 @@ impl Root {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
         };
-        let folder = self.open_folder(parent)?;
-        rustix::fs::accessat(&folder, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(
-            |errno| PathError::NotWritable {
-                path: parent.to_owned(),
-                source: errno.into(),
-            },
-        )?;
+        let folder = self.open_writable_folder(parent)?;
         match folder.symlink_metadata(&file_name) {
             Ok(there) if there.is_dir() => Err(PathError::NotAFile {
                 path: path.to_owned(),
@@ -231,6 +262,27 @@ mod tests {
         check(root.open_file(&elsewhere.join("a.nii")), None);
         check(root.open_file(&temp.path().join("root/a.nii")), None);
         check(root.open_folder(&elsewhere), None);
+    }
+
+    #[test]
+    fn an_open_folder_is_a_root_and_knows_its_absolute_path() {
+        let (temp, root) = tree();
+        let path = temp.path().join("root/folder");
+        std::fs::write(path.join("b.nii"), "b").unwrap();
+        assert_eq!(root.absolute("folder".as_ref()).unwrap(), path);
+        assert_eq!(root.absolute(&path).unwrap(), path);
+        let inner = Root::of_folder(root.open_writable_folder("folder".as_ref()).unwrap(), &path);
+        check(inner.open_file("b.nii".as_ref()), None);
+        check(inner.open_file(&path.join("b.nii")), None);
+        check(
+            inner.open_file(&temp.path().join("root/a.nii")),
+            Some(ErrorCode::PermissionDenied),
+        );
+        check(
+            inner.open_file("../a.nii".as_ref()),
+            Some(ErrorCode::PermissionDenied),
+        );
+        assert!(Root::filesystem().absolute("x".as_ref()).unwrap().is_absolute());
     }
 
     #[test]

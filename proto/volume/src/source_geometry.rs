@@ -27,6 +27,8 @@ pub struct SourceGeometry {
     style: Style,
     /// `SimpleITKIOWithReorient` writes masks as u8 whenever that loses nothing.
     prefers_u8: bool,
+    /// Numbers keep all their bits, in NIfTI-2 if NIfTI-1 has too few.
+    exact: bool,
 }
 
 /// Whose header to write.
@@ -52,6 +54,16 @@ impl SourceGeometry {
             orientation: Orientation::RAS,
             style: Style::Itk,
             prefers_u8: false,
+            exact: false,
+        }
+    }
+
+    /// The same, but `NibabelIO` reads exactly this geometry again: NIfTI-1 stores 32-bit numbers, so where they would
+    /// round, NIfTI-2 is written. For files that stand for a message.
+    pub fn exact(geometry: &Geometry) -> SourceGeometry {
+        SourceGeometry {
+            exact: true,
+            ..SourceGeometry::from_geometry(geometry)
         }
     }
 
@@ -72,6 +84,7 @@ impl SourceGeometry {
             orientation,
             style,
             prefers_u8: reader == Reader::SimpleItkReorient,
+            exact: false,
         }
     }
 
@@ -116,8 +129,14 @@ impl SourceGeometry {
         let fits_f32 = |v: f64| f64::from(v as f32) == v;
         let fits_1 =
             self.shape_xyz.iter().all(|&n| n <= MAX_DIM_1) && fits_f32(scale.slope) && fits_f32(scale.inter);
-        let version = if fits_1 { Version::One } else { Version::Two };
         let rows = self.rows_to_write();
+        let mut numbers = rows.iter().flatten().chain(&self.spacing_xyz);
+        let rounds = self.exact && !numbers.all(|v| fits_f32(*v));
+        let version = if fits_1 && !rounds {
+            Version::One
+        } else {
+            Version::Two
+        };
         let has_qform = has_orthonormal_columns(&rows);
         let (quatern_bcd, qfac) = quaternion(closest_orthogonal(unit_columns(&rows)));
         let [x, y, z] = self.shape_xyz.map(|n| n as i64);

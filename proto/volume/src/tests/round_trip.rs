@@ -453,3 +453,46 @@ fn a_4d_or_sheared_file_is_described() {
     assert_eq!(info.dims, [4, 3, 2, 2]);
     assert_eq!(info.affine.rows()[0], [2.0, 1.0, 0.0, 5.0]);
 }
+
+#[test]
+fn an_exact_geometry_comes_back_bit_by_bit() {
+    // Sheared, and no number fits 32 bits.
+    let rows = [
+        [0.1, 0.01, 0.0, -3.3],
+        [-0.1, 0.7, 0.2, 4.1],
+        [0.03, -0.2, 2.7, 7.9],
+    ];
+    let spacing = Spacing::new([2.7, 0.7, 0.1]).unwrap();
+    let geometry = |affine| Geometry {
+        shape: Shape3::new([2, 3, 4]).unwrap(),
+        spacing,
+        affine,
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Dir::open_ambient_dir(dir.path(), ambient_authority()).unwrap();
+    let labels = Labels::U8(Array3::from_elem((2, 3, 4), 7));
+    for geometry in [
+        geometry(Affine::new(rows).unwrap()),
+        geometry(Affine::from_spacing(spacing, [0.1, 0.2, 0.3])),
+    ] {
+        write_label_map(&folder, "m.nii.gz", &labels, &SourceGeometry::exact(&geometry)).unwrap();
+        let open = || std::fs::File::open(dir.path().join("m.nii.gz")).unwrap();
+        let (limits, cancel) = (Limits::default(), CancelToken::new());
+        let scan = read_volume(open(), "m", Reader::Nibabel, &limits, &cancel).unwrap();
+        assert_eq!(scan.volume.geometry, geometry);
+        assert_eq!(inspect(open(), "m", &limits).unwrap().version, Version::Two);
+    }
+    let spacing = Spacing::new([2.5, 0.5, 0.75]).unwrap();
+    let short = Geometry {
+        shape: Shape3::new([2, 3, 4]).unwrap(),
+        spacing,
+        affine: Affine::from_spacing(spacing, [1.0; 3]),
+    };
+    write_label_map(&folder, "m.nii.gz", &labels, &SourceGeometry::exact(&short)).unwrap();
+    let info = inspect(
+        std::fs::File::open(dir.path().join("m.nii.gz")).unwrap(),
+        "m",
+        &Limits::default(),
+    );
+    assert_eq!(info.unwrap().version, Version::One, "where it does");
+}

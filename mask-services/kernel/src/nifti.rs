@@ -1,0 +1,114 @@
+//! Masks in NIfTI files: what people have, and how a mask travels that is too large for a message.
+
+use std::fs::File;
+
+use cap_std::fs::Dir;
+use nephrite_mask_codec::{LabelEntry, LabelStatus, LabelTable, Mask, RunMask};
+use nephrite_types::{CancelToken, Limits};
+use nephrite_volume::{Reader, SourceGeometry, labels_from_volume, read_volume, write_label_map};
+
+use crate::OperationError;
+
+/// Reads a label map. `table` names its labels; ids that the file holds and the table does not are called `label_<id>`.
+/// `name` stands in messages only.
+///
+/// The affine is taken as the file has it, shear and all, as nibabel does: where a mask lies is not for a mask
+/// operation to correct.
+///
+/// # Errors
+/// [`OperationError::Volume`] if the file is no label map, [`OperationError::Mask`] if it is over the limits.
+pub fn read_mask(
+    file: File,
+    name: &str,
+    table: &LabelTable,
+    limits: &Limits,
+    cancel: &CancelToken,
+) -> Result<Mask, OperationError> {
+    let volume = read_volume(file, name, Reader::Nibabel, limits, cancel)?.volume;
+    let labels = labels_from_volume(&volume)?;
+    let geometry = volume.geometry;
+    drop(volume);
+    let runs = RunMask::from_labels(&labels, &geometry, limits)?;
+    drop(labels);
+    let unnamed = runs.summaries().into_keys().filter(|id| table.by_id(*id).is_none());
+    let unnamed = unnamed.map(|id| LabelEntry {
+        id,
+        name: format!("label_{id}"),
+        status: LabelStatus::Present,
+    });
+    let entries = table.entries().iter().cloned().chain(unnamed);
+    Ok(Mask::new(runs, LabelTable::new(entries.collect())?)?)
+}
+
+/// Writes the label map, whole or not at all, as `.nii.gz` or `.nii`; [`read_mask`] with the same table gives the same
+/// mask. Names and statuses of the labels are not in the file.
+///
+/// # Errors
+/// [`OperationError::Limit`] if the dense array is over the limits, [`OperationError::Volume`] if it cannot be written.
+pub fn write_mask(folder: &Dir, file_name: &str, mask: &Mask, limits: &Limits) -> Result<(), OperationError> {
+    let geometry = mask.runs().geometry();
+    let found = geometry.shape.n_voxels() as u64 * 2;
+    if found > limits.max_payload_bytes {
+        return Err(OperationError::Limit {
+            what: "a dense label map",
+            found,
+            limit: limits.max_payload_bytes,
+        });
+    }
+    let labels = mask.runs().to_labels();
+    write_label_map(folder, file_name, &labels, &SourceGeometry::exact(geometry))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use cap_std::ambient_authority;
+    use nephrite_mask_codec::{Run, RunMaskBuilder};
+    use nephrite_types::{Affine, ErrorCode, Geometry, Shape3, Spacing};
+
+    use super::*;
+
+    #[test]
+    fn a_mask_comes_back_from_its_file_bit_by_bit() {
+        let rows = [[0.1, 0.01, 0.0, -3.3], [-0.1, 0.7, 0.2, 4.1], [0.03, -0.2, 2.7, 7.9]];
+        let geometry = Geometry {
+            shape: Shape3::new([1, 2, 9]).unwrap(),
+            spacing: Spacing::new([2.7, 0.7, 0.1]).unwrap(),
+            affine: Affine::new(rows).unwrap(),
+        };
+        let limits = Limits::default();
+        let mut builder = RunMaskBuilder::new(geometry, &limits).unwrap();
+        let run = |start, end, label| Run { start, end, label };
+        builder.push_row([run(1, 4, 300), run(5, 6, 2)]).unwrap();
+        builder.push_row([run(0, 9, 255)]).unwrap();
+        let entry = |id: u16, name: &str, status| LabelEntry {
+            id,
+            name: name.to_owned(),
+            status,
+        };
+        let entries = vec![
+            entry(2, "kidney", LabelStatus::Present),
+            entry(9, "cyst", LabelStatus::Failed),
+            entry(255, "label_255", LabelStatus::Present),
+            entry(300, "label_300", LabelStatus::Present),
+        ];
+        let mask = Mask::new(builder.finish().unwrap(), LabelTable::new(entries.clone()).unwrap()).unwrap();
+
+        let temp = tempfile::tempdir().unwrap();
+        let folder = Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();
+        write_mask(&folder, "m.nii.gz", &mask, &limits).unwrap();
+        let open = || File::open(temp.path().join("m.nii.gz")).unwrap();
+        let table = LabelTable::new(entries[..2].to_vec()).unwrap();
+        let read = |limits| read_mask(open(), "m.nii.gz", &table, limits, &CancelToken::new());
+        assert_eq!(read(&limits).unwrap(), mask);
+
+        let tight = Limits {
+            max_payload_bytes: 35,
+            ..limits.clone()
+        };
+        assert_eq!(read(&tight).unwrap_err().code(), ErrorCode::LimitExceeded);
+        let refused = write_mask(&folder, "n.nii.gz", &mask, &tight).unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::LimitExceeded);
+        assert!(!temp.path().join("n.nii.gz").exists());
+    }
+}
