@@ -1,0 +1,126 @@
+use nephrite_mask_codec::RunMask;
+use nephrite_types::{BoundingBox, CancelToken, Limits};
+
+use crate::RunsError;
+use crate::reach::within;
+use crate::{flatten, subtract};
+
+/// Voxels whose centre lies at most `radius_mm` from the centre of a voxel of `set` (all voxels with any label); label 1.
+///
+/// Distances are Euclidean, in mm, with the spacing of the geometry. The volume's border cuts the result off. Equal to
+/// `scipy.ndimage.distance_transform_edt(~set, sampling=spacing) <= radius_mm`.
+///
+/// *Cost*: linear in the voxels of the set's box grown by the radius, whatever the radius; 2 bytes for each.
+///
+/// # Errors
+/// [`RunsError::Radius`] if the radius is negative or not finite, [`RunsError::Limit`], [`RunsError::Mask`] if there are
+/// more runs than the limit, [`RunsError::Cancelled`].
+pub fn grow(
+    set: &RunMask,
+    radius_mm: f64,
+    limits: &Limits,
+    cancel: &CancelToken,
+) -> Result<RunMask, RunsError> {
+    check_radius(radius_mm)?;
+    let Some(bounds) = set.bounding_box() else {
+        return Ok(flatten(set, 1));
+    };
+    let spacing = set.geometry().spacing.zyx();
+    let shape = set.shape();
+    let around = BoundingBox {
+        start: std::array::from_fn(|axis| {
+            bounds.start[axis].saturating_sub(steps(radius_mm, spacing[axis], shape[axis]))
+        }),
+        end: std::array::from_fn(|axis| {
+            shape[axis].min(bounds.end[axis] + steps(radius_mm, spacing[axis], shape[axis]))
+        }),
+    };
+    let ny = shape[1];
+    let row = |z: usize, y: usize, out: &mut Vec<(u32, u32)>| {
+        out.extend(set.row(z * ny + y).iter().map(|run| (run.start, run.end)));
+    };
+    within(*set.geometry(), around, row, radius_mm, limits, cancel)
+}
+
+/// Voxels of `set` whose centre lies more than `radius_mm` from the centre of every background voxel; label 1.
+///
+/// Distances as in [`grow`]. **Border**: nothing is known outside of the volume, so it is no background: a structure that
+/// the border cuts does not shrink there, and a set that fills the volume stays as it is. Equal to
+/// `scipy.ndimage.distance_transform_edt(set, sampling=spacing) > radius_mm` wherever there is background at all.
+///
+/// # Errors
+/// As [`grow`].
+pub fn shrink(
+    set: &RunMask,
+    radius_mm: f64,
+    limits: &Limits,
+    cancel: &CancelToken,
+) -> Result<RunMask, RunsError> {
+    check_radius(radius_mm)?;
+    let Some(bounds) = set.bounding_box() else {
+        return Ok(flatten(set, 1));
+    };
+    // The background voxel nearest to a voxel of the set lies at most one step outside of the set's box.
+    let shape = set.shape();
+    let around = BoundingBox {
+        start: bounds.start.map(|index| index.saturating_sub(1)),
+        end: std::array::from_fn(|axis| shape[axis].min(bounds.end[axis] + 1)),
+    };
+    let (x_start, x_end) = (around.start[2] as u32, around.end[2] as u32); // x indices of runs are u32
+    let ny = shape[1];
+    let row = |z: usize, y: usize, out: &mut Vec<(u32, u32)>| {
+        let mut at = x_start;
+        for run in set.row(z * ny + y) {
+            out.extend((at < run.start).then_some((at, run.start)));
+            at = run.end;
+        }
+        out.extend((at < x_end).then_some((at, x_end)));
+    };
+    let near_background = within(*set.geometry(), around, row, radius_mm, limits, cancel)?;
+    Ok(flatten(&subtract(set, &near_background, limits)?, 1))
+}
+
+/// [`shrink`], then [`grow`]: without what no ball of the radius fits into. Never more than the set.
+///
+/// # Errors
+/// As [`grow`].
+pub fn open(
+    set: &RunMask,
+    radius_mm: f64,
+    limits: &Limits,
+    cancel: &CancelToken,
+) -> Result<RunMask, RunsError> {
+    grow(
+        &shrink(set, radius_mm, limits, cancel)?,
+        radius_mm,
+        limits,
+        cancel,
+    )
+}
+
+/// [`grow`], then [`shrink`]: with every gap that no ball of the radius fits into. Never less than the set.
+///
+/// # Errors
+/// As [`grow`].
+pub fn close(
+    set: &RunMask,
+    radius_mm: f64,
+    limits: &Limits,
+    cancel: &CancelToken,
+) -> Result<RunMask, RunsError> {
+    shrink(&grow(set, radius_mm, limits, cancel)?, radius_mm, limits, cancel)
+}
+
+fn check_radius(radius_mm: f64) -> Result<(), RunsError> {
+    if radius_mm.is_finite() && radius_mm >= 0.0 {
+        Ok(())
+    } else {
+        Err(RunsError::Radius { found: radius_mm })
+    }
+}
+
+/// Voxels that a radius reaches along an axis, one for rounding; at most the whole axis.
+fn steps(radius_mm: f64, spacing: f64, len: usize) -> usize {
+    let steps = (radius_mm / spacing).floor() + 1.0;
+    if steps < len as f64 { steps as usize } else { len } // infinite if the quotient overflows
+}
