@@ -3,9 +3,10 @@
 PYTHON  ?= python3
 CARGO   ?= cargo
 RUNTIME := build/onnxruntime
+PLUGIN_PYTHON := build/plugin-python
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench docs fmt lint onnxruntime onnxruntime-openvino clean
+.PHONY: help build demo test bench docs fmt lint onnxruntime onnxruntime-openvino plugin-python clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -16,13 +17,18 @@ onnxruntime: ## fetch the pinned ONNX Runtime (CPU) and unpack its shared librar
 onnxruntime-openvino: ## the same with Intel's OpenVINO provider
 	@$(PYTHON) image-core/engine/onnxruntime/fetch.py --flavor openvino --out $(RUNTIME)
 
+plugin-python: ## Python environment of the plugin template, for the tests that run it
+	@test -x $(PLUGIN_PYTHON)/bin/python || { $(PYTHON) -m venv $(PLUGIN_PYTHON) && \
+	    $(PLUGIN_PYTHON)/bin/pip install --quiet -r mask-services/plugins/python-template/requirements.txt; } || \
+	    { rm -rf $(PLUGIN_PYTHON); echo "no Python environment: the tests of the Python plugin will be skipped"; }
+
 build: onnxruntime ## the optimised binary target/release/nephrite
 	$(CARGO) build --release --locked -p nephrite-image-core
 
 demo: build ## segment a synthetic patient with three small nnU-Nets; results in demo/
 	target/release/nephrite demo --output demo
 
-test: onnxruntime onnxruntime-openvino ## all tests, against the optimised libraries
+test: onnxruntime onnxruntime-openvino plugin-python ## all tests, against the optimised libraries
 	$(CARGO) test --workspace --locked --release
 
 bench: build ## compare with nnunetv2 in one run; writes a dated record under benches/runs/

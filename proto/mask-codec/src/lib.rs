@@ -30,6 +30,7 @@ mod deflate;
 mod dense;
 mod encoded;
 mod error;
+pub mod fuzzing;
 mod label_table;
 mod mask;
 mod payload;
