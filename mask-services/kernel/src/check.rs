@@ -129,7 +129,7 @@ pub fn check_outcome(
 }
 
 /// What differs between two grids; `None` if their voxels lie in the same places.
-pub(crate) fn grid_difference(expected: &Geometry, found: &Geometry) -> Option<String> {
+pub fn grid_difference(expected: &Geometry, found: &Geometry) -> Option<String> {
     if expected.shape != found.shape {
         return Some(format!("{} voxels, expected {}", found.shape, expected.shape));
     }
