@@ -62,7 +62,7 @@ mod service_fault;
 pub mod test_util;
 
 pub use artefacts::{Artefact, Artefacts};
-pub use check::{check_inputs, check_outcome, run_checked};
+pub use check::{check_inputs, check_outcome, grid_difference, run_checked};
 pub use description::{
     InputGeometry, InputSpec, OperationDescription, OutputGeometry, OutputSpec, ServiceDescription,
 };
