@@ -1,8 +1,9 @@
 use nephrite_mask_codec::RunMask;
 use nephrite_types::{BoundingBox, CancelToken, Cancelled};
+use rayon::prelude::*;
 
 use crate::Connectivity;
-use crate::forest::{Grid, first_runs};
+use crate::forest::{Grid, Numbering, number_components};
 
 /// Connected components of a mask.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,36 +37,96 @@ pub fn components(
     connectivity: Connectivity,
     cancel: &CancelToken,
 ) -> Result<Components, Cancelled> {
-    let mut of_run = first_runs(Grid::of(mask), connectivity, cancel)?;
-    let ny = mask.shape()[1];
-    let mut parts: Vec<Component> = Vec::new();
-    let mut idx = 0;
-    for (row, runs) in mask.rows().enumerate() {
-        let (z, y) = (row / ny, row % ny);
-        for run in runs {
-            let first = of_run[idx] as usize;
-            let here = BoundingBox {
-                start: [z, y, run.start as usize],
-                end: [z + 1, y + 1, run.end as usize],
-            };
-            if first == idx {
-                of_run[idx] = parts.len() as u32; // at most as many as runs
-                parts.push(Component {
-                    label: run.label,
-                    voxels: u64::from(run.len()),
-                    bounding_box: here,
-                });
-            } else {
-                let part = of_run[first]; // numbered already: it lies before
-                of_run[idx] = part;
-                let part = &mut parts[part as usize];
-                part.voxels += u64::from(run.len());
-                part.bounding_box = part.bounding_box.union(&here);
+    let Numbering { of_run, first_runs } = number_components(Grid::of(mask), connectivity, cancel)?;
+    let runs = mask.runs();
+    let labels = first_runs
+        .iter()
+        .map(|first| runs[*first as usize].label)
+        .collect();
+    let parts = parts(mask, &of_run, labels);
+    Ok(Components { of_run, parts })
+}
+
+/// Sizes and boxes, from the number of the component of every run and the label of every component.
+fn parts(mask: &RunMask, of_run: &[u32], labels: Vec<u16>) -> Vec<Component> {
+    let nz = mask.shape()[0];
+    // Every thread has a table of all components: only worth it if these are few.
+    let n_tables = rayon::current_num_threads()
+        .min(of_run.len() / (8 * labels.len() + 1))
+        .clamp(1, nz);
+    let tables: Vec<Vec<Extent>> = (0..n_tables)
+        .into_par_iter()
+        .map(|table| {
+            let planes = nz * table / n_tables..nz * (table + 1) / n_tables;
+            let mut extents = vec![Extent::NONE; labels.len()];
+            add_planes(mask, of_run, planes, &mut extents);
+            extents
+        })
+        .collect();
+    let with_idx = labels.into_iter().enumerate();
+    with_idx
+        .map(|(part, label)| {
+            let mut all = Extent::NONE;
+            for table in &tables {
+                all.add(&table[part]);
             }
-            idx += 1;
+            Component {
+                label,
+                voxels: all.voxels,
+                bounding_box: all.bounding_box(),
+            }
+        })
+        .collect()
+}
+
+fn add_planes(mask: &RunMask, of_run: &[u32], planes: std::ops::Range<usize>, extents: &mut [Extent]) {
+    let ny = mask.shape()[1];
+    for z in planes {
+        for y in 0..ny {
+            let row = z * ny + y;
+            let ends = mask.row_starts()[row] as usize..mask.row_starts()[row + 1] as usize;
+            for (run, part) in mask.runs()[ends.clone()].iter().zip(&of_run[ends]) {
+                extents[*part as usize].add(&Extent {
+                    voxels: u64::from(run.len()),
+                    low: [z as u32, y as u32, run.start, 0], // as many rows as u32 counts
+                    high: [z as u32, y as u32, run.end - 1, 0],
+                });
+            }
         }
     }
-    Ok(Components { of_run, parts })
+}
+
+/// Size and box of some runs. Boxes have a fourth axis, always 0, so that one instruction compares all.
+#[derive(Clone)]
+struct Extent {
+    voxels: u64,
+    /// z, y, x; inclusive.
+    low: [u32; 4],
+    high: [u32; 4],
+}
+
+impl Extent {
+    const NONE: Extent = Extent {
+        voxels: 0,
+        low: [u32::MAX; 4],
+        high: [0; 4],
+    };
+
+    #[inline]
+    fn add(&mut self, other: &Extent) {
+        self.voxels += other.voxels;
+        for axis in 0..4 {
+            self.low[axis] = self.low[axis].min(other.low[axis]);
+            self.high[axis] = self.high[axis].max(other.high[axis]);
+        }
+    }
+
+    fn bounding_box(&self) -> BoundingBox {
+        BoundingBox {
+            start: std::array::from_fn(|axis| self.low[axis] as usize),
+            end: std::array::from_fn(|axis| self.high[axis] as usize + 1),
+        }
+    }
 }
 
 impl Components {

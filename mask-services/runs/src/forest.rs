@@ -18,23 +18,33 @@ pub(crate) struct Grid<'a> {
     pub(crate) planes_touch: bool,
 }
 
-/// Runs that one thread should have at least; below, starting it costs more than it saves.
+/// More than one, so that no thread waits long for a slower one.
+const SLABS_PER_THREAD: usize = 4;
+/// Runs that one slab should have at least; below, its seam costs more than it saves.
 const MIN_RUNS_PER_SLAB: usize = 8 << 10;
 
-/// For every run the first run of its component: runs of one label whose voxels are neighbours are in one component.
+/// Runs of one label whose voxels are neighbours are in one component.
+pub(crate) struct Numbering {
+    /// Component of every run.
+    pub(crate) of_run: Vec<u32>,
+    /// First run of every component; ascending.
+    pub(crate) first_runs: Vec<u32>,
+}
+
+/// Numbers components in the order of their first runs.
 ///
 /// Slabs of planes are joined at the same time, then at their seams. The first run of a component is what it is for any
 /// number of threads.
 ///
 /// Source: union–find with path halving; rows swept with two pointers, as He, Chao & Suzuki, "A run-based two-scan
 /// labeling algorithm", IEEE Trans. Image Process. 17 (2008).
-pub(crate) fn first_runs(
+pub(crate) fn number_components(
     grid: Grid<'_>,
     connectivity: Connectivity,
     cancel: &CancelToken,
-) -> Result<Vec<u32>, Cancelled> {
+) -> Result<Numbering, Cancelled> {
     let mut parents: Vec<u32> = (0..grid.runs.len() as u32).collect(); // a RunMask has fewer than 2^32 runs
-    let cuts = grid.cuts(rayon::current_num_threads());
+    let cuts = grid.cuts(SLABS_PER_THREAD * rayon::current_num_threads());
     let mut slabs = Vec::with_capacity(cuts.len());
     let mut rest = parents.as_mut_slice();
     for ends in cuts.windows(2) {
@@ -47,10 +57,8 @@ pub(crate) fn first_runs(
         let first = planes.start;
         for z in planes {
             cancel.check()?;
-            join_within_plane(grid, z, &mut forest, connectivity);
-            if z > first && grid.planes_touch {
-                join_with_plane_before(grid, z, &mut forest, connectivity);
-            }
+            let before = z > first && grid.planes_touch;
+            join_plane(grid, z, [true, before], &mut forest, connectivity);
         }
         Ok(())
     })?;
@@ -58,17 +66,27 @@ pub(crate) fn first_runs(
         base: 0,
         parents: &mut parents,
     };
-    for &z in cuts
-        .iter()
-        .filter(|&&z| grid.planes_touch && 0 < z && z < grid.nz)
-    {
-        join_with_plane_before(grid, z, &mut forest, connectivity);
+    let seams = &cuts[1..cuts.len() - 1];
+    for &z in seams.iter().filter(|_| grid.planes_touch) {
+        join_plane(grid, z, [false, true], &mut forest, connectivity);
     }
-    // Parents lie before their children: one pass leads every run to its root.
-    for idx in 0..parents.len() {
-        parents[idx] = parents[parents[idx] as usize];
+    cancel.check()?;
+    Ok(number(parents))
+}
+
+fn number(parents: Vec<u32>) -> Numbering {
+    let mut of_run = parents;
+    let mut first_runs = Vec::new();
+    for idx in 0..of_run.len() {
+        let parent = of_run[idx] as usize;
+        of_run[idx] = if parent == idx {
+            first_runs.push(idx as u32);
+            first_runs.len() as u32 - 1
+        } else {
+            of_run[parent] // numbered already: it lies before
+        };
     }
-    Ok(parents)
+    Numbering { of_run, first_runs }
 }
 
 impl<'a> Grid<'a> {
@@ -114,7 +132,7 @@ impl<'a> Grid<'a> {
 }
 
 /// The runs of one row, and the index of the first.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Row<'a> {
     first: u32,
     runs: &'a [Run],
@@ -155,72 +173,119 @@ impl Forest<'_> {
     }
 }
 
-/// Joins the runs of the rows of plane `z` with each other.
-fn join_within_plane(grid: Grid<'_>, z: usize, forest: &mut Forest<'_>, connectivity: Connectivity) {
-    for row in z * grid.ny + 1..(z + 1) * grid.ny {
-        let (here, before) = (grid.row(row), grid.row(row - 1));
-        if connectivity == Connectivity::Faces6 {
-            join_rows::<false>(here, before, forest);
-        } else {
-            join_rows::<true>(here, before, forest);
-        }
-    }
-}
-
-/// Joins the runs of plane `z`, which is not the first, with those of the plane before.
-fn join_with_plane_before(grid: Grid<'_>, z: usize, forest: &mut Forest<'_>, connectivity: Connectivity) {
+/// Joins the runs of plane `z` with each other if `within`, and with those of the plane before if `before`.
+///
+/// All neighbours among earlier rows must be in one tree already, and if `within` is not set, those within this plane.
+fn join_plane(
+    grid: Grid<'_>,
+    z: usize,
+    [within, before]: [bool; 2],
+    forest: &mut Forest<'_>,
+    connectivity: Connectivity,
+) {
     for y in 0..grid.ny {
-        let here = grid.row(z * grid.ny + y);
+        let row = z * grid.ny + y;
+        let here = grid.row(row);
         if here.runs.is_empty() {
             continue;
         }
-        let facing = (z - 1) * grid.ny + y;
-        if connectivity == Connectivity::Faces6 {
-            join_rows::<false>(here, grid.row(facing), forest);
-            continue;
-        }
-        join_rows::<true>(here, grid.row(facing), forest);
-        let beside = [(y > 0).then(|| facing - 1), (y + 1 < grid.ny).then(|| facing + 1)];
-        for row in beside.into_iter().flatten() {
-            if connectivity == Connectivity::Corners26 {
-                join_rows::<true>(here, grid.row(row), forest);
+        let side = |offset: usize, exists: bool| Neighbour {
+            row: if exists {
+                grid.row(row - offset)
             } else {
-                join_rows::<false>(here, grid.row(row), forest);
-            }
+                Row::default()
+            },
+            first: 0,
+        };
+        let beside = side(1, within && y > 0);
+        let below = [
+            side(grid.ny + 1, before && y > 0),
+            side(grid.ny, before),
+            side(grid.ny - 1, before && y + 1 < grid.ny),
+        ];
+        match connectivity {
+            Connectivity::Faces6 => join_row::<6>(here, beside, below, forest),
+            Connectivity::Edges18 => join_row::<18>(here, beside, below, forest),
+            Connectivity::Corners26 => join_row::<26>(here, beside, below, forest),
         }
     }
 }
 
-/// Joins runs of one label whose x ranges overlap or, if `DIAGONAL` is set, touch.
+/// Joins the runs of a row with those of the row `beside` it (y − 1) and of the three rows `below` (z − 1; y − 1, y, y + 1).
+///
+/// Where a run of a neighbouring row covers a run, the neighbours of the latter in rows next to both are neighbours of
+/// the former, too, and joined already: most runs need one or two rows.
 #[inline]
-fn join_rows<const DIAGONAL: bool>(a: Row<'_>, b: Row<'_>, forest: &mut Forest<'_>) {
-    let (mut i, mut j) = (0, 0);
-    while let (Some(p), Some(q)) = (a.runs.get(i), b.runs.get(j)) {
-        let near = if DIAGONAL {
-            p.start <= q.end && q.start <= p.end
+fn join_row<const N: u32>(
+    here: Row<'_>,
+    mut beside: Neighbour<'_>,
+    [mut before, mut facing, mut after]: [Neighbour<'_>; 3],
+    forest: &mut Forest<'_>,
+) {
+    for (idx, run) in (here.first..).zip(here.runs) {
+        let covered = if N == 6 {
+            facing.join::<false>(idx, run, forest)
         } else {
-            p.start < q.end && q.start < p.end
+            facing.join::<true>(idx, run, forest)
         };
-        if near && p.label == q.label {
-            forest.join(a.first + i as u32, b.first + j as u32);
+        if N == 26 && covered {
+            continue;
         }
-        // Runs that end together can each touch the other's successor; moving one pointer alone would miss one of these.
-        if DIAGONAL && p.end == q.end {
-            if let Some(next) = a.runs.get(i + 1)
-                && next.start == q.end
-                && next.label == q.label
-            {
-                forest.join(a.first + i as u32 + 1, b.first + j as u32);
+        if N == 6 {
+            beside.join::<false>(idx, run, forest);
+            continue;
+        }
+        let covered_beside = beside.join::<true>(idx, run, forest);
+        if covered {
+            continue;
+        }
+        if N == 18 {
+            if !covered_beside {
+                before.join::<false>(idx, run, forest);
             }
-            if let Some(next) = b.runs.get(j + 1)
-                && next.start == p.end
-                && next.label == p.label
-            {
-                forest.join(a.first + i as u32, b.first + j as u32 + 1);
+            after.join::<false>(idx, run, forest);
+        } else {
+            if !covered_beside {
+                before.join::<true>(idx, run, forest);
+            }
+            after.join::<true>(idx, run, forest);
+        }
+    }
+}
+
+/// A neighbouring row, swept from left to right.
+struct Neighbour<'a> {
+    row: Row<'a>,
+    /// All runs ahead of this one end before the run that was joined last.
+    first: usize,
+}
+
+impl Neighbour<'_> {
+    /// Joins a run with those of this row of the same label whose x ranges overlap or, if `DIAGONAL` is set, touch.
+    /// True if one of them covers it.
+    #[inline]
+    fn join<const DIAGONAL: bool>(&mut self, idx: u32, run: &Run, forest: &mut Forest<'_>) -> bool {
+        let ends_before = |p: &Run, q: &Run| {
+            if DIAGONAL {
+                p.end < q.start
+            } else {
+                p.end <= q.start
+            }
+        };
+        let runs = self.row.runs;
+        while runs.get(self.first).is_some_and(|other| ends_before(other, run)) {
+            self.first += 1;
+        }
+        let mut covered = false;
+        for (other_idx, other) in (self.row.first..).zip(runs).skip(self.first) {
+            if ends_before(run, other) {
+                break;
+            }
+            if other.label == run.label {
+                forest.join(idx, other_idx);
+                covered |= other.start <= run.start && run.end <= other.end;
             }
         }
-        let (step_a, step_b) = (p.end <= q.end, q.end <= p.end);
-        i += usize::from(step_a);
-        j += usize::from(step_b);
+        covered
     }
 }

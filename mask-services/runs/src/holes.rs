@@ -3,7 +3,7 @@ use nephrite_types::{BoundingBox, CancelToken, Limits};
 
 use crate::Connectivity;
 use crate::RunsError;
-use crate::forest::{Grid, first_runs};
+use crate::forest::{Grid, Numbering, number_components};
 
 /// What counts as enclosed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,8 +36,8 @@ pub fn holes(
     };
     let gaps = Gaps::of(set, bounds)?;
     let grid = gaps.grid(mode);
-    let first = first_runs(grid, Connectivity::Faces6, cancel)?;
-    let open = gaps.open(&first, mode);
+    let numbering = number_components(grid, Connectivity::Faces6, cancel)?;
+    let open = gaps.open(&numbering, mode);
     let [box_nz, box_ny, _] = bounds.shape();
     for z in 0..box_nz {
         cancel.check()?;
@@ -47,7 +47,7 @@ pub fn holes(
                 continue;
             }
             rows.skip_to_row((z + bounds.start[0]) * ny + y + bounds.start[1])?;
-            let closed = runs.filter(|&idx| !open[first[idx] as usize]);
+            let closed = runs.filter(|&idx| !open[numbering.of_run[idx] as usize]);
             rows.push_row(closed.map(|idx| gaps.runs[idx]))?;
         }
     }
@@ -129,18 +129,18 @@ impl Gaps {
         self.row_starts[row] as usize..self.row_starts[row + 1] as usize
     }
 
-    /// For the first run of every component: does it reach a face of the box?
-    fn open(&self, first: &[u32], mode: Holes) -> Vec<bool> {
+    /// For every component: does it reach a face of the box?
+    fn open(&self, numbering: &Numbering, mode: Holes) -> Vec<bool> {
         let [nz, ny, _] = self.bounds.shape();
         let (x_start, x_end) = (self.bounds.start[2] as u32, self.bounds.end[2] as u32);
-        let mut open = vec![false; self.runs.len()];
+        let mut open = vec![false; numbering.first_runs.len()];
         for z in 0..nz {
             for y in 0..ny {
                 let outer_row = y == 0 || y + 1 == ny || (mode == Holes::Volume && (z == 0 || z + 1 == nz));
                 for idx in self.row(z * ny + y) {
                     let run = self.runs[idx];
                     if outer_row || run.start == x_start || run.end == x_end {
-                        open[first[idx] as usize] = true;
+                        open[numbering.of_run[idx] as usize] = true;
                     }
                 }
             }

@@ -1,4 +1,5 @@
 //! Every algorithm against a plain dense one, on small random masks.
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
 use std::collections::BTreeMap;
 
