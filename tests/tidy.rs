@@ -30,6 +30,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("nephrite-merge", &["nephrite-types", "nephrite-mask-codec", "nephrite-kernel", "nephrite-runs"]),
     ("nephrite-cleanup", &["nephrite-types", "nephrite-mask-codec", "nephrite-kernel", "nephrite-runs"]),
     ("nephrite-sample", &["nephrite-types", "nephrite-mask-codec", "nephrite-kernel", "nephrite-runs"]),
+    (
+        "nephrite-mask-services",
+        &["nephrite-kernel", "nephrite-merge", "nephrite-cleanup", "nephrite-sample"],
+    ),
     ("nephrite-resample", &["nephrite-types"]),
     ("nephrite-engine", &["nephrite-types", "nephrite-conv"]),
     ("nephrite-conv", &["nephrite-types"]),
@@ -57,6 +61,11 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-resample",
             "nephrite-engine",
             "nephrite-phantom",
+            "nephrite-kernel",
+            "nephrite-merge",
+            "nephrite-cleanup",
+            "nephrite-sample",
+            "nephrite-conformance",
             "nephrite-nnunet",
             "nephrite-nnunet-folder",
         ],
@@ -67,8 +76,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 const CONFINED: &[(&str, &[&str])] = &[
     ("ort", &["nephrite-engine"]),
     ("nifti", &["nephrite-volume"]),
-    ("tonic", &["nephrite-proto", "nephrite-server", "nephrite-image-core"]),
-    ("tokio", &["nephrite-proto", "nephrite-server", "nephrite-image-core"]),
+    ("tonic", &["nephrite-proto", "nephrite-server", "nephrite-kernel", "nephrite-image-core"]),
+    ("tokio", &["nephrite-proto", "nephrite-server", "nephrite-kernel", "nephrite-image-core"]),
 ];
 
 /// Licences that a dependency may offer.

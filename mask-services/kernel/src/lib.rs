@@ -51,6 +51,8 @@ mod artefacts;
 mod check;
 mod description;
 mod error;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 mod inputs;
 mod nifti;
 mod operation;

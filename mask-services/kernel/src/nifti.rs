@@ -30,7 +30,10 @@ pub fn read_mask(
     drop(volume);
     let runs = RunMask::from_labels(&labels, &geometry, limits)?;
     drop(labels);
-    let unnamed = runs.summaries().into_keys().filter(|id| table.by_id(*id).is_none());
+    let unnamed = runs
+        .summaries()
+        .into_keys()
+        .filter(|id| table.by_id(*id).is_none());
     let unnamed = unnamed.map(|id| LabelEntry {
         id,
         name: format!("label_{id}"),
@@ -70,7 +73,11 @@ mod tests {
 
     #[test]
     fn a_mask_comes_back_from_its_file_bit_by_bit() {
-        let rows = [[0.1, 0.01, 0.0, -3.3], [-0.1, 0.7, 0.2, 4.1], [0.03, -0.2, 2.7, 7.9]];
+        let rows = [
+            [0.1, 0.01, 0.0, -3.3],
+            [-0.1, 0.7, 0.2, 4.1],
+            [0.03, -0.2, 2.7, 7.9],
+        ];
         let geometry = Geometry {
             shape: Shape3::new([1, 2, 9]).unwrap(),
             spacing: Spacing::new([2.7, 0.7, 0.1]).unwrap(),
@@ -92,7 +99,11 @@ mod tests {
             entry(255, "label_255", LabelStatus::Present),
             entry(300, "label_300", LabelStatus::Present),
         ];
-        let mask = Mask::new(builder.finish().unwrap(), LabelTable::new(entries.clone()).unwrap()).unwrap();
+        let mask = Mask::new(
+            builder.finish().unwrap(),
+            LabelTable::new(entries.clone()).unwrap(),
+        )
+        .unwrap();
 
         let temp = tempfile::tempdir().unwrap();
         let folder = Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();

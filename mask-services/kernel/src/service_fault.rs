@@ -52,12 +52,6 @@ pub enum ServiceFault {
         /// What is wrong.
         reason: String,
     },
-    /// A mask is too large for a message, and there is no shared folder to exchange files in.
-    #[error("a mask of {bytes} bytes is too large for a message, and no exchange folder is configured")]
-    NoExchangeFolder {
-        /// Of the encoded mask.
-        bytes: usize,
-    },
     /// Its address is none.
     #[error("not an address: {reason}")]
     Endpoint {
@@ -74,7 +68,6 @@ impl ServiceFault {
             ServiceFault::Unavailable { .. } => ErrorCode::Unavailable,
             ServiceFault::DeadlineExceeded { .. } => ErrorCode::DeadlineExceeded,
             ServiceFault::ReplyTooLarge { .. } => ErrorCode::LimitExceeded,
-            ServiceFault::NoExchangeFolder { .. } => ErrorCode::LimitExceeded,
             ServiceFault::Endpoint { .. } => ErrorCode::InvalidArgument,
             // The service must be mended; the request is as it should be.
             ServiceFault::MalformedReply { .. }

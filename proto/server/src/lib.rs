@@ -32,6 +32,6 @@ pub use log::{LogFormat, log_to_stderr};
 pub use probe::{ProbeError, probe};
 pub use process::{Shutdown, run_process};
 pub use refusal::{Coded, Refusal};
-pub use section::{ConfigFault, Section, count, float, text};
+pub use section::{ConfigFault, Section, count, float, strings, text};
 pub use serve::{Services, run};
 pub use work::{Work, token};

@@ -143,6 +143,12 @@ pub fn text(value: &Value) -> Option<&str> {
     value.as_str()
 }
 
+/// A list of texts.
+pub fn strings(value: &Value) -> Option<Vec<String>> {
+    let texts = value.as_array()?.iter();
+    texts.map(|text| text.as_str().map(str::to_owned)).collect()
+}
+
 /// A whole number of at least 0.
 pub fn count(value: &Value) -> Option<u64> {
     u64::try_from(value.as_integer()?).ok()

@@ -1,0 +1,165 @@
+//! Masks in messages: inside, or by path on the shared volume.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use cap_std::fs::Dir;
+use nephrite_mask_codec::{EncodedMask, LabelTable, Mask};
+use nephrite_proto::convert::{label_table, mask_labels, path};
+use nephrite_proto::v1::mask::Content;
+use nephrite_proto::{ConvertError, v1};
+use nephrite_types::{CancelToken, Limits};
+use prost::Message as _;
+
+use crate::{OperationError, read_mask, write_mask};
+
+/// Bytes of masks inside of one message; what is more goes by path.
+pub const MAX_INLINE_BYTES: usize = 1 << 20;
+
+/// Puts the masks of one message where they belong: inside as long as they fit, else into files. The files are removed
+/// again unless [`Outgoing::sent`] is called.
+pub(super) struct Outgoing<'a> {
+    folder: Option<(&'a Dir, &'a Path)>,
+    /// Begins the names of files.
+    prefix: String,
+    limits: &'a Limits,
+    inline_bytes: usize,
+    written: Vec<String>,
+}
+
+impl<'a> Outgoing<'a> {
+    /// `folder` is open, with the path that the receiver knows it by.
+    pub(super) fn new(folder: Option<(&'a Dir, &'a Path)>, prefix: String, limits: &'a Limits) -> Self {
+        Outgoing {
+            folder,
+            prefix,
+            limits,
+            inline_bytes: 0,
+            written: Vec::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, name: &str, mask: &Mask) -> Result<v1::NamedMask, OperationError> {
+        let encoded = v1::EncodedMask::from(EncodedMask::encode(mask)?);
+        let bytes = encoded.encoded_len();
+        // Without a folder, each may have the size of a message of its own; the receiver bounds the sum.
+        let taken = if self.folder.is_some() {
+            self.inline_bytes
+        } else {
+            0
+        };
+        let (content, labels) = match self.folder {
+            _ if taken + bytes <= MAX_INLINE_BYTES => {
+                self.inline_bytes += bytes;
+                (Content::Encoded(encoded), Vec::new())
+            }
+            Some((folder, path)) => {
+                drop(encoded);
+                let file = format!("{}{}.nii.gz", self.prefix, self.written.len());
+                write_mask(folder, &file, mask, self.limits)?;
+                let path = path.join(&file).to_string_lossy().into_owned();
+                self.written.push(file);
+                (Content::Path(path), mask_labels(mask))
+            }
+            None => {
+                return Err(OperationError::Limit {
+                    what: "a mask inside of a message (there is no exchange folder)",
+                    found: bytes as u64,
+                    limit: MAX_INLINE_BYTES as u64,
+                });
+            }
+        };
+        Ok(v1::NamedMask {
+            name: name.to_owned(),
+            mask: Some(v1::Mask {
+                content: Some(content),
+                labels,
+            }),
+        })
+    }
+
+    /// Keeps the files: the message that names them is complete.
+    pub(super) fn sent(mut self) {
+        self.written.clear();
+    }
+}
+
+impl Drop for Outgoing<'_> {
+    fn drop(&mut self) {
+        if let Some((folder, _)) = self.folder {
+            for file in &self.written {
+                let _ = folder.remove_file(file); // the error at hand says more
+            }
+        }
+    }
+}
+
+/// A mask that came, not decoded yet.
+pub(super) enum Incoming {
+    Inline(EncodedMask),
+    File { path: PathBuf, labels: LabelTable },
+}
+
+impl TryFrom<v1::Mask> for Incoming {
+    type Error = ConvertError;
+
+    fn try_from(wire: v1::Mask) -> Result<Self, ConvertError> {
+        match wire.content {
+            None => Err(ConvertError::Missing {
+                field: "mask.content",
+            }),
+            Some(Content::Encoded(_)) if !wire.labels.is_empty() => Err(ConvertError::Value {
+                field: "mask.labels",
+                expected: "none beside an encoded mask, which has its own",
+                found: format!("{} labels", wire.labels.len()),
+            }),
+            Some(Content::Encoded(encoded)) => Ok(Incoming::Inline(encoded.try_into()?)),
+            Some(Content::Path(text)) => Ok(Incoming::File {
+                path: path("mask.path", &text)?,
+                labels: label_table(&wire.labels)?,
+            }),
+        }
+    }
+}
+
+impl Incoming {
+    /// Decodes; `open` opens a path where the sender may name one. Needs at most `budget` bytes in run form, which it
+    /// takes from it.
+    pub(super) fn read(
+        &self,
+        open: impl FnOnce(&Path) -> Result<File, OperationError>,
+        limits: &Limits,
+        budget: &mut u64,
+        cancel: &CancelToken,
+    ) -> Result<Mask, OperationError> {
+        cancel.check()?;
+        let mask = match self {
+            Incoming::Inline(encoded) => {
+                // Every run has a boundary of its own, at least; the rest is compared with the limits.
+                let [nz, ny, _] = encoded.geometry.shape.zyx();
+                let rows = (nz as u64).saturating_mul(ny as u64).saturating_mul(4);
+                check_budget(rows.saturating_add(encoded.n_runs.saturating_mul(6)), *budget)?;
+                encoded.decode(limits)?
+            }
+            Incoming::File { path, labels } => {
+                let file = open(path)?;
+                read_mask(file, &path.to_string_lossy(), labels, limits, cancel)?
+            }
+        };
+        let bytes = (mask.runs().n_rows() * 4 + mask.runs().runs().len() * 12) as u64;
+        check_budget(bytes, *budget)?;
+        *budget -= bytes;
+        Ok(mask)
+    }
+}
+
+fn check_budget(found: u64, limit: u64) -> Result<(), OperationError> {
+    if found > limit {
+        return Err(OperationError::Limit {
+            what: "the masks of a request, in run form,",
+            found,
+            limit,
+        });
+    }
+    Ok(())
+}

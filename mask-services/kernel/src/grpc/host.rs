@@ -1,0 +1,226 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use nephrite_proto::convert::optional_path;
+use nephrite_proto::v1::mask_service_server::MaskService;
+use nephrite_proto::{ConvertError, v1};
+use nephrite_root::Root;
+use nephrite_server::{Coded, Deadline, Work};
+use nephrite_types::{CancelToken, ErrorCode, Limits};
+use tonic::{Request, Response, Status};
+
+use super::exchange::{Incoming, Outgoing};
+use super::wire;
+use crate::{
+    Artefacts, Context, Inputs, OperationError, Outcome, ParameterValue, Parameters, Registry,
+    ServiceDescription, run_checked,
+};
+
+/// Masks of one request.
+const MAX_INPUTS: usize = 1024;
+
+/// What the requests of a service share.
+pub(super) struct Host {
+    pub(super) registry: Registry,
+    pub(super) root: Root,
+    pub(super) limits: Limits,
+    pub(super) max_request_bytes: u64,
+}
+
+/// `MaskService` over any registry.
+pub(super) struct MaskHost {
+    work: Arc<Work<Host>>,
+    description: v1::DescribeResponse,
+}
+
+impl MaskHost {
+    pub(super) fn new(work: Arc<Work<Host>>, description: &ServiceDescription) -> Self {
+        MaskHost {
+            work,
+            description: wire::describe_response(description),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl MaskService for MaskHost {
+    async fn describe(
+        &self,
+        _: Request<v1::DescribeRequest>,
+    ) -> Result<Response<v1::DescribeResponse>, Status> {
+        Ok(Response::new(self.description.clone()))
+    }
+
+    async fn process(
+        &self,
+        request: Request<v1::ProcessRequest>,
+    ) -> Result<Response<v1::ProcessResponse>, Status> {
+        let deadline = Deadline::of(&request);
+        let request = request.into_inner();
+        let request_id = self.work.request_id();
+        let operation: String = request.operation.chars().take(64).collect();
+        let received = Instant::now();
+        let job_id = request_id.clone();
+        let done = self.work.heavy(deadline, move |host: &Host, cancel| {
+            let job = Job::try_from(request)?;
+            job.run(host, &job_id, cancel)
+        });
+        match done.await {
+            Ok(response) => {
+                let (seconds, total_seconds) = (response.seconds, received.elapsed().as_secs_f64());
+                tracing::info!(request_id, operation, seconds, total_seconds, "request done");
+                Ok(Response::new(response))
+            }
+            Err(refusal) => {
+                tracing::info!(
+                    request_id,
+                    operation,
+                    code = refusal.code().name(),
+                    "request ended"
+                );
+                tracing::debug!(request_id, reason = %refusal, "request ended"); // names files
+                Err(refusal.into())
+            }
+        }
+    }
+}
+
+/// Why a request ended without a result.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum JobError {
+    #[error(transparent)]
+    Convert(#[from] ConvertError),
+    #[error(transparent)]
+    Operation(#[from] OperationError),
+}
+
+impl Coded for JobError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            JobError::Convert(error) => error.code(),
+            JobError::Operation(error) => error.code(),
+        }
+    }
+}
+
+/// A request, its values checked as far as the message alone allows.
+struct Job {
+    operation: String,
+    inputs: Vec<(String, Incoming)>,
+    parameters: std::collections::BTreeMap<String, ParameterValue>,
+    artefacts_folder: Option<PathBuf>,
+    exchange_folder: Option<PathBuf>,
+}
+
+impl TryFrom<v1::ProcessRequest> for Job {
+    type Error = ConvertError;
+
+    fn try_from(wire: v1::ProcessRequest) -> Result<Self, ConvertError> {
+        if wire.inputs.len() > MAX_INPUTS {
+            return Err(ConvertError::TooMany {
+                field: "inputs",
+                limit: MAX_INPUTS,
+                found: wire.inputs.len(),
+            });
+        }
+        let inputs = wire.inputs.into_iter().map(|named| {
+            let mask = named.mask.ok_or(ConvertError::Missing { field: "inputs.mask" })?;
+            Ok((wire::text("inputs.name", named.name)?, mask.try_into()?))
+        });
+        Ok(Job {
+            operation: wire::text("operation", wire.operation)?,
+            inputs: inputs.collect::<Result<_, ConvertError>>()?,
+            parameters: wire::parameter_values(wire.parameters)?,
+            artefacts_folder: optional_path("artefacts_folder", &wire.artefacts_folder)?,
+            exchange_folder: optional_path("exchange_folder", &wire.exchange_folder)?,
+        })
+    }
+}
+
+impl Job {
+    fn run(
+        self,
+        host: &Host,
+        request_id: &str,
+        cancel: &CancelToken,
+    ) -> Result<v1::ProcessResponse, JobError> {
+        let began = Instant::now();
+        let operation = host.registry.get(&self.operation);
+        let operation = operation.ok_or_else(|| OperationError::UnknownOperation {
+            name: self.operation.chars().take(64).collect(),
+            known: host.registry.names().into_iter().map(str::to_owned).collect(),
+        })?;
+        // Again in `run_checked`; here, before masks are inflated.
+        Parameters::check(&operation.description().parameters, &self.parameters)?;
+        let open_folder = |path: &PathBuf| host.root.open_writable_folder(path).map_err(OperationError::from);
+        let artefacts = match &self.artefacts_folder {
+            Some(path) => Some(Artefacts::new(open_folder(path)?, path)),
+            None => None,
+        };
+        let exchange = self.exchange_folder.as_ref();
+        let exchange = exchange.map(|path| Ok::<_, OperationError>((open_folder(path)?, path)));
+        let exchange = exchange.transpose()?;
+        let inputs = self.read_inputs(host, cancel)?;
+        let context = Context {
+            limits: &host.limits,
+            cancel,
+            artefacts: artefacts.as_ref(),
+        };
+        let unfinished = Unfinished(artefacts.as_ref());
+        let outcome = run_checked(operation.as_ref(), &inputs, &self.parameters, &context)?;
+        drop(inputs);
+        let exchange = exchange.as_ref().map(|(folder, path)| (folder, path.as_path()));
+        let mut outgoing = Outgoing::new(exchange, format!("{request_id}-"), &host.limits);
+        let Outcome {
+            masks,
+            artefacts: written,
+            measurements,
+        } = outcome;
+        let masks = masks.iter().map(|(name, mask)| outgoing.add(name, mask));
+        let masks = masks.collect::<Result<_, OperationError>>()?;
+        cancel.check().map_err(OperationError::from)?; // nobody would clean up after a caller that is gone
+        outgoing.sent();
+        unfinished.finished();
+        let written = written.into_iter().map(|artefact| v1::Artefact {
+            name: artefact.name,
+            path: artefact.path.to_string_lossy().into_owned(),
+            media_type: artefact.media_type,
+        });
+        Ok(v1::ProcessResponse {
+            masks,
+            artefacts: written.collect(),
+            measurements: measurements.into_iter().map(wire::wire_measurement).collect(),
+            version: operation.description().version.clone(),
+            seconds: began.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn read_inputs(&self, host: &Host, cancel: &CancelToken) -> Result<Inputs, OperationError> {
+        let mut budget = host.max_request_bytes.min(host.limits.max_payload_bytes);
+        let mut inputs = Inputs::new();
+        for (name, incoming) in &self.inputs {
+            let open = |path: &std::path::Path| Ok(host.root.open_file(path)?);
+            let mask = incoming.read(open, &host.limits, &mut budget, cancel)?;
+            inputs.add(name, Arc::new(mask));
+        }
+        Ok(inputs)
+    }
+}
+
+/// Removes the files of a request that ends by an error or a panic.
+struct Unfinished<'a>(Option<&'a Artefacts>);
+
+impl Unfinished<'_> {
+    fn finished(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(artefacts) = self.0 {
+            artefacts.discard();
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Operations as services, and services as operations: both ends of `nephrite.v1.MaskService`.
+//!
+//! * [`serve`] is the whole `main` of a plugin with one operation; [`serve_program`] that of one with several. Both read
+//!   a [`ServiceConfig`], and answer health, reflection, Describe and Process until SIGTERM.
+//! * [`RemoteService`] calls such a service, ours or a plugin in any language; a [`RemoteOperation`] is one of its
+//!   operations, a [`MaskOperation`](crate::MaskOperation) like any other.
+//! * [`Placement`] says which of the two a step uses, so that where it runs is configuration.
+//!
+//! What the other side sends is hostile until checked, on both ends.
+
+mod config;
+mod error;
+mod exchange;
+mod host;
+mod link;
+mod placement;
+mod program;
+mod remote;
+mod scratch;
+mod serve;
+mod wire;
+
+pub use config::ServiceConfig;
+pub use error::ServiceError;
+pub use exchange::MAX_INLINE_BYTES;
+pub use placement::Placement;
+pub use program::{serve, serve_program};
+pub use remote::{RemoteOperation, RemoteService, RemoteSettings};
+pub use serve::{Service, serve_all};

@@ -1,0 +1,115 @@
+//! The whole `main` of a service.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use nephrite_server::{log_to_stderr, probe, run_process};
+
+use super::{Service, ServiceConfig, ServiceError, serve_all};
+use crate::{MaskOperation, Registry};
+
+/// How long a probe waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A service of mask operations for nephrite: gRPC, nephrite.v1.MaskService.
+#[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    config: Option<Config>,
+}
+
+#[derive(Debug, Args)]
+struct Config {
+    /// Configuration file (TOML)
+    #[arg(long)]
+    config: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Ask a running service for its health; exit code 0 if it serves
+    Health(Config),
+    /// Print the operations that this program has
+    Operations,
+}
+
+/// Serves one operation until SIGTERM: what a plugin's `main` returns. The service is named like the operation.
+///
+/// The command line is `--config FILE`, `health --config FILE` or `operations`.
+pub fn serve(operation: impl MaskOperation + 'static) -> ExitCode {
+    let description = operation.description();
+    let (name, version) = (description.name.clone(), description.version.clone());
+    let mut operations = Registry::new();
+    match operations.register(Arc::new(operation)) {
+        Ok(()) => serve_program(Service {
+            name,
+            version,
+            operations,
+        }),
+        Err(error) => exit_code(Err(error.into())),
+    }
+}
+
+/// Serves the operations that the configuration names until SIGTERM. Command line as [`serve`].
+pub fn serve_program(service: Service) -> ExitCode {
+    let arguments = Arguments::parse();
+    exit_code(match (arguments.command, arguments.config) {
+        (Some(Command::Operations), _) => print(&operations(&service)),
+        (Some(Command::Health(Config { config })), _) => health(&config),
+        (None, Some(Config { config })) => run(service, &config),
+        (None, None) => Ok(()), // clap has shown the help
+    })
+}
+
+fn exit_code(outcome: Result<(), ServiceError>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            ExitCode::from(error.code().exit_code())
+        }
+    }
+}
+
+fn print(text: &str) -> Result<(), ServiceError> {
+    let mut stdout = std::io::stdout();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()); // nobody need listen
+    Ok(())
+}
+
+fn operations(service: &Service) -> String {
+    let lines = service.operations.descriptions().into_iter().map(|operation| {
+        let (name, version, help) = (operation.name, operation.version, operation.help);
+        format!("{name}\t{version}\t{help}\n")
+    });
+    lines.collect()
+}
+
+fn health(config: &Path) -> Result<(), ServiceError> {
+    let config = ServiceConfig::read(config)?;
+    Ok(probe(config.listen, PATIENCE)?)
+}
+
+fn run(service: Service, config: &Path) -> Result<(), ServiceError> {
+    let config = ServiceConfig::read(config)?;
+    log_to_stderr(config.log_format);
+    if let Some(threads) = config.threads {
+        // Fails only if a pool is there already, which nothing before this makes.
+        let _ = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.get())
+            .build_global();
+    }
+    let announce = |address| {
+        let _ = print(&format!("listening on http://{address}\n"));
+    };
+    run_process(config.listen, announce, |listener, stopped| {
+        serve_all(service, config, listener, stopped)
+    })
+}

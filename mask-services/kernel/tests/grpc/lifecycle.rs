@@ -1,0 +1,201 @@
+//! Start and end of a service, and who may use it.
+
+use std::time::{Duration, Instant};
+
+use nephrite_proto::v1::DescribeRequest;
+use tokio_stream::StreamExt as _;
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+
+use nephrite_kernel::grpc::{Service, ServiceConfig, ServiceError, serve_all};
+use nephrite_proto::v1::ProcessRequest;
+use nephrite_types::ErrorCode;
+
+use crate::harness::{PATIENCE, TestService, channel, identity, number, registry, root, small};
+
+fn slow(seconds: f64) -> ProcessRequest {
+    let mut request = identity(&small());
+    request
+        .parameters
+        .insert("wait_seconds".to_owned(), number(seconds));
+    request
+}
+
+/// A call in the background.
+fn spawn(
+    service: &TestService,
+    request: ProcessRequest,
+) -> tokio::task::JoinHandle<Result<(), tonic::Status>> {
+    let mut client = service.client.clone();
+    tokio::spawn(async move { client.process(request).await.map(|_| ()) })
+}
+
+/// Waits until all places to work are taken: one more is refused.
+async fn until_full(service: &TestService) {
+    let started = Instant::now();
+    while service.client.clone().process(identity(&small())).await.is_ok() {
+        assert!(started.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_describes_itself_and_tells_its_health_by_name() {
+    let service = TestService::start(|_| {}).await;
+    let description = service
+        .client
+        .clone()
+        .describe(DescribeRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    let names: Vec<&str> = description.operations.iter().map(|op| op.name.as_str()).collect();
+    assert_eq!(
+        (description.name.as_str(), names),
+        ("test", vec!["identity", "probe"])
+    );
+
+    let channel = channel(service.address).await;
+    let request = HealthCheckRequest {
+        service: "nephrite.v1.MaskService".to_owned(),
+    };
+    let health = HealthClient::new(channel.clone()).check(request).await.unwrap();
+    assert_eq!(health.into_inner().status(), ServingStatus::Serving);
+
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut reflection = ServerReflectionClient::new(channel);
+    let answers = reflection
+        .server_reflection_info(tokio_stream::once(request))
+        .await;
+    let answer = answers.unwrap().into_inner().next().await.unwrap().unwrap();
+    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+        panic!("{answer:?}");
+    };
+    let names: Vec<&str> = list.service.iter().map(|service| service.name.as_str()).collect();
+    assert!(names.contains(&"nephrite.v1.MaskService"), "{names:?}");
+    assert!(names.contains(&"grpc.health.v1.Health"), "{names:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_works_one_waits_one_more_is_refused_at_once() {
+    let service = TestService::start(|config| {
+        config.max_concurrent_requests = 1;
+        config.max_waiting_requests = 1;
+    })
+    .await;
+    let working = spawn(&service, slow(3600.0));
+    let waiting = loop {
+        // The first to come works; the second waits; one more is refused.
+        let second = spawn(&service, identity(&small()));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if !second.is_finished() {
+            break second;
+        }
+    };
+    let asked = Instant::now();
+    let refused = service
+        .client
+        .clone()
+        .process(identity(&small()))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    assert!(asked.elapsed() < Duration::from_secs(5));
+    working.abort(); // the caller goes away; its work ends
+    tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    service.serves().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_drains_finishes_what_runs_and_takes_nothing_new() {
+    let mut service = TestService::start(|config| {
+        config.max_concurrent_requests = 1;
+        config.max_waiting_requests = 0;
+    })
+    .await;
+    let running = spawn(&service, slow(1.0));
+    until_full(&service).await;
+    service.ask_to_stop();
+    let refused = loop {
+        let status = service
+            .client
+            .clone()
+            .process(identity(&small()))
+            .await
+            .unwrap_err();
+        if status.code() != Code::ResourceExhausted {
+            break status; // the stop has arrived
+        }
+    };
+    // Said by the service, or by the transport, which takes no new calls on a connection that ends.
+    let codes = [Code::Unavailable, Code::Cancelled];
+    assert!(codes.contains(&refused.code()), "{refused:?}");
+    tokio::time::timeout(PATIENCE, running)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    service.ended().await.unwrap();
+    assert!(
+        std::net::TcpStream::connect(service.address).is_err(),
+        "nobody listens any more"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_drain_timeout_what_runs_is_cancelled() {
+    let mut service = TestService::start(|config| {
+        config.max_concurrent_requests = 1;
+        config.max_waiting_requests = 0;
+        config.drain_timeout = Duration::from_millis(100);
+    })
+    .await;
+    let running = spawn(&service, slow(3600.0));
+    until_full(&service).await;
+    service.ask_to_stop();
+    let status = tokio::time::timeout(PATIENCE, running)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    service.ended().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_cannot_start_says_why() {
+    let start = async |change: &dyn Fn(&mut ServiceConfig)| -> ServiceError {
+        let root = root();
+        let mut config = ServiceConfig::new(root.path().to_owned());
+        change(&mut config);
+        let service = Service {
+            name: "test".to_owned(),
+            version: "1".to_owned(),
+            operations: registry(),
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ended = serve_all(service, config, listener, std::future::pending());
+        tokio::time::timeout(PATIENCE, ended).await.unwrap().unwrap_err()
+    };
+    let error = start(&|config| config.root = config.root.join("none")).await;
+    assert_eq!(error.code(), ErrorCode::NotFound, "{error}");
+    let error = start(&|config| config.operations = Some(vec!["merge".to_owned()])).await;
+    assert_eq!(error.code(), ErrorCode::InvalidArgument, "{error}");
+    assert!(error.to_string().contains("identity, probe"), "{error}");
+    let twice = vec!["probe".to_owned(), "probe".to_owned()];
+    let error = start(&|config| config.operations = Some(twice.clone())).await;
+    assert!(matches!(error, ServiceError::Registry(_)), "{error}");
+}

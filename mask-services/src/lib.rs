@@ -1,0 +1,29 @@
+//! The mask operations that nephrite brings along.
+//!
+//! [`operations`] is all of them, for the binary `mask-services`, which serves those that its configuration names, and
+//! for the image core, which runs them in its own process.
+
+use std::sync::Arc;
+
+use nephrite_kernel::{MaskOperation, Registry};
+use nephrite_merge::Merge;
+
+/// Merge, cleanup and sample.
+pub fn operations() -> Registry {
+    let built_in: [Arc<dyn MaskOperation>; 1] = [Arc::new(Merge::new())];
+    let mut registry = Registry::new();
+    for operation in built_in {
+        registry
+            .register(operation)
+            .expect("descriptions are valid and names differ, as a test says");
+    }
+    registry
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_built_in_operations_register() {
+        assert_eq!(super::operations().names(), ["merge"]);
+    }
+}

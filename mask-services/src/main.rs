@@ -1,0 +1,13 @@
+//! `mask-services --config FILE` serves mask operations over gRPC.
+
+use std::process::ExitCode;
+
+use nephrite_kernel::grpc::{Service, serve_program};
+
+fn main() -> ExitCode {
+    serve_program(Service {
+        name: "mask-services".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        operations: nephrite_mask_services::operations(),
+    })
+}
