@@ -27,7 +27,7 @@ pub struct Component {
 
 /// The connected components of every label; voxels of different labels are never connected.
 ///
-/// Equal to `cc3d.connected_components` 3.x up to the numbers: components are numbered in the order of their first
+/// Equal to `cc3d.connected_components` 4.1 up to the numbers: components are numbered in the order of their first
 /// voxels. *Cost*: linear in the runs, no dense array.
 ///
 /// # Errors

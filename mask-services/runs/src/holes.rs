@@ -16,7 +16,7 @@ pub enum Holes {
 
 /// Background that `set`, all voxels with any label, encloses; label 1.
 ///
-/// Equal to `fill_voids.fill` 2.x and `scipy.ndimage.binary_fill_holes` less the set itself. *Cost*: linear in the runs and
+/// Equal to `fill_voids.fill` 2.1 and `scipy.ndimage.binary_fill_holes` less the set itself. *Cost*: linear in the runs and
 /// in the rows of the set's box, no dense array.
 ///
 /// # Errors

@@ -15,7 +15,7 @@ pub struct LabelStatistics {
     pub bounding_box: BoundingBox,
 }
 
-/// Size and place of every label that occurs, sorted by label; as `cc3d.statistics` 3.x.
+/// Size and place of every label that occurs, sorted by label; as `cc3d.statistics` 4.1.
 ///
 /// Sums are whole numbers: the same for any number of threads. *Cost*: one pass over the runs.
 pub fn statistics(mask: &RunMask) -> Vec<LabelStatistics> {
