@@ -1,1 +1,78 @@
-//! Mask operation: drops small parts, fills holes, smooths, keeps what lies near.
+#![doc = include_str!("../README.md")]
+
+mod measure;
+mod nnunet;
+mod parts;
+mod rules;
+mod shape;
+
+use nephrite_kernel::{
+    Context, Inputs, Mask, MaskOperation, OperationDescription, OperationError, Outcome, Parameters,
+};
+use nephrite_runs::RunsError;
+
+use crate::rules::Plan;
+
+/// The operation `cleanup`.
+#[derive(Debug)]
+pub struct Cleanup {
+    description: OperationDescription,
+}
+
+impl Cleanup {
+    /// Ready to be registered.
+    pub fn new() -> Cleanup {
+        Cleanup {
+            description: rules::description(),
+        }
+    }
+}
+
+impl Default for Cleanup {
+    fn default() -> Self {
+        Cleanup::new()
+    }
+}
+
+impl MaskOperation for Cleanup {
+    fn description(&self) -> &OperationDescription {
+        &self.description
+    }
+
+    fn run(
+        &self,
+        inputs: &Inputs,
+        parameters: &Parameters,
+        context: &Context<'_>,
+    ) -> Result<Outcome, OperationError> {
+        let mask = inputs.one("mask")?;
+        let (runs, measurements) = match Plan::from_parameters(mask, parameters)? {
+            Plan::Rules(rules) => {
+                let (shaped, filled) = shape::apply(mask.runs(), &rules, context)?;
+                let (cleaned, removed) = parts::apply(&shaped, &rules, context)?;
+                let measurements = measure::of_rules(mask, &cleaned, &rules, &filled, &removed, context)?;
+                (cleaned, measurements)
+            }
+            Plan::Nnunet(preset) => {
+                let (cleaned, n_removed) = nnunet::apply(mask.runs(), &preset, context)?;
+                let measurements = measure::of_preset(mask, &cleaned, n_removed, context)?;
+                (cleaned, measurements)
+            }
+        };
+        let mut outcome = Outcome::mask("mask", Mask::new(runs, mask.labels().clone())?);
+        outcome.measurements = measurements;
+        Ok(outcome)
+    }
+}
+
+fn operation_error(error: RunsError) -> OperationError {
+    match error {
+        RunsError::Mask(error) => OperationError::Mask(error),
+        RunsError::Limit { what, found, limit } => OperationError::Limit { what, found, limit },
+        RunsError::Cancelled(cancelled) => OperationError::Cancelled(cancelled),
+        other => OperationError::Other {
+            code: other.code(),
+            message: other.to_string(),
+        },
+    }
+}

@@ -1,9 +1,9 @@
 use nephrite_mask_codec::RunMask;
-use nephrite_types::{BoundingBox, CancelToken, Cancelled};
+use nephrite_types::{BoundingBox, CancelToken, Cancelled, Limits};
 use rayon::prelude::*;
 
-use crate::Connectivity;
 use crate::forest::{Grid, Numbering, number_components};
+use crate::{Connectivity, RunsError, combine};
 
 /// Connected components of a mask.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,6 +168,31 @@ impl Components {
         }
         kept
     }
+
+    /// For every component: does it share a voxel with `set` (all voxels with any label)?
+    ///
+    /// # Panics
+    /// If the mask is not the one from which these came, or has another shape than the set.
+    pub fn overlapping(&self, mask: &RunMask, set: &RunMask) -> Vec<bool> {
+        assert_eq!(self.of_run.len(), mask.runs().len(), "components of another mask");
+        assert_eq!(mask.shape(), set.shape(), "masks of different shapes");
+        let mut shared = vec![false; self.parts.len()];
+        let mut idx = 0;
+        for (runs, set) in mask.rows().zip(set.rows()) {
+            let mut ahead = set;
+            for run in runs {
+                // What ends before this run does so before every later one, too.
+                while ahead.first().is_some_and(|other| other.end <= run.start) {
+                    ahead = &ahead[1..];
+                }
+                if ahead.first().is_some_and(|other| other.start < run.end) {
+                    shared[self.of_run[idx] as usize] = true;
+                }
+                idx += 1;
+            }
+        }
+        shared
+    }
 }
 
 /// Every label without its components of fewer than `min_voxels` voxels, as `cc3d.dust`.
@@ -197,4 +222,34 @@ pub fn keep_largest(
     let components = components(mask, connectivity, cancel)?;
     let largest = components.largest(k);
     Ok(components.select(mask, |idx, _| largest[idx]))
+}
+
+/// The mask without all but the largest component (26 neighbours) of the union of `labels`; components of equal size are
+/// all kept. Voxels that are removed become `background`, which may be a label.
+///
+/// Source: nnunetv2 2.8.1, `postprocessing/remove_connected_components.py`
+/// (`remove_all_but_largest_component_from_segmentation`). Also gives the number of components that were removed.
+///
+/// # Errors
+/// [`RunsError::Mask`] if there are more runs than the limit, [`RunsError::Cancelled`].
+pub fn keep_largest_of_union(
+    mask: &RunMask,
+    labels: &[u16],
+    background: u16,
+    limits: &Limits,
+    cancel: &CancelToken,
+) -> Result<(RunMask, usize), RunsError> {
+    let set = mask.relabel(|_, run| u16::from(labels.contains(&run.label)));
+    let components = components(&set, Connectivity::Corners26, cancel)?;
+    let largest = components.parts.iter().map(|part| part.voxels).max();
+    let is_removed = |part: &Component| Some(part.voxels) < largest;
+    let n_removed = components.parts.iter().filter(|part| is_removed(part)).count();
+    if n_removed == 0 {
+        return Ok((mask.clone(), 0));
+    }
+    let removed = components.select(&set, |_, part| is_removed(part));
+    let kept = combine(mask, &removed, limits, |label, removed| {
+        if removed != 0 { background } else { label }
+    })?;
+    Ok((kept, n_removed))
 }

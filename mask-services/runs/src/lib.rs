@@ -23,7 +23,7 @@ mod reach;
 mod sets;
 mod statistics;
 
-pub use components::{Component, Components, components, drop_small, keep_largest};
+pub use components::{Component, Components, components, drop_small, keep_largest, keep_largest_of_union};
 pub use connectivity::Connectivity;
 pub use error::RunsError;
 pub use holes::{Holes, fill_holes, holes};
