@@ -129,13 +129,11 @@ struct PlaneScratch {
     nx: usize,
     /// `[y, x]`: voxels along x to the nearest of the row, [`FAR`] if that is too far.
     along_x: Vec<u16>,
-    /// Rows of `along_x` that have any.
+    /// Rows that have runs; `along_x` of others is left over from another plane.
     rows: Vec<usize>,
+    has_row: Vec<bool>,
     runs: Vec<(u32, u32)>,
-    /// Lower envelope of one column: the row of each parabola, its height, and from which y on it is the lowest.
-    rows_on: Vec<usize>,
-    heights: Vec<f64>,
-    from: Vec<f64>,
+    envelope: Vec<Parabola>,
 }
 
 impl PlaneScratch {
@@ -145,10 +143,9 @@ impl PlaneScratch {
             nx,
             along_x: vec![FAR; ny * nx],
             rows: Vec::new(),
+            has_row: vec![false; ny],
             runs: Vec::new(),
-            rows_on: Vec::new(),
-            heights: Vec::new(),
-            from: Vec::new(),
+            envelope: Vec::new(),
         }
     }
 
@@ -164,7 +161,8 @@ impl PlaneScratch {
         for (y, out) in self.along_x.chunks_exact_mut(self.nx).enumerate() {
             self.runs.clear();
             row(bounds.start[0] + z, bounds.start[1] + y, &mut self.runs);
-            if !self.runs.is_empty() {
+            self.has_row[y] = !self.runs.is_empty();
+            if self.has_row[y] {
                 self.rows.push(y);
                 distances_along_row(&self.runs, bounds.start[2], ball.nx, out);
             }
@@ -176,52 +174,78 @@ impl PlaneScratch {
         if self.rows.is_empty() {
             return;
         }
-        let [_, sy, sx] = ball.spacing;
         for x in 0..self.nx {
-            self.rows_on.clear();
-            self.heights.clear();
-            self.from.clear();
-            for &y in &self.rows {
-                let dx = self.along_x[y * self.nx + x];
-                if dx == FAR {
-                    continue;
-                }
-                let height = (f64::from(dx) * sx).powi(2);
-                let mut start = f64::NEG_INFINITY;
-                while let Some(&last) = self.rows_on.last() {
-                    let h = self.heights[self.heights.len() - 1];
-                    // Where the parabolas of `last` and `y` meet, in voxels along y.
-                    let (p, q) = (last as f64, y as f64);
-                    start = ((height - h) / (sy * sy) + q * q - p * p) / (2.0 * (q - p));
-                    if start > self.from[self.from.len() - 1] {
-                        break;
-                    }
-                    self.rows_on.pop();
-                    self.heights.pop();
-                    self.from.pop();
-                    start = f64::NEG_INFINITY;
-                }
-                self.rows_on.push(y);
-                self.heights.push(height);
-                self.from.push(start);
-            }
-            if self.rows_on.is_empty() {
+            self.envelope.clear();
+            self.raise_envelope(ball, x, plane);
+            if self.envelope.is_empty() {
                 continue;
             }
             let mut on = 0;
             for y in 0..self.ny {
-                while self.from.get(on + 1).is_some_and(|from| *from < y as f64) {
+                let at = y * self.nx + x;
+                if self.along_x[at] == 0 && self.has_row[y] {
+                    continue; // in the set itself
+                }
+                while self.envelope.get(on + 1).is_some_and(|next| next.from < y as f64) {
                     on += 1;
                 }
-                let nearest = self.rows_on[on];
+                let nearest = self.envelope[on].y;
                 let dy = nearest.abs_diff(y);
                 if dy < ball.ny {
                     let dx = usize::from(self.along_x[nearest * self.nx + x]);
-                    plane[y * self.nx + x] = ball.reach[dy * ball.nx + dx];
+                    plane[at] = ball.reach[dy * ball.nx + dx];
                 }
             }
         }
     }
+
+    /// The parabolas of one column, and the reach of the voxels that are in the set itself.
+    fn raise_envelope(&mut self, ball: &Ball, x: usize, plane: &mut [u16]) {
+        let [_, sy, sx] = ball.spacing;
+        let ratio = sx / sy; // distances in voxels along y
+        for (idx, &y) in self.rows.iter().enumerate() {
+            let at = y * self.nx + x;
+            let dx = self.along_x[at];
+            if dx == FAR {
+                continue;
+            }
+            if dx == 0 {
+                plane[at] = ball.reach[0];
+                // Between two voxels of the set, one is the nearest of itself alone.
+                let in_set =
+                    |row: Option<&usize>, y: usize| row == Some(&y) && self.along_x[y * self.nx + x] == 0;
+                let before = idx.checked_sub(1).and_then(|idx| self.rows.get(idx));
+                if y > 0 && in_set(before, y - 1) && in_set(self.rows.get(idx + 1), y + 1) {
+                    continue;
+                }
+            }
+            let across = f64::from(dx) * ratio;
+            let mut next = Parabola {
+                y,
+                height: across * across,
+                from: f64::NEG_INFINITY,
+            };
+            while let Some(last) = self.envelope.last() {
+                let (p, q) = (last.y as f64, y as f64);
+                next.from = (next.height - last.height + q * q - p * p) / (2.0 * (q - p));
+                if next.from > last.from {
+                    break;
+                }
+                self.envelope.pop();
+                next.from = f64::NEG_INFINITY;
+            }
+            self.envelope.push(next);
+        }
+    }
+}
+
+/// One row's part in the lower envelope of a column; distances in voxels along y.
+struct Parabola {
+    y: usize,
+    /// Square of the distance along x.
+    height: f64,
+    /// It is the lowest from here on, up to the next one's.
+    from: f64,
 }
 
 /// `out[x - x_start]`: distance in voxels to the nearest run, [`FAR`] if it is `n_inside` or more.
