@@ -3,10 +3,11 @@
 PYTHON  ?= python3
 CARGO   ?= cargo
 RUNTIME := build/onnxruntime
+STATIC  := x86_64-unknown-linux-musl
 PLUGIN_PYTHON := build/plugin-python
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench docs fmt lint onnxruntime onnxruntime-openvino plugin-python clean
+.PHONY: help build mask-services demo test bench docs fmt lint onnxruntime onnxruntime-openvino plugin-python clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -24,6 +25,11 @@ plugin-python: ## Python environment of the plugin template, for the tests that 
 
 build: onnxruntime ## the optimised binary target/release/nephrite
 	$(CARGO) build --release --locked -p nephrite-image-core
+
+mask-services: ## the static binary of the mask services, for containers: build/mask-services
+	@rustup target list --installed | grep -qx $(STATIC) || rustup target add $(STATIC)
+	$(CARGO) build --profile slim --locked --target $(STATIC) -p nephrite-mask-services
+	mkdir -p build && cp target/$(STATIC)/slim/mask-services build/mask-services
 
 demo: build ## segment a synthetic patient with three small nnU-Nets; results in demo/
 	target/release/nephrite demo --output demo

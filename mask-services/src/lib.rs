@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
+use nephrite_cleanup::Cleanup;
 use nephrite_kernel::{MaskOperation, Registry};
 use nephrite_merge::Merge;
 
 /// Merge, cleanup and sample.
 pub fn operations() -> Registry {
-    let built_in: [Arc<dyn MaskOperation>; 1] = [Arc::new(Merge::new())];
+    let built_in: [Arc<dyn MaskOperation>; 2] = [Arc::new(Merge::new()), Arc::new(Cleanup::new())];
     let mut registry = Registry::new();
     for operation in built_in {
         registry
@@ -24,6 +25,6 @@ pub fn operations() -> Registry {
 mod tests {
     #[test]
     fn the_built_in_operations_register() {
-        assert_eq!(super::operations().names(), ["merge"]);
+        assert_eq!(super::operations().names(), ["cleanup", "merge"]);
     }
 }
