@@ -98,7 +98,7 @@ impl Drop for Outgoing<'_> {
 
 /// A mask that came, not decoded yet.
 pub(super) enum Incoming {
-    Inline(EncodedMask),
+    Inline(Box<EncodedMask>),
     File { path: PathBuf, labels: LabelTable },
 }
 
@@ -115,7 +115,7 @@ impl TryFrom<v1::Mask> for Incoming {
                 expected: "none beside an encoded mask, which has its own",
                 found: format!("{} labels", wire.labels.len()),
             }),
-            Some(Content::Encoded(encoded)) => Ok(Incoming::Inline(encoded.try_into()?)),
+            Some(Content::Encoded(encoded)) => Ok(Incoming::Inline(Box::new(encoded.try_into()?))),
             Some(Content::Path(text)) => Ok(Incoming::File {
                 path: path("mask.path", &text)?,
                 labels: label_table(&wire.labels)?,
