@@ -1,6 +1,6 @@
-#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
-
 //! The operation against plain dense code.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,1 +1,20 @@
-//! Mask operation: crop, preview, statistics and meshes of a mask.
+//! The operation `sample`: a small label map of what matters, a preview, statistics and meshes. `README.md` describes
+//! the parameters and the files.
+
+mod crop;
+mod error;
+mod extent;
+mod files;
+mod mesh;
+mod mesh_cases;
+mod operation;
+mod preview;
+mod reduce;
+mod spans;
+mod statistics;
+mod stl;
+mod surface;
+
+pub use error::SampleError;
+pub use operation::Sample;
+pub use preview::label_color;
