@@ -100,7 +100,7 @@ fn the_preset_equals_the_postprocessing_of_a_prediction() {
         });
         for (region, background) in regions {
             let mut expected = labels.clone();
-            keep_largest_component(&mut expected, region, background as u8);
+            keep_largest_component(&mut expected, region, background as u8, &CancelToken::new()).unwrap();
             assert_eq!(
                 clean(&labels, region, background),
                 expected,

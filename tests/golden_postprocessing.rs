@@ -5,7 +5,7 @@ use nephrite_tests::agreement::label_agreement;
 use nephrite_tests::case_run::read_labels;
 use nephrite_tests::golden_case::{GoldenCase, Kind};
 use nephrite_tests::loaded_case::postprocessing_of;
-use nephrite_types::Labels;
+use nephrite_types::{CancelToken, Labels};
 use nephrite_volume::Reader;
 
 #[test]
@@ -24,7 +24,8 @@ fn postprocessing_equals_that_of_nnunet() {
                 panic!("{}: fewer than 255 labels", case.name);
             };
             for step in postprocessing_of(case, extension).unwrap() {
-                keep_largest_component(&mut labels, &step.labels, step.background.try_into().unwrap());
+                let background = step.background.try_into().unwrap();
+                keep_largest_component(&mut labels, &step.labels, background, &CancelToken::new()).unwrap();
             }
             assert_eq!(
                 label_agreement(&Labels::U8(labels), &expected),

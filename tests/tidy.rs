@@ -44,6 +44,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         "nephrite-nnunet",
         &[
             "nephrite-types",
+            "nephrite-mask-codec",
+            "nephrite-runs",
             "nephrite-resample",
             "nephrite-engine",
             "nephrite-nnunet-folder",

@@ -2,6 +2,7 @@ use nephrite_engine::EngineError;
 use nephrite_nnunet_folder::FolderError;
 use nephrite_nnunet_network::NetworkError;
 use nephrite_resample::ResampleError;
+use nephrite_runs::RunsError;
 use nephrite_types::{Cancelled, ErrorCode};
 
 /// What can go wrong between a model folder with scans and a mask.
@@ -172,9 +173,21 @@ pub enum NnunetError {
     /// Resampling failed.
     #[error(transparent)]
     Resample(#[from] ResampleError),
+    /// Postprocessing failed.
+    #[error("postprocessing: {0}")]
+    Postprocess(#[source] RunsError),
     /// Stopped from outside.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+}
+
+impl From<RunsError> for NnunetError {
+    fn from(error: RunsError) -> Self {
+        match error {
+            RunsError::Cancelled(cancelled) => NnunetError::Cancelled(cancelled),
+            other => NnunetError::Postprocess(other),
+        }
+    }
 }
 
 impl NnunetError {
@@ -185,6 +198,7 @@ impl NnunetError {
             NnunetError::Network { source, .. } => source.code(),
             NnunetError::Engine { source, .. } => source.code(),
             NnunetError::Resample(error) => error.code(),
+            NnunetError::Postprocess(error) => error.code(),
             NnunetError::FoldsDiffer { .. }
             | NnunetError::NetworkNotSupported { .. }
             | NnunetError::MirroringAxes { .. }

@@ -1,6 +1,8 @@
 use ndarray::Array3;
 use nephrite_nnunet_folder::RemoveAllButLargest;
+use nephrite_types::CancelToken;
 
+use crate::NnunetError;
 use crate::export::StoredLabel;
 use crate::postprocess::keep_largest_component;
 
@@ -47,9 +49,14 @@ impl Default for PredictOptions {
 }
 
 impl PredictOptions {
-    pub(crate) fn postprocess<L: StoredLabel + PartialEq + Into<u16>>(&self, labels: &mut Array3<L>) {
+    pub(crate) fn postprocess<L: StoredLabel + PartialEq + Into<u16>>(
+        &self,
+        labels: &mut Array3<L>,
+        cancel: &CancelToken,
+    ) -> Result<(), NnunetError> {
         for step in &self.postprocessing {
-            keep_largest_component(labels, &step.labels, L::wrap(step.background));
+            keep_largest_component(labels, &step.labels, L::wrap(step.background), cancel)?;
         }
+        Ok(())
     }
 }

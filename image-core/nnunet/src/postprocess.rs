@@ -1,6 +1,9 @@
 //! nnU-Net's only postprocessing step: keep the largest component.
 
-use ndarray::{Array3, ArrayView3};
+use ndarray::{Array3, s};
+use nephrite_mask_codec::{Run, RunMask, RunMaskBuilder};
+use nephrite_runs::{Connectivity, RunsError, components};
+use nephrite_types::{Affine, CancelToken, Geometry, Limits, Shape3, Spacing};
 
 /// Removes all but the largest connected component (26 neighbours) of the union of `labels`; ties are all kept.
 ///
@@ -8,144 +11,91 @@ use ndarray::{Array3, ArrayView3};
 ///
 /// Source: nnunetv2 2.8.1, `postprocessing/remove_connected_components.py`
 /// (`remove_all_but_largest_component_from_segmentation`).
+///
+/// # Errors
+/// [`RunsError::Mask`] if the labels have 2^32 runs or more, [`RunsError::Cancelled`].
 pub fn keep_largest_component<L: Copy + PartialEq + Into<u16>>(
     segmentation: &mut Array3<L>,
     labels: &[u16],
     background: L,
-) {
-    let is_listed = |label: L| labels.contains(&label.into());
-    let components = Components::of_mask(segmentation.map(|&label| is_listed(label)).view());
-    let Some(&largest) = components.sizes.iter().max() else {
-        return;
+    cancel: &CancelToken,
+) -> Result<(), RunsError> {
+    let Ok(shape) = Shape3::new(segmentation.dim().into()) else {
+        return Ok(()); // no voxels
     };
-    for run in &components.runs {
-        if components.sizes[run.component] < largest {
-            for x in run.start..run.end {
-                segmentation[[run.z, run.y, x]] = background;
-            }
+    let set = runs_of(segmentation, shape, labels, cancel)?;
+    let components = components(&set, Connectivity::Corners26, cancel)?;
+    let largest = components.parts.iter().map(|part| part.voxels).max();
+    let removed = components.select(&set, |_, part| Some(part.voxels) < largest);
+    let [_, ny, _] = shape.zyx();
+    for (row, runs) in removed.rows().enumerate() {
+        for run in runs {
+            let voxels = s![row / ny, row % ny, run.start as usize..run.end as usize];
+            segmentation.slice_mut(voxels).fill(background);
         }
     }
+    Ok(())
 }
 
-/// Connected components (26 neighbours) of a mask as runs along x.
-struct Components {
-    runs: Vec<Run>,
-    /// Voxels of every component.
-    sizes: Vec<u64>,
-}
-
-struct Run {
-    z: usize,
-    y: usize,
-    start: usize,
-    end: usize,
-    /// Index into `sizes`.
-    component: usize,
-}
-
-impl Components {
-    /// Union–find over runs: a run joins every run of the rows before it that it touches, corners included.
-    fn of_mask(mask: ArrayView3<'_, bool>) -> Self {
-        let (nz, ny, _) = mask.dim();
-        let mut runs: Vec<Run> = Vec::new();
-        // `rows[z * ny + y]` is the range of runs of that row
-        let mut rows: Vec<std::ops::Range<usize>> = Vec::with_capacity(nz * ny);
-        let mut parents: Vec<usize> = Vec::new();
-        for z in 0..nz {
-            for y in 0..ny {
-                let first = runs.len();
-                push_runs(mask, z, y, &mut runs);
-                parents.extend(first..runs.len());
-                rows.push(first..runs.len());
-                let above = z.checked_sub(1);
-                let neighbours = [
-                    y.checked_sub(1).map(|y| (z, y)),
-                    above.and_then(|z| Some((z, y.checked_sub(1)?))),
-                    above.map(|z| (z, y)),
-                    above.filter(|_| y + 1 < ny).map(|z| (z, y + 1)),
-                ];
-                for (nz, ny_) in neighbours.into_iter().flatten() {
-                    join_rows(
-                        &runs,
-                        first..runs.len(),
-                        rows[nz * ny + ny_].clone(),
-                        &mut parents,
-                    );
+/// The voxels that carry one of `labels`, as one label.
+fn runs_of<L: Copy + PartialEq + Into<u16>>(
+    segmentation: &Array3<L>,
+    shape: Shape3,
+    labels: &[u16],
+    cancel: &CancelToken,
+) -> Result<RunMask, RunsError> {
+    let [nz, ny, nx] = shape.zyx();
+    let mut is_listed = vec![false; usize::from(u16::MAX) + 1];
+    for label in labels {
+        is_listed[usize::from(*label)] = true;
+    }
+    let mut rows = RunMaskBuilder::new(voxel_grid(shape), &NO_LIMITS)?;
+    let mut runs: Vec<Run> = Vec::new();
+    for z in 0..nz {
+        cancel.check()?;
+        for y in 0..ny {
+            runs.clear();
+            let row = segmentation.slice(s![z, y, ..]);
+            let mut start = 0;
+            for x in 1..=nx {
+                if x == nx || row[x] != row[start] {
+                    if is_listed[usize::from(row[start].into())] {
+                        runs.push(Run {
+                            start: start as u32, // the builder saw the row's length
+                            end: x as u32,
+                            label: 1,
+                        });
+                    }
+                    start = x;
                 }
             }
+            rows.push_row(runs.iter().copied())?;
         }
-        let mut sizes = Vec::new();
-        let mut index_of_root = vec![usize::MAX; runs.len()];
-        for i in 0..runs.len() {
-            let root = root_of(&mut parents, i);
-            if index_of_root[root] == usize::MAX {
-                index_of_root[root] = sizes.len();
-                sizes.push(0);
-            }
-            runs[i].component = index_of_root[root];
-            sizes[runs[i].component] += (runs[i].end - runs[i].start) as u64;
-        }
-        Components { runs, sizes }
     }
+    Ok(rows.finish()?)
 }
 
-fn push_runs(mask: ArrayView3<'_, bool>, z: usize, y: usize, runs: &mut Vec<Run>) {
-    let row = mask.slice(ndarray::s![z, y, ..]);
-    let mut start = None;
-    for (x, &inside) in row.iter().enumerate() {
-        match (inside, start) {
-            (true, None) => start = Some(x),
-            (false, Some(from)) => {
-                runs.push(Run {
-                    z,
-                    y,
-                    start: from,
-                    end: x,
-                    component: 0,
-                });
-                start = None;
-            }
-            _ => {}
-        }
-    }
-    if let Some(from) = start {
-        runs.push(Run {
-            z,
-            y,
-            start: from,
-            end: row.len(),
-            component: 0,
-        });
-    }
-}
+/// The labels are in memory already; runs take less.
+const NO_LIMITS: Limits = Limits {
+    max_voxels: u64::MAX,
+    max_payload_bytes: u64::MAX,
+    max_checkpoint_bytes: u64::MAX,
+    max_json_bytes: u64::MAX,
+    max_pickle_bytes: u64::MAX,
+    max_classes: usize::MAX,
+    max_accumulator_bytes: u64::MAX,
+    max_mask_rows: u64::MAX,
+    max_mask_runs: u64::MAX,
+};
 
-/// Joins the runs of two rows that touch, corners included. Both are sorted along x.
-fn join_rows(
-    runs: &[Run],
-    here: std::ops::Range<usize>,
-    there: std::ops::Range<usize>,
-    parents: &mut [usize],
-) {
-    let (mut i, mut j) = (here.start, there.start);
-    while i < here.end && j < there.end {
-        if runs[i].start <= runs[j].end && runs[j].start <= runs[i].end {
-            let (a, b) = (root_of(parents, i), root_of(parents, j));
-            parents[a.max(b)] = a.min(b);
-        }
-        if runs[i].end < runs[j].end {
-            i += 1;
-        } else {
-            j += 1;
-        }
+/// Where voxels lie in the world changes no component.
+fn voxel_grid(shape: Shape3) -> Geometry {
+    let spacing = Spacing::new([1.0; 3]).expect("positive");
+    Geometry {
+        shape,
+        spacing,
+        affine: Affine::from_spacing(spacing, [0.0; 3]),
     }
-}
-
-fn root_of(parents: &mut [usize], mut i: usize) -> usize {
-    while parents[i] != i {
-        parents[i] = parents[parents[i]]; // path halving
-        i = parents[i];
-    }
-    i
 }
 
 #[cfg(test)]
@@ -162,7 +112,7 @@ mod tests {
     fn ties_are_all_kept_and_other_labels_untouched() {
         let check = |before: &[u8], labels: &[u16], after: &[u8]| {
             let mut map = line(before);
-            keep_largest_component(&mut map, labels, 0);
+            keep_largest_component(&mut map, labels, 0, &CancelToken::new()).unwrap();
             assert_eq!(map, line(after));
         };
         check(&[1, 1, 0, 1, 0, 1, 1], &[1], &[1, 1, 0, 0, 0, 1, 1]);
@@ -179,52 +129,68 @@ mod tests {
         map[[1, 1, 1]] = 1;
         map[[2, 0, 2]] = 1;
         let before = map.clone();
-        keep_largest_component(&mut map, &[1], 0);
+        keep_largest_component(&mut map, &[1], 0, &CancelToken::new()).unwrap();
         assert_eq!(map, before);
     }
 
-    /// Component sizes by flood fill, the plain way.
-    fn flood_sizes(mask: &Array3<bool>) -> Vec<u64> {
+    #[test]
+    fn no_voxels_and_cancelled_work() {
+        let cancel = CancelToken::new();
+        let mut none = Array3::<u8>::zeros((2, 0, 3));
+        assert_eq!(keep_largest_component(&mut none, &[1], 0, &cancel), Ok(()));
+        cancel.cancel();
+        let found = keep_largest_component(&mut line(&[1, 0, 1]), &[1], 0, &cancel);
+        assert!(matches!(found, Err(RunsError::Cancelled(_))), "{found:?}");
+    }
+
+    /// Sizes of all components by flood fill, the plain way; 0 outside.
+    fn flood_sizes(mask: &Array3<bool>) -> Array3<usize> {
         let (nz, ny, nx) = mask.dim();
-        let mut seen = mask.map(|_| false);
-        let mut sizes = Vec::new();
+        let mut sizes = mask.map(|_| 0);
         for ((z, y, x), &inside) in mask.indexed_iter() {
-            if !inside || seen[[z, y, x]] {
+            if !inside || sizes[[z, y, x]] > 0 {
                 continue;
             }
-            let mut stack = vec![[z, y, x]];
-            seen[[z, y, x]] = true;
-            let mut size = 0;
-            while let Some([z, y, x]) = stack.pop() {
-                size += 1;
+            let mut found = vec![[z, y, x]];
+            sizes[[z, y, x]] = 1;
+            let mut next = 0;
+            while let Some(&[z, y, x]) = found.get(next) {
+                next += 1;
                 for k in z.saturating_sub(1)..(z + 2).min(nz) {
                     for j in y.saturating_sub(1)..(y + 2).min(ny) {
                         for i in x.saturating_sub(1)..(x + 2).min(nx) {
-                            if mask[[k, j, i]] && !seen[[k, j, i]] {
-                                seen[[k, j, i]] = true;
-                                stack.push([k, j, i]);
+                            if mask[[k, j, i]] && sizes[[k, j, i]] == 0 {
+                                sizes[[k, j, i]] = 1;
+                                found.push([k, j, i]);
                             }
                         }
                     }
                 }
             }
-            sizes.push(size);
+            for at in &found {
+                sizes[*at] = found.len();
+            }
         }
-        sizes.sort_unstable();
         sizes
     }
 
     proptest! {
         #[test]
-        fn sizes_equal_those_of_a_flood_fill(
+        fn what_stays_is_what_a_flood_fill_finds_largest(
             shape in prop::array::uniform3(1usize..6), bits in prop::collection::vec(0u8..10, 125), density in 1u8..9,
         ) {
-            let mask = Array3::from_shape_fn((shape[0], shape[1], shape[2]), |(z, y, x)| {
-                bits[(z * 5 + y) * 5 + x] < density
+            let map = Array3::from_shape_fn((shape[0], shape[1], shape[2]), |(z, y, x)| {
+                let bit = bits[(z * 5 + y) * 5 + x];
+                if bit < density { bit % 3 + 1 } else { 0 }
             });
-            let mut sizes = Components::of_mask(mask.view()).sizes;
-            sizes.sort_unstable();
-            prop_assert_eq!(sizes, flood_sizes(&mask));
+            let sizes = flood_sizes(&map.map(|label| matches!(label, 1 | 3)));
+            let largest = sizes.iter().copied().max().unwrap_or(0);
+            let expected = Array3::from_shape_fn(map.dim(), |at| {
+                if (1..largest).contains(&sizes[at]) { 9 } else { map[at] }
+            });
+            let mut found = map.clone();
+            keep_largest_component(&mut found, &[1, 3], 9, &CancelToken::new()).unwrap();
+            prop_assert_eq!(found, expected);
         }
     }
 }

@@ -81,12 +81,12 @@ pub fn predict_preprocessed(
     let labels = if model.stores_wide_labels() {
         let mut labels = Array3::<u16>::zeros((z, y, x));
         run.fill(labels.view_mut(), probabilities.as_mut().map(|p| p.view_mut()))?;
-        options.postprocess(&mut labels);
+        options.postprocess(&mut labels, cancel)?;
         Labels::U16(labels)
     } else {
         let mut labels = Array3::<u8>::zeros((z, y, x));
         run.fill(labels.view_mut(), probabilities.as_mut().map(|p| p.view_mut()))?;
-        options.postprocess(&mut labels);
+        options.postprocess(&mut labels, cancel)?;
         Labels::U8(labels)
     };
     Ok(Prediction {
