@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use nephrite_types::Limits;
 
@@ -22,7 +23,7 @@ pub struct CoreSettings {
 /// What outlives a request. Shared by all requests of a process.
 #[derive(Debug)]
 pub struct Core {
-    pub(crate) root: Root,
+    pub(crate) root: Arc<Root>,
     pub(crate) limits: Limits,
     pub(crate) runtime: Runtime,
     pub(crate) models: ModelStore,
@@ -38,7 +39,7 @@ impl Core {
             models,
         } = settings;
         Core {
-            root,
+            root: Arc::new(root),
             limits,
             runtime: Runtime::new(runtime),
             models: ModelStore::new(models),
@@ -55,7 +56,7 @@ impl Core {
     }
 
     /// Where paths may lead.
-    pub fn root(&self) -> &Root {
+    pub fn root(&self) -> &Arc<Root> {
         &self.root
     }
 

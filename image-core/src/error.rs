@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use nephrite_engine::EngineError;
+use nephrite_kernel::OperationError;
 use nephrite_nnunet::NnunetError;
 use nephrite_nnunet_folder::FolderError;
 use nephrite_resample::ResampleError;
@@ -131,6 +132,27 @@ pub enum CoreError {
         /// What it holds.
         source: VolumeError,
     },
+    /// A mask operation refused or failed.
+    #[error(transparent)]
+    Operation(#[from] OperationError),
+    /// A label map is no mask that can be worked on.
+    #[error("{source}; file {}", path.display())]
+    Mask {
+        /// The label map.
+        path: PathBuf,
+        /// Why not.
+        source: OperationError,
+    },
+    /// An operation gives no mask of this name.
+    #[error("operation {operation} gives no mask {output:?}, but {}", known.join(", "))]
+    MaskOutput {
+        /// Of the operation.
+        operation: String,
+        /// As asked for.
+        output: String,
+        /// What there is.
+        known: Vec<String>,
+    },
     /// The caller cancelled, or its deadline passed.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -146,14 +168,16 @@ impl CoreError {
             CoreError::Folder(error) => error.code(),
             CoreError::Nnunet(error) => error.code(),
             CoreError::Engine(error) => error.code(),
+            CoreError::Operation(error) | CoreError::Mask { source: error, .. } => error.code(),
             CoreError::ChannelCount { .. }
             | CoreError::ChannelShape { .. }
             | CoreError::ChannelSpacing { .. }
             | CoreError::PreviousStageMissing { .. }
             | CoreError::PreviousStageUnexpected { .. } => ErrorCode::InvalidInput,
-            CoreError::OutputIsInput { .. } | CoreError::OutputName { .. } | CoreError::Option { .. } => {
-                ErrorCode::InvalidArgument
-            }
+            CoreError::OutputIsInput { .. }
+            | CoreError::OutputName { .. }
+            | CoreError::Option { .. }
+            | CoreError::MaskOutput { .. } => ErrorCode::InvalidArgument,
             CoreError::FileTooLarge { .. } => ErrorCode::LimitExceeded,
             CoreError::Reader { source, .. } | CoreError::NotAMask { source, .. } => source.code(),
             CoreError::Cancelled(Cancelled::ByCaller) => ErrorCode::Cancelled,

@@ -10,6 +10,7 @@ mod core;
 pub mod demo;
 mod error;
 mod grpc;
+pub mod masks;
 mod model_store;
 mod open_model;
 mod peak_memory;

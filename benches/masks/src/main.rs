@@ -1,5 +1,8 @@
 //! Times the mask half: `mask-bench map DIR` draws the label map of a whole abdomen, `mask-bench time DIR` times
-//! everything on it once and writes results for the peers to be compared with. `run.py` calls it.
+//! everything on it once and writes results for the peers to be compared with, `mask-bench grpc DIR` times one operation
+//! in this process and through a service on loopback. `run.py` calls it.
+
+mod grpc;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,7 +28,8 @@ fn main() -> anyhow::Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [_, "map", folder, specks] => map(Path::new(folder), specks.parse()?),
         [_, "time", folder, repeats] => time(Path::new(folder), repeats.parse()?),
-        _ => bail!("usage: mask-bench map DIR SPECKS | mask-bench time DIR REPEATS"),
+        [_, "grpc", folder, repeats] => grpc::time(Path::new(folder), repeats.parse()?),
+        _ => bail!("usage: mask-bench map DIR SPECKS | mask-bench time|grpc DIR REPEATS"),
     }
 }
 
@@ -97,9 +101,7 @@ fn timed<T>(repeats: usize, mut work: impl FnMut() -> anyhow::Result<T>) -> anyh
 fn time(folder: &Path, repeats: usize) -> anyhow::Result<()> {
     let description: Value = serde_json::from_str(&fs::read_to_string(folder.join("map.json"))?)?;
     let one = u16::try_from(description["one_label"].as_u64().context("one_label")?)?;
-    let geometry: Geometry = spec().geometry();
-    let bytes = fs::read(folder.join("labels.u8"))?;
-    let labels = Labels::U8(Array3::from_shape_vec(geometry.shape.zyx(), bytes)?);
+    let (labels, geometry) = read_map(folder)?;
     let (limits, cancel) = (Limits::default(), CancelToken::new());
     let mut out: BTreeMap<&str, Value> = BTreeMap::new();
 
@@ -154,6 +156,13 @@ fn time(folder: &Path, repeats: usize) -> anyhow::Result<()> {
     out.insert("threads", json!(rayon::current_num_threads()));
     println!("{}", serde_json::to_string(&out)?);
     Ok(())
+}
+
+fn read_map(folder: &Path) -> anyhow::Result<(Labels, Geometry)> {
+    let geometry = spec().geometry();
+    let bytes = fs::read(folder.join("labels.u8"))?;
+    let labels = Labels::U8(Array3::from_shape_vec(geometry.shape.zyx(), bytes)?);
+    Ok((labels, geometry))
 }
 
 fn write_labels(path: &Path, runs: &RunMask) -> anyhow::Result<()> {

@@ -31,6 +31,11 @@ pub(crate) enum Command {
     Segment(Box<SegmentArguments>),
     /// Bring a scan or a label map to another grid
     Resize(ResizeArguments),
+    /// Run an operation on masks: merge, cleanup, sample, or that of a plugin
+    Mask(Box<MaskArguments>),
+    /// Look at mask operations and the services that offer them
+    #[command(subcommand)]
+    Plugin(PluginCommand),
     /// Look at model folders
     #[command(subcommand)]
     Models(ModelsCommand),
@@ -185,6 +190,146 @@ pub(crate) enum ModelsCommand {
     },
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct MaskArguments {
+    /// Name of the operation; `nephrite plugin describe NAME` lists what it takes
+    #[arg(value_name = "OPERATION")]
+    pub(crate) operation: String,
+    /// NIfTI file of label ids, for the operation's first input or for the one named
+    #[arg(long, value_name = "[NAME=]FILE", required = true)]
+    pub(crate) input: Vec<NamedPath>,
+    /// What the ids mean: `kidney=1,vein=2`, or nnU-Net's dataset.json. Once for all inputs, or once per input, in their
+    /// order [default: label_1, label_2 …]
+    #[arg(long, value_name = "NAME=ID,…|FILE.json")]
+    pub(crate) labels: Vec<String>,
+    /// A parameter; lists are separated by commas
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub(crate) parameters: Vec<Pair>,
+    /// Where the mask goes, .nii.gz or .nii; of several masks, the one named
+    #[arg(long, value_name = "[NAME=]FILE")]
+    pub(crate) output: Vec<NamedPath>,
+    /// Folder for what else the operation makes (pictures, tables, meshes)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) artefacts: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArguments,
+    /// Write what was done as JSON: labels with volumes in mL, measurements, files, seconds
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Print nothing but errors
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlaceArguments {
+    /// Run at this service, such as http://127.0.0.1:7444 [default: in this process]
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+    /// Run where the [operations] of a server's configuration say
+    #[arg(long, value_name = "FILE", conflicts_with = "endpoint")]
+    pub(crate) config: Option<PathBuf>,
+    /// Folder that the service sees under the same path, for masks of more than 1 MiB
+    #[arg(long, value_name = "DIR")]
+    pub(crate) exchange: Option<PathBuf>,
+    /// Seconds that a call of a service may take
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<f64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// List the operations: ours, and those of the services that are configured
+    List {
+        #[command(flatten)]
+        place: PlaceArguments,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what an operation takes and gives, or all operations of a service
+    Describe {
+        /// Name of an operation, or address of a service
+        #[arg(value_name = "NAME|URL")]
+        what: String,
+        #[command(flatten)]
+        place: PlaceArguments,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try a service with everything that a plugin must stand
+    Check(CheckArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// Address, such as http://127.0.0.1:7445
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// Only this operation [default: all of the service]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) operation: Option<String>,
+    /// Folder that the service sees under the same path; without it, masks by path and files are not tried
+    #[arg(long, value_name = "DIR")]
+    pub(crate) exchange: Option<PathBuf>,
+    /// A parameter that the operation needs
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub(crate) parameters: Vec<Pair>,
+    /// Seconds that one ordinary call may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    pub(crate) timeout: f64,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A file, and perhaps the name that it goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedPath {
+    pub(crate) name: Option<String>,
+    pub(crate) path: PathBuf,
+}
+
+impl FromStr for NamedPath {
+    type Err = std::convert::Infallible;
+
+    /// What comes ahead of the first `=` is a name if it looks like one; write `./a=b.nii` for such a file.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_name = |name: &str| {
+            name.starts_with(|c: char| c.is_ascii_lowercase())
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-')
+        };
+        Ok(match text.split_once('=').filter(|(name, _)| is_name(name)) {
+            Some((name, path)) => NamedPath {
+                name: Some(name.to_owned()),
+                path: path.into(),
+            },
+            None => NamedPath {
+                name: None,
+                path: text.into(),
+            },
+        })
+    }
+}
+
+/// `NAME=VALUE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pair(pub(crate) String, pub(crate) String);
+
+impl FromStr for Pair {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok(Pair(name.to_owned(), value.to_owned())),
+            _ => Err("expected NAME=VALUE".to_owned()),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum CheckpointArgument {
     /// The end of training
@@ -241,6 +386,19 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn files_may_carry_a_name() {
+        let of = |text: &str| {
+            let NamedPath { name, path } = text.parse().unwrap();
+            (name, path.to_string_lossy().into_owned())
+        };
+        assert_eq!(of("a.nii"), (None, "a.nii".into()));
+        assert_eq!(of("masks=a=b.nii"), (Some("masks".into()), "a=b.nii".into()));
+        assert_eq!(of("./a=b.nii"), (None, "./a=b.nii".into()));
+        assert_eq!("a=".parse(), Ok(Pair("a".into(), String::new())));
+        assert!("=a".parse::<Pair>().is_err() && "a".parse::<Pair>().is_err());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use nephrite_volume::{
 };
 
 use super::args::DemoArguments;
-use super::{Failure, progress, signals};
+use super::{Failure, demo_masks, progress, signals};
 
 /// Draws a patient, segments every phase with the model that was trained for it, and shows how well that went.
 ///
@@ -39,6 +39,7 @@ pub(crate) fn run(arguments: DemoArguments) -> Result<(), Failure> {
         masks.push((model, mask));
     }
 
+    let said = demo_masks::merge_clean_sample(&core, &folder.path, &masks, &cancel)?;
     let structures: Vec<Vec<PictureStructure>> = masks.iter().map(|(model, _)| legend(model)).collect();
     let mut columns = Vec::new();
     for ((model, mask), structures) in masks.iter().zip(&structures) {
@@ -55,6 +56,7 @@ pub(crate) fn run(arguments: DemoArguments) -> Result<(), Failure> {
     write_atomically(&folder.dir, "demo.png", |out| out.write_all(&png))?;
     if !arguments.quiet {
         super::print(&table(&rows));
+        super::print(&said);
         super::print(&format!(
             "scans, masks and models in {}, picture in {}\n",
             folder.path.display(),

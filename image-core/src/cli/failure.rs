@@ -1,6 +1,8 @@
+use nephrite_conformance::KitError;
 use nephrite_image_core::demo::DemoError;
 use nephrite_image_core::serve::ServeError;
 use nephrite_image_core::{CoreError, PathError};
+use nephrite_kernel::OperationError;
 use nephrite_phantom::PhantomError;
 use nephrite_types::ErrorCode;
 use nephrite_volume::VolumeError;
@@ -13,6 +15,14 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// For what only a command line can say wrongly.
+    pub(crate) fn wrong(option: &str, found: &str, expected: &str) -> Self {
+        Failure {
+            code: ErrorCode::InvalidArgument,
+            message: format!("{option} is {found}, expected {expected}"),
+        }
+    }
+
     fn new(code: ErrorCode, error: &dyn std::error::Error) -> Self {
         let mut message = error.to_string();
         let mut cause = error.source();
@@ -30,6 +40,18 @@ impl Failure {
 
 impl From<CoreError> for Failure {
     fn from(error: CoreError) -> Self {
+        Failure::new(error.code(), &error)
+    }
+}
+
+impl From<OperationError> for Failure {
+    fn from(error: OperationError) -> Self {
+        Failure::new(error.code(), &error)
+    }
+}
+
+impl From<KitError> for Failure {
+    fn from(error: KitError) -> Self {
         Failure::new(error.code(), &error)
     }
 }

@@ -2,8 +2,12 @@
 
 mod args;
 mod demo;
+mod demo_masks;
 mod failure;
+mod mask;
 mod models;
+mod place;
+mod plugin;
 mod progress;
 mod resize;
 mod segment;
@@ -15,6 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use nephrite_engine::Provider;
 use nephrite_image_core::{Core, CoreSettings, ModelBudget, OutputFile, Root, RuntimeSettings};
 use nephrite_types::Limits;
 use nephrite_volume::write_atomically;
@@ -32,6 +37,8 @@ pub(crate) fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Segment(arguments) => segment::run(*arguments),
         Command::Resize(arguments) => resize::run(arguments),
+        Command::Mask(arguments) => mask::run(*arguments),
+        Command::Plugin(command) => plugin::run(command),
         Command::Models(command) => models::run(command),
         Command::Demo(arguments) => demo::run(arguments),
         Command::Serve { config } => serve::run(config),
@@ -73,6 +80,15 @@ fn core(runtime: RuntimeArguments) -> Core {
             ort_dylib_path,
         ),
         models: ModelBudget::default(),
+    })
+}
+
+/// A core for a command that runs no network.
+fn idle_core() -> Core {
+    core(RuntimeArguments {
+        provider: Provider::Cpu,
+        threads: None,
+        onnxruntime: None,
     })
 }
 

@@ -1,9 +1,8 @@
-use nephrite_engine::Provider;
 use nephrite_image_core::{CoreError, ResizeKind, ResizeRequest, resize};
 use nephrite_resample::{Interpolation, LabelInterpolation, ResizeTarget};
 use nephrite_types::{Shape3, Spacing};
 
-use super::args::{InterpolationArgument, ResizeArguments, RuntimeArguments, TargetArguments};
+use super::args::{InterpolationArgument, ResizeArguments, TargetArguments};
 use super::{Failure, progress, signals};
 
 pub(crate) fn run(arguments: ResizeArguments) -> Result<(), Failure> {
@@ -14,11 +13,7 @@ pub(crate) fn run(arguments: ResizeArguments) -> Result<(), Failure> {
         output: arguments.output,
     };
     let cancel = signals::cancelled_by_signals();
-    let core = super::core(RuntimeArguments {
-        provider: Provider::Cpu,
-        threads: None,
-        onnxruntime: None,
-    });
+    let core = super::idle_core();
     let progress = progress::on_stderr(arguments.quiet);
     let report = resize(&core, &request, &*progress, &cancel)?;
     drop(progress); // takes the bar off the terminal

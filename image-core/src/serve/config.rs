@@ -6,11 +6,12 @@ use std::time::Duration;
 use nephrite_engine::Provider;
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 use nephrite_server::settings::{self, limit, path};
-use nephrite_server::{ConfigFault, LogFormat, Section, count, read_config, text};
+use nephrite_server::{ConfigFault, LogFormat, Section, count, float, read_config, text};
 use nephrite_types::Limits;
 use toml::Value;
 
 use super::ServeError;
+use crate::masks::{Endpoint, OperationSettings};
 use crate::{ModelBudget, ModelChoice};
 
 /// What `nephrite serve` is told by its configuration file; all of it checked.
@@ -44,6 +45,8 @@ pub struct ServeConfig {
     pub limits: Limits,
     /// What may stay in memory.
     pub resident: ModelBudget,
+    /// Where mask operations run.
+    pub operations: OperationSettings,
 }
 
 /// Entries of `[[models]]`.
@@ -67,6 +70,7 @@ impl ServeConfig {
             log_format: LogFormat::Text,
             limits: Limits::default(),
             resident: ModelBudget::default(),
+            operations: OperationSettings::default(),
         }
     }
 
@@ -114,11 +118,36 @@ fn read_top(top: &mut Section<'_>, folder: &Path) -> ServeConfig {
     if let Some(table) = top.table("resident") {
         read_resident(&mut top.within("resident.", table), &mut config.resident);
     }
+    read_operations(top, &mut config.operations);
     for (idx, table) in top.tables("models", MAX_MODELS).into_iter().enumerate() {
         let mut section = top.within(&format!("models[{idx}]."), table);
         config.models.extend(read_model(&mut section));
     }
     config
+}
+
+/// `[operations]`: a name that steps use, and the address of its service.
+fn read_operations(top: &mut Section<'_>, operations: &mut OperationSettings) {
+    operations.exchange = top.take("exchange", "a folder beneath the root", path);
+    top.set(
+        "operation_timeout_seconds",
+        "a number above 0 and up to 86400",
+        |value| {
+            let seconds = float(value).filter(|s| *s > 0.0 && *s <= 86400.0)?;
+            Some(Duration::from_secs_f64(seconds))
+        },
+        &mut operations.timeout,
+    );
+    top.set(
+        "operations",
+        "a table of names and addresses, such as cleanup = \"http://cleanup:7444\"",
+        |value| {
+            let entries = value.as_table()?.iter();
+            let endpoints = entries.map(|(name, value)| Some((name.clone(), Endpoint::parse(text(value)?)?)));
+            endpoints.collect()
+        },
+        &mut operations.endpoints,
+    );
 }
 
 fn read_limits(section: &mut Section<'_>, limits: &mut Limits) {

@@ -36,8 +36,22 @@ fn the_demo_finds_every_structure_and_draws_it() {
         "scan_arterial.nii.gz",
         "mask_delayed.nii.gz",
         "Dataset902_DemoKidney",
+        "mask.nii.gz",
     ] {
         assert!(names.iter().any(|n| n == name), "{names:?}");
     }
+    let sampled = scene.names("out/demo/sample");
+    for name in [
+        "preview.png",
+        "sample.nii.gz",
+        "statistics.csv",
+        "statistics.json",
+        "mesh_kidney.stl",
+        "mesh_ureter.stl",
+    ] {
+        assert!(sampled.iter().any(|n| n == name), "{sampled:?}");
+    }
+    let rows = String::from_utf8(scene.read("out/demo/sample/statistics.csv")).unwrap();
+    assert_eq!(rows.lines().count(), 7, "a header and six structures: {rows}");
     assert!(names.iter().all(|name| !name.starts_with('.')), "{names:?}");
 }

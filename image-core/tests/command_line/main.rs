@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod demo;
+mod mask;
 mod models;
 mod nifti_file;
 mod resize;

@@ -87,11 +87,16 @@ fn boundaries(mask: &RunMask, bounds: &BoundingBox, z: usize) -> Boundaries {
     let ny_mask = mask.shape()[1];
     let [_, ny, nx] = bounds.shape();
     let [z0, y0, x0] = bounds.start;
-    let mut found = Boundaries::default();
-    found.row_starts.reserve(ny + 1);
+    let rows = (z0 + z) * ny_mask + y0;
+    let n_runs = (mask.row_starts()[rows + ny] - mask.row_starts()[rows]) as usize;
+    let mut found = Boundaries {
+        starts: Vec::with_capacity(2 * n_runs),
+        labels: Vec::with_capacity(2 * n_runs),
+        row_starts: Vec::with_capacity(ny + 1),
+    };
     for y in 0..ny {
         found.row_starts.push(found.starts.len() as u32); // as in parts_of
-        let row = mask.row((z0 + z) * ny_mask + y0 + y);
+        let row = mask.row(rows + y);
         let offset = (y * nx) as u32; // parts_of saw the plane's size
         for (idx, run) in row.iter().enumerate() {
             found.starts.push(offset + (run.start - x0 as u32));
@@ -345,32 +350,61 @@ impl Parts {
                 found: n_voxels as u64,
             });
         }
+        // Planes depend on each other up to here; what follows is done on all threads.
+        let planes = self.planes(n_voxels)?;
+        let x_axis = (nx as u32, x0 as u32); // below n_voxels; check_size saw the length of rows
+        let drawn: Vec<Rows> = planes
+            .par_iter()
+            .map(|plane| Rows::of_plane(plane, ny, x_axis, n_voxels as u32))
+            .collect();
+        drop(planes);
+        let n_runs: u64 = drawn.iter().map(|rows| rows.runs.len() as u64).sum();
         let max_runs = limits.max_mask_runs.min(u32::MAX.into());
-        let mut rows = Rows {
-            starts: Vec::with_capacity(n_rows + 1),
-            runs: Vec::with_capacity(self.new.len().min(max_runs as usize)),
-        };
+        if n_runs > max_runs {
+            return Err(CodecError::Mask(MaskError::TooManyRuns {
+                limit: max_runs,
+                found: n_runs,
+            }));
+        }
+        let mut row_starts = Vec::with_capacity(n_rows + 1);
+        let mut runs = Vec::with_capacity(n_runs as usize); // below max_runs
+        for (plane, rows) in drawn.iter().enumerate() {
+            let before = runs.len() as u32; // at most max_runs
+            row_starts.resize((z0 + plane) * ny_mask + y0, before);
+            row_starts.extend(rows.starts.iter().map(|start| before + start));
+            runs.extend_from_slice(&rows.runs);
+        }
+        row_starts.resize(n_rows + 1, runs.len() as u32);
+        Ok(RunMask::from_canonical(*geometry, row_starts, runs))
+    }
+
+    /// Position and label of the boundaries of every plane.
+    fn planes(&self, n_voxels: usize) -> Result<Vec<Vec<(u32, u16)>>, CodecError> {
         let mut labels = self.labels.iter();
-        let mut before: Vec<(u32, u16)> = Vec::new();
-        let mut now: Vec<(u32, u16)> = Vec::new();
+        let mut planes: Vec<Vec<(u32, u16)>> = Vec::with_capacity(self.counts.len());
         let (mut cut_at, mut at) = (0, 0);
         for (plane, &count) in self.counts.iter().enumerate() {
+            let before = planes.last().map_or(&[][..], Vec::as_slice);
             let cut = &self.cut[cut_at..cut_at + before.len()];
             let new = &self.new[at..at + count as usize];
             let moves = &self.moves[at..at + count as usize];
-            let kept = cut.iter().filter(|cut| !**cut).count();
-            let places = new.iter().filter(|new| !**new).count();
+            let kept = cut.len() - cut.iter().filter(|cut| **cut).count();
+            let places = new.len() - new.iter().filter(|new| **new).count();
             if kept != places {
                 return Err(CodecError::Kept { plane, kept, places });
             }
-            now.clear();
-            let mut kept = before.iter().zip(cut).filter(|(_, cut)| !**cut);
+            let mut now = Vec::with_capacity(new.len());
+            let mut old = 0;
             let mut ahead = 0u32;
             for (&new, &moved) in new.iter().zip(moves) {
                 let (from, label) = if new {
                     (ahead, *labels.next().expect("counted in from_bytes"))
                 } else {
-                    *kept.next().expect("counted above").0
+                    while cut[old] {
+                        old += 1; // ends before `cut` does: as many are kept as there are places
+                    }
+                    old += 1;
+                    before[old - 1]
                 };
                 let start = i64::from(from) + i64::from(unzigzag(moved));
                 if start < i64::from(ahead) || start > n_voxels as i64 {
@@ -379,61 +413,55 @@ impl Parts {
                 ahead = start as u32; // at most n_voxels
                 now.push((ahead, label));
             }
-            let plane_row = (z0 + plane) * ny_mask + y0;
-            for (idx, &(start, label)) in now.iter().enumerate() {
-                let end = now.get(idx + 1).map_or(n_voxels as u32, |next| next.0);
-                if label != 0 {
-                    rows.push(plane_row, nx as u32, x0 as u32, start, end, label);
-                }
-            }
-            if rows.runs.len() as u64 > max_runs {
-                return Err(CodecError::Mask(MaskError::TooManyRuns {
-                    limit: max_runs,
-                    found: rows.runs.len() as u64,
-                }));
-            }
             cut_at += before.len();
             at += count as usize;
-            std::mem::swap(&mut before, &mut now);
+            planes.push(now);
         }
-        Ok(rows.finish(geometry, n_rows))
+        Ok(planes)
     }
 }
 
-/// Rows of a mask under construction.
+/// The rows of one plane of the box.
+#[derive(Default)]
 struct Rows {
-    /// Of the rows begun so far.
+    /// First run of every row.
     starts: Vec<u32>,
     runs: Vec<Run>,
 }
 
 impl Rows {
-    /// Positions `start..end` of a plane whose rows are `nx` long and begin at row `first` of the mask, x index `x0`.
-    #[inline]
-    fn push(&mut self, first: usize, nx: u32, x0: u32, start: u32, end: u32, label: u16) {
-        let mut start = start;
-        while start < end {
-            let y = start / nx;
-            let row_start = y * nx;
-            let stop = end.min(row_start + nx);
-            let row = first + y as usize;
-            // Rows skipped since the last run have none.
-            while self.starts.len() <= row {
-                self.starts.push(self.runs.len() as u32); // at most max_mask_runs and one plane
+    /// `x_axis` is the length of rows, and the mask's x index of their first voxel.
+    fn of_plane(boundaries: &[(u32, u16)], ny: usize, (nx, x0): (u32, u32), n_voxels: u32) -> Rows {
+        let mut rows = Rows {
+            starts: Vec::with_capacity(ny),
+            runs: Vec::with_capacity(boundaries.len() / 2 + 1),
+        };
+        rows.starts.push(0);
+        let mut row_start = 0; // position of the row at hand
+        for (idx, &(start, label)) in boundaries.iter().enumerate() {
+            let end = boundaries.get(idx + 1).map_or(n_voxels, |next| next.0);
+            if label == 0 {
+                continue;
             }
-            let run = Run {
-                start: x0 + (start - row_start),
-                end: x0 + (stop - row_start),
-                label,
-            };
-            push_merging(&mut self.runs, self.starts[row] as usize, run);
-            start = stop;
+            let mut start = start;
+            while start < end {
+                while start >= row_start + nx {
+                    row_start += nx;
+                    rows.starts.push(rows.runs.len() as u32); // one plane's: below MAX_PLANE_VOXELS
+                }
+                let stop = end.min(row_start + nx);
+                let run = Run {
+                    start: x0 + (start - row_start),
+                    end: x0 + (stop - row_start),
+                    label,
+                };
+                let first = rows.starts.last().map_or(0, |first| *first as usize);
+                push_merging(&mut rows.runs, first, run);
+                start = stop;
+            }
         }
-    }
-
-    fn finish(mut self, geometry: &Geometry, n_rows: usize) -> RunMask {
-        self.starts.resize(n_rows + 1, self.runs.len() as u32);
-        RunMask::from_canonical(*geometry, self.starts, self.runs)
+        rows.starts.resize(ny, rows.runs.len() as u32);
+        rows
     }
 }
 

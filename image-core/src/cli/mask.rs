@@ -1,0 +1,169 @@
+use std::fmt::Write as _;
+use std::path::Path;
+
+use nephrite_image_core::masks::{MaskInput, MaskOutput, MaskReport, MaskRequest, run_mask};
+use nephrite_image_core::{Core, CoreError};
+use nephrite_kernel::{LabelEntry, LabelStatus, LabelTable};
+
+use super::args::MaskArguments;
+use super::{Failure, place, signals};
+
+pub(crate) fn run(arguments: MaskArguments) -> Result<(), Failure> {
+    let cancel = signals::cancelled_by_signals();
+    let core = super::idle_core();
+    let operations = place::operations(&arguments.place, Some(&arguments.operation), &core)?;
+    let report_file = match &arguments.report {
+        Some(path) => Some(core.root().open_output(path)?),
+        None => None,
+    };
+    let tables = label_tables(&core, &arguments.labels, arguments.input.len())?;
+    let inputs = arguments.input.into_iter().zip(tables);
+    let request = MaskRequest {
+        operation: arguments.operation,
+        inputs: inputs
+            .map(|(input, labels)| MaskInput {
+                name: input.name,
+                path: input.path,
+                labels,
+            })
+            .collect(),
+        parameters: arguments
+            .parameters
+            .into_iter()
+            .map(|pair| (pair.0, pair.1))
+            .collect(),
+        outputs: arguments
+            .output
+            .into_iter()
+            .map(|output| MaskOutput {
+                name: output.name,
+                path: output.path,
+            })
+            .collect(),
+        artefacts: arguments.artefacts,
+    };
+    let report = run_mask(&core, &operations, &request, &cancel)?;
+    if let Some(file) = report_file {
+        super::write_report(&file, &report)?;
+    }
+    if !arguments.quiet {
+        super::print(&table(&report));
+    }
+    Ok(())
+}
+
+/// One table per input.
+fn label_tables(core: &Core, given: &[String], n_inputs: usize) -> Result<Vec<LabelTable>, Failure> {
+    if given.len() > 1 && given.len() != n_inputs {
+        return Err(Failure::wrong(
+            "--labels",
+            &format!("given {} times for {n_inputs} inputs", given.len()),
+            "once for all inputs, or once per input",
+        ));
+    }
+    let tables = given
+        .iter()
+        .map(|text| label_table(core, text))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(match &tables[..] {
+        [] => vec![LabelTable::default(); n_inputs],
+        [one] => vec![one.clone(); n_inputs],
+        _ => tables,
+    })
+}
+
+fn label_table(core: &Core, text: &str) -> Result<LabelTable, Failure> {
+    let pairs = if text.ends_with(".json") {
+        dataset_labels(core, Path::new(text))?
+    } else {
+        let parts = text.split(',').map(|part| {
+            let (name, id) = part.trim().rsplit_once('=')?;
+            Some((name.to_owned(), id.parse().ok()?))
+        });
+        let pairs: Option<Vec<(String, u16)>> = parts.collect();
+        pairs.ok_or_else(|| Failure::wrong("--labels", text, "NAME=ID,NAME=ID… or a .json file"))?
+    };
+    let entries = pairs
+        .into_iter()
+        .filter(|(_, id)| *id != 0)
+        .map(|(name, id)| LabelEntry {
+            id,
+            name,
+            status: LabelStatus::Present,
+        });
+    let table = LabelTable::new(entries.collect());
+    table.map_err(|error| Failure::wrong("--labels", &error.to_string(), "ids and names that occur once"))
+}
+
+/// The `labels` of nnU-Net's dataset.json: names and whole numbers. Regions (lists) stand for no single id.
+fn dataset_labels(core: &Core, path: &Path) -> Result<Vec<(String, u16)>, Failure> {
+    let file = core.root().open_file(path)?;
+    let wrong = |reason: &str| Failure::wrong("--labels", &path.display().to_string(), reason);
+    let limit = core.limits().max_json_bytes;
+    let mut text = String::new();
+    let read = std::io::Read::read_to_string(&mut std::io::Read::take(file, limit + 1), &mut text);
+    read.map_err(|error| wrong(&format!("a text file ({error})")))?;
+    if text.len() as u64 > limit {
+        return Err(CoreError::FileTooLarge {
+            limit,
+            path: path.to_owned(),
+        }
+        .into());
+    }
+    let dataset: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| wrong(&format!("JSON ({error})")))?;
+    let labels = dataset["labels"]
+        .as_object()
+        .ok_or_else(|| wrong("an object `labels` in it"))?;
+    let ids = labels.iter().filter_map(|(name, id)| {
+        // nnU-Net writes ids as numbers, some datasets as text.
+        let id = id.as_u64().or_else(|| id.as_str()?.parse().ok())?;
+        Some((name.clone(), u16::try_from(id).ok()?))
+    });
+    Ok(ids.filter(|(name, _)| name != "ignore").collect())
+}
+
+fn table(report: &MaskReport) -> String {
+    let mut text = String::new();
+    let name_width = |names: &mut dyn Iterator<Item = &str>| {
+        names.map(|name| name.chars().count()).max().unwrap_or(0).max(9)
+    };
+    for mask in &report.masks {
+        let width = name_width(&mut mask.labels.iter().map(|label| label.name.as_str()));
+        let place = mask.path.as_deref().unwrap_or("not kept");
+        let _ = writeln!(text, "{}: {place}", mask.name); // writing to a string cannot fail
+        let _ = writeln!(
+            text,
+            "  {:width$}  {:>5}  {:>11}  {:>9}",
+            "label", "id", "voxels", "mL"
+        );
+        for label in &mask.labels {
+            let status = if label.voxels == 0 { label.status } else { "" };
+            let row = format!(
+                "  {:width$}  {:>5}  {:>11}  {:>9.2}  {status}",
+                label.name, label.id, label.voxels, label.volume_ml
+            );
+            let _ = writeln!(text, "{}", row.trim_end());
+        }
+    }
+    if !report.measurements.is_empty() {
+        let width = name_width(&mut report.measurements.iter().map(|m| m.label.as_str()));
+        for measurement in &report.measurements {
+            let value = format!("{:.4}", measurement.value);
+            let value = value.trim_end_matches('0').trim_end_matches('.');
+            let (label, name, unit) = (&measurement.label, &measurement.name, &measurement.unit);
+            let row = format!("  {label:width$}  {name}  {value} {unit}");
+            let _ = writeln!(text, "{}", row.trim_end());
+        }
+    }
+    for artefact in &report.artefacts {
+        let _ = writeln!(text, "{}", artefact.path);
+    }
+    let seconds = &report.seconds;
+    let _ = writeln!(
+        text,
+        "{} {} ({}): read {:.2} s, run {:.2} s, write {:.2} s",
+        report.operation, report.version, report.place, seconds.read, seconds.run, seconds.write
+    );
+    text
+}

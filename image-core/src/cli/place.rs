@@ -1,0 +1,69 @@
+//! Where a command's mask operation runs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use nephrite_image_core::Core;
+use nephrite_image_core::masks::{Endpoint, OperationSettings, Operations};
+use nephrite_image_core::serve::ServeConfig;
+
+use super::Failure;
+use super::args::PlaceArguments;
+
+/// What `--endpoint`, `--config`, `--exchange` and `--timeout` say. `operation` is the one that `--endpoint` is about.
+pub(super) fn operations(
+    arguments: &PlaceArguments,
+    operation: Option<&str>,
+    core: &Core,
+) -> Result<Operations, Failure> {
+    let mut settings = match &arguments.config {
+        Some(path) => {
+            let config = ServeConfig::read(path)?;
+            // A server's paths lie beneath its root; a command's are those of the shell.
+            OperationSettings {
+                exchange: config.operations.exchange.map(|folder| config.root.join(folder)),
+                ..config.operations
+            }
+        }
+        None => OperationSettings::default(),
+    };
+    if let Some(url) = &arguments.endpoint {
+        let endpoint = endpoint(url)?;
+        let names = operation
+            .map(str::to_owned)
+            .or_else(|| endpoint.operation.clone());
+        settings.endpoints = names
+            .map(|name| (name, endpoint))
+            .into_iter()
+            .collect::<BTreeMap<_, _>>();
+    }
+    if let Some(folder) = &arguments.exchange {
+        settings.exchange = Some(folder.clone());
+    }
+    if let Some(seconds) = arguments.timeout {
+        settings.timeout = timeout(seconds)?;
+    }
+    Ok(Operations::new(&settings, core.root()))
+}
+
+pub(super) fn endpoint(url: &str) -> Result<Endpoint, Failure> {
+    Endpoint::parse(url).ok_or_else(|| {
+        Failure::wrong(
+            "address",
+            &format!("{url:?}"),
+            "http://host:port or http://host:port/operation",
+        )
+    })
+}
+
+pub(super) fn timeout(seconds: f64) -> Result<Duration, Failure> {
+    if seconds > 0.0 && seconds <= 86400.0 {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err(Failure::wrong(
+            "--timeout",
+            &seconds.to_string(),
+            "a number of seconds above 0 and up to 86400",
+        ))
+    }
+}

@@ -1,0 +1,197 @@
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nephrite_conformance::{Options, check_service};
+use nephrite_kernel::grpc::{RemoteService, RemoteSettings};
+use nephrite_kernel::{
+    InputGeometry, OperationDescription, OutputGeometry, ParameterKind, ParameterSpec, ParameterValue,
+};
+use nephrite_types::ErrorCode;
+use serde_json::{Value, json};
+
+use super::args::{CheckArguments as Check, PluginCommand};
+use super::{Failure, place, signals};
+
+pub(crate) fn run(command: PluginCommand) -> Result<(), Failure> {
+    let core = super::idle_core();
+    let cancel = signals::cancelled_by_signals();
+    match command {
+        PluginCommand::List { place, json } => {
+            let listed = place::operations(&place, None, &core)?.list(&cancel);
+            if json {
+                let rows = listed.iter().map(|row| match &row.description {
+                    Ok(operation) => json!({"name": row.name, "place": row.place, "version": operation.version, "help": operation.help}),
+                    Err(error) => json!({"name": row.name, "place": row.place, "error": error.to_string()}),
+                });
+                super::print(&super::json(&rows.collect::<Vec<_>>()));
+                return Ok(());
+            }
+            let name = listed.iter().map(|row| row.name.len()).max().unwrap_or(0);
+            let where_ = listed.iter().map(|row| row.place.len()).max().unwrap_or(0);
+            for row in &listed {
+                let says = match &row.description {
+                    Ok(operation) => format!("{}  {}", operation.version, operation.help),
+                    Err(error) => format!("NOT AVAILABLE: {error}"),
+                };
+                super::print(&format!("{:name$}  {:where_$}  {says}\n", row.name, row.place));
+            }
+            Ok(())
+        }
+        PluginCommand::Describe { what, place, json } => {
+            let described = if what.contains("://") {
+                let endpoint = place::endpoint(&what)?;
+                let service = Arc::new(RemoteService::new(RemoteSettings {
+                    name: "service".to_owned(),
+                    endpoint: endpoint.url,
+                    timeout: place
+                        .timeout
+                        .map_or(Ok(Duration::from_secs(10)), place::timeout)?,
+                    root: core.root().clone(),
+                    exchange_folder: None,
+                }));
+                let described = service.describe(&cancel)?;
+                let wanted = |operation: &&OperationDescription| {
+                    endpoint
+                        .operation
+                        .as_ref()
+                        .is_none_or(|name| *name == operation.name)
+                };
+                described.operations.iter().filter(wanted).cloned().collect()
+            } else {
+                vec![place::operations(&place, Some(&what), &core)?.describe(&what, &cancel)?]
+            };
+            if json {
+                let rows: Vec<Value> = described.iter().map(as_json).collect();
+                super::print(&super::json(&rows));
+            } else {
+                described
+                    .iter()
+                    .for_each(|operation| super::print(&as_text(operation)));
+            }
+            Ok(())
+        }
+        PluginCommand::Check(arguments) => check(arguments),
+    }
+}
+
+fn as_text(operation: &OperationDescription) -> String {
+    let mut text = format!("{} {}: {}\n", operation.name, operation.version, operation.help);
+    for input in &operation.inputs {
+        let mut is = vec![if input.required { "required" } else { "optional" }];
+        is.extend(input.repeated.then_some("repeated"));
+        is.extend((input.geometry == InputGeometry::SameAsFirst).then_some("on the grid of the first"));
+        let _ = writeln!(text, "  input {} ({}): {}", input.name, is.join(", "), input.help); // cannot fail
+    }
+    for output in &operation.outputs {
+        let grid = match &output.geometry {
+            OutputGeometry::Own => "on a grid of its own".to_owned(),
+            OutputGeometry::SameAs(input) => format!("on the grid of {input}"),
+        };
+        let _ = writeln!(text, "  output {} ({grid}): {}", output.name, output.help);
+    }
+    for parameter in &operation.parameters {
+        let unit = if parameter.unit.is_empty() {
+            String::new()
+        } else {
+            format!(" {}", parameter.unit)
+        };
+        let _ = writeln!(
+            text,
+            "  --set {}={}{unit}, {}: {}",
+            parameter.name,
+            parameter.kind.expected(),
+            default(parameter),
+            parameter.help
+        );
+    }
+    if operation.artefacts {
+        text.push_str("  writes files into --artefacts\n");
+    }
+    text
+}
+
+fn default(parameter: &ParameterSpec) -> String {
+    match &parameter.default {
+        _ if parameter.required => "required".to_owned(),
+        None => "off by default".to_owned(),
+        Some(ParameterValue::Text(text)) => format!("default {text}"),
+        Some(ParameterValue::Texts(texts)) => format!("default {}", texts.join(",")),
+        Some(value) => format!("default {value}"),
+    }
+}
+
+fn as_json(operation: &OperationDescription) -> Value {
+    let inputs = operation.inputs.iter().map(|input| {
+        json!({"name": input.name, "help": input.help, "required": input.required, "repeated": input.repeated,
+               "on_first_grid": input.geometry == InputGeometry::SameAsFirst})
+    });
+    let outputs = operation.outputs.iter().map(|output| {
+        let grid = match &output.geometry {
+            OutputGeometry::Own => Value::Null,
+            OutputGeometry::SameAs(input) => json!(input),
+        };
+        json!({"name": output.name, "help": output.help, "on_grid_of": grid})
+    });
+    let parameters = operation.parameters.iter().map(|spec| {
+        let kind = match &spec.kind {
+            ParameterKind::Flag => json!({"kind": "flag"}),
+            ParameterKind::Integer { min, max } => json!({"kind": "integer", "min": min, "max": max}),
+            ParameterKind::Number { min, max } => json!({"kind": "number", "min": min, "max": max}),
+            ParameterKind::Text => json!({"kind": "text"}),
+            ParameterKind::Choice(choices) => json!({"kind": "text", "choices": choices}),
+            ParameterKind::Texts => json!({"kind": "texts"}),
+        };
+        let default = match &spec.default {
+            None => Value::Null,
+            Some(ParameterValue::Flag(flag)) => json!(flag),
+            Some(ParameterValue::Integer(n)) => json!(n),
+            Some(ParameterValue::Number(x)) => json!(x),
+            Some(ParameterValue::Text(text)) => json!(text),
+            Some(ParameterValue::Texts(texts)) => json!(texts),
+        };
+        json!({"name": spec.name, "help": spec.help, "unit": spec.unit, "required": spec.required, "type": kind, "default": default})
+    });
+    json!({
+        "name": operation.name, "version": operation.version, "help": operation.help, "artefacts": operation.artefacts,
+        "inputs": inputs.collect::<Value>(), "outputs": outputs.collect::<Value>(), "parameters": parameters.collect::<Value>(),
+    })
+}
+
+fn check(arguments: Check) -> Result<(), Failure> {
+    let options = Options {
+        operation: arguments.operation,
+        set: arguments
+            .parameters
+            .into_iter()
+            .map(|pair| (pair.0, pair.1))
+            .collect(),
+        exchange_folder: arguments.exchange,
+        deadline: place::timeout(arguments.timeout)?,
+        ..Options::default()
+    };
+    let url = place::endpoint(&arguments.url)?.url;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| Failure {
+        code: ErrorCode::Environment,
+        message: format!("starting threads: {error}"),
+    })?;
+    let report = runtime.block_on(check_service(&url, &options))?;
+    // What a broken service still owes is not waited for.
+    runtime.shutdown_background();
+    if arguments.json {
+        super::print(&super::json(&report.to_json()));
+    } else {
+        super::print(&format!("{report}\n"));
+    }
+    if report.passed() {
+        return Ok(());
+    }
+    Err(Failure {
+        code: ErrorCode::InvalidInput,
+        message: format!("{} cases failed", report.failed().count()),
+    })
+}

@@ -1,0 +1,10 @@
+//! Mask operations as the core sees them: which there are, where each runs, and one of them from files to files.
+
+mod operations;
+mod step;
+
+pub use operations::{Endpoint, OperationListing, OperationSettings, Operations, built_in};
+pub use step::{
+    ArtefactReport, MaskInput, MaskLabelReport, MaskOutput, MaskOutputReport, MaskReport, MaskRequest,
+    MaskSeconds, MeasurementReport, run_mask,
+};

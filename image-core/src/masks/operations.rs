@@ -1,0 +1,245 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nephrite_cleanup::Cleanup;
+use nephrite_kernel::grpc::{Placement, RemoteService, RemoteSettings};
+use nephrite_kernel::{
+    CancelToken, Context, Inputs, OperationDescription, OperationError, Outcome, ParameterValue, Registry,
+};
+use nephrite_merge::Merge;
+use nephrite_root::Root;
+use nephrite_sample::Sample;
+
+/// Where mask operations run, as configured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OperationSettings {
+    /// By the name that a step calls the operation. What is not here runs in this process, if it is one of ours.
+    pub endpoints: BTreeMap<String, Endpoint>,
+    /// Folder beneath the root, on the volume that the services share, for masks that are too large for a message.
+    pub exchange: Option<PathBuf>,
+    /// For one call of a service, repetitions included.
+    pub timeout: Duration,
+}
+
+/// An operation of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Such as `http://cleanup:7444`.
+    pub url: String,
+    /// Its name there, if that is another one.
+    pub operation: Option<String>,
+}
+
+/// The mask operations of a process: ours, and those of services. Which is which is configuration; a step says only the
+/// name.
+#[derive(Debug)]
+pub struct Operations {
+    in_process: Arc<Registry>,
+    remote: BTreeMap<String, (Arc<RemoteService>, String)>,
+}
+
+/// One operation for a list of them.
+#[derive(Debug)]
+pub struct OperationListing {
+    /// As a step calls it.
+    pub name: String,
+    /// `in process`, or name and address of the service.
+    pub place: String,
+    /// What it takes and gives, or why the service could not say.
+    pub description: Result<OperationDescription, OperationError>,
+}
+
+impl Default for OperationSettings {
+    /// Everything in this process; five minutes.
+    fn default() -> Self {
+        OperationSettings {
+            endpoints: BTreeMap::new(),
+            exchange: None,
+            timeout: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Endpoint {
+    /// From `http://host:port`, or `http://host:port/operation`.
+    pub fn parse(text: &str) -> Option<Endpoint> {
+        let rest = text.strip_prefix("http://")?;
+        let (authority, operation) = rest.split_once('/').unwrap_or((rest, ""));
+        let (host, port) = authority.rsplit_once(':')?;
+        let plain = !host.is_empty() && !authority.contains(|c: char| c.is_whitespace() || c == '@');
+        if !plain || port.parse::<u16>().is_err() || operation.contains('/') {
+            return None;
+        }
+        Some(Endpoint {
+            url: format!("http://{authority}"),
+            operation: (!operation.is_empty()).then(|| operation.to_owned()),
+        })
+    }
+}
+
+/// The operations that nephrite brings.
+pub fn built_in() -> Registry {
+    let mut registry = Registry::new();
+    let ours: [Arc<dyn nephrite_kernel::MaskOperation>; 3] = [
+        Arc::new(Merge::new()),
+        Arc::new(Cleanup::new()),
+        Arc::new(Sample::new()),
+    ];
+    for operation in ours {
+        registry
+            .register(operation)
+            .expect("three names, and a test checks the descriptions");
+    }
+    registry
+}
+
+impl Operations {
+    /// Connects to nothing yet. Steps at the same address share a connection.
+    pub fn new(settings: &OperationSettings, root: &Arc<Root>) -> Operations {
+        let mut services: BTreeMap<&str, Arc<RemoteService>> = BTreeMap::new();
+        let mut remote = BTreeMap::new();
+        for (name, endpoint) in &settings.endpoints {
+            let service = services.entry(&endpoint.url).or_insert_with(|| {
+                Arc::new(RemoteService::new(RemoteSettings {
+                    name: name.clone(),
+                    endpoint: endpoint.url.clone(),
+                    timeout: settings.timeout,
+                    root: root.clone(),
+                    exchange_folder: settings.exchange.clone(),
+                }))
+            });
+            let operation = endpoint.operation.clone().unwrap_or_else(|| name.clone());
+            remote.insert(name.clone(), (service.clone(), operation));
+        }
+        Operations {
+            in_process: Arc::new(built_in()),
+            remote,
+        }
+    }
+
+    /// Names that steps may use, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.in_process.names().into_iter().map(str::to_owned).collect();
+        names.extend(self.remote.keys().cloned());
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// `in process`, or name and address of the service.
+    pub fn place(&self, name: &str) -> String {
+        match self.remote.get(name) {
+            Some((service, _)) => service.label(),
+            None => "in process".to_owned(),
+        }
+    }
+
+    /// What an operation takes and gives. Asks its service, if it has one.
+    ///
+    /// # Errors
+    /// [`OperationError::UnknownOperation`], [`OperationError::Service`].
+    pub fn describe(&self, name: &str, cancel: &CancelToken) -> Result<OperationDescription, OperationError> {
+        let (placement, operation) = self.placement(name)?;
+        placement.describe(&operation, cancel)
+    }
+
+    /// Runs an operation where it is placed. Blocks; not for threads of an async runtime.
+    ///
+    /// # Errors
+    /// [`OperationError`]; [`OperationError::Service`] names the service.
+    pub fn run(
+        &self,
+        name: &str,
+        inputs: &Inputs,
+        given: &BTreeMap<String, ParameterValue>,
+        context: &Context<'_>,
+    ) -> Result<Outcome, OperationError> {
+        let (placement, operation) = self.placement(name)?;
+        placement.run(&operation, inputs, given, context)
+    }
+
+    /// All operations, with what their services say.
+    pub fn list(&self, cancel: &CancelToken) -> Vec<OperationListing> {
+        let names = self.names().into_iter();
+        let listed = names.map(|name| OperationListing {
+            place: self.place(&name),
+            description: self.describe(&name, cancel),
+            name,
+        });
+        listed.collect()
+    }
+
+    fn placement(&self, name: &str) -> Result<(Placement, String), OperationError> {
+        if let Some((service, operation)) = self.remote.get(name) {
+            return Ok((Placement::Endpoint(service.clone()), operation.clone()));
+        }
+        if self.in_process.get(name).is_none() {
+            return Err(OperationError::UnknownOperation {
+                name: name.chars().take(64).collect(),
+                known: self.names(),
+            });
+        }
+        Ok((Placement::InProcess(self.in_process.clone()), name.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_have_a_host_a_port_and_perhaps_an_operation() {
+        let of = |text: &str| Endpoint::parse(text).map(|endpoint| (endpoint.url, endpoint.operation));
+        assert_eq!(of("http://a:1"), Some(("http://a:1".into(), None)));
+        assert_eq!(of("http://a:1/"), Some(("http://a:1".into(), None)));
+        assert_eq!(
+            of("http://[::1]:1/b"),
+            Some(("http://[::1]:1".into(), Some("b".into())))
+        );
+        for wrong in [
+            "",
+            "a:1",
+            "https://a:1",
+            "http://a",
+            "http://:1",
+            "http://a:99999",
+            "http://a:1/b/c",
+            "http://u@a:1",
+        ] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn ours_describe_themselves_and_a_configured_place_wins() {
+        let settings = OperationSettings {
+            endpoints: BTreeMap::from([
+                (
+                    "cleanup".to_owned(),
+                    Endpoint::parse("http://127.0.0.1:1").unwrap(),
+                ),
+                (
+                    "centre".to_owned(),
+                    Endpoint::parse("http://127.0.0.1:1/line").unwrap(),
+                ),
+            ]),
+            timeout: Duration::from_millis(100),
+            ..OperationSettings::default()
+        };
+        let operations = Operations::new(&settings, &Arc::new(Root::filesystem()));
+        assert_eq!(operations.names(), ["centre", "cleanup", "merge", "sample"]);
+        assert_eq!(operations.place("merge"), "in process");
+        assert!(operations.place("cleanup").contains("http://127.0.0.1:1"));
+        let cancel = CancelToken::new();
+        assert_eq!(operations.describe("merge", &cancel).unwrap().name, "merge");
+        let gone = operations.describe("cleanup", &cancel).unwrap_err();
+        assert!(gone.to_string().contains("http://127.0.0.1:1"), "{gone}");
+        let unknown = operations.describe("sharpen", &cancel).unwrap_err();
+        assert!(
+            matches!(unknown, OperationError::UnknownOperation { .. }),
+            "{unknown}"
+        );
+    }
+}
