@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cap_std::fs::Dir;
 use nephrite_mask_codec::{EncodedMask, LabelTable, Mask};
@@ -11,12 +12,11 @@ use nephrite_proto::{ConvertError, v1};
 use nephrite_types::{CancelToken, Limits};
 use prost::Message as _;
 
+use super::recent::message_of;
 use crate::{OperationError, read_mask, write_mask};
 
 /// Bytes of masks inside of one message; what is more goes by path.
 pub const MAX_INLINE_BYTES: usize = 1 << 20;
-/// Of deflate. On the way to a service time counts more than bytes: a sixth more than level 6, in half of its time.
-const LEVEL: u32 = 2;
 
 /// Puts the masks of one message where they belong: inside as long as they fit, else into files. The files are removed
 /// again unless [`Outgoing::sent`] is called.
@@ -41,8 +41,8 @@ impl<'a> Outgoing<'a> {
         }
     }
 
-    pub(super) fn add(&mut self, name: &str, mask: &Mask) -> Result<v1::NamedMask, OperationError> {
-        let encoded = v1::EncodedMask::from(EncodedMask::encode_at(mask, LEVEL)?);
+    pub(super) fn add(&mut self, name: &str, mask: &Arc<Mask>) -> Result<v1::NamedMask, OperationError> {
+        let encoded = message_of(mask, MAX_INLINE_BYTES)?;
         let bytes = encoded.encoded_len();
         // Without a folder, each may have the size of a message of its own; the receiver bounds the sum.
         let taken = if self.folder.is_some() {
@@ -53,7 +53,7 @@ impl<'a> Outgoing<'a> {
         let (content, labels) = match self.folder {
             _ if taken + bytes <= MAX_INLINE_BYTES => {
                 self.inline_bytes += bytes;
-                (Content::Encoded(encoded), Vec::new())
+                (Content::Encoded(Arc::unwrap_or_clone(encoded)), Vec::new())
             }
             Some((folder, path)) => {
                 drop(encoded);

@@ -15,6 +15,7 @@ mod host;
 mod link;
 mod placement;
 mod program;
+mod recent;
 mod remote;
 mod scratch;
 mod serve;
