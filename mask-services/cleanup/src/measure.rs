@@ -17,7 +17,11 @@ pub(crate) fn of_rules(
     removed: &BTreeMap<u16, u64>,
     context: &Context<'_>,
 ) -> Result<Vec<Measurement>, OperationError> {
-    let changes = changes(before, after, context)?;
+    let changes = if rules.adds() {
+        changes(before, after, context)?
+    } else {
+        losses(before, after)
+    };
     let mut measurements = Vec::new();
     for entry in before.labels().entries() {
         if !rules.labels.contains(&entry.id) {
@@ -71,6 +75,22 @@ impl Change {
             measurement(label, "voxels_added", "voxel", self.added),
         ]
     }
+}
+
+/// As [`changes`], if no label can have gained a voxel.
+fn losses(before: &Mask, after: &RunMask) -> BTreeMap<u16, Change> {
+    let after = after.summaries();
+    let left = |label| after.get(label).map_or(0, |left| left.voxels);
+    let before = before.summaries().iter();
+    before
+        .map(|(label, before)| {
+            let change = Change {
+                removed: before.voxels - left(label),
+                added: 0,
+            };
+            (*label, change)
+        })
+        .collect()
 }
 
 /// By label; labels that no voxel has before or after are left out.

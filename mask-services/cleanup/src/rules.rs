@@ -218,6 +218,11 @@ impl Rules {
         })
     }
 
+    /// True if a step is given that turns background into a label.
+    pub(crate) fn adds(&self) -> bool {
+        self.close_mm.is_some() || self.dilate_mm.is_some() || self.fill_holes.is_some()
+    }
+
     /// True if a step from 6 to 8 is given.
     pub(crate) fn drops_parts(&self) -> bool {
         self.min_voxels.is_some()

@@ -1,5 +1,6 @@
 //! Steps 1 to 5: what changes the shape of a label.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use nephrite_kernel::{Context, OperationError, RunMask};
@@ -19,11 +20,11 @@ enum Step {
 }
 
 /// The mask after steps 1 to 5, and the voxels that step 5 added, by label.
-pub(crate) fn apply(
-    mask: &RunMask,
+pub(crate) fn apply<'a>(
+    mask: &'a RunMask,
     rules: &Rules,
     context: &Context<'_>,
-) -> Result<(RunMask, BTreeMap<u16, u64>), OperationError> {
+) -> Result<(Cow<'a, RunMask>, BTreeMap<u16, u64>), OperationError> {
     let steps = [
         rules.open_mm.map(Step::Open),
         rules.close_mm.map(Step::Close),
@@ -31,7 +32,7 @@ pub(crate) fn apply(
         rules.dilate_mm.map(Step::Dilate),
         rules.fill_holes.map(Step::Fill),
     ];
-    let mut mask = mask.clone();
+    let mut mask = Cow::Borrowed(mask);
     let mut filled = BTreeMap::new();
     for step in steps.into_iter().flatten() {
         let after = apply_step(&mask, &rules.labels, step, context).map_err(operation_error)?;
@@ -42,7 +43,7 @@ pub(crate) fn apply(
                 .filter_map(|(label, before)| Some((*label, after.get(label)?.voxels - before.voxels)))
                 .collect();
         }
-        mask = after;
+        mask = Cow::Owned(after);
     }
     Ok((mask, filled))
 }
@@ -57,19 +58,19 @@ fn apply_step(
 ) -> Result<RunMask, RunsError> {
     let (limits, cancel) = (context.limits, context.cancel);
     let present = mask.summaries();
-    let mut after = mask.clone();
+    let mut after = Cow::Borrowed(mask);
     for &label in labels.iter().filter(|label| present.contains_key(label)) {
         cancel.check()?;
         let set = select(mask, |other| other == label);
-        after = match step {
+        after = Cow::Owned(match step {
             Step::Open(mm) => keep_only(&after, label, &open(&set, mm, limits, cancel)?, context)?,
             Step::Erode(mm) => keep_only(&after, label, &shrink(&set, mm, limits, cancel)?, context)?,
             Step::Close(mm) => add(&after, label, &close(&set, mm, limits, cancel)?, context)?,
             Step::Dilate(mm) => add(&after, label, &grow(&set, mm, limits, cancel)?, context)?,
             Step::Fill(mode) => add(&after, label, &holes(&set, mode, limits, cancel)?, context)?,
-        };
+        });
     }
-    Ok(after)
+    Ok(after.into_owned())
 }
 
 /// Voxels of the label that are not in `kept` become background.

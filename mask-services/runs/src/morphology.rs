@@ -3,7 +3,7 @@ use nephrite_types::{BoundingBox, CancelToken, Limits};
 
 use crate::RunsError;
 use crate::reach::within;
-use crate::{flatten, subtract};
+use crate::{combine, flatten};
 
 /// Voxels whose centre lies at most `radius_mm` from the centre of a voxel of `set` (all voxels with any label); label 1.
 ///
@@ -77,7 +77,9 @@ pub fn shrink(
         out.extend((at < x_end).then_some((at, x_end)));
     };
     let near_background = within(*set.geometry(), around, row, radius_mm, limits, cancel)?;
-    Ok(flatten(&subtract(set, &near_background, limits)?, 1))
+    combine(set, &near_background, limits, |inside, near| {
+        u16::from(inside != 0 && near == 0)
+    })
 }
 
 /// [`shrink`], then [`grow`]: without what no ball of the radius fits into. Never more than the set.

@@ -61,11 +61,21 @@ pub fn combine(
     let mut rows = RunMaskBuilder::new(*a.geometry(), limits)?;
     let mut buffer: Vec<Run> = Vec::new();
     for (a, b) in a.rows().zip(b.rows()) {
-        buffer.clear();
-        combine_rows(a, b, &mut label_of, &mut buffer);
-        rows.push_row(buffer.iter().copied())?;
+        if b.is_empty() {
+            rows.push_row(a.iter().map(|run| with_label(run, label_of(run.label, 0))))?;
+        } else if a.is_empty() {
+            rows.push_row(b.iter().map(|run| with_label(run, label_of(0, run.label))))?;
+        } else {
+            buffer.clear();
+            combine_rows(a, b, &mut label_of, &mut buffer);
+            rows.push_row(buffer.iter().copied())?;
+        }
     }
     Ok(rows.finish()?)
+}
+
+fn with_label(run: &Run, label: u16) -> Run {
+    Run { label, ..*run }
 }
 
 fn combine_rows(a: &[Run], b: &[Run], label_of: &mut impl FnMut(u16, u16) -> u16, out: &mut Vec<Run>) {
