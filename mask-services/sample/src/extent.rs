@@ -51,11 +51,12 @@ fn hull_candidates(spans: &Spans, cancel: &CancelToken) -> Result<Vec<Point>, Ca
         for y in start[1] as i64..end[1] as i64 {
             let row = spans.row(z, y);
             if let (Some(first), Some(last)) = (row.first(), row.last()) {
-                plane.push([i64::from(first[0]), y]);
-                plane.push([i64::from(last[1]) - 1, y]);
+                // y first: sorted already
+                plane.push([y, i64::from(first[0])]);
+                plane.push([y, i64::from(last[1]) - 1]);
             }
         }
-        kept.extend(hull_corners(&mut plane).into_iter().map(|[x, y]| [x, y, z]));
+        kept.extend(hull_corners(&mut plane).into_iter().map(|[y, x]| [x, y, z]));
     }
     for across in [1, 0] {
         cancel.check()?;
