@@ -8,10 +8,15 @@ use std::sync::Arc;
 use nephrite_cleanup::Cleanup;
 use nephrite_kernel::{MaskOperation, Registry};
 use nephrite_merge::Merge;
+use nephrite_sample::Sample;
 
 /// Merge, cleanup and sample.
 pub fn operations() -> Registry {
-    let built_in: [Arc<dyn MaskOperation>; 2] = [Arc::new(Merge::new()), Arc::new(Cleanup::new())];
+    let built_in: [Arc<dyn MaskOperation>; 3] = [
+        Arc::new(Merge::new()),
+        Arc::new(Cleanup::new()),
+        Arc::new(Sample::new()),
+    ];
     let mut registry = Registry::new();
     for operation in built_in {
         registry
@@ -25,6 +30,6 @@ pub fn operations() -> Registry {
 mod tests {
     #[test]
     fn the_built_in_operations_register() {
-        assert_eq!(super::operations().names(), ["cleanup", "merge"]);
+        assert_eq!(super::operations().names(), ["cleanup", "merge", "sample"]);
     }
 }
