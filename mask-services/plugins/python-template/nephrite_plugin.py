@@ -259,8 +259,11 @@ class Root:
 
     def read_mask(self, path, table):
         """The label map of a NIfTI file; ids that `table` does not name are called label_<id>."""
-        with os.fdopen(self.open(path, os.O_RDONLY), "rb") as file:
-            refuse_if(not stat.S_ISREG(os.fstat(file.fileno()).st_mode), f"{path}: not a regular file")
+        handle = self.open(path, os.O_RDONLY)
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise Refused(f"{path}: not a regular file", "invalid_input")
+        with os.fdopen(handle, "rb") as file:
             zipped = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             stream = gzip.GzipFile(fileobj=file) if zipped else file
@@ -274,8 +277,9 @@ class Root:
                 spacing = tuple(float(mm) for mm in (image.header.get_zooms() + (1.0, 1.0))[2::-1])
                 check_grid((z, y, x), spacing, np.asarray(image.affine, float))
                 values = np.asanyarray(image.dataobj).reshape((x, y, z), order="F").T
-            except (nibabel.spatialimages.HeaderDataError, nibabel.filebasedimages.ImageFileError, OSError, EOFError,
-                    ValueError, zlib.error) as error:  # fmt: skip
+            except (Refused, MemoryError):
+                raise
+            except Exception as error:  # of nibabel, gzip and zlib there are many
                 raise Refused(f"{path}: {error}", "invalid_input") from None
         refuse_if(values.dtype.kind not in "iuf", f"{path}: not a label map")
         refuse_if(not (values.min() >= 0 and values.max() <= 65535), f"{path}: ids are not in 0 to 65535")
