@@ -324,7 +324,7 @@ fn an_empty_mask_gives_an_empty_sample_and_all_files() {
 }
 
 #[test]
-fn limits_and_cancellation_are_kept_and_leave_no_files() {
+fn limits_are_kept_and_leave_no_files() {
     let folder = tempfile::tempdir().unwrap();
     let limits = Limits {
         max_payload_bytes: 60_000,
@@ -338,6 +338,27 @@ fn limits_and_cancellation_are_kept_and_leave_no_files() {
         "{:?}",
         files(folder.path()).keys()
     );
+}
+
+#[test]
+fn cancelled_work_stops_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = cap_std::fs::Dir::open_ambient_dir(folder.path(), cap_std::ambient_authority()).unwrap();
+    let artefacts = Artefacts::new(dir, folder.path());
+    let (limits, cancel) = (Limits::default(), CancelToken::new());
+    cancel.cancel();
+    let context = Context {
+        limits: &limits,
+        cancel: &cancel,
+        artefacts: Some(&artefacts),
+    };
+    let operation = Sample::new();
+    let parameters =
+        nephrite_kernel::Parameters::check(&operation.description().parameters, &BTreeMap::new()).unwrap();
+    let inputs = Inputs::new().with("mask", Arc::new(case()));
+    let error = operation.run(&inputs, &parameters, &context).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Cancelled, "{error}");
+    assert!(files(folder.path()).is_empty());
 }
 
 #[test]
