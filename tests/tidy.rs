@@ -31,6 +31,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("nephrite-cleanup", &["nephrite-types", "nephrite-mask-codec", "nephrite-kernel", "nephrite-runs"]),
     ("nephrite-sample", &["nephrite-types", "nephrite-mask-codec", "nephrite-kernel", "nephrite-runs"]),
     (
+        "nephrite-conformance",
+        &["nephrite-types", "nephrite-proto", "nephrite-mask-codec", "nephrite-root", "nephrite-kernel"],
+    ),
+    ("nephrite-plugin-template", &["nephrite-kernel"]),
+    (
         "nephrite-mask-services",
         &["nephrite-kernel", "nephrite-merge", "nephrite-cleanup", "nephrite-sample"],
     ),
@@ -78,8 +83,14 @@ const ARROWS: &[(&str, &[&str])] = &[
 const CONFINED: &[(&str, &[&str])] = &[
     ("ort", &["nephrite-engine"]),
     ("nifti", &["nephrite-volume"]),
-    ("tonic", &["nephrite-proto", "nephrite-server", "nephrite-kernel", "nephrite-image-core"]),
-    ("tokio", &["nephrite-proto", "nephrite-server", "nephrite-kernel", "nephrite-image-core"]),
+    (
+        "tonic",
+        &["nephrite-proto", "nephrite-server", "nephrite-kernel", "nephrite-conformance", "nephrite-image-core"],
+    ),
+    (
+        "tokio",
+        &["nephrite-proto", "nephrite-server", "nephrite-kernel", "nephrite-conformance", "nephrite-image-core"],
+    ),
 ];
 
 /// Licences that a dependency may offer.
