@@ -277,12 +277,12 @@ impl Neighbour<'_> {
             self.first += 1;
         }
         let mut covered = false;
-        for (other_idx, other) in (self.row.first..).zip(runs).skip(self.first) {
+        for (offset, other) in runs[self.first..].iter().enumerate() {
             if ends_before(run, other) {
                 break;
             }
             if other.label == run.label {
-                forest.join(idx, other_idx);
+                forest.join(idx, self.row.first + (self.first + offset) as u32);
                 covered |= other.start <= run.start && run.end <= other.end;
             }
         }
