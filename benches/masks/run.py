@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 BUILD = ROOT / "build"
 BENCH = ROOT / "target/release/mask-bench"
-SERVICES = ROOT / "target/release/mask-services"
+SERVICES = BUILD / "mask-services"  # static, as in its container
 
 # figure, what it is, most that the ratio ours / theirs may be, the peer
 TARGETS = [
@@ -115,9 +115,7 @@ def service_figures() -> dict:
         status = Path(f"/proc/{process.pid}/status").read_text()
         process.terminate()
         process.wait(timeout=30)
-    stripped = BUILD / "mask-services.stripped"
-    subprocess.run(["strip", "-o", stripped, SERVICES], check=True)
-    return {"binary_bytes": stripped.stat().st_size, "idle_rss_bytes": int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) * 1024}
+    return {"binary_bytes": SERVICES.stat().st_size, "idle_rss_bytes": int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) * 1024}
 
 
 def main() -> int:
@@ -141,7 +139,7 @@ def main() -> int:
         text += [f"### {title}{', with specks' if specks else ''}", "", print_table(table), ""]
     figures = service_figures()
     if figures:
-        text += [f"`mask-services`: {figures['binary_bytes'] / 1e6:.1f} MB stripped, {figures['idle_rss_bytes'] / 1e6:.1f} MB resident when idle", ""]
+        text += [f"`mask-services`: {figures['binary_bytes'] / 1e6:.1f} MB, {figures['idle_rss_bytes'] / 1e6:.1f} MB resident when idle", ""]
     grpc = read_json([BENCH, "grpc", BUILD / "bench-masks/0", str(arguments.rounds * arguments.repeats)])
     for row in grpc["rows"]:
         text.append(f"* {row['what']}: in process {row['local_ms']:.1f} ms, over gRPC on loopback {row['remote_ms']:.1f} ms "

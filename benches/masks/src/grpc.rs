@@ -53,9 +53,8 @@ pub(crate) fn time(folder: &Path, repeats: usize) -> anyhow::Result<()> {
     for (what, runs) in [("all labels", all), ("one label", organ), ("six labels", some)] {
         rows.push(compare(what, runs, &local, &remote, repeats)?);
     }
-    println!("{}", json!({ "rows": rows }));
     runtime.shutdown_background();
-    Ok(())
+    crate::print(&json!({ "rows": rows }))
 }
 
 fn compare(

@@ -7,6 +7,7 @@ mod grpc;
 use std::collections::BTreeMap;
 use std::fs;
 use std::hint::black_box;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
@@ -154,7 +155,12 @@ fn time(folder: &Path, repeats: usize) -> anyhow::Result<()> {
     write_labels(&folder.join("filled.u8"), &filled)?;
 
     out.insert("threads", json!(rayon::current_num_threads()));
-    println!("{}", serde_json::to_string(&out)?);
+    print(&serde_json::to_value(&out)?)
+}
+
+/// One line on standard output, for `run.py`.
+fn print(value: &Value) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{value}")?;
     Ok(())
 }
 
