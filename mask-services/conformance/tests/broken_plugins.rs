@@ -186,7 +186,7 @@ impl Broken {
                 });
             }
             Fault::OutOfRange => request.parameters.retain(|_, value| match value.value {
-                Some(Value::Number(number)) => number.is_finite() && number >= 0.0 && number < 3600.0,
+                Some(Value::Number(number)) => (0.0..3600.0).contains(&number),
                 _ => true,
             }),
             Fault::UnknownInput => request.inputs.retain(|input| input.name == "mask"),

@@ -51,6 +51,51 @@ fn merge_passes() {
 }
 
 #[test]
+fn cleanup_passes() {
+    check(Arc::new(nephrite_cleanup::Cleanup::new()), &[]);
+}
+
+#[test]
+fn cleanup_passes_with_every_kind_of_rule() {
+    let set = [
+        ("keep_largest", "1"),
+        ("min_volume_mm3", "10"),
+        ("fill_holes", "volume"),
+        ("close_mm", "1.5"),
+    ];
+    check(Arc::new(nephrite_cleanup::Cleanup::new()), &set);
+}
+
+#[test]
+fn sample_passes() {
+    check(Arc::new(nephrite_sample::Sample::new()), &[]);
+}
+
+#[test]
+fn all_operations_of_a_service_are_checked() {
+    let place = Place::new();
+    let runtime = runtime();
+    let operations: Vec<Arc<dyn MaskOperation>> = vec![
+        Arc::new(Identity::default()),
+        Arc::new(nephrite_merge::Merge::new()),
+    ];
+    let endpoint = serve(&runtime, operations, place.root());
+    let options = Options {
+        set: vec![("wait_seconds".to_owned(), "0".to_owned())],
+        ..place.options()
+    };
+    let report = runtime.block_on(check_service(&endpoint, &options)).unwrap();
+    assert!(report.passed(), "{report}");
+    assert_eq!(report.rows.len(), 2 * CASES.len());
+    let only = Options {
+        operation: Some("merge".to_owned()),
+        ..place.options()
+    };
+    let report = runtime.block_on(check_service(&endpoint, &only)).unwrap();
+    assert!(report.rows.iter().all(|row| row.operation == "merge"));
+}
+
+#[test]
 fn cases_that_need_a_folder_say_so_without_one() {
     let place = Place::new();
     let runtime = runtime();
