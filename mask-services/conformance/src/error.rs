@@ -14,8 +14,8 @@ pub enum KitError {
         /// Why.
         reason: String,
     },
-    /// Nobody answers at the address of the service.
-    #[error("{endpoint}: nobody answers: {reason}")]
+    /// Nobody, or no gRPC service, answers at the address.
+    #[error("{endpoint}: no gRPC service answers: {reason}")]
     Unavailable {
         /// As given.
         endpoint: String,

@@ -131,8 +131,12 @@ pub(crate) fn outside_root(kit: &Kit) -> Result<(), Stop> {
     symlink(&outside, &link).map_err(failed)?;
     let folder_link = folder.join("link");
     symlink(kit.outside(), &folder_link).map_err(failed)?;
+    let elsewhere = format!(
+        "a mask at {}, which should lie outside of the service's root",
+        outside.display()
+    );
     for (what, path) in [
-        ("a mask elsewhere", outside.clone()),
+        (elsewhere.as_str(), outside.clone()),
         ("a mask elsewhere, by ..", folder.join(&up).join(below)),
         (
             "a mask elsewhere, by a relative path",

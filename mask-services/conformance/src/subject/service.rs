@@ -170,7 +170,10 @@ fn refused(status: &Status) -> CallError {
     let mut message = status.message().to_owned();
     let mut cause = status.source();
     while let Some(error) = cause {
-        message = format!("{message}: {error}");
+        let words = error.to_string();
+        if !message.contains(&words) {
+            message = format!("{message}: {words}");
+        }
         cause = error.source();
     }
     let message: String = message.chars().take(300).collect();
