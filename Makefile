@@ -7,7 +7,7 @@ STATIC  := x86_64-unknown-linux-musl
 PLUGIN_PYTHON := build/plugin-python
 
 .DEFAULT_GOAL := help
-.PHONY: help build mask-services demo test bench docs fmt lint onnxruntime onnxruntime-openvino plugin-python clean
+.PHONY: help build mask-services demo test bench bench-nnunet bench-masks docs fmt lint onnxruntime onnxruntime-openvino plugin-python clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -37,8 +37,14 @@ demo: build ## segment a synthetic patient with three small nnU-Nets; results in
 test: onnxruntime onnxruntime-openvino plugin-python ## all tests, against the optimised libraries
 	$(CARGO) test --workspace --locked --release
 
-bench: build ## compare with nnunetv2 in one run; writes a dated record under benches/runs/
+bench: bench-nnunet bench-masks ## compare with the peers in one run each; writes dated records under benches/runs/
+
+bench-nnunet: build ## compare with nnunetv2
 	$(PYTHON) benches/peer/run.py
+
+bench-masks: mask-services ## compare the mask half with crackle, connected-components-3d and fill_voids
+	$(CARGO) build --release --locked -p nephrite-bench-masks
+	$(PYTHON) benches/masks/run.py
 
 docs: ## API documentation in target/doc
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked

@@ -43,6 +43,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("nephrite-engine", &["nephrite-types", "nephrite-conv"]),
     ("nephrite-conv", &["nephrite-types"]),
     ("nephrite-phantom", &["nephrite-types"]),
+    ("nephrite-pipeline", &["nephrite-types", "nephrite-nnunet-folder"]),
     ("nephrite-nnunet-folder", &["nephrite-types"]),
     ("nephrite-nnunet-network", &["nephrite-types"]),
     (
@@ -68,6 +69,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-resample",
             "nephrite-engine",
             "nephrite-phantom",
+            "nephrite-pipeline",
             "nephrite-kernel",
             "nephrite-merge",
             "nephrite-cleanup",
@@ -232,7 +234,7 @@ fn documents_name_what_exists() {
         let text = std::fs::read_to_string(root.join(document)).unwrap();
         // `path/like/this` in back quotes that begins with one of the top folders must exist
         for quoted in text.split('`').skip(1).step_by(2) {
-            let is_path = ["image-core/", "proto/", "tests/", "benches/"]
+            let is_path = ["image-core/", "mask-services/", "proto/", "tests/", "benches/"]
                 .iter()
                 .any(|top| quoted.starts_with(top));
             if is_path && !quoted.contains(['*', '<', ' ', '{']) {

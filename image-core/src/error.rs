@@ -8,7 +8,7 @@ use nephrite_resample::ResampleError;
 use nephrite_types::{Cancelled, ErrorCode, Shape3, Spacing};
 use nephrite_volume::VolumeError;
 
-use crate::PathError;
+use crate::{PathError, StepFault};
 
 /// What can go wrong between a request and its result.
 #[derive(Debug, thiserror::Error)]
@@ -153,6 +153,14 @@ pub enum CoreError {
         /// What there is.
         known: Vec<String>,
     },
+    /// A step of a pipeline cannot run.
+    #[error("step {step}: {fault}")]
+    PipelineStep {
+        /// Its name.
+        step: String,
+        /// Why not.
+        fault: StepFault,
+    },
     /// The caller cancelled, or its deadline passed.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -180,6 +188,7 @@ impl CoreError {
             | CoreError::MaskOutput { .. } => ErrorCode::InvalidArgument,
             CoreError::FileTooLarge { .. } => ErrorCode::LimitExceeded,
             CoreError::Reader { source, .. } | CoreError::NotAMask { source, .. } => source.code(),
+            CoreError::PipelineStep { fault, .. } => fault.code(),
             CoreError::Cancelled(Cancelled::ByCaller) => ErrorCode::Cancelled,
             CoreError::Cancelled(Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,
         }

@@ -36,6 +36,9 @@ pub(crate) enum Command {
     /// Look at mask operations and the services that offer them
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Look at pipeline files
+    #[command(subcommand)]
+    Pipeline(PipelineCommand),
     /// Look at model folders
     #[command(subcommand)]
     Models(ModelsCommand),
@@ -260,6 +263,27 @@ pub(crate) enum PluginCommand {
     },
     /// Try a service with everything that a plugin must stand
     Check(CheckArguments),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PipelineCommand {
+    /// Say what a pipeline would run, and refuse one that cannot: unknown keys and steps, cycles, missing models
+    Check {
+        /// Pipeline file (TOML)
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Folder that the paths of models start at
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        root: PathBuf,
+        /// Only these steps, and those that they need
+        #[arg(long, value_name = "ID,…", value_delimiter = ',')]
+        steps: Vec<String>,
+        #[command(flatten)]
+        place: PlaceArguments,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ mod demo_masks;
 mod failure;
 mod mask;
 mod models;
+mod pipeline;
 mod place;
 mod plugin;
 mod progress;
@@ -39,6 +40,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Resize(arguments) => resize::run(arguments),
         Command::Mask(arguments) => mask::run(*arguments),
         Command::Plugin(command) => plugin::run(command),
+        Command::Pipeline(command) => pipeline::run(command),
         Command::Models(command) => models::run(command),
         Command::Demo(arguments) => demo::run(arguments),
         Command::Serve { config } => serve::run(config),

@@ -7,6 +7,7 @@ mod demo;
 mod mask;
 mod models;
 mod nifti_file;
+mod pipeline;
 mod resize;
 mod scene;
 mod segment;

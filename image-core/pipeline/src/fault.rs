@@ -1,0 +1,95 @@
+use std::fmt;
+
+use nephrite_types::ErrorCode;
+
+/// Something wrong in a pipeline file, and where.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fault {
+    /// Counted from 1.
+    pub line: usize,
+    /// What.
+    pub fault: PipelineFault,
+}
+
+/// Something wrong in a pipeline.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineFault {
+    /// Not TOML.
+    #[error("{reason}")]
+    Syntax {
+        /// What is wrong.
+        reason: String,
+    },
+    /// No such key.
+    #[error("{key}: unknown key, known are {}", known.join(", "))]
+    UnknownKey {
+        /// With the table it lies in.
+        key: String,
+        /// What there is.
+        known: Vec<&'static str>,
+    },
+    /// A key that must be there.
+    #[error("{key}: missing")]
+    Missing {
+        /// With the table it lies in.
+        key: String,
+    },
+    /// A value that cannot be.
+    #[error("{key}: {found}, expected {expected}")]
+    Value {
+        /// With the table it lies in.
+        key: String,
+        /// As it stands in the file.
+        found: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// Two steps have one name.
+    #[error("step {id} is there twice, first on line {first}")]
+    StepTwice {
+        /// The name.
+        id: String,
+        /// Line of the first.
+        first: usize,
+    },
+    /// Two masks would be kept under one name.
+    #[error("file {file} is saved twice")]
+    FileTwice {
+        /// The name.
+        file: String,
+    },
+    /// A step names another one that is not there.
+    #[error("{key}: there is no step {step:?}")]
+    UnknownStep {
+        /// Where it is named.
+        key: String,
+        /// The name.
+        step: String,
+    },
+    /// Steps that each need another one of them.
+    #[error("steps need each other: {}", steps.join(" needs "))]
+    Cycle {
+        /// In the order of need; the first and the last are the same.
+        steps: Vec<String>,
+    },
+    /// There is nothing to run.
+    #[error("the pipeline has no step")]
+    NoSteps,
+    /// Nothing would be kept.
+    #[error("the pipeline saves nothing")]
+    NothingSaved,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.fault)
+    }
+}
+
+impl PipelineFault {
+    /// How a caller can act on it.
+    pub fn code(&self) -> ErrorCode {
+        ErrorCode::InvalidArgument
+    }
+}

@@ -1,0 +1,271 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
+use nephrite_types::Phase;
+
+use crate::{Fault, PipelineFault, order, read};
+
+/// A pipeline that contradicts nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pipeline {
+    /// The phase whose scan gives the grid that masks of all phases come together on; `None` is that of the first model.
+    pub reference: Option<Phase>,
+    /// Every step after those that it needs.
+    steps: Vec<Step>,
+    /// What is kept; at least one.
+    pub save: Vec<Save>,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// A model on the scan of a phase.
+    Model(ModelStep),
+    /// An operation on masks.
+    Mask(MaskStep),
+}
+
+/// A model on the scan of a phase.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelStep {
+    /// Its name in the pipeline.
+    pub id: String,
+    /// Folder of the trained model.
+    pub model: PathBuf,
+    /// Phases that it was made for, the most wanted first; at least one.
+    pub phases: Vec<Phase>,
+    /// True if the step is left out where no scan has such a phase.
+    pub optional: bool,
+    /// Which folds are averaged.
+    pub folds: FoldSelection,
+    /// Which checkpoint of each fold.
+    pub checkpoint: CheckpointKind,
+    /// How it runs.
+    pub options: ModelOptions,
+    /// Only this part of the scan is looked at.
+    pub crop: Option<Crop>,
+    /// The step whose mask is that of the cascade's previous stage.
+    pub previous_stage: Option<String>,
+    /// Masks that are channels of the network, after the scan.
+    pub channels: Vec<MaskChannel>,
+}
+
+/// How a model runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelOptions {
+    /// Average over mirrored copies, along the axes that the model was trained for.
+    pub mirroring: bool,
+    /// Distance of tiles as a fraction of the patch, above 0 and up to 1.
+    pub tile_step_size: f64,
+    /// Weigh voxels of a tile by a Gaussian.
+    pub gaussian: bool,
+    /// How sums are rounded.
+    pub numerics: Numerics,
+    /// Apply the postprocessing file in the model's folder.
+    pub postprocessing: bool,
+}
+
+/// How sums are rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numerics {
+    /// In single precision.
+    Fast,
+    /// To half precision wherever nnU-Net does.
+    Reference,
+}
+
+/// Where in the scan a model looks: the box around labels of another step's mask, and a margin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Crop {
+    /// The other step.
+    pub step: String,
+    /// Names of labels; all of them if empty.
+    pub labels: Vec<String>,
+    /// Around the box, mm; not negative.
+    pub margin_mm: f64,
+}
+
+/// A label of another step's mask as a channel of the network: 1 inside, 0 outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaskChannel {
+    /// The other step.
+    pub step: String,
+    /// Name of the label.
+    pub label: String,
+}
+
+/// An operation on masks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MaskStep {
+    /// Its name in the pipeline.
+    pub id: String,
+    /// Name of the operation.
+    pub operation: String,
+    /// Masks by name of the operation's input.
+    pub inputs: Vec<MaskInput>,
+    /// By name; checked against the operation when it is known.
+    pub parameters: BTreeMap<String, ParameterValue>,
+    /// True if its files go to the results.
+    pub artefacts: bool,
+}
+
+/// What goes into one input of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaskInput {
+    /// Of the operation.
+    pub name: String,
+    /// Steps whose masks go in, in order; at least one.
+    pub steps: Vec<String>,
+}
+
+/// A value of a parameter, as TOML writes it.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)] // the names say it all
+pub enum ParameterValue {
+    Flag(bool),
+    Integer(i64),
+    Number(f64),
+    Text(String),
+    Texts(Vec<String>),
+}
+
+/// A mask that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Save {
+    /// The step that makes it.
+    pub step: String,
+    /// A plain file name that ends in `.nii.gz` or `.nii`; no other mask has it.
+    pub file: String,
+}
+
+impl Default for ModelOptions {
+    /// As `nephrite segment` without options.
+    fn default() -> Self {
+        ModelOptions {
+            mirroring: true,
+            tile_step_size: 0.5,
+            gaussian: true,
+            numerics: Numerics::Fast,
+            postprocessing: false,
+        }
+    }
+}
+
+impl Step {
+    /// Its name in the pipeline.
+    pub fn id(&self) -> &str {
+        match self {
+            Step::Model(step) => &step.id,
+            Step::Mask(step) => &step.id,
+        }
+    }
+
+    /// The steps whose masks it needs, each once.
+    pub fn needs(&self) -> Vec<&str> {
+        let all: Vec<&str> = match self {
+            Step::Model(step) => {
+                let crop = step.crop.iter().map(|crop| crop.step.as_str());
+                let previous = step.previous_stage.iter().map(String::as_str);
+                let channels = step.channels.iter().map(|channel| channel.step.as_str());
+                crop.chain(previous).chain(channels).collect()
+            }
+            Step::Mask(step) => {
+                let inputs = step.inputs.iter();
+                inputs
+                    .flat_map(|input| input.steps.iter().map(String::as_str))
+                    .collect()
+            }
+        };
+        let mut seen = BTreeSet::new();
+        all.into_iter().filter(|id| seen.insert(*id)).collect()
+    }
+}
+
+impl Pipeline {
+    /// Reads a pipeline file.
+    ///
+    /// # Errors
+    /// Every fault, in the order of lines. Of a text that is no TOML, the first.
+    pub fn parse(text: &str) -> Result<Pipeline, Vec<Fault>> {
+        let draft = read::draft(text)?;
+        let mut faults = draft.faults;
+        let steps = order::sorted(draft.steps, &draft.lines, &mut faults);
+        for (save, line) in &draft.save {
+            if !steps.iter().any(|step| step.id() == save.step) && !draft.lines.contains_key(&save.step) {
+                faults.push(Fault {
+                    line: *line,
+                    fault: PipelineFault::UnknownStep {
+                        key: "save.step".to_owned(),
+                        step: save.step.clone(),
+                    },
+                });
+            }
+        }
+        if !faults.is_empty() {
+            faults.sort_by_key(|fault| fault.line);
+            return Err(faults);
+        }
+        Ok(Pipeline {
+            reference: draft.reference,
+            steps,
+            save: draft.save.into_iter().map(|(save, _)| save).collect(),
+        })
+    }
+
+    /// Every step after those that it needs; otherwise in the order of the file.
+    pub fn steps(&self) -> impl ExactSizeIterator<Item = &Step> {
+        self.steps.iter()
+    }
+
+    /// The step of this name.
+    pub fn step(&self, id: &str) -> Option<&Step> {
+        self.steps.iter().find(|step| step.id() == id)
+    }
+
+    /// The same with only the steps that are named and those that they need; of what is saved, only theirs. Steps that
+    /// are named and not saved are kept as `<id>.nii.gz`.
+    ///
+    /// # Errors
+    /// [`PipelineFault::UnknownStep`] for the first name that is no step.
+    pub fn only(&self, names: &[String]) -> Result<Pipeline, PipelineFault> {
+        let mut wanted: BTreeSet<&str> = BTreeSet::new();
+        let mut open: Vec<&str> = Vec::new();
+        for name in names {
+            let step = self.step(name).ok_or_else(|| PipelineFault::UnknownStep {
+                key: "steps".to_owned(),
+                step: name.clone(),
+            })?;
+            open.push(step.id());
+        }
+        while let Some(id) = open.pop() {
+            if wanted.insert(id) {
+                open.extend(self.step(id).map(Step::needs).unwrap_or_default());
+            }
+        }
+        let mut save: Vec<Save> = self
+            .save
+            .iter()
+            .filter(|save| names.contains(&save.step))
+            .cloned()
+            .collect();
+        for name in names {
+            if !save.iter().any(|save| save.step == *name) {
+                save.push(Save {
+                    step: name.clone(),
+                    file: format!("{name}.nii.gz"),
+                });
+            }
+        }
+        Ok(Pipeline {
+            reference: self.reference,
+            steps: self
+                .steps
+                .iter()
+                .filter(|step| wanted.contains(step.id()))
+                .cloned()
+                .collect(),
+            save,
+        })
+    }
+}

@@ -1,0 +1,262 @@
+//! What pipeline files say, and what is wrong with them, by line.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
+use nephrite_nnunet_folder::{CheckpointKind, FoldName, FoldSelection};
+use nephrite_pipeline::{Crop, MaskChannel, Numerics, ParameterValue, Pipeline, PipelineFault, Save, Step};
+use nephrite_types::Phase;
+use proptest::prelude::*;
+
+const WHOLE: &str = r#"
+reference = "portal_venous"
+
+[[masks]]
+id = "clean"
+operation = "cleanup"
+inputs = { mask = "all" }
+parameters = { keep_largest = 2, min_volume_mm3 = 0.5, labels = ["a", "b"], preset = "x", on = true }
+artefacts = true
+
+[[masks]]
+id = "all"
+operation = "merge"
+inputs = { masks = ["fine", "locate"], reference = "locate" }
+
+[[models]]
+id = "fine"
+model = "m/fine"
+phases = ["arterial", "portal_venous"]
+optional = true
+folds = [0, "all"]
+checkpoint = "best"
+no_mirroring = true
+no_gaussian = true
+tile_step_size = 1
+numerics = "reference"
+postprocessing = true
+crop = { step = "locate", labels = ["kidney"], margin_mm = 20 }
+previous_stage = "locate"
+channels = ["locate:kidney"]
+
+[[models]]
+id = "locate"
+model = "m/locate"
+phases = ["portal_venous"]
+
+[[save]]
+step = "clean"
+file = "clean.nii.gz"
+"#;
+
+fn model(id: &str, more: &str) -> String {
+    format!("[[models]]\nid = '{id}'\nmodel = 'm'\nphases = ['arterial']\n{more}\n")
+}
+
+fn save(step: &str) -> String {
+    format!("[[save]]\nstep = '{step}'\nfile = '{step}.nii.gz'\n")
+}
+
+#[test]
+fn every_key_is_taken_and_steps_come_after_what_they_need() {
+    let pipeline = Pipeline::parse(WHOLE).unwrap();
+    assert_eq!(pipeline.reference, Some(Phase::PortalVenous));
+    let ids: Vec<&str> = pipeline.steps().map(Step::id).collect();
+    assert_eq!(ids, ["locate", "fine", "all", "clean"]);
+    let Some(Step::Model(fine)) = pipeline.step("fine") else {
+        panic!("a model");
+    };
+    assert_eq!(fine.phases, [Phase::Arterial, Phase::PortalVenous]);
+    assert!(fine.optional);
+    assert_eq!(
+        fine.folds,
+        FoldSelection::List(vec![FoldName::Number(0), FoldName::All])
+    );
+    assert_eq!(fine.checkpoint, CheckpointKind::Best);
+    assert!(!fine.options.mirroring && !fine.options.gaussian && fine.options.postprocessing);
+    assert_eq!(
+        (fine.options.tile_step_size, fine.options.numerics),
+        (1.0, Numerics::Reference)
+    );
+    let crop = Crop {
+        step: "locate".into(),
+        labels: vec!["kidney".into()],
+        margin_mm: 20.0,
+    };
+    assert_eq!(fine.crop, Some(crop));
+    let channel = MaskChannel {
+        step: "locate".into(),
+        label: "kidney".into(),
+    };
+    assert_eq!(fine.channels, [channel]);
+    let Some(Step::Model(locate)) = pipeline.step("locate") else {
+        panic!("a model");
+    };
+    assert!(!locate.optional && locate.options.mirroring && locate.folds == FoldSelection::Available);
+    let Some(Step::Mask(clean)) = pipeline.step("clean") else {
+        panic!("an operation");
+    };
+    assert!(clean.artefacts);
+    assert_eq!(clean.parameters["keep_largest"], ParameterValue::Integer(2));
+    assert_eq!(clean.parameters["min_volume_mm3"], ParameterValue::Number(0.5));
+    assert_eq!(
+        clean.parameters["labels"],
+        ParameterValue::Texts(vec!["a".into(), "b".into()])
+    );
+    assert_eq!(clean.parameters["on"], ParameterValue::Flag(true));
+    assert_eq!(pipeline.step("all").unwrap().needs().len(), 2, "each step once");
+}
+
+#[test]
+fn a_choice_of_steps_brings_what_they_need() {
+    let pipeline = Pipeline::parse(WHOLE).unwrap();
+    let fine = pipeline.only(&["fine".into()]).unwrap();
+    assert_eq!(fine.steps().map(Step::id).collect::<Vec<_>>(), ["locate", "fine"]);
+    let kept = Save {
+        step: "fine".into(),
+        file: "fine.nii.gz".into(),
+    };
+    assert_eq!(fine.save, [kept]);
+    assert_eq!(pipeline.only(&["clean".into()]).unwrap(), pipeline);
+    let unknown = pipeline.only(&["liver".into()]).unwrap_err();
+    assert!(matches!(unknown, PipelineFault::UnknownStep { .. }), "{unknown}");
+}
+
+#[track_caller]
+fn check(text: &str, line: usize, says: &str) {
+    let faults = Pipeline::parse(text).unwrap_err();
+    let found: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    assert_eq!(faults.len(), 1, "{found:?}");
+    assert_eq!(faults[0].line, line, "{found:?}");
+    assert!(found[0].contains(says), "{says:?} is not in {found:?}");
+}
+
+#[test]
+fn faults_name_their_line() {
+    let (a, kept) = (model("a", ""), save("a"));
+    let with = |more: &str| format!("{}{kept}", model("a", more));
+    check("", 1, "no step");
+    check(&a, 1, "saves nothing");
+    check("reference = \n", 1, "");
+    check(&format!("speed = 3\n{a}{kept}"), 1, "speed: unknown key");
+    check(
+        &format!("reference = 'venous'\n{a}{kept}"),
+        1,
+        "reference: \"venous\", expected non_contrast",
+    );
+    check(
+        &with("fold = 1"),
+        5,
+        "models.fold: unknown key, known are id, model",
+    );
+    check(&with("folds = []"), 5, "models.folds");
+    check(&with("tile_step_size = nan"), 5, "models.tile_step_size");
+    check(&with("tile_step_size = 0"), 5, "models.tile_step_size: 0");
+    check(&with("optional = 'yes'"), 5, "true or false");
+    check(&with("crop = 3"), 5, "models.crop");
+    check(&with("crop = { labels = ['x'] }"), 5, "models.crop.step: missing");
+    let cropped = model("a", "crop = { step = 'b', margin_mm = -1 }");
+    check(
+        &format!("{cropped}{}{kept}", model("b", "")),
+        5,
+        "models.crop.margin_mm: -1",
+    );
+    check(&with("crop = { step = 'liver' }"), 1, "no step \"liver\"");
+    check(&with("channels = ['liver']"), 5, "STEP:LABEL");
+    check(&with("previous_stage = 'b'"), 1, "no step \"b\"");
+    check(
+        &format!("{a}{a}{kept}"),
+        6,
+        "step a is there twice, first on line 1",
+    );
+    check(&format!("{a}{}", save("b")), 6, "no step \"b\"");
+    check(&format!("{a}{kept}{kept}"), 9, "file a.nii.gz is saved twice");
+    check(
+        &format!("{a}[[save]]\nstep = 'a'\nfile = '../a.nii.gz'\n"),
+        8,
+        "save.file",
+    );
+    check(
+        &format!("{a}[[save]]\nstep = 'a'\nfile = 'a.png'\n"),
+        8,
+        "save.file",
+    );
+    check(
+        "[[models]]\nid = 'a'\nphases = ['arterial']\n",
+        1,
+        "models.model: missing",
+    );
+    check(
+        "[[models]]\nid = 'a'\nmodel = 'm'\nphases = []\n",
+        4,
+        "models.phases",
+    );
+    check(
+        "[[models]]\nid = 'a'\nmodel = 'm'\nphases = ['late']\n",
+        4,
+        "models.phases",
+    );
+    check(
+        "[[models]]\nid = 'A'\nmodel = 'm'\nphases = ['arterial']\n",
+        2,
+        "models.id",
+    );
+    check("models = 3\n", 1, "models");
+    let mask = |rest: &str| format!("{a}[[masks]]\nid = 'b'\n{rest}\n{kept}");
+    check(&mask("operation = 'merge'\ninputs = {}"), 9, "masks.inputs");
+    check(&mask("inputs = { mask = 'a' }"), 6, "masks.operation: missing");
+    check(
+        &mask("operation = 'merge'\ninputs = { mask = 'x' }"),
+        6,
+        "no step \"x\"",
+    );
+    check(
+        &mask("operation = 'merge'\ninputs = { mask = 'a' }\nparameters = { when = 2020-01-01 }"),
+        10,
+        "masks.parameters.when",
+    );
+}
+
+#[test]
+fn steps_that_need_each_other_are_a_cycle() {
+    let step = |id: &str, needs: &str| model(id, &format!("previous_stage = '{needs}'"));
+    let text = format!(
+        "{}{}{}{}",
+        step("a", "b"),
+        step("b", "c"),
+        step("c", "b"),
+        save("a")
+    );
+    check(&text, 6, "b needs c needs b");
+    check(&format!("{}{}", step("a", "a"), save("a")), 1, "a needs a");
+}
+
+#[test]
+fn all_faults_are_told_at_once_by_line() {
+    let text = format!("x = 1\n{}{}", model("a", "y = 1\nfolds = 3"), save("b"));
+    let lines: Vec<usize> = Pipeline::parse(&text)
+        .unwrap_err()
+        .iter()
+        .map(|fault| fault.line)
+        .collect();
+    assert_eq!(lines, [1, 6, 7, 8]);
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_refused_or_read_and_never_panics(text in "[a-z\\[\\]='\"{},.0-9\n ]{0,200}") {
+        let _ = Pipeline::parse(&text);
+    }
+
+    #[test]
+    fn a_pipeline_with_a_byte_changed_is_refused_or_read(at in 0usize..WHOLE.len(), byte in 32u8..127) {
+        let mut text = WHOLE.as_bytes().to_vec();
+        text[at] = byte;
+        if let Ok(pipeline) = Pipeline::parse(std::str::from_utf8(&text).unwrap()) {
+            // Whatever was read is in an order that works.
+            let ids: Vec<&str> = pipeline.steps().map(Step::id).collect();
+            for (idx, step) in pipeline.steps().enumerate() {
+                prop_assert!(step.needs().iter().all(|id| ids[..idx].contains(id)));
+            }
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! What a pipeline would run, and whether its models and operations are as it says.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use nephrite_kernel::{
+    CancelToken, InputSpec, OperationDescription, OperationError, ParameterValue, Parameters,
+};
+use nephrite_nnunet::ModelDescription;
+use nephrite_pipeline::{MaskStep, ModelStep, Pipeline, Step};
+use nephrite_types::ErrorCode;
+use serde::Serialize;
+
+use crate::masks::Operations;
+use crate::{Core, CoreError, ModelChoice, inspect_model};
+
+/// What a pipeline would run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PipelineReport {
+    /// The phase whose scan gives the grid of masks; `None` is that of the first model.
+    pub reference: Option<&'static str>,
+    /// In the order in which they run.
+    pub steps: Vec<StepReport>,
+    /// What is kept.
+    pub save: Vec<SaveReport>,
+    /// The largest that any one step needs besides its scan, as far as models say; bytes.
+    pub expected_memory_bytes: Option<u64>,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepReport {
+    /// Its name in the pipeline.
+    pub id: String,
+    /// `model` or `mask`.
+    pub kind: &'static str,
+    /// The model's folder or the operation's name.
+    pub what: String,
+    /// Where it runs.
+    pub place: String,
+    /// Phases that a model accepts.
+    pub phases: Vec<&'static str>,
+    /// True if it is left out where no scan has such a phase.
+    pub optional: bool,
+    /// Steps whose masks it needs.
+    pub needs: Vec<String>,
+    /// Names of a model's labels.
+    pub labels: Vec<String>,
+    /// What a model needs besides its scan, bytes; `None` if it cannot say, and for operations.
+    pub expected_memory_bytes: Option<u64>,
+}
+
+/// A mask that is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SaveReport {
+    /// The step that makes it.
+    pub step: String,
+    /// Its file.
+    pub file: String,
+}
+
+/// Why a step of a pipeline cannot run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StepFault {
+    /// The model cannot be used.
+    #[error(transparent)]
+    Model(Box<CoreError>),
+    /// The operation is not there, or does not take what it is given.
+    #[error(transparent)]
+    Operation(#[from] OperationError),
+    /// The network has another number of channels than scan and masks together.
+    #[error("the model takes {expected} channel(s), scan and masks are {found}")]
+    Channels {
+        /// Of the model.
+        expected: usize,
+        /// One scan, and the masks of the step.
+        found: usize,
+    },
+    /// A previous stage was named for a model that has none.
+    #[error("the model has no previous stage, but step {step} is named as one")]
+    PreviousStage {
+        /// The step named.
+        step: String,
+    },
+    /// A label of another step's model is named that it does not have.
+    #[error("step {step} has no label {label:?}, but {}", known.join(", "))]
+    UnknownLabel {
+        /// The other step.
+        step: String,
+        /// As named.
+        label: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+}
+
+impl StepFault {
+    /// How a caller can act on it.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            StepFault::Model(error) => error.code(),
+            StepFault::Operation(error) => error.code(),
+            StepFault::Channels { .. } | StepFault::PreviousStage { .. } | StepFault::UnknownLabel { .. } => {
+                ErrorCode::InvalidArgument
+            }
+        }
+    }
+}
+
+/// Looks at every model and asks for every operation. Runs nothing and reads no weights. Paths of models are relative to
+/// `folder`.
+///
+/// # Errors
+/// [`CoreError::PipelineStep`] with the first step that cannot run.
+pub fn check_pipeline(
+    core: &Core,
+    operations: &Operations,
+    pipeline: &Pipeline,
+    folder: &Path,
+    cancel: &CancelToken,
+) -> Result<PipelineReport, CoreError> {
+    let mut labels: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut steps = Vec::new();
+    for step in pipeline.steps() {
+        cancel.check()?;
+        let report = match step {
+            Step::Model(model) => check_model(core, model, folder, &labels),
+            Step::Mask(mask) => check_mask(operations, mask, cancel),
+        };
+        let report = report.map_err(|fault| CoreError::PipelineStep {
+            step: step.id().to_owned(),
+            fault,
+        })?;
+        if matches!(step, Step::Model(_)) {
+            labels.insert(step.id(), report.labels.clone());
+        }
+        steps.push(report);
+    }
+    let save = pipeline.save.iter().map(|save| SaveReport {
+        step: save.step.clone(),
+        file: save.file.clone(),
+    });
+    Ok(PipelineReport {
+        reference: pipeline.reference.map(nephrite_types::Phase::name),
+        expected_memory_bytes: steps.iter().filter_map(|step| step.expected_memory_bytes).max(),
+        save: save.collect(),
+        steps,
+    })
+}
+
+fn check_model(
+    core: &Core,
+    step: &ModelStep,
+    folder: &Path,
+    labels: &BTreeMap<&str, Vec<String>>,
+) -> Result<StepReport, StepFault> {
+    let choice = ModelChoice {
+        folder: folder.join(&step.model),
+        folds: step.folds.clone(),
+        checkpoint: step.checkpoint,
+    };
+    let model = inspect_model(core, &choice).map_err(|error| StepFault::Model(Box::new(error)))?;
+    let found = 1 + step.channels.len();
+    if model.channels.len() != found {
+        return Err(StepFault::Channels {
+            expected: model.channels.len(),
+            found,
+        });
+    }
+    if let (Some(stage), None) = (&step.previous_stage, &model.previous_stage) {
+        return Err(StepFault::PreviousStage { step: stage.clone() });
+    }
+    let crop = step.crop.iter();
+    let cropped = crop.flat_map(|crop| crop.labels.iter().map(move |label| (&crop.step, label)));
+    let channels = step
+        .channels
+        .iter()
+        .map(|channel| (&channel.step, &channel.label));
+    for (other, label) in cropped.chain(channels) {
+        // The labels of an operation's mask are known only when it has run.
+        if let Some(known) = labels.get(other.as_str()).filter(|known| !known.contains(label)) {
+            return Err(StepFault::UnknownLabel {
+                step: other.clone(),
+                label: label.clone(),
+                known: known.clone(),
+            });
+        }
+    }
+    let ModelDescription {
+        labels,
+        expected_memory_bytes,
+        ..
+    } = model;
+    Ok(StepReport {
+        id: step.id.clone(),
+        kind: "model",
+        what: step.model.display().to_string(),
+        place: "in process".to_owned(),
+        phases: step.phases.iter().map(|phase| phase.name()).collect(),
+        optional: step.optional,
+        needs: needs(&Step::Model(step.clone())),
+        labels: labels.into_iter().map(|label| label.name).collect(),
+        expected_memory_bytes,
+    })
+}
+
+fn check_mask(
+    operations: &Operations,
+    step: &MaskStep,
+    cancel: &CancelToken,
+) -> Result<StepReport, StepFault> {
+    let operation = operations.describe(&step.operation, cancel)?;
+    check_inputs(&operation, step)?;
+    let given = step
+        .parameters
+        .iter()
+        .map(|(name, value)| (name.clone(), parameter_value(value.clone())));
+    Parameters::check(&operation.parameters, &given.collect())?;
+    if step.artefacts && !operation.artefacts {
+        return Err(StepFault::Operation(OperationError::Artefacts {
+            reason: "this operation writes no files",
+        }));
+    }
+    Ok(StepReport {
+        id: step.id.clone(),
+        kind: "mask",
+        what: step.operation.clone(),
+        place: operations.place(&step.operation),
+        phases: Vec::new(),
+        optional: false,
+        needs: needs(&Step::Mask(step.clone())),
+        labels: Vec::new(),
+        expected_memory_bytes: None,
+    })
+}
+
+/// As [`nephrite_kernel::check_inputs`], but before there are masks.
+fn check_inputs(operation: &OperationDescription, step: &MaskStep) -> Result<(), OperationError> {
+    let spec = |name: &str| operation.inputs.iter().find(|spec| spec.name == name);
+    for input in &step.inputs {
+        match spec(&input.name) {
+            None => {
+                return Err(OperationError::UnknownInput {
+                    name: input.name.clone(),
+                    known: operation.inputs.iter().map(|spec| spec.name.clone()).collect(),
+                });
+            }
+            Some(InputSpec { repeated: false, .. }) if input.steps.len() > 1 => {
+                return Err(OperationError::RepeatedInput {
+                    name: input.name.clone(),
+                    found: input.steps.len(),
+                });
+            }
+            Some(_) => {}
+        }
+    }
+    let given = |spec: &InputSpec| step.inputs.iter().any(|input| input.name == spec.name);
+    match operation.inputs.iter().find(|spec| spec.required && !given(spec)) {
+        Some(spec) => Err(OperationError::MissingInput {
+            name: spec.name.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn needs(step: &Step) -> Vec<String> {
+    step.needs().into_iter().map(str::to_owned).collect()
+}
+
+/// A pipeline's values are those of operations: both are what TOML and messages can hold.
+fn parameter_value(value: nephrite_pipeline::ParameterValue) -> ParameterValue {
+    match value {
+        nephrite_pipeline::ParameterValue::Flag(flag) => ParameterValue::Flag(flag),
+        nephrite_pipeline::ParameterValue::Integer(n) => ParameterValue::Integer(n),
+        nephrite_pipeline::ParameterValue::Number(x) => ParameterValue::Number(x),
+        nephrite_pipeline::ParameterValue::Text(text) => ParameterValue::Text(text),
+        nephrite_pipeline::ParameterValue::Texts(texts) => ParameterValue::Texts(texts),
+    }
+}
