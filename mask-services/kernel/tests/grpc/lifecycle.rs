@@ -36,12 +36,19 @@ fn spawn(
     tokio::spawn(async move { client.process(request).await.map(|_| ()) })
 }
 
-/// Waits until all places to work are taken: one more is refused.
-async fn until_full(service: &TestService) {
+/// A call that takes the only place to work; one more is refused.
+async fn occupy(service: &TestService, seconds: f64) -> tokio::task::JoinHandle<Result<(), tonic::Status>> {
     let started = Instant::now();
-    while service.client.clone().process(identity(&small())).await.is_ok() {
-        assert!(started.elapsed() < PATIENCE);
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    loop {
+        let running = spawn(service, slow(seconds));
+        // Whoever looks whether the place is taken may be faster, and be the one that takes it.
+        while !running.is_finished() {
+            assert!(started.elapsed() < PATIENCE);
+            if service.client.clone().process(identity(&small())).await.is_err() {
+                return running;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }
 
@@ -126,8 +133,7 @@ async fn a_service_that_drains_finishes_what_runs_and_takes_nothing_new() {
         config.max_waiting_requests = 0;
     })
     .await;
-    let running = spawn(&service, slow(1.0));
-    until_full(&service).await;
+    let running = occupy(&service, 1.0).await;
     service.ask_to_stop();
     let refused = loop {
         let status = service
@@ -163,8 +169,7 @@ async fn after_the_drain_timeout_what_runs_is_cancelled() {
         config.drain_timeout = Duration::from_millis(100);
     })
     .await;
-    let running = spawn(&service, slow(3600.0));
-    until_full(&service).await;
+    let running = occupy(&service, 3600.0).await;
     service.ask_to_stop();
     let status = tokio::time::timeout(PATIENCE, running)
         .await
