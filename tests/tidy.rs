@@ -27,17 +27,52 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("nephrite-runs", &["nephrite-types", "nephrite-mask-codec"]),
-    ("nephrite-merge", &["nephrite-types", "nephrite-mask-codec", "nephrite-kernel", "nephrite-runs"]),
-    ("nephrite-cleanup", &["nephrite-types", "nephrite-mask-codec", "nephrite-kernel", "nephrite-runs"]),
-    ("nephrite-sample", &["nephrite-types", "nephrite-mask-codec", "nephrite-kernel", "nephrite-runs"]),
+    (
+        "nephrite-merge",
+        &[
+            "nephrite-types",
+            "nephrite-mask-codec",
+            "nephrite-kernel",
+            "nephrite-runs",
+        ],
+    ),
+    (
+        "nephrite-cleanup",
+        &[
+            "nephrite-types",
+            "nephrite-mask-codec",
+            "nephrite-kernel",
+            "nephrite-runs",
+        ],
+    ),
+    (
+        "nephrite-sample",
+        &[
+            "nephrite-types",
+            "nephrite-mask-codec",
+            "nephrite-kernel",
+            "nephrite-runs",
+        ],
+    ),
     (
         "nephrite-conformance",
-        &["nephrite-types", "nephrite-proto", "nephrite-mask-codec", "nephrite-root", "nephrite-kernel"],
+        &[
+            "nephrite-types",
+            "nephrite-proto",
+            "nephrite-mask-codec",
+            "nephrite-root",
+            "nephrite-kernel",
+        ],
     ),
     ("nephrite-plugin-template", &["nephrite-kernel"]),
     (
         "nephrite-mask-services",
-        &["nephrite-kernel", "nephrite-merge", "nephrite-cleanup", "nephrite-sample"],
+        &[
+            "nephrite-kernel",
+            "nephrite-merge",
+            "nephrite-cleanup",
+            "nephrite-sample",
+        ],
     ),
     ("nephrite-resample", &["nephrite-types"]),
     ("nephrite-engine", &["nephrite-types", "nephrite-conv"]),
@@ -71,9 +106,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-phantom",
             "nephrite-pipeline",
             "nephrite-kernel",
-            "nephrite-merge",
-            "nephrite-cleanup",
-            "nephrite-sample",
+            "nephrite-mask-services",
             "nephrite-conformance",
             "nephrite-nnunet",
             "nephrite-nnunet-folder",
@@ -90,11 +123,23 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("nifti", &["nephrite-volume"]),
     (
         "tonic",
-        &["nephrite-proto", "nephrite-server", "nephrite-kernel", "nephrite-conformance", "nephrite-image-core"],
+        &[
+            "nephrite-proto",
+            "nephrite-server",
+            "nephrite-kernel",
+            "nephrite-conformance",
+            "nephrite-image-core",
+        ],
     ),
     (
         "tokio",
-        &["nephrite-proto", "nephrite-server", "nephrite-kernel", "nephrite-conformance", "nephrite-image-core"],
+        &[
+            "nephrite-proto",
+            "nephrite-server",
+            "nephrite-kernel",
+            "nephrite-conformance",
+            "nephrite-image-core",
+        ],
     ),
 ];
 

@@ -3,7 +3,7 @@
 mod operations;
 mod step;
 
-pub use operations::{Endpoint, OperationListing, OperationSettings, Operations, built_in};
+pub use operations::{Endpoint, OperationListing, OperationSettings, Operations};
 pub use step::{
     ArtefactReport, MaskInput, MaskLabelReport, MaskOutput, MaskOutputReport, MaskReport, MaskRequest,
     MaskSeconds, MeasurementReport, run_mask,

@@ -3,14 +3,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nephrite_cleanup::Cleanup;
 use nephrite_kernel::grpc::{Placement, RemoteService, RemoteSettings};
 use nephrite_kernel::{
     CancelToken, Context, Inputs, OperationDescription, OperationError, Outcome, ParameterValue, Registry,
 };
-use nephrite_merge::Merge;
 use nephrite_root::Root;
-use nephrite_sample::Sample;
 
 /// Where mask operations run, as configured.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,22 +76,6 @@ impl Endpoint {
     }
 }
 
-/// The operations that nephrite brings.
-pub fn built_in() -> Registry {
-    let mut registry = Registry::new();
-    let ours: [Arc<dyn nephrite_kernel::MaskOperation>; 3] = [
-        Arc::new(Merge::new()),
-        Arc::new(Cleanup::new()),
-        Arc::new(Sample::new()),
-    ];
-    for operation in ours {
-        registry
-            .register(operation)
-            .expect("three names, and a test checks the descriptions");
-    }
-    registry
-}
-
 impl Operations {
     /// Connects to nothing yet. Steps at the same address share a connection.
     pub fn new(settings: &OperationSettings, root: &Arc<Root>) -> Operations {
@@ -114,7 +95,7 @@ impl Operations {
             remote.insert(name.clone(), (service.clone(), operation));
         }
         Operations {
-            in_process: Arc::new(built_in()),
+            in_process: Arc::new(nephrite_mask_services::operations()),
             remote,
         }
     }

@@ -1,6 +1,5 @@
 //! What `mask` makes of label maps, here and at a service, and what it refuses.
 
-use nephrite_image_core::masks::built_in;
 use nephrite_kernel::grpc::{Service, ServiceConfig, serve_all};
 use serde_json::Value;
 
@@ -254,7 +253,7 @@ fn service(root: &std::path::Path) -> (tokio::runtime::Runtime, String) {
     let service = Service {
         name: "ours".to_owned(),
         version: "1".to_owned(),
-        operations: built_in(),
+        operations: nephrite_mask_services::operations(),
     };
     runtime.spawn(serve_all(
         service,

@@ -9,9 +9,8 @@ use prost::Message as _;
 
 /// Messages that are kept, of at most 1 MiB each.
 const MAX_KEPT: usize = 8;
-/// Of deflate. On the way to a service time counts more than bytes: half as many again as level 6, in a third of its
-/// time.
-const LEVEL: u32 = 1;
+/// Of deflate. On the way to a service time counts more than bytes: a sixth more than level 6, in half of its time.
+const LEVEL: u32 = 2;
 
 /// A message stays as long as its mask does; masks do not change.
 static RECENT: Mutex<VecDeque<(Weak<Mask>, Arc<v1::EncodedMask>)>> = Mutex::new(VecDeque::new());
