@@ -229,7 +229,7 @@ pub(crate) struct PlaceArguments {
     /// Run at this service, such as http://127.0.0.1:7444 [default: in this process]
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,
-    /// Run where the [operations] of a server's configuration say
+    /// Run where the `operations` table of a server's configuration says
     #[arg(long, value_name = "FILE", conflicts_with = "endpoint")]
     pub(crate) config: Option<PathBuf>,
     /// Folder that the service sees under the same path, for masks of more than 1 MiB

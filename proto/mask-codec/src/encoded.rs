@@ -1,7 +1,7 @@
 use nephrite_types::{BoundingBox, Geometry, Limits};
 
 use crate::deflate::{deflate, inflate};
-use crate::payload::{Parts, parts_of};
+use crate::payload::{Parts, payload_of};
 use crate::{CodecError, LabelEntry, LabelStatus, LabelTable, Mask, RunMask};
 
 /// How a payload is laid out. New layouts get new names; a decoder refuses what it does not know.
@@ -73,20 +73,19 @@ impl EncodedMask {
         let mut summaries = mask.summaries().values().map(|summary| summary.bounding_box);
         let first = summaries.next();
         let bounding_box = first.map(|first| summaries.fold(first, |all, next| all.union(&next)));
-        let parts = match &bounding_box {
-            Some(bounds) => parts_of(runs, bounds)?,
-            None => Parts::default(),
-        };
         let wide = mask.summaries().keys().any(|id| *id > u16::from(u8::MAX));
         let label_bytes = if wide { 2 } else { 1 };
-        let raw = parts.to_bytes(label_bytes);
+        let (raw, n_runs) = match &bounding_box {
+            Some(bounds) => payload_of(runs, bounds, label_bytes)?,
+            None => (Vec::new(), 0),
+        };
         Ok(EncodedMask {
             geometry: *runs.geometry(),
             bounding_box,
             labels: encoded_labels(mask),
             encoding: MaskEncoding::RunsDeflate,
             label_bytes,
-            n_runs: parts.new.len() as u64,
+            n_runs,
             checksum: crc32fast::hash(&raw),
             payload: if bounding_box.is_some() {
                 deflate(&raw, level.min(9))

@@ -11,8 +11,8 @@ use rayon::prelude::*;
 use crate::run_mask::{check_size, push_merging};
 use crate::{CodecError, MaskError, Run, RunMask};
 
-/// The parts of a payload before they become bytes.
-#[derive(Debug, Default, PartialEq)]
+/// The parts of a payload, not yet a mask.
+#[derive(Debug)]
 pub(crate) struct Parts {
     /// Boundaries per plane.
     pub(crate) counts: Vec<u32>,
@@ -46,12 +46,20 @@ struct Change {
     cut: Vec<bool>,
     new: Vec<bool>,
     labels: Vec<u16>,
-    moves: Vec<u32>,
+    moves: Vec<u8>,
+    /// For every move that is [`WIDE`].
+    wide: Vec<u32>,
 }
 
+/// The inflated payload, and the number of its boundaries; labels are `label_bytes` wide.
+///
 /// # Errors
 /// [`CodecError::PlaneTooLarge`].
-pub(crate) fn parts_of(mask: &RunMask, bounds: &BoundingBox) -> Result<Parts, CodecError> {
+pub(crate) fn payload_of(
+    mask: &RunMask,
+    bounds: &BoundingBox,
+    label_bytes: u8,
+) -> Result<(Vec<u8>, u64), CodecError> {
     let [nz, ny, nx] = bounds.shape();
     let n_voxels = ny as u64 * nx as u64;
     if n_voxels > MAX_PLANE_VOXELS {
@@ -72,15 +80,26 @@ pub(crate) fn parts_of(mask: &RunMask, bounds: &BoundingBox) -> Result<Parts, Co
         .into_par_iter()
         .map(|z| change(if z == 0 { &none } else { &planes[z - 1] }, &planes[z]))
         .collect();
-    let mut parts = Parts::default();
-    for (plane, change) in planes.iter().zip(changes) {
-        parts.counts.push(plane.starts.len() as u32); // at most two per voxel of a plane
-        parts.cut.extend(change.cut);
-        parts.new.extend(change.new);
-        parts.labels.extend(change.labels);
-        parts.moves.extend(change.moves);
+
+    let n_runs: usize = planes.iter().map(|plane| plane.starts.len()).sum();
+    let mut raw = Vec::with_capacity(nz * 4 + n_runs * 3 / 2);
+    for plane in &planes {
+        raw.extend((plane.starts.len() as u32).to_le_bytes()); // at most two per voxel of a plane
     }
-    Ok(parts)
+    pack_bits(changes.iter().map(|change| &change.cut[..]), &mut raw);
+    pack_bits(changes.iter().map(|change| &change.new[..]), &mut raw);
+    let labels = changes.iter().flat_map(|change| &change.labels);
+    if label_bytes == 1 {
+        raw.extend(labels.map(|label| *label as u8)); // the caller saw that all fit
+    } else {
+        raw.extend(labels.flat_map(|label| label.to_le_bytes()));
+    }
+    for change in &changes {
+        raw.extend_from_slice(&change.moves);
+    }
+    let wide = changes.iter().flat_map(|change| &change.wide);
+    raw.extend(wide.flat_map(|moved| moved.to_le_bytes()));
+    Ok((raw, n_runs as u64))
 }
 
 fn boundaries(mask: &RunMask, bounds: &BoundingBox, z: usize) -> Boundaries {
@@ -117,6 +136,7 @@ fn change(before: &Boundaries, now: &Boundaries) -> Change {
         new: vec![true; now.starts.len()],
         labels: Vec::new(),
         moves: Vec::with_capacity(now.starts.len()),
+        wide: Vec::new(),
     };
     let mut ahead = 0u32;
     for (old, row) in before.row_starts.windows(2).zip(now.row_starts.windows(2)) {
@@ -136,7 +156,12 @@ fn change(before: &Boundaries, now: &Boundaries) -> Change {
                     ahead
                 }
             };
-            change.moves.push(zigzag(start as i32 - from as i32)); // both at most MAX_PLANE_VOXELS
+            let moved = zigzag(start as i32 - from as i32); // both at most MAX_PLANE_VOXELS
+            let narrow = u8::try_from(moved).unwrap_or(WIDE);
+            change.moves.push(narrow);
+            if narrow == WIDE {
+                change.wide.push(moved);
+            }
             ahead = start;
         }
     }
@@ -244,27 +269,6 @@ fn unzigzag(value: u32) -> i32 {
 }
 
 impl Parts {
-    /// Bytes of the payload before deflating.
-    pub(crate) fn to_bytes(&self, label_bytes: u8) -> Vec<u8> {
-        let mut raw = Vec::with_capacity(self.counts.len() * 4 + self.new.len() * 2);
-        raw.extend(self.counts.iter().flat_map(|count| count.to_le_bytes()));
-        pack_bits(&self.cut, &mut raw);
-        pack_bits(&self.new, &mut raw);
-        if label_bytes == 1 {
-            raw.extend(self.labels.iter().map(|label| *label as u8)); // the caller saw that all fit
-        } else {
-            raw.extend(self.labels.iter().flat_map(|label| label.to_le_bytes()));
-        }
-        raw.extend(
-            self.moves
-                .iter()
-                .map(|moved| u8::try_from(*moved).unwrap_or(WIDE)),
-        );
-        let wide = self.moves.iter().filter(|moved| **moved >= u32::from(WIDE));
-        raw.extend(wide.flat_map(|moved| moved.to_le_bytes()));
-        raw
-    }
-
     /// # Errors
     /// [`CodecError::RunTotal`], [`CodecError::PayloadSize`].
     pub(crate) fn from_bytes(
@@ -350,58 +354,36 @@ impl Parts {
                 found: n_voxels as u64,
             });
         }
-        // Planes depend on each other up to here; what follows is done on all threads.
-        let planes = self.planes(n_voxels)?;
-        let x_axis = (nx as u32, x0 as u32); // below n_voxels; check_size saw the length of rows
-        let drawn: Vec<Rows> = planes
-            .par_iter()
-            .map(|plane| Rows::of_plane(plane, ny, x_axis, n_voxels as u32))
-            .collect();
-        drop(planes);
-        let n_runs: u64 = drawn.iter().map(|rows| rows.runs.len() as u64).sum();
         let max_runs = limits.max_mask_runs.min(u32::MAX.into());
-        if n_runs > max_runs {
-            return Err(CodecError::Mask(MaskError::TooManyRuns {
-                limit: max_runs,
-                found: n_runs,
-            }));
-        }
-        let mut row_starts = Vec::with_capacity(n_rows + 1);
-        let mut runs = Vec::with_capacity(n_runs as usize); // below max_runs
-        for (plane, rows) in drawn.iter().enumerate() {
-            let before = runs.len() as u32; // at most max_runs
-            row_starts.resize((z0 + plane) * ny_mask + y0, before);
-            row_starts.extend(rows.starts.iter().map(|start| before + start));
-            runs.extend_from_slice(&rows.runs);
-        }
-        row_starts.resize(n_rows + 1, runs.len() as u32);
-        Ok(RunMask::from_canonical(*geometry, row_starts, runs))
-    }
-
-    /// Position and label of the boundaries of every plane.
-    fn planes(&self, n_voxels: usize) -> Result<Vec<Vec<(u32, u16)>>, CodecError> {
+        let mut rows = Rows {
+            starts: Vec::with_capacity(n_rows + 1),
+            // Every run has a boundary of its own, and most have two.
+            runs: Vec::with_capacity((self.new.len() * 5 / 8).min(max_runs as usize)),
+        };
         let mut labels = self.labels.iter();
-        let mut planes: Vec<Vec<(u32, u16)>> = Vec::with_capacity(self.counts.len());
-        let (mut cut_at, mut at) = (0, 0);
+        let mut before: Vec<(u32, u16)> = Vec::new();
+        let mut now: Vec<(u32, u16)> = Vec::new();
+        let (mut cut, mut new, mut moves) = (&self.cut[..], &self.new[..], &self.moves[..]);
         for (plane, &count) in self.counts.iter().enumerate() {
-            let before = planes.last().map_or(&[][..], Vec::as_slice);
-            let cut = &self.cut[cut_at..cut_at + before.len()];
-            let new = &self.new[at..at + count as usize];
-            let moves = &self.moves[at..at + count as usize];
-            let kept = cut.len() - cut.iter().filter(|cut| **cut).count();
-            let places = new.len() - new.iter().filter(|new| **new).count();
+            let (cut_here, cut_rest) = cut.split_at(before.len());
+            let (new_here, new_rest) = new.split_at(count as usize);
+            let (moves_here, moves_rest) = moves.split_at(count as usize);
+            (cut, new, moves) = (cut_rest, new_rest, moves_rest);
+            let kept = cut_here.len() - cut_here.iter().filter(|cut| **cut).count();
+            let places = new_here.len() - new_here.iter().filter(|new| **new).count();
             if kept != places {
                 return Err(CodecError::Kept { plane, kept, places });
             }
-            let mut now = Vec::with_capacity(new.len());
+            now.clear();
+            now.reserve(new_here.len());
             let mut old = 0;
             let mut ahead = 0u32;
-            for (&new, &moved) in new.iter().zip(moves) {
+            for (&new, &moved) in new_here.iter().zip(moves_here) {
                 let (from, label) = if new {
                     (ahead, *labels.next().expect("counted in from_bytes"))
                 } else {
-                    while cut[old] {
-                        old += 1; // ends before `cut` does: as many are kept as there are places
+                    while cut_here[old] {
+                        old += 1; // ends before `cut_here` does: as many are kept as there are places
                     }
                     old += 1;
                     before[old - 1]
@@ -413,33 +395,41 @@ impl Parts {
                 ahead = start as u32; // at most n_voxels
                 now.push((ahead, label));
             }
-            cut_at += before.len();
-            at += count as usize;
-            planes.push(now);
+            rows.push_plane(
+                &now,
+                (z0 + plane) * ny_mask + y0,
+                nx as u32,
+                x0 as u32,
+                n_voxels as u32,
+            );
+            if rows.runs.len() as u64 > max_runs {
+                return Err(CodecError::Mask(MaskError::TooManyRuns {
+                    limit: max_runs,
+                    found: rows.runs.len() as u64,
+                }));
+            }
+            std::mem::swap(&mut before, &mut now);
         }
-        Ok(planes)
+        Ok(rows.finish(geometry, n_rows))
     }
 }
 
-/// The rows of one plane of the box.
-#[derive(Default)]
+/// Rows of a mask under construction.
 struct Rows {
-    /// First run of every row.
+    /// First run of the rows begun so far.
     starts: Vec<u32>,
     runs: Vec<Run>,
 }
 
 impl Rows {
-    /// `x_axis` is the length of rows, and the mask's x index of their first voxel.
-    fn of_plane(boundaries: &[(u32, u16)], ny: usize, (nx, x0): (u32, u32), n_voxels: u32) -> Rows {
-        let mut rows = Rows {
-            starts: Vec::with_capacity(ny),
-            runs: Vec::with_capacity(boundaries.len() / 2 + 1),
-        };
-        rows.starts.push(0);
+    /// The runs of a plane whose first row in the box is row `first` of the mask; its rows are `nx` long and begin at `x0`.
+    fn push_plane(&mut self, boundaries: &[(u32, u16)], first: usize, nx: u32, x0: u32, n_voxels: u32) {
+        // Rows since the last plane have no runs, and the first row of this one begins.
+        self.starts.resize(first + 1, self.runs.len() as u32); // at most max_mask_runs and one plane
         let mut row_start = 0; // position of the row at hand
-        for (idx, &(start, label)) in boundaries.iter().enumerate() {
-            let end = boundaries.get(idx + 1).map_or(n_voxels, |next| next.0);
+        let mut row_first = self.runs.len();
+        let ends = boundaries.iter().skip(1).map(|next| next.0).chain([n_voxels]);
+        for (&(start, label), end) in boundaries.iter().zip(ends) {
             if label == 0 {
                 continue;
             }
@@ -447,7 +437,8 @@ impl Rows {
             while start < end {
                 while start >= row_start + nx {
                     row_start += nx;
-                    rows.starts.push(rows.runs.len() as u32); // one plane's: below MAX_PLANE_VOXELS
+                    row_first = self.runs.len();
+                    self.starts.push(row_first as u32);
                 }
                 let stop = end.min(row_start + nx);
                 let run = Run {
@@ -455,25 +446,34 @@ impl Rows {
                     end: x0 + (stop - row_start),
                     label,
                 };
-                let first = rows.starts.last().map_or(0, |first| *first as usize);
-                push_merging(&mut rows.runs, first, run);
+                push_merging(&mut self.runs, row_first, run);
                 start = stop;
             }
         }
-        rows.starts.resize(ny, rows.runs.len() as u32);
-        rows
+    }
+
+    fn finish(mut self, geometry: &Geometry, n_rows: usize) -> RunMask {
+        self.starts.resize(n_rows + 1, self.runs.len() as u32);
+        RunMask::from_canonical(*geometry, self.starts, self.runs)
     }
 }
 
 /// Eight flags per byte, the first in the highest bit, as `numpy.packbits`.
-fn pack_bits(flags: &[bool], out: &mut Vec<u8>) {
-    out.extend(flags.chunks(8).map(|flags| {
-        let mut byte = 0u8;
-        for (bit, flag) in flags.iter().enumerate() {
-            byte |= u8::from(*flag) << (7 - bit);
+fn pack_bits<'a>(parts: impl Iterator<Item = &'a [bool]>, out: &mut Vec<u8>) {
+    let (mut byte, mut n_bits) = (0u8, 0);
+    for part in parts {
+        for flag in part {
+            byte = byte << 1 | u8::from(*flag);
+            n_bits += 1;
+            if n_bits == 8 {
+                out.push(byte);
+                (byte, n_bits) = (0, 0);
+            }
         }
-        byte
-    }));
+    }
+    if n_bits > 0 {
+        out.push(byte << (8 - n_bits));
+    }
 }
 
 fn unpack_bits(bytes: &[u8], n: usize) -> Vec<bool> {

@@ -2120,7 +2120,7 @@ pub struct NamedMask {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Mask {
     /// Names of the labels in the file; with `encoded`, empty: that has its own. Ids that the file holds and nobody named
-    /// are called label\_<id>.
+    /// are called `label_<id>`.
     #[prost(message, repeated, tag = "3")]
     pub labels: ::prost::alloc::vec::Vec<MaskLabel>,
     /// Required.
