@@ -147,7 +147,8 @@ impl<T: Send + Sync + 'static> Work<T> {
         let work = self.clone();
         let running = Running::register(self.clone(), cancel.clone());
         let done = tokio::task::spawn_blocking(move || {
-            let _held = (permit, running);
+            // Dropped in this order: whoever waits until the permits are back finds no token any more.
+            let _held = (running, permit);
             cancel.check()?;
             job(&work.shared, &cancel).map_err(Refusal::from)
         });
