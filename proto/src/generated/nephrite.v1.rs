@@ -2716,3 +2716,1587 @@ pub mod mask_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// One patient.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CaseServiceRunRequest {
+    /// Pipeline file (TOML). Either this or `models`.
+    #[prost(string, tag = "1")]
+    pub pipeline: ::prost::alloc::string::String,
+    /// Models without a pipeline file; each saves its mask as `<id>.nii.gz`.
+    #[prost(message, repeated, tag = "2")]
+    pub models: ::prost::alloc::vec::Vec<BareModel>,
+    /// The scans; each phase at most once. Required.
+    #[prost(message, repeated, tag = "3")]
+    pub scans: ::prost::alloc::vec::Vec<PhaseScan>,
+    /// Run only these steps and those that they need. Default: all.
+    #[prost(string, repeated, tag = "4")]
+    pub steps: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// `full` or `quick`: one fold, no mirroring, coarser tiles, the low-resolution model where the pipeline names one.
+    /// Default: full.
+    #[prost(string, tag = "5")]
+    pub profile: ::prost::alloc::string::String,
+    /// Which scan a step runs on, if not that of the first phase it accepts.
+    #[prost(message, repeated, tag = "6")]
+    pub phases: ::prost::alloc::vec::Vec<PhaseChoice>,
+    /// Result folder; it must not exist, the folder above must. Required.
+    #[prost(string, tag = "7")]
+    pub output: ::prost::alloc::string::String,
+}
+/// A model that runs by itself.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BareModel {
+    /// Folder of the trained model. Required.
+    #[prost(string, tag = "1")]
+    pub model: ::prost::alloc::string::String,
+    /// Phase of the scan that it runs on. Required if there are several scans.
+    #[prost(string, tag = "2")]
+    pub phase: ::prost::alloc::string::String,
+}
+/// A scan and its contrast phase.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PhaseScan {
+    /// non_contrast, arterial, portal_venous or delayed. Required; never guessed.
+    #[prost(string, tag = "1")]
+    pub phase: ::prost::alloc::string::String,
+    /// NIfTI file. Required.
+    #[prost(string, tag = "2")]
+    pub path: ::prost::alloc::string::String,
+}
+/// On which scan a step runs.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PhaseChoice {
+    /// Name of a model step. Required.
+    #[prost(string, tag = "1")]
+    pub step: ::prost::alloc::string::String,
+    /// Phase of a scan of the request. Required.
+    #[prost(string, tag = "2")]
+    pub phase: ::prost::alloc::string::String,
+    /// Run even if the step does not accept this phase; goes into the record.
+    #[prost(bool, tag = "3")]
+    pub r#override: bool,
+}
+/// One event of a case.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CaseServiceRunResponse {
+    /// What happened.
+    #[prost(oneof = "case_service_run_response::Event", tags = "1, 2, 3, 4")]
+    pub event: ::core::option::Option<case_service_run_response::Event>,
+}
+/// Nested message and enum types in `CaseServiceRunResponse`.
+pub mod case_service_run_response {
+    /// What happened.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Event {
+        /// The request will run.
+        #[prost(message, tag = "1")]
+        Accepted(super::Accepted),
+        /// A step began, went on or ended.
+        #[prost(message, tag = "2")]
+        Progress(super::StepProgress),
+        /// A mask is ready.
+        #[prost(message, tag = "3")]
+        Mask(super::MaskReady),
+        /// Everything is written. The last event.
+        #[prost(message, tag = "4")]
+        Done(super::CaseDone),
+    }
+}
+/// How far a step is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StepProgress {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub step: ::prost::alloc::string::String,
+    /// What it does.
+    #[prost(enumeration = "StepState", tag = "2")]
+    pub state: i32,
+    /// Where it runs: `in process`, or name and address of a service.
+    #[prost(string, tag = "3")]
+    pub place: ::prost::alloc::string::String,
+    /// Of a model that runs.
+    #[prost(enumeration = "Stage", tag = "4")]
+    pub stage: i32,
+    /// Tiles finished; each fold and each mirrored copy of a tile counts.
+    #[prost(uint64, tag = "5")]
+    pub tiles_done: u64,
+    /// Tiles in all, counted alike.
+    #[prost(uint64, tag = "6")]
+    pub tiles_total: u64,
+    /// Seconds until the last tile is done; absent before the first tile is done.
+    #[prost(double, optional, tag = "7")]
+    pub seconds_left: ::core::option::Option<f64>,
+    /// Why it was skipped.
+    #[prost(string, tag = "8")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// The mask of a step.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MaskReady {
+    /// The step.
+    #[prost(string, tag = "1")]
+    pub step: ::prost::alloc::string::String,
+    /// Its file in the result folder; empty if the pipeline does not keep it.
+    #[prost(string, tag = "2")]
+    pub path: ::prost::alloc::string::String,
+    /// Sorted by id.
+    #[prost(message, repeated, tag = "3")]
+    pub labels: ::prost::alloc::vec::Vec<CaseLabel>,
+}
+/// One label of a mask.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CaseLabel {
+    /// Its value.
+    #[prost(uint32, tag = "1")]
+    pub id: u32,
+    /// What it is called.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// present, not_found, not_searched or failed.
+    #[prost(string, tag = "3")]
+    pub status: ::prost::alloc::string::String,
+    /// Voxels with this value.
+    #[prost(uint64, tag = "4")]
+    pub voxels: u64,
+    /// Their volume in millilitres.
+    #[prost(double, tag = "5")]
+    pub volume_ml: f64,
+}
+/// A case that is done.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CaseDone {
+    /// The result folder.
+    #[prost(string, tag = "1")]
+    pub output: ::prost::alloc::string::String,
+    /// Files in it, `record.json` last.
+    #[prost(message, repeated, tag = "2")]
+    pub files: ::prost::alloc::vec::Vec<CaseFile>,
+    /// The masks that were kept, with their statistics.
+    #[prost(message, repeated, tag = "3")]
+    pub masks: ::prost::alloc::vec::Vec<MaskReady>,
+    /// Steps that were left out.
+    #[prost(string, repeated, tag = "4")]
+    pub skipped: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What it cost.
+    #[prost(message, optional, tag = "5")]
+    pub counters: ::core::option::Option<CaseCounters>,
+    /// Seconds from the start of the work; waiting not included.
+    #[prost(double, tag = "6")]
+    pub total_seconds: f64,
+    /// Most memory that the server process ever held, bytes.
+    #[prost(uint64, tag = "7")]
+    pub peak_rss_bytes: u64,
+    /// The content of `record.json`.
+    #[prost(string, tag = "8")]
+    pub record: ::prost::alloc::string::String,
+}
+/// A file of the result folder.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CaseFile {
+    /// Where it lies.
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    /// SHA-256 in hexadecimal.
+    #[prost(string, tag = "2")]
+    pub sha256: ::prost::alloc::string::String,
+    /// Its size.
+    #[prost(uint64, tag = "3")]
+    pub bytes: u64,
+}
+/// What a case, or a step of one, cost; summed over all processes that took part.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CaseCounters {
+    /// Scans that were read and decoded.
+    #[prost(uint64, tag = "1")]
+    pub scan_reads: u64,
+    /// Compressed bytes read from scans.
+    #[prost(uint64, tag = "2")]
+    pub scan_bytes_read: u64,
+    /// Scans that were in memory already.
+    #[prost(uint64, tag = "3")]
+    pub scan_cache_hits: u64,
+    /// Scans that were normalised and resampled for a network.
+    #[prost(uint64, tag = "4")]
+    pub preprocessings: u64,
+    /// Network inputs that were in memory already.
+    #[prost(uint64, tag = "5")]
+    pub preprocessing_cache_hits: u64,
+    /// Models that were loaded.
+    #[prost(uint64, tag = "6")]
+    pub model_loads: u64,
+    /// Bytes read from weight files.
+    #[prost(uint64, tag = "7")]
+    pub weight_bytes_read: u64,
+    /// Models that were in memory already.
+    #[prost(uint64, tag = "8")]
+    pub model_cache_hits: u64,
+    /// Masks that were brought to another grid.
+    #[prost(uint64, tag = "9")]
+    pub mask_resamples: u64,
+    /// Bytes of messages sent to other processes.
+    #[prost(uint64, tag = "10")]
+    pub wire_bytes_sent: u64,
+    /// Bytes of messages that came from other processes.
+    #[prost(uint64, tag = "11")]
+    pub wire_bytes_received: u64,
+    /// The largest of these messages.
+    #[prost(uint64, tag = "12")]
+    pub largest_message_bytes: u64,
+    /// Masks that were too large for a message and went by file.
+    #[prost(uint64, tag = "13")]
+    pub exchange_files: u64,
+}
+/// The same request, not run.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CaseServiceEstimateRequest {
+    /// What would run; `output` may be empty.
+    #[prost(message, optional, tag = "1")]
+    pub request: ::core::option::Option<CaseServiceRunRequest>,
+}
+/// What it would cost.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CaseServiceEstimateResponse {
+    /// In the order in which they run.
+    #[prost(message, repeated, tag = "1")]
+    pub steps: ::prost::alloc::vec::Vec<StepEstimate>,
+    /// Seconds of wall time, from arithmetic per tile and the speed of this machine.
+    #[prost(double, tag = "2")]
+    pub seconds: f64,
+    /// Bytes at the peak, scans included; of this process and of the cores that it uses, each with what it would hold.
+    #[prost(uint64, tag = "3")]
+    pub memory_bytes: u64,
+    /// How the speed was found: `measured` on earlier runs, or `calibrated` by a short computation.
+    #[prost(string, tag = "4")]
+    pub speed: ::prost::alloc::string::String,
+}
+/// What a step would cost.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StepEstimate {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub step: ::prost::alloc::string::String,
+    /// `model`, `mask` or `sample`.
+    #[prost(string, tag = "2")]
+    pub kind: ::prost::alloc::string::String,
+    /// Where it would run.
+    #[prost(string, tag = "3")]
+    pub place: ::prost::alloc::string::String,
+    /// Of a model: the scan's phase.
+    #[prost(string, tag = "4")]
+    pub phase: ::prost::alloc::string::String,
+    /// Of a model: runs of the network, over tiles, folds and mirrored copies.
+    #[prost(uint64, tag = "5")]
+    pub tiles: u64,
+    /// Seconds; 0 for what is not estimated.
+    #[prost(double, tag = "6")]
+    pub seconds: f64,
+    /// Bytes besides the scan.
+    #[prost(uint64, tag = "7")]
+    pub memory_bytes: u64,
+    /// Why it would be skipped; empty if it would run.
+    #[prost(string, tag = "8")]
+    pub skipped: ::prost::alloc::string::String,
+}
+/// What a step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum StepState {
+    /// Never sent.
+    Unspecified = 0,
+    /// It runs.
+    Running = 1,
+    /// It is done.
+    Done = 2,
+    /// It is left out.
+    Skipped = 3,
+}
+impl StepState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "STEP_STATE_UNSPECIFIED",
+            Self::Running => "STEP_STATE_RUNNING",
+            Self::Done => "STEP_STATE_DONE",
+            Self::Skipped => "STEP_STATE_SKIPPED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "STEP_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "STEP_STATE_RUNNING" => Some(Self::Running),
+            "STEP_STATE_DONE" => Some(Self::Done),
+            "STEP_STATE_SKIPPED" => Some(Self::Skipped),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod case_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Runs pipelines: the scans of one patient, one per contrast phase, through models and mask operations to final masks.
+    /// Paths as in SegmentationService. Where a step runs is the server's configuration, not the request's.
+    #[derive(Debug, Clone)]
+    pub struct CaseServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl CaseServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> CaseServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> CaseServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            CaseServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Runs a case. The stream gives `accepted` once; then `progress` and `mask` as steps go on; then `done` once. An error
+        /// ends the stream instead of `done` and leaves no result folder. Work stops when the caller cancels, goes away, or its
+        /// deadline passes.
+        pub async fn run(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CaseServiceRunRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::CaseServiceRunResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nephrite.v1.CaseService/Run",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nephrite.v1.CaseService", "Run"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Says what a request would run, where, for how long and with how much memory. Reads headers only.
+        pub async fn estimate(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CaseServiceEstimateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CaseServiceEstimateResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nephrite.v1.CaseService/Estimate",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nephrite.v1.CaseService", "Estimate"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod case_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with CaseServiceServer.
+    #[async_trait]
+    pub trait CaseService: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Run method.
+        type RunStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::CaseServiceRunResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Runs a case. The stream gives `accepted` once; then `progress` and `mask` as steps go on; then `done` once. An error
+        /// ends the stream instead of `done` and leaves no result folder. Work stops when the caller cancels, goes away, or its
+        /// deadline passes.
+        async fn run(
+            &self,
+            request: tonic::Request<super::CaseServiceRunRequest>,
+        ) -> std::result::Result<tonic::Response<Self::RunStream>, tonic::Status>;
+        /// Says what a request would run, where, for how long and with how much memory. Reads headers only.
+        async fn estimate(
+            &self,
+            request: tonic::Request<super::CaseServiceEstimateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CaseServiceEstimateResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Runs pipelines: the scans of one patient, one per contrast phase, through models and mask operations to final masks.
+    /// Paths as in SegmentationService. Where a step runs is the server's configuration, not the request's.
+    #[derive(Debug)]
+    pub struct CaseServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> CaseServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for CaseServiceServer<T>
+    where
+        T: CaseService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/nephrite.v1.CaseService/Run" => {
+                    #[allow(non_camel_case_types)]
+                    struct RunSvc<T: CaseService>(pub Arc<T>);
+                    impl<
+                        T: CaseService,
+                    > tonic::server::ServerStreamingService<super::CaseServiceRunRequest>
+                    for RunSvc<T> {
+                        type Response = super::CaseServiceRunResponse;
+                        type ResponseStream = T::RunStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CaseServiceRunRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CaseService>::run(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RunSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nephrite.v1.CaseService/Estimate" => {
+                    #[allow(non_camel_case_types)]
+                    struct EstimateSvc<T: CaseService>(pub Arc<T>);
+                    impl<
+                        T: CaseService,
+                    > tonic::server::UnaryService<super::CaseServiceEstimateRequest>
+                    for EstimateSvc<T> {
+                        type Response = super::CaseServiceEstimateResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CaseServiceEstimateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CaseService>::estimate(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EstimateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for CaseServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "nephrite.v1.CaseService";
+    impl<T> tonic::server::NamedService for CaseServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// One model on one scan.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StepServiceRunRequest {
+    /// Folder of the trained model. Required.
+    #[prost(string, tag = "1")]
+    pub model: ::prost::alloc::string::String,
+    /// As in RunRequest.
+    #[prost(string, repeated, tag = "2")]
+    pub folds: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// As in RunRequest.
+    #[prost(enumeration = "Checkpoint", optional, tag = "3")]
+    pub checkpoint: ::core::option::Option<i32>,
+    /// NIfTI file. Required.
+    #[prost(string, tag = "4")]
+    pub scan: ::prost::alloc::string::String,
+    /// As in RunRequest.
+    #[prost(bool, tag = "5")]
+    pub no_mirroring: bool,
+    /// As in RunRequest.
+    #[prost(double, optional, tag = "6")]
+    pub tile_step_size: ::core::option::Option<f64>,
+    /// As in RunRequest.
+    #[prost(bool, tag = "7")]
+    pub no_gaussian: bool,
+    /// As in RunRequest.
+    #[prost(enumeration = "Numerics", optional, tag = "8")]
+    pub numerics: ::core::option::Option<i32>,
+    /// Apply the postprocessing file in the model's folder.
+    #[prost(bool, tag = "9")]
+    pub postprocessing: bool,
+    /// Look only at this part of the scan. Default: all of it.
+    #[prost(message, optional, tag = "10")]
+    pub crop: ::core::option::Option<WorldBox>,
+    /// Mask of the cascade's previous stage, on any grid.
+    #[prost(message, optional, tag = "11")]
+    pub previous_stage: ::core::option::Option<Mask>,
+    /// Masks that are channels of the network, after the scan; on any grid.
+    #[prost(message, repeated, tag = "12")]
+    pub channels: ::prost::alloc::vec::Vec<MaskChannel>,
+    /// Folder that exists, where a mask goes that is too large for a message. The caller removes it. Empty if there is none:
+    /// such a mask is then an error.
+    #[prost(string, tag = "13")]
+    pub exchange_folder: ::prost::alloc::string::String,
+    /// The scan as the caller sees it: SHA-256 is not known before it is read, so its size in bytes. A core that sees another
+    /// size has another volume mounted.
+    #[prost(uint64, tag = "14")]
+    pub scan_bytes: u64,
+}
+/// A box of voxels of some grid, and a margin around it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WorldBox {
+    /// The grid. Required.
+    #[prost(message, optional, tag = "1")]
+    pub geometry: ::core::option::Option<MaskGeometry>,
+    /// Voxels of it. Required.
+    #[prost(message, optional, tag = "2")]
+    pub r#box: ::core::option::Option<VoxelBox>,
+    /// On every side, mm.
+    #[prost(double, tag = "3")]
+    pub margin_mm: f64,
+}
+/// A label of a mask as a channel: 1 inside, 0 outside.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MaskChannel {
+    /// The mask. Required.
+    #[prost(message, optional, tag = "1")]
+    pub mask: ::core::option::Option<Mask>,
+    /// Name of the label. Required.
+    #[prost(string, tag = "2")]
+    pub label: ::prost::alloc::string::String,
+}
+/// One event of a step.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StepServiceRunResponse {
+    /// What happened.
+    #[prost(oneof = "step_service_run_response::Event", tags = "1, 2, 3, 4, 5")]
+    pub event: ::core::option::Option<step_service_run_response::Event>,
+}
+/// Nested message and enum types in `StepServiceRunResponse`.
+pub mod step_service_run_response {
+    /// What happened.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Event {
+        /// The request will run.
+        #[prost(message, tag = "1")]
+        Accepted(super::Accepted),
+        /// A stage before the first tile begins.
+        #[prost(message, tag = "2")]
+        Loading(super::Loading),
+        /// Tiles are finished.
+        #[prost(message, tag = "3")]
+        Progress(super::TileProgress),
+        /// All tiles are done.
+        #[prost(message, tag = "4")]
+        Exporting(super::Exporting),
+        /// The mask. The last event.
+        #[prost(message, tag = "5")]
+        Done(super::StepDone),
+    }
+}
+/// What a step gave.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StepDone {
+    /// On the grid of the scan.
+    #[prost(message, optional, tag = "1")]
+    pub mask: ::core::option::Option<Mask>,
+    /// Wall time per stage.
+    #[prost(message, repeated, tag = "2")]
+    pub stages: ::prost::alloc::vec::Vec<StageTiming>,
+    /// Tile positions, over folds; mirrored copies not counted.
+    #[prost(uint64, tag = "3")]
+    pub tiles: u64,
+    /// cpu, cuda or openvino.
+    #[prost(string, tag = "4")]
+    pub provider: ::prost::alloc::string::String,
+    /// CPU threads of the network.
+    #[prost(uint32, tag = "5")]
+    pub threads: u32,
+    /// What it cost on that side.
+    #[prost(message, optional, tag = "6")]
+    pub counters: ::core::option::Option<CaseCounters>,
+    /// Most memory that the process ever held, bytes.
+    #[prost(uint64, tag = "7")]
+    pub peak_rss_bytes: u64,
+    /// SHA-256 of the scan's file, hexadecimal.
+    #[prost(string, tag = "8")]
+    pub scan_sha256: ::prost::alloc::string::String,
+    /// Size of the scan's file.
+    #[prost(uint64, tag = "9")]
+    pub scan_bytes: u64,
+    /// Files of the model that were used, below its folder, with their hashes.
+    #[prost(message, repeated, tag = "10")]
+    pub model_files: ::prost::alloc::vec::Vec<CaseFile>,
+    /// The folds in use.
+    #[prost(string, repeated, tag = "11")]
+    pub folds: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Versions of what took part, by name.
+    #[prost(map = "string, string", tag = "12")]
+    pub versions: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+}
+/// What a sample is taken of.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SampleRequest {
+    /// NIfTI file. Required.
+    #[prost(string, tag = "1")]
+    pub scan: ::prost::alloc::string::String,
+    /// On any grid. Required.
+    #[prost(message, optional, tag = "2")]
+    pub mask: ::core::option::Option<Mask>,
+    /// Names of labels; all of the mask if empty.
+    #[prost(string, repeated, tag = "3")]
+    pub labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Around the labels, mm.
+    #[prost(double, tag = "4")]
+    pub margin_mm: f64,
+    /// Folder that exists, where `image.nii.gz`, `mask.nii.gz` and `overlay.png` go. Required.
+    #[prost(string, tag = "5")]
+    pub output: ::prost::alloc::string::String,
+    /// As in StepServiceRunRequest.
+    #[prost(uint64, tag = "6")]
+    pub scan_bytes: u64,
+}
+/// The files of a sample.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SampleResponse {
+    /// In the folder of the request.
+    #[prost(message, repeated, tag = "1")]
+    pub files: ::prost::alloc::vec::Vec<Artefact>,
+    /// What it cost on that side.
+    #[prost(message, optional, tag = "2")]
+    pub counters: ::core::option::Option<CaseCounters>,
+    /// Most memory that the process ever held, bytes.
+    #[prost(uint64, tag = "3")]
+    pub peak_rss_bytes: u64,
+    /// SHA-256 of the scan's file, hexadecimal.
+    #[prost(string, tag = "4")]
+    pub scan_sha256: ::prost::alloc::string::String,
+}
+/// Generated client implementations.
+pub mod step_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Single steps of a case, for the process that runs the case: where cores own groups of models, it sends each model step
+    /// to the core of its model. The core reads the scan itself, by path, and gives back a mask. Paths as in
+    /// SegmentationService.
+    #[derive(Debug, Clone)]
+    pub struct StepServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl StepServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> StepServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> StepServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            StepServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Runs a model on a scan. The stream gives, in this order: `accepted` once; `loading`, `progress` and `exporting` as the
+        /// work goes on; `done` once. Writes no file, unless the mask is too large for a message.
+        pub async fn run(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StepServiceRunRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::StepServiceRunResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nephrite.v1.StepService/Run",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nephrite.v1.StepService", "Run"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Cuts the crop around labels out of a scan that is in memory, and writes it beside the crop of the mask.
+        pub async fn sample(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SampleRequest>,
+        ) -> std::result::Result<tonic::Response<super::SampleResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nephrite.v1.StepService/Sample",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nephrite.v1.StepService", "Sample"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod step_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with StepServiceServer.
+    #[async_trait]
+    pub trait StepService: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Run method.
+        type RunStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::StepServiceRunResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Runs a model on a scan. The stream gives, in this order: `accepted` once; `loading`, `progress` and `exporting` as the
+        /// work goes on; `done` once. Writes no file, unless the mask is too large for a message.
+        async fn run(
+            &self,
+            request: tonic::Request<super::StepServiceRunRequest>,
+        ) -> std::result::Result<tonic::Response<Self::RunStream>, tonic::Status>;
+        /// Cuts the crop around labels out of a scan that is in memory, and writes it beside the crop of the mask.
+        async fn sample(
+            &self,
+            request: tonic::Request<super::SampleRequest>,
+        ) -> std::result::Result<tonic::Response<super::SampleResponse>, tonic::Status>;
+    }
+    /// Single steps of a case, for the process that runs the case: where cores own groups of models, it sends each model step
+    /// to the core of its model. The core reads the scan itself, by path, and gives back a mask. Paths as in
+    /// SegmentationService.
+    #[derive(Debug)]
+    pub struct StepServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> StepServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for StepServiceServer<T>
+    where
+        T: StepService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/nephrite.v1.StepService/Run" => {
+                    #[allow(non_camel_case_types)]
+                    struct RunSvc<T: StepService>(pub Arc<T>);
+                    impl<
+                        T: StepService,
+                    > tonic::server::ServerStreamingService<super::StepServiceRunRequest>
+                    for RunSvc<T> {
+                        type Response = super::StepServiceRunResponse;
+                        type ResponseStream = T::RunStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StepServiceRunRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as StepService>::run(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RunSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nephrite.v1.StepService/Sample" => {
+                    #[allow(non_camel_case_types)]
+                    struct SampleSvc<T: StepService>(pub Arc<T>);
+                    impl<
+                        T: StepService,
+                    > tonic::server::UnaryService<super::SampleRequest>
+                    for SampleSvc<T> {
+                        type Response = super::SampleResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SampleRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as StepService>::sample(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SampleSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for StepServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "nephrite.v1.StepService";
+    impl<T> tonic::server::NamedService for StepServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Which file.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckRequest {
+    /// Absolute path; its last part begins with `.nephrite-check-`.
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+}
+/// What the file holds.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckResponse {
+    /// At most 64 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub content: ::prost::alloc::vec::Vec<u8>,
+}
+/// Generated client implementations.
+pub mod mount_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Whether two processes see the same files at the same paths. Every nephrite process offers it; a plugin may.
+    #[derive(Debug, Clone)]
+    pub struct MountServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl MountServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> MountServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> MountServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            MountServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Reads a check file that the caller has just written. Only files named `.nephrite-check-…` are read.
+        pub async fn check(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CheckRequest>,
+        ) -> std::result::Result<tonic::Response<super::CheckResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nephrite.v1.MountService/Check",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nephrite.v1.MountService", "Check"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod mount_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with MountServiceServer.
+    #[async_trait]
+    pub trait MountService: std::marker::Send + std::marker::Sync + 'static {
+        /// Reads a check file that the caller has just written. Only files named `.nephrite-check-…` are read.
+        async fn check(
+            &self,
+            request: tonic::Request<super::CheckRequest>,
+        ) -> std::result::Result<tonic::Response<super::CheckResponse>, tonic::Status>;
+    }
+    /// Whether two processes see the same files at the same paths. Every nephrite process offers it; a plugin may.
+    #[derive(Debug)]
+    pub struct MountServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> MountServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for MountServiceServer<T>
+    where
+        T: MountService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/nephrite.v1.MountService/Check" => {
+                    #[allow(non_camel_case_types)]
+                    struct CheckSvc<T: MountService>(pub Arc<T>);
+                    impl<
+                        T: MountService,
+                    > tonic::server::UnaryService<super::CheckRequest> for CheckSvc<T> {
+                        type Response = super::CheckResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CheckRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as MountService>::check(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CheckSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for MountServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "nephrite.v1.MountService";
+    impl<T> tonic::server::NamedService for MountServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
