@@ -78,7 +78,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("nephrite-engine", &["nephrite-types", "nephrite-conv"]),
     ("nephrite-conv", &["nephrite-types"]),
     ("nephrite-phantom", &["nephrite-types"]),
-    ("nephrite-pipeline", &["nephrite-types", "nephrite-nnunet-folder"]),
+    (
+        "nephrite-pipeline",
+        &["nephrite-types", "nephrite-kernel", "nephrite-nnunet-folder"],
+    ),
     ("nephrite-nnunet-folder", &["nephrite-types"]),
     ("nephrite-nnunet-network", &["nephrite-types"]),
     (
@@ -107,6 +110,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-pipeline",
             "nephrite-kernel",
             "nephrite-mask-services",
+            "nephrite-merge",
+            "nephrite-sample",
             "nephrite-conformance",
             "nephrite-nnunet",
             "nephrite-nnunet-folder",

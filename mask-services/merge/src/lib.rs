@@ -12,9 +12,12 @@ mod naming;
 mod operation;
 mod overlay;
 mod resample;
+mod resample_mask;
 mod sets;
 mod step;
 mod voxel_map;
 
 pub use error::{MergeError, StepFault};
 pub use operation::Merge;
+pub use resample::Interpolation;
+pub use resample_mask::resample_mask;

@@ -10,7 +10,7 @@ use crate::voxel_map::{VoxelMap, snap};
 
 /// How a label is found between voxel centres.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Interpolation {
+pub enum Interpolation {
     /// That of the nearest voxel; halfway, the one with the larger index.
     Nearest,
     /// The one with most trilinear weight, background included; of equal ones the smallest id, as `argmax` over one-hot
