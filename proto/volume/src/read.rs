@@ -9,6 +9,7 @@ use nephrite_types::{
 
 use crate::VolumeError;
 use crate::grid::{Grid, stored_dims, voxel_type};
+use crate::hash::{FileHash, Hashing};
 use crate::header::{Header, MAX_HEADER_BYTES, SNIFF_BYTES, Version};
 use crate::input::{Input, MAX_DEFLATE_RATIO};
 use crate::orientation::Orientation;
@@ -122,6 +123,23 @@ pub fn read_volume(
     read_stream(file, size, name, reader, limits, cancel)
 }
 
+/// [`read_volume`], and what the file held, all of it: a decoder may stop before the end. The file is read once.
+///
+/// # Errors
+/// As [`read_volume`].
+pub fn read_volume_hashed(
+    file: File,
+    name: &str,
+    reader: Reader,
+    limits: &Limits,
+    cancel: &CancelToken,
+) -> Result<(Scan, FileHash), VolumeError> {
+    let size = regular_file_size(&file, name)?;
+    let mut file = Hashing::new(file);
+    let scan = read_stream(&mut file, size, name, reader, limits, cancel)?;
+    Ok((scan, file.finish(size, name, cancel)?))
+}
+
 /// Reads the header of a NIfTI file.
 ///
 /// # Errors
@@ -176,7 +194,7 @@ fn spatial_dim(header: &Header) -> [i64; 8] {
     dim
 }
 
-fn regular_file_size(file: &File, name: &str) -> Result<u64, VolumeError> {
+pub(crate) fn regular_file_size(file: &File, name: &str) -> Result<u64, VolumeError> {
     let metadata = file.metadata().map_err(|source| VolumeError::Read {
         name: name.to_owned(),
         source,
