@@ -189,8 +189,9 @@ impl OutputSpec {
     }
 }
 
-/// Lower case letters, digits, `_` and `-`, a letter first, at most 64.
-pub(crate) fn is_name(name: &str) -> bool {
+/// True for names of operations, inputs, parameters and steps: lower case letters, digits, `_` and `-`, a letter first, at
+/// most 64.
+pub fn is_name(name: &str) -> bool {
     let rest = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
     name.len() <= 64 && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(rest)
 }

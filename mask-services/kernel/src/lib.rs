@@ -66,7 +66,7 @@ pub mod test_util;
 pub use artefacts::{Artefact, Artefacts};
 pub use check::{check_inputs, check_outcome, grid_difference, run_checked};
 pub use description::{
-    InputGeometry, InputSpec, OperationDescription, OutputGeometry, OutputSpec, ServiceDescription,
+    InputGeometry, InputSpec, OperationDescription, OutputGeometry, OutputSpec, ServiceDescription, is_name,
 };
 pub use error::OperationError;
 pub use inputs::{Inputs, label_ids};

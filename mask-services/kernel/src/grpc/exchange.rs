@@ -12,15 +12,17 @@ use nephrite_proto::{ConvertError, v1};
 use nephrite_types::{CancelToken, Limits};
 use prost::Message as _;
 
+use super::Traffic;
 use super::recent::message_of;
 use crate::{OperationError, read_mask, write_mask};
 
 /// Bytes of masks inside of one message; what is more goes by path.
 pub const MAX_INLINE_BYTES: usize = 1 << 20;
 
-/// Puts the masks of one message where they belong: inside as long as they fit, else into files. The files are removed
-/// again unless [`Outgoing::sent`] is called.
-pub(super) struct Outgoing<'a> {
+/// The masks of one message on their way out: inside as long as they fit into [`MAX_INLINE_BYTES`] together, else in
+/// files. The files are removed again unless [`Outgoing::sent`] is called.
+#[derive(Debug)]
+pub struct Outgoing<'a> {
     folder: Option<(&'a Dir, &'a Path)>,
     /// Begins the names of files.
     prefix: String,
@@ -30,8 +32,9 @@ pub(super) struct Outgoing<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    /// `folder` is open, with the path that the receiver knows it by.
-    pub(super) fn new(folder: Option<(&'a Dir, &'a Path)>, prefix: String, limits: &'a Limits) -> Self {
+    /// `folder` is open, with the path that the receiver knows it by; without one, each mask must fit into a message.
+    /// Files are called `<prefix><number>.nii.gz`.
+    pub fn new(folder: Option<(&'a Dir, &'a Path)>, prefix: String, limits: &'a Limits) -> Self {
         Outgoing {
             folder,
             prefix,
@@ -41,7 +44,11 @@ impl<'a> Outgoing<'a> {
         }
     }
 
-    pub(super) fn add(&mut self, name: &str, mask: &Arc<Mask>) -> Result<v1::NamedMask, OperationError> {
+    /// One more mask, as the message states it.
+    ///
+    /// # Errors
+    /// [`OperationError::Limit`] if it is too large for a message and there is no folder; what writing a file says.
+    pub fn mask(&mut self, mask: &Arc<Mask>) -> Result<v1::Mask, OperationError> {
         let encoded = message_of(mask, MAX_INLINE_BYTES)?;
         let bytes = encoded.encoded_len();
         // Without a folder, each may have the size of a message of its own; the receiver bounds the sum.
@@ -61,6 +68,7 @@ impl<'a> Outgoing<'a> {
                 write_mask(folder, &file, mask, self.limits)?;
                 let path = path.join(&file).to_string_lossy().into_owned();
                 self.written.push(file);
+                Traffic::count_exchange_file();
                 (Content::Path(path), mask_labels(mask))
             }
             None => {
@@ -71,17 +79,22 @@ impl<'a> Outgoing<'a> {
                 });
             }
         };
+        Ok(v1::Mask {
+            content: Some(content),
+            labels,
+        })
+    }
+
+    /// The same under a name.
+    pub(super) fn named(&mut self, name: &str, mask: &Arc<Mask>) -> Result<v1::NamedMask, OperationError> {
         Ok(v1::NamedMask {
             name: name.to_owned(),
-            mask: Some(v1::Mask {
-                content: Some(content),
-                labels,
-            }),
+            mask: Some(self.mask(mask)?),
         })
     }
 
     /// Keeps the files: the message that names them is complete.
-    pub(super) fn sent(mut self) {
+    pub fn sent(mut self) {
         self.written.clear();
     }
 }
@@ -145,6 +158,7 @@ impl Incoming {
             }
             Incoming::File { path, labels } => {
                 let file = open(path)?;
+                Traffic::count_exchange_file();
                 read_mask(file, &path.to_string_lossy(), labels, limits, cancel)?
             }
         };
@@ -153,6 +167,25 @@ impl Incoming {
         *budget -= bytes;
         Ok(mask)
     }
+}
+
+/// A mask of a message, checked as what comes from outside must be; `open` opens a path where the sender may name one.
+///
+/// # Errors
+/// [`OperationError`] if the message states no mask, if the mask is not what it states or too large, and what `open`
+/// says.
+pub fn receive_mask(
+    wire: v1::Mask,
+    open: impl FnOnce(&Path) -> Result<File, OperationError>,
+    limits: &Limits,
+    cancel: &CancelToken,
+) -> Result<Mask, OperationError> {
+    let incoming = Incoming::try_from(wire).map_err(|error| OperationError::Other {
+        code: error.code(),
+        message: error.to_string(),
+    })?;
+    let mut budget = limits.max_payload_bytes;
+    incoming.read(open, limits, &mut budget, cancel)
 }
 
 fn check_budget(found: u64, limit: u64) -> Result<(), OperationError> {

@@ -177,7 +177,7 @@ impl Job {
             artefacts: written,
             measurements,
         } = outcome;
-        let masks = masks.iter().map(|(name, mask)| outgoing.add(name, mask));
+        let masks = masks.iter().map(|(name, mask)| outgoing.named(name, mask));
         let masks = masks.collect::<Result<_, OperationError>>()?;
         cancel.check().map_err(OperationError::from)?; // nobody would clean up after a caller that is gone
         outgoing.sent();

@@ -8,11 +8,13 @@ use std::time::Duration;
 use nephrite_proto::status::{ERROR_CODE_KEY, error_code};
 use nephrite_proto::v1::mask_service_client::MaskServiceClient;
 use nephrite_types::{CancelToken, Cancelled, ErrorCode};
+use prost::Message;
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status, TimeoutExpired};
 
+use super::Traffic;
 use crate::{OperationError, ServiceFault};
 
 /// Bytes of one reply; a mask inside it has at most 1 MiB.
@@ -84,7 +86,8 @@ impl Link {
         method: impl Fn(MaskServiceClient<Channel>, Request<Q>) -> F,
     ) -> Result<R, CallError>
     where
-        Q: Clone,
+        Q: Message + Clone,
+        R: Message,
         F: Future<Output = Result<Response<R>, Status>>,
     {
         let runtime = runtime()?;
@@ -137,7 +140,7 @@ async fn cancelled(cancel: &CancelToken) {
     }
 }
 
-async fn attempts<Q: Clone, R, F>(
+async fn attempts<Q: Message + Clone, R: Message, F>(
     client: MaskServiceClient<Channel>,
     message: Q,
     timeout: Duration,
@@ -168,9 +171,17 @@ where
             break;
         };
         let status = match answer {
-            Ok(reply) => return Ok(reply.into_inner()),
+            Ok(reply) => {
+                let reply = reply.into_inner();
+                Traffic::count_sent(&message); // `block_on` polls on the thread of the caller
+                Traffic::count_received(&reply);
+                return Ok(reply);
+            }
             Err(status) => status,
         };
+        if !is_transient(&status) {
+            Traffic::count_sent(&message);
+        }
         let soon = Instant::now() + pause;
         if !is_transient(&status) || attempt == MAX_ATTEMPTS || soon >= deadline {
             return Err(fault(&status, attempt).unwrap_or_else(late));

@@ -4,6 +4,8 @@
 //!   a [`ServiceConfig`], and answer health, reflection, Describe and Process until SIGTERM.
 //! * [`RemoteService`] calls such a service, ours or a plugin in any language; a [`RemoteOperation`] is one of its
 //!   operations, a [`MaskOperation`](crate::MaskOperation) like any other.
+//! * Other services that send masks do it the same way, by [`Outgoing`], [`Scratch`] and [`receive_mask`]; [`Traffic`]
+//!   counts what crossed.
 //! * [`Placement`] says which of the two a step uses, so that where it runs is configuration.
 //!
 //! What the other side sends is hostile until checked, on both ends.
@@ -19,12 +21,15 @@ mod recent;
 mod remote;
 mod scratch;
 mod serve;
+mod traffic;
 mod wire;
 
 pub use config::ServiceConfig;
 pub use error::ServiceError;
-pub use exchange::MAX_INLINE_BYTES;
+pub use exchange::{MAX_INLINE_BYTES, Outgoing, receive_mask};
 pub use placement::Placement;
 pub use program::{serve, serve_program};
 pub use remote::{RemoteOperation, RemoteService, RemoteSettings};
+pub use scratch::Scratch;
 pub use serve::{Service, serve_all};
+pub use traffic::Traffic;

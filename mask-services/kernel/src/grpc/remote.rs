@@ -7,7 +7,7 @@ use nephrite_proto::v1;
 use nephrite_root::Root;
 use nephrite_types::{CancelToken, ErrorCode};
 
-use super::exchange::{Incoming, Outgoing};
+use super::exchange::{Outgoing, receive_mask};
 use super::link::{Link, MAX_REPLY_BYTES};
 use super::scratch::Scratch;
 use super::wire;
@@ -201,7 +201,7 @@ impl RemoteService {
         let named = inputs
             .iter()
             .flat_map(|(name, masks)| masks.iter().map(move |mask| (name, mask)));
-        let masks = named.map(|(name, mask)| outgoing.add(name, mask));
+        let masks = named.map(|(name, mask)| outgoing.named(name, mask));
         let values = parameters.values().iter();
         let request = v1::ProcessRequest {
             operation: operation.to_owned(),
@@ -251,7 +251,6 @@ impl RemoteService {
     ) -> Result<(String, Arc<crate::Mask>), OperationError> {
         let name = wire::text("masks.name", named.name).map_err(|error| self.malformed(&error))?;
         let wire = named.mask.unwrap_or_default();
-        let incoming = Incoming::try_from(wire).map_err(|error| self.malformed(&error))?;
         let outside = |path: &Path| {
             self.contract(format!(
                 "mask {name} lies at {}, outside of the exchange folder",
@@ -259,12 +258,10 @@ impl RemoteService {
             ))
         };
         let open = |path: &Path| {
-            let exchange = exchange.ok_or_else(|| outside(path))?;
-            let file = exchange.file_name(path).ok_or_else(|| outside(path))?;
-            Ok(exchange.root()?.open_file(Path::new(file))?)
+            let exchange = exchange.filter(|exchange| exchange.file_name(path).is_some());
+            Ok(exchange.ok_or_else(|| outside(path))?.open_file(path)?)
         };
-        let mut budget = context.limits.max_payload_bytes;
-        let mask = incoming.read(open, context.limits, &mut budget, context.cancel);
+        let mask = receive_mask(wire, open, context.limits, context.cancel);
         let mask = mask.map_err(|error| match error {
             OperationError::Service { .. } | OperationError::Cancelled(_) => error,
             broken => self.malformed(&format!("mask {name}: {broken}")),

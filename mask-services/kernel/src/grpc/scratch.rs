@@ -1,5 +1,3 @@
-//! A folder of one call, gone when the call is over: what a service that dies leaves behind goes with it.
-
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,9 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use cap_std::fs::Dir;
 use nephrite_root::{PathError, Root};
 
-/// A new folder inside another one.
+/// A new folder of one call, gone when the call is over: what a service that dies leaves behind goes with it.
 #[derive(Debug)]
-pub(super) struct Scratch {
+pub struct Scratch {
     parent: Dir,
     name: String,
     folder: Dir,
@@ -20,7 +18,10 @@ pub(super) struct Scratch {
 impl Scratch {
     /// Makes it; `path` names the folder that it goes in. It gets the rights of that folder, so that a service of
     /// another user of the same group can write to it.
-    pub(super) fn new(root: &Root, path: &Path) -> Result<Scratch, PathError> {
+    ///
+    /// # Errors
+    /// [`PathError`] if that folder is not there or cannot be written to.
+    pub fn new(root: &Root, path: &Path) -> Result<Scratch, PathError> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let failed = |source| PathError::Io {
             path: path.to_owned(),
@@ -49,16 +50,18 @@ impl Scratch {
         })
     }
 
-    pub(super) fn folder(&self) -> &Dir {
+    /// Open.
+    pub fn folder(&self) -> &Dir {
         &self.folder
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// Absolute: as other processes know it.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// The file name in this folder that a service's path means; `None` if it means another place.
-    pub(super) fn file_name<'a>(&self, path: &'a Path) -> Option<&'a str> {
+    pub fn file_name<'a>(&self, path: &'a Path) -> Option<&'a str> {
         let name = path.strip_prefix(&self.path).ok()?;
         let mut components = name.components();
         match (components.next(), components.next()) {
@@ -67,8 +70,23 @@ impl Scratch {
         }
     }
 
+    /// Opens a file that a service has put here.
+    ///
+    /// # Errors
+    /// [`PathError::OutsideRoot`] if `path` means another place; [`PathError`].
+    pub fn open_file(&self, path: &Path) -> Result<std::fs::File, PathError> {
+        let outside = || PathError::OutsideRoot {
+            path: path.to_owned(),
+        };
+        self.root()?
+            .open_file(Path::new(self.file_name(path).ok_or_else(outside)?))
+    }
+
     /// A root that ends at this folder.
-    pub(super) fn root(&self) -> Result<Root, PathError> {
+    ///
+    /// # Errors
+    /// [`PathError::Io`] if the process has too many files open.
+    pub fn root(&self) -> Result<Root, PathError> {
         let folder = self.folder.try_clone().map_err(|source| PathError::Io {
             path: self.path.clone(),
             source,

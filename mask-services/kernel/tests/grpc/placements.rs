@@ -5,13 +5,18 @@ use std::time::{Duration, Instant};
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use nephrite_kernel::grpc::{Placement, RemoteService};
+use nephrite_kernel::grpc::{Outgoing, Placement, RemoteService, Scratch, Traffic, receive_mask};
 use nephrite_kernel::{
     Artefacts, CancelToken, Context, ErrorCode, Inputs, Limits, MaskOperation, OperationError,
     ParameterValue, ServiceFault,
 };
+use nephrite_proto::v1::mask::Content;
+use nephrite_root::Root;
+use prost::Message as _;
 
-use crate::harness::{TestService, blocking, large, registry, run, run_with, settings, small, values};
+use crate::harness::{
+    TestService, blocking, encoded, large, registry, run, run_with, settings, small, values,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_result_is_the_same_in_every_placement_and_nothing_is_left_behind() {
@@ -171,4 +176,87 @@ async fn a_service_that_is_not_there_fails_alone_by_name_and_is_found_when_it_co
     let second = TestService::start_at(first.address).await;
     calling.await.unwrap().unwrap();
     second.serves().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_crosses_is_counted_for_the_step() {
+    let service = TestService::start(|_| {}).await;
+    let remote = service.remote(|_| {});
+    let traffic = |mask: Arc<nephrite_kernel::Mask>, parameters: &[(&str, ParameterValue)]| {
+        let (remote, parameters) = (remote.clone(), values(parameters));
+        blocking(move || {
+            let cancel = CancelToken::new();
+            remote.describe(&cancel).unwrap();
+            Traffic::take();
+            let inputs = Inputs::new().with("mask", mask);
+            let context = Context {
+                limits: &Limits::default(),
+                cancel: &cancel,
+                artefacts: None,
+            };
+            let done = remote.run("identity", &inputs, &parameters, &context);
+            (Traffic::take(), done.is_ok())
+        })
+    };
+    let mask = Arc::new(small());
+    let (found, _) = traffic(mask.clone(), &[]).await;
+    let inside = encoded(&mask).encoded_len() as u64;
+    for bytes in [found.sent, found.received] {
+        // The mask, its name and folders; a mask that is deflated with less effort may be longer.
+        assert!((inside..inside + 400).contains(&bytes), "{found:?}");
+    }
+    assert_eq!(found.largest_message, found.sent.max(found.received));
+    assert_eq!(found.exchange_files, 0);
+
+    let (found, _) = traffic(Arc::new(large()), &[]).await;
+    assert_eq!(found.exchange_files, 2, "there and back");
+    assert!(found.largest_message < 1000, "{found:?}");
+
+    // A request that was refused was sent all the same.
+    let (found, done) = traffic(mask, &[("panic", ParameterValue::Flag(true))]).await;
+    assert!(!done);
+    assert!(found.sent >= inside && found.received == 0, "{found:?}");
+}
+
+/// Whoever sends a mask outside of `MaskService` does it alike.
+#[test]
+fn masks_are_sent_and_received_by_themselves() {
+    let temp = tempfile::tempdir().unwrap();
+    let root = Root::beneath(temp.path()).unwrap();
+    let (limits, cancel) = (Limits::default(), CancelToken::new());
+    let count = |folder: &std::path::Path| std::fs::read_dir(folder).unwrap().count();
+    for (mask, n_files) in [(small(), 0), (large(), 1)] {
+        let mask = Arc::new(mask);
+        let scratch = Scratch::new(&root, std::path::Path::new(".")).unwrap();
+        let folder = Some((scratch.folder(), scratch.path()));
+        let send = || {
+            Outgoing::new(folder, "mask-".to_owned(), &limits)
+                .mask(&mask)
+                .unwrap()
+        };
+        send();
+        assert_eq!(count(scratch.path()), 0, "it was never sent");
+        let mut outgoing = Outgoing::new(folder, "mask-".to_owned(), &limits);
+        let message = outgoing.mask(&mask).unwrap();
+        outgoing.sent();
+        assert_eq!(count(scratch.path()), n_files);
+        let open = |path: &std::path::Path| Ok(scratch.open_file(path)?);
+        let received = receive_mask(message, open, &limits, &cancel).unwrap();
+        assert_eq!(received, *mask);
+        if n_files == 1 {
+            let error = Outgoing::new(None, String::new(), &limits)
+                .mask(&mask)
+                .unwrap_err();
+            assert_eq!(error.code(), ErrorCode::LimitExceeded, "{error}");
+            let elsewhere = nephrite_proto::v1::Mask {
+                content: Some(Content::Path("/etc/passwd".to_owned())),
+                labels: Vec::new(),
+            };
+            let error = receive_mask(elsewhere, open, &limits, &cancel).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::PermissionDenied, "{error}");
+        }
+        let nothing = receive_mask(nephrite_proto::v1::Mask::default(), open, &limits, &cancel).unwrap_err();
+        assert_eq!(nothing.code(), ErrorCode::InvalidArgument, "{nothing}");
+    }
+    assert_eq!(count(temp.path()), 0);
 }
