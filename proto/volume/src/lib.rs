@@ -44,7 +44,7 @@ pub use error::VolumeError;
 pub use hash::{FileHash, hash_file};
 pub use header::Version;
 pub use labels::labels_from_volume;
-pub use read::{Scan, Unit, VolumeInfo, inspect, read_volume, read_volume_hashed};
+pub use read::{Scan, Unit, VolumeInfo, inspect, read_geometry, read_volume, read_volume_hashed};
 pub use reader::Reader;
 pub use source_geometry::SourceGeometry;
 pub use write::{WriteSummary, write_label_map, write_volume};

@@ -140,6 +140,30 @@ pub fn read_volume_hashed(
     Ok((scan, file.finish(size, name, cancel)?))
 }
 
+/// Where the voxels of a file lie, as [`read_volume`] would give it, and how to write a result beside it. Reads the header
+/// only.
+///
+/// # Errors
+/// As [`read_volume`] for what the header says.
+pub fn read_geometry(
+    file: File,
+    name: &str,
+    reader: Reader,
+    limits: &Limits,
+) -> Result<(Geometry, SourceGeometry), VolumeError> {
+    let size = regular_file_size(&file, name)?;
+    let mut input = Input::new(file, name)?;
+    let (header, _) = read_header(&mut input, name)?;
+    let grid = Grid::new(&header, reader, limits, name)?;
+    let in_file = file_geometry(&header, &grid, reader, name)?;
+    check_size(&grid, input.is_gzip(), size, name)?;
+    let (geometry, orientation) = array_geometry(&header, &grid, in_file, reader, name)?;
+    Ok((
+        geometry,
+        SourceGeometry::of_file(&grid, in_file, orientation, reader),
+    ))
+}
+
 /// Reads the header of a NIfTI file.
 ///
 /// # Errors
@@ -447,14 +471,33 @@ fn orient(
     scale: IntensityScale,
     header: &Header,
     grid: &Grid,
-    geometry: FileGeometry,
+    file: FileGeometry,
     reader: Reader,
     name: &str,
 ) -> Result<(Volume, SourceGeometry), VolumeError> {
+    let (geometry, orientation) = array_geometry(header, grid, file, reader, name)?;
+    let turned = orientation != Orientation::RAS;
+    let voxels = if turned { turn(voxels, orientation) } else { voxels };
+    let volume = Volume {
+        voxels,
+        scale,
+        geometry,
+    };
+    Ok((volume, SourceGeometry::of_file(grid, file, orientation, reader)))
+}
+
+/// Where the voxels of the array lie, and how the file's axes become those of the array.
+fn array_geometry(
+    header: &Header,
+    grid: &Grid,
+    file: FileGeometry,
+    reader: Reader,
+    name: &str,
+) -> Result<(Geometry, Orientation), VolumeError> {
     let orientation = match reader {
         Reader::SimpleItk | Reader::Nibabel => Orientation::RAS,
-        Reader::SimpleItkReorient => Orientation::from_itk_direction(geometry.affine),
-        Reader::NibabelReorient => Orientation::from_nibabel_affine(geometry.affine),
+        Reader::SimpleItkReorient => Orientation::from_itk_direction(file.affine),
+        Reader::NibabelReorient => Orientation::from_nibabel_affine(file.affine),
     };
     let broken = |source| VolumeError::Geometry {
         name: name.to_owned(),
@@ -462,11 +505,11 @@ fn orient(
     };
     let turned = orientation != Orientation::RAS;
     let rows = if turned {
-        orientation.affine_to_ras(geometry.affine, grid.shape_xyz)
+        orientation.affine_to_ras(file.affine, grid.shape_xyz)
     } else {
-        top_rows(geometry.affine)
+        top_rows(file.affine)
     };
-    let mut spacing = orientation.to_ras(geometry.spacing_xyz);
+    let mut spacing = orientation.to_ras(file.spacing_xyz);
     if turned && reader == Reader::NibabelReorient {
         // nibabel writes the turned affine into the header again, and with it pixdim.
         let norms = Affine::new(rows).map_err(broken)?.column_norms_xyz();
@@ -480,20 +523,12 @@ fn orient(
     }
     let [sx, sy, sz] = spacing;
     let [x, y, z] = orientation.to_ras(grid.shape_xyz);
-    let voxels = if turned { turn(voxels, orientation) } else { voxels };
-    let volume = Volume {
-        voxels,
-        scale,
-        geometry: Geometry {
-            shape: Shape3::new([z, y, x]).map_err(broken)?,
-            spacing: Spacing::new([sz, sy, sx]).map_err(broken)?,
-            affine: Affine::new(rows).map_err(broken)?,
-        },
+    let geometry = Geometry {
+        shape: Shape3::new([z, y, x]).map_err(broken)?,
+        spacing: Spacing::new([sz, sy, sx]).map_err(broken)?,
+        affine: Affine::new(rows).map_err(broken)?,
     };
-    Ok((
-        volume,
-        SourceGeometry::of_file(grid, geometry, orientation, reader),
-    ))
+    Ok((geometry, orientation))
 }
 
 fn turn(voxels: Voxels, orientation: Orientation) -> Voxels {

@@ -11,7 +11,9 @@ use crate::grid::datatype_code;
 use crate::header::{Header, Version, tests::plain};
 use crate::orientation::tests::{affine, all};
 use crate::write::{encode_labels, encode_volume};
-use crate::{Reader, SourceGeometry, VolumeError, inspect, read_volume, write_label_map, write_volume};
+use crate::{
+    Reader, SourceGeometry, VolumeError, inspect, read_geometry, read_volume, write_label_map, write_volume,
+};
 
 /// 4 × 3 × 2 voxels (x, y, z) of every type, with its extremes, and their bytes.
 fn samples(big_endian: bool) -> Vec<(Voxels, Vec<u8>)> {
@@ -495,4 +497,25 @@ fn an_exact_geometry_comes_back_bit_by_bit() {
         &Limits::default(),
     );
     assert_eq!(info.unwrap().version, Version::One, "where it does");
+}
+
+#[test]
+fn the_header_alone_gives_the_geometry_of_the_whole_file() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("scan.nii");
+    let open = || std::fs::File::open(&path).unwrap();
+    let limits = Limits::default();
+    for index in 0..48 {
+        let version = if index % 2 == 0 {
+            Version::One
+        } else {
+            Version::Two
+        };
+        std::fs::write(&path, oriented_file(index, version).0).unwrap();
+        for reader in Reader::ALL {
+            let scan = read_volume(open(), "scan.nii", reader, &limits, &CancelToken::new()).unwrap();
+            let found = read_geometry(open(), "scan.nii", reader, &limits).unwrap();
+            assert_eq!(found, (scan.volume.geometry, scan.source), "{index} {reader}");
+        }
+    }
 }
