@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use nephrite_kernel::{
-    CancelToken, InputSpec, OperationDescription, OperationError, ParameterValue, Parameters,
-};
+use nephrite_kernel::{CancelToken, InputSpec, OperationDescription, OperationError, Parameters};
 use nephrite_nnunet::ModelDescription;
-use nephrite_pipeline::{MaskStep, ModelStep, Pipeline, Step};
+use nephrite_pipeline::{MaskStep, ModelStep, Pipeline, SampleStep, Step};
 use nephrite_types::ErrorCode;
 use serde::Serialize;
 
@@ -32,13 +30,13 @@ pub struct PipelineReport {
 pub struct StepReport {
     /// Its name in the pipeline.
     pub id: String,
-    /// `model` or `mask`.
+    /// `model`, `mask` or `sample`.
     pub kind: &'static str,
-    /// The model's folder or the operation's name.
+    /// The model's folder, the operation's name, or the folder of a sample.
     pub what: String,
     /// Where it runs.
     pub place: String,
-    /// Phases that a model accepts.
+    /// Phases that a model accepts; that of the scan which a sample cuts, if it names one.
     pub phases: Vec<&'static str>,
     /// True if it is left out where no scan has such a phase.
     pub optional: bool,
@@ -127,6 +125,7 @@ pub fn check_pipeline(
         let report = match step {
             Step::Model(model) => check_model(core, model, folder, &labels),
             Step::Mask(mask) => check_mask(operations, mask, cancel),
+            Step::Sample(sample) => check_sample(sample, pipeline, &labels),
         };
         let report = report.map_err(|fault| CoreError::PipelineStep {
             step: step.id().to_owned(),
@@ -171,21 +170,11 @@ fn check_model(
     if let (Some(stage), None) = (&step.previous_stage, &model.previous_stage) {
         return Err(StepFault::PreviousStage { step: stage.clone() });
     }
-    let crop = step.crop.iter();
-    let cropped = crop.flat_map(|crop| crop.labels.iter().map(move |label| (&crop.step, label)));
-    let channels = step
-        .channels
-        .iter()
-        .map(|channel| (&channel.step, &channel.label));
-    for (other, label) in cropped.chain(channels) {
-        // The labels of an operation's mask are known only when it has run.
-        if let Some(known) = labels.get(other.as_str()).filter(|known| !known.contains(label)) {
-            return Err(StepFault::UnknownLabel {
-                step: other.clone(),
-                label: label.clone(),
-                known: known.clone(),
-            });
-        }
+    if let Some(crop) = &step.crop {
+        check_labels(&crop.step, &crop.labels, labels)?;
+    }
+    for channel in &step.channels {
+        check_labels(&channel.step, std::slice::from_ref(&channel.label), labels)?;
     }
     let ModelDescription {
         labels,
@@ -212,11 +201,7 @@ fn check_mask(
 ) -> Result<StepReport, StepFault> {
     let operation = operations.describe(&step.operation, cancel)?;
     check_inputs(&operation, step)?;
-    let given = step
-        .parameters
-        .iter()
-        .map(|(name, value)| (name.clone(), parameter_value(value.clone())));
-    Parameters::check(&operation.parameters, &given.collect())?;
+    Parameters::check(&operation.parameters, &step.parameters)?;
     if step.artefacts && !operation.artefacts {
         return Err(StepFault::Operation(OperationError::Artefacts {
             reason: "this operation writes no files",
@@ -233,6 +218,45 @@ fn check_mask(
         labels: Vec::new(),
         expected_memory_bytes: None,
     })
+}
+
+fn check_sample(
+    step: &SampleStep,
+    pipeline: &Pipeline,
+    labels: &BTreeMap<&str, Vec<String>>,
+) -> Result<StepReport, StepFault> {
+    check_labels(&step.step, &step.labels, labels)?;
+    let phase = step.phase.or(pipeline.reference);
+    Ok(StepReport {
+        id: step.id.clone(),
+        kind: "sample",
+        what: format!("{}/", step.id),
+        place: "in process".to_owned(),
+        phases: phase.into_iter().map(nephrite_types::Phase::name).collect(),
+        optional: false,
+        needs: needs(&Step::Sample(step.clone())),
+        labels: step.labels.clone(),
+        expected_memory_bytes: None,
+    })
+}
+
+/// The labels of an operation's mask are known only when it has run.
+fn check_labels(
+    other: &str,
+    named: &[String],
+    labels: &BTreeMap<&str, Vec<String>>,
+) -> Result<(), StepFault> {
+    let Some(known) = labels.get(other) else {
+        return Ok(());
+    };
+    match named.iter().find(|label| !known.contains(label)) {
+        Some(label) => Err(StepFault::UnknownLabel {
+            step: other.to_owned(),
+            label: label.clone(),
+            known: known.clone(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// As [`nephrite_kernel::check_inputs`], but before there are masks.
@@ -266,15 +290,4 @@ fn check_inputs(operation: &OperationDescription, step: &MaskStep) -> Result<(),
 
 fn needs(step: &Step) -> Vec<String> {
     step.needs().into_iter().map(str::to_owned).collect()
-}
-
-/// A pipeline's values are those of operations: both are what TOML and messages can hold.
-fn parameter_value(value: nephrite_pipeline::ParameterValue) -> ParameterValue {
-    match value {
-        nephrite_pipeline::ParameterValue::Flag(flag) => ParameterValue::Flag(flag),
-        nephrite_pipeline::ParameterValue::Integer(n) => ParameterValue::Integer(n),
-        nephrite_pipeline::ParameterValue::Number(x) => ParameterValue::Number(x),
-        nephrite_pipeline::ParameterValue::Text(text) => ParameterValue::Text(text),
-        nephrite_pipeline::ParameterValue::Texts(texts) => ParameterValue::Texts(texts),
-    }
 }

@@ -46,12 +46,12 @@ pub enum PipelineFault {
         expected: &'static str,
     },
     /// Two steps have one name.
-    #[error("step {id} is there twice, first on line {first}")]
+    #[error("step {id} is there twice{}", first.map(|line| format!(", first on line {line}")).unwrap_or_default())]
     StepTwice {
         /// The name.
         id: String,
-        /// Line of the first.
-        first: usize,
+        /// Line of the first; `None` if there is no file.
+        first: Option<usize>,
     },
     /// Two masks would be kept under one name.
     #[error("file {file} is saved twice")]
@@ -62,6 +62,14 @@ pub enum PipelineFault {
     /// A step names another one that is not there.
     #[error("{key}: there is no step {step:?}")]
     UnknownStep {
+        /// Where it is named.
+        key: String,
+        /// The name.
+        step: String,
+    },
+    /// A step names another one that makes files and no mask.
+    #[error("{key}: step {step:?} is a sample, which has no mask")]
+    NoMask {
         /// Where it is named.
         key: String,
         /// The name.

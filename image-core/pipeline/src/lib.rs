@@ -1,4 +1,4 @@
-//! Pipeline files: which model for which phase, which operation on which masks, what to save.
+//! Pipeline files: which model for which phase, which operation on which masks, what to cut out and to save.
 //!
 //! A pipeline is TOML. [`Pipeline::parse`] is strict: unknown keys, unknown steps, cycles and impossible values are faults,
 //! each with its line, and all of them are told at once. What it gives can run as it stands, as far as the file alone can
@@ -36,10 +36,13 @@ mod fault;
 mod order;
 mod pipeline;
 mod read;
+mod read_mask;
+mod read_model;
 mod spanned_table;
 
 pub use fault::{Fault, PipelineFault};
+pub use nephrite_kernel::ParameterValue;
 pub use pipeline::{
-    Crop, MaskChannel, MaskInput, MaskStep, ModelOptions, ModelStep, Numerics, ParameterValue, Pipeline,
-    Save, Step,
+    Crop, MaskChannel, MaskInput, MaskStep, ModelOptions, ModelStep, Numerics, Pipeline, SampleStep, Save,
+    Step,
 };

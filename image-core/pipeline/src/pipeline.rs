@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use nephrite_kernel::{ParameterValue, is_name};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 use nephrite_types::Phase;
 
@@ -13,7 +14,7 @@ pub struct Pipeline {
     pub reference: Option<Phase>,
     /// Every step after those that it needs.
     steps: Vec<Step>,
-    /// What is kept; at least one.
+    /// What is kept; at least one, unless there are samples.
     pub save: Vec<Save>,
 }
 
@@ -24,6 +25,8 @@ pub enum Step {
     Model(ModelStep),
     /// An operation on masks.
     Mask(MaskStep),
+    /// The crop of a scan around labels.
+    Sample(SampleStep),
 }
 
 /// A model on the scan of a phase.
@@ -33,6 +36,8 @@ pub struct ModelStep {
     pub id: String,
     /// Folder of the trained model.
     pub model: PathBuf,
+    /// Folder that stands in for `model` where a first look is wanted, such as that of a lower resolution.
+    pub quick_model: Option<PathBuf>,
     /// Phases that it was made for, the most wanted first; at least one.
     pub phases: Vec<Phase>,
     /// True if the step is left out where no scan has such a phase.
@@ -119,15 +124,20 @@ pub struct MaskInput {
     pub steps: Vec<String>,
 }
 
-/// A value of a parameter, as TOML writes it.
+/// The scan and a mask, both cut to the box around labels, and a picture of them: files in a folder named after the step.
+/// It makes no mask, so that no other step can need it.
 #[derive(Debug, Clone, PartialEq)]
-#[allow(missing_docs)] // the names say it all
-pub enum ParameterValue {
-    Flag(bool),
-    Integer(i64),
-    Number(f64),
-    Text(String),
-    Texts(Vec<String>),
+pub struct SampleStep {
+    /// Its name in the pipeline, and that of its folder.
+    pub id: String,
+    /// The step whose mask it shows.
+    pub step: String,
+    /// Names of labels; all of them if empty.
+    pub labels: Vec<String>,
+    /// Around the box, mm; not negative.
+    pub margin_mm: f64,
+    /// Whose scan is cut; `None` is the reference's.
+    pub phase: Option<Phase>,
 }
 
 /// A mask that is kept.
@@ -158,6 +168,7 @@ impl Step {
         match self {
             Step::Model(step) => &step.id,
             Step::Mask(step) => &step.id,
+            Step::Sample(step) => &step.id,
         }
     }
 
@@ -176,6 +187,7 @@ impl Step {
                     .flat_map(|input| input.steps.iter().map(String::as_str))
                     .collect()
             }
+            Step::Sample(step) => vec![&step.step],
         };
         let mut seen = BTreeSet::new();
         all.into_iter().filter(|id| seen.insert(*id)).collect()
@@ -190,6 +202,7 @@ impl Pipeline {
     pub fn parse(text: &str) -> Result<Pipeline, Vec<Fault>> {
         let draft = read::draft(text)?;
         let mut faults = draft.faults;
+        no_masks(&draft.steps, &draft.save, &mut faults);
         let steps = order::sorted(draft.steps, &draft.lines, &mut faults);
         for (save, line) in &draft.save {
             if !steps.iter().any(|step| step.id() == save.step) && !draft.lines.contains_key(&save.step) {
@@ -213,6 +226,50 @@ impl Pipeline {
         })
     }
 
+    /// Models without a file. Each keeps its mask as `<id>.nii.gz`; masks come together on the grid of the first.
+    ///
+    /// # Errors
+    /// The first fault: no model, a name that is none or is there twice, a model without phases, an unknown step, a cycle.
+    pub fn from_models(models: Vec<ModelStep>) -> Result<Pipeline, PipelineFault> {
+        if models.is_empty() {
+            return Err(PipelineFault::NoSteps);
+        }
+        let mut lines = BTreeMap::new();
+        let mut save = Vec::with_capacity(models.len());
+        for model in &models {
+            if !is_name(&model.id) {
+                return Err(PipelineFault::Value {
+                    key: "models.id".to_owned(),
+                    found: format!("{:.64?}", model.id),
+                    expected: read::STEP_NAME,
+                });
+            }
+            if model.phases.is_empty() {
+                return Err(PipelineFault::Missing {
+                    key: format!("phases of step {}", model.id),
+                });
+            }
+            if lines.insert(model.id.clone(), 1).is_some() {
+                return Err(PipelineFault::StepTwice {
+                    id: model.id.clone(),
+                    first: None,
+                });
+            }
+            save.push(own_file(&model.id));
+        }
+        let mut faults = Vec::new();
+        let steps = models.into_iter().map(|model| (Step::Model(model), 1)).collect();
+        let steps = order::sorted(steps, &lines, &mut faults);
+        match faults.into_iter().next() {
+            Some(Fault { fault, .. }) => Err(fault),
+            None => Ok(Pipeline {
+                reference: None,
+                steps,
+                save,
+            }),
+        }
+    }
+
     /// Every step after those that it needs; otherwise in the order of the file.
     pub fn steps(&self) -> impl ExactSizeIterator<Item = &Step> {
         self.steps.iter()
@@ -224,10 +281,11 @@ impl Pipeline {
     }
 
     /// The same with only the steps that are named and those that they need; of what is saved, only theirs. Steps that
-    /// are named and not saved are kept as `<id>.nii.gz`.
+    /// are named, have a mask and are not saved are kept as `<id>.nii.gz`.
     ///
     /// # Errors
-    /// [`PipelineFault::UnknownStep`] for the first name that is no step.
+    /// [`PipelineFault::UnknownStep`] for the first name that is no step; [`PipelineFault::FileTwice`] if another step's
+    /// mask is saved under such a name; [`PipelineFault::NoSteps`] if nothing is named.
     pub fn only(&self, names: &[String]) -> Result<Pipeline, PipelineFault> {
         let mut wanted: BTreeSet<&str> = BTreeSet::new();
         let mut open: Vec<&str> = Vec::new();
@@ -237,6 +295,9 @@ impl Pipeline {
                 step: name.clone(),
             })?;
             open.push(step.id());
+        }
+        if names.is_empty() {
+            return Err(PipelineFault::NoSteps);
         }
         while let Some(id) = open.pop() {
             if wanted.insert(id) {
@@ -250,11 +311,13 @@ impl Pipeline {
             .cloned()
             .collect();
         for name in names {
-            if !save.iter().any(|save| save.step == *name) {
-                save.push(Save {
-                    step: name.clone(),
-                    file: format!("{name}.nii.gz"),
-                });
+            let has_mask = !matches!(self.step(name), Some(Step::Sample(_)));
+            if has_mask && !save.iter().any(|save| save.step == *name) {
+                let own = own_file(name);
+                if save.iter().any(|save| save.file == own.file) {
+                    return Err(PipelineFault::FileTwice { file: own.file });
+                }
+                save.push(own);
             }
         }
         Ok(Pipeline {
@@ -268,4 +331,38 @@ impl Pipeline {
             save,
         })
     }
+}
+
+fn own_file(id: &str) -> Save {
+    Save {
+        step: id.to_owned(),
+        file: format!("{id}.nii.gz"),
+    }
+}
+
+/// Faults for every use of a sample as if it had a mask.
+fn no_masks(steps: &[(Step, usize)], save: &[(Save, usize)], faults: &mut Vec<Fault>) {
+    let samples: BTreeSet<&str> = steps
+        .iter()
+        .filter(|(step, _)| matches!(step, Step::Sample(_)))
+        .map(|(step, _)| step.id())
+        .collect();
+    let needs = steps.iter().flat_map(|(step, line)| {
+        // One that needs itself is a cycle.
+        let needs = step.needs().into_iter().filter(|needed| *needed != step.id());
+        needs.map(move |needed| (format!("step {}", step.id()), needed, *line))
+    });
+    let saves = save
+        .iter()
+        .map(|(save, line)| ("save.step".to_owned(), save.step.as_str(), *line));
+    let wrong = needs
+        .chain(saves)
+        .filter(|(_, needed, _)| samples.contains(needed));
+    faults.extend(wrong.map(|(key, step, line)| Fault {
+        line,
+        fault: PipelineFault::NoMask {
+            key,
+            step: step.to_owned(),
+        },
+    }));
 }

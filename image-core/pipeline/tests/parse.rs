@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
 use nephrite_nnunet_folder::{CheckpointKind, FoldName, FoldSelection};
-use nephrite_pipeline::{Crop, MaskChannel, Numerics, ParameterValue, Pipeline, PipelineFault, Save, Step};
+use nephrite_pipeline::{
+    Crop, MaskChannel, ModelStep, Numerics, ParameterValue, Pipeline, PipelineFault, SampleStep, Save, Step,
+};
 use nephrite_types::Phase;
 use proptest::prelude::*;
 
@@ -25,6 +27,7 @@ inputs = { masks = ["fine", "locate"], reference = "locate" }
 [[models]]
 id = "fine"
 model = "m/fine"
+quick_model = "m/low"
 phases = ["arterial", "portal_venous"]
 optional = true
 folds = [0, "all"]
@@ -42,6 +45,13 @@ channels = ["locate:kidney"]
 id = "locate"
 model = "m/locate"
 phases = ["portal_venous"]
+
+[[samples]]
+id = "small"
+step = "clean"
+labels = ["kidney"]
+margin_mm = 12.5
+phase = "arterial"
 
 [[save]]
 step = "clean"
@@ -61,12 +71,13 @@ fn every_key_is_taken_and_steps_come_after_what_they_need() {
     let pipeline = Pipeline::parse(WHOLE).unwrap();
     assert_eq!(pipeline.reference, Some(Phase::PortalVenous));
     let ids: Vec<&str> = pipeline.steps().map(Step::id).collect();
-    assert_eq!(ids, ["locate", "fine", "all", "clean"]);
+    assert_eq!(ids, ["locate", "fine", "all", "clean", "small"]);
     let Some(Step::Model(fine)) = pipeline.step("fine") else {
         panic!("a model");
     };
     assert_eq!(fine.phases, [Phase::Arterial, Phase::PortalVenous]);
     assert!(fine.optional);
+    assert_eq!(fine.quick_model.as_deref(), Some(std::path::Path::new("m/low")));
     assert_eq!(
         fine.folds,
         FoldSelection::List(vec![FoldName::Number(0), FoldName::All])
@@ -91,7 +102,12 @@ fn every_key_is_taken_and_steps_come_after_what_they_need() {
     let Some(Step::Model(locate)) = pipeline.step("locate") else {
         panic!("a model");
     };
-    assert!(!locate.optional && locate.options.mirroring && locate.folds == FoldSelection::Available);
+    assert!(
+        !locate.optional
+            && locate.quick_model.is_none()
+            && locate.options.mirroring
+            && locate.folds == FoldSelection::Available
+    );
     let Some(Step::Mask(clean)) = pipeline.step("clean") else {
         panic!("an operation");
     };
@@ -104,6 +120,70 @@ fn every_key_is_taken_and_steps_come_after_what_they_need() {
     );
     assert_eq!(clean.parameters["on"], ParameterValue::Flag(true));
     assert_eq!(pipeline.step("all").unwrap().needs().len(), 2, "each step once");
+    let small = SampleStep {
+        id: "small".into(),
+        step: "clean".into(),
+        labels: vec!["kidney".into()],
+        margin_mm: 12.5,
+        phase: Some(Phase::Arterial),
+    };
+    assert_eq!(pipeline.step("small"), Some(&Step::Sample(small)));
+    assert_eq!(pipeline.step("small").unwrap().needs(), ["clean"]);
+}
+
+#[test]
+fn a_sample_alone_is_enough_and_says_no_more_than_its_step() {
+    let text = format!("[[samples]]\nid = 's'\nstep = 'a'\n{}", model("a", ""));
+    let pipeline = Pipeline::parse(&text).unwrap();
+    assert!(pipeline.save.is_empty());
+    let small = SampleStep {
+        id: "s".into(),
+        step: "a".into(),
+        labels: Vec::new(),
+        margin_mm: 5.0,
+        phase: None,
+    };
+    let steps: Vec<&Step> = pipeline.steps().collect();
+    assert_eq!(steps[1], &Step::Sample(small));
+}
+
+#[test]
+fn models_need_no_file() {
+    let step = |id: &str, previous: Option<&str>| {
+        let Some(Step::Model(step)) = Pipeline::parse(&format!("{}{}", model("x", ""), save("x")))
+            .unwrap()
+            .step("x")
+            .cloned()
+        else {
+            panic!("a model");
+        };
+        ModelStep {
+            id: id.to_owned(),
+            previous_stage: previous.map(str::to_owned),
+            ..step
+        }
+    };
+    let pipeline = Pipeline::from_models(vec![step("fine", Some("low")), step("low", None)]).unwrap();
+    assert_eq!(
+        pipeline.steps().map(Step::id).collect::<Vec<_>>(),
+        ["low", "fine"]
+    );
+    let files: Vec<&str> = pipeline.save.iter().map(|save| save.file.as_str()).collect();
+    assert_eq!(files, ["fine.nii.gz", "low.nii.gz"]);
+    let check = |models: Vec<ModelStep>, says: &str| {
+        let fault = Pipeline::from_models(models).unwrap_err().to_string();
+        assert!(fault.contains(says), "{says:?} is not in {fault:?}");
+    };
+    check(Vec::new(), "no step");
+    check(vec![step("a", None), step("a", None)], "step a is there twice");
+    check(vec![step("A b", None)], "models.id: \"A b\", expected a name");
+    check(vec![step("a", Some("b"))], "step a: there is no step \"b\"");
+    check(vec![step("a", Some("a"))], "a needs a");
+    let nowhere = ModelStep {
+        phases: Vec::new(),
+        ..step("a", None)
+    };
+    check(vec![nowhere], "phases of step a: missing");
 }
 
 #[test]
@@ -116,7 +196,20 @@ fn a_choice_of_steps_brings_what_they_need() {
         file: "fine.nii.gz".into(),
     };
     assert_eq!(fine.save, [kept]);
-    assert_eq!(pipeline.only(&["clean".into()]).unwrap(), pipeline);
+    let clean = pipeline.only(&["clean".into()]).unwrap();
+    assert_eq!(clean.steps().len(), 4, "all but the sample");
+    assert_eq!(clean.save, pipeline.save);
+    let small = pipeline.only(&["small".into()]).unwrap();
+    assert_eq!(small.steps().len(), 5);
+    assert!(small.save.is_empty(), "a sample keeps its own files");
+    assert_eq!(pipeline.only(&[]), Err(PipelineFault::NoSteps));
+    let text = format!(
+        "{}{}[[save]]\nstep = 'a'\nfile = 'b.nii.gz'\n",
+        model("a", ""),
+        model("b", "")
+    );
+    let clash = Pipeline::parse(&text).unwrap().only(&["a".into(), "b".into()]);
+    assert!(matches!(clash, Err(PipelineFault::FileTwice { .. })), "{clash:?}");
     let unknown = pipeline.only(&["liver".into()]).unwrap_err();
     assert!(matches!(unknown, PipelineFault::UnknownStep { .. }), "{unknown}");
 }
@@ -135,6 +228,7 @@ fn faults_name_their_line() {
     let (a, kept) = (model("a", ""), save("a"));
     let with = |more: &str| format!("{}{kept}", model("a", more));
     check("", 1, "no step");
+    check(&with("quick_model = ''"), 5, "models.quick_model");
     check(&a, 1, "saves nothing");
     check("reference = \n", 1, "");
     check(&format!("speed = 3\n{a}{kept}"), 1, "speed: unknown key");
@@ -213,6 +307,43 @@ fn faults_name_their_line() {
         &mask("operation = 'merge'\ninputs = { mask = 'a' }\nparameters = { when = 2020-01-01 }"),
         10,
         "masks.parameters.when",
+    );
+}
+
+#[test]
+fn samples_have_no_mask_and_names_of_their_own() {
+    let a = model("a", "");
+    let sample = |more: &str| format!("{a}[[samples]]\nid = 's'\nstep = 'a'\n{more}");
+    check(&sample("speed = 1\n"), 9, "samples.speed: unknown key");
+    check(&sample("margin_mm = -1\n"), 9, "samples.margin_mm: -1");
+    check(&sample("margin_mm = nan\n"), 9, "samples.margin_mm");
+    check(&sample("phase = 'late'\n"), 9, "samples.phase: \"late\"");
+    check(&sample("labels = 'kidney'\n"), 9, "samples.labels");
+    check(&sample("").replace("step = 'a'", ""), 6, "samples.step: missing");
+    check(
+        &sample("").replace("step = 'a'", "step = 'b'"),
+        6,
+        "no step \"b\"",
+    );
+    check(
+        &sample("").replace("'s'", "'a'"),
+        6,
+        "step a is there twice, first on line 1",
+    );
+    check(&sample("").replace("step = 'a'", "step = 's'"), 6, "s needs s");
+    let no_mask = "step \"s\" is a sample, which has no mask";
+    check(&sample(&save("s")), 9, no_mask);
+    check(&sample(&model("b", "crop = { step = 's' }")), 9, no_mask);
+    check(
+        &sample("[[masks]]\nid = 'm'\noperation = 'merge'\ninputs = { masks = ['a', 's'] }\n"),
+        9,
+        no_mask,
+    );
+    // Names of files end in .nii or .nii.gz, those of samples' folders hold no dot.
+    check(
+        &sample("[[save]]\nstep = 'a'\nfile = 's'\n"),
+        11,
+        "save.file: \"s\", expected a plain file name",
     );
 }
 
