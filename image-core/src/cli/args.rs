@@ -48,6 +48,12 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Ask a running server for its health; exit code 0 if it serves
+    Health {
+        /// Configuration file of the server
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     /// Draw a synthetic patient, segment it with three small nnU-Nets, and show the result
     Demo(DemoArguments),
 }

@@ -4,6 +4,7 @@ use nephrite_image_core::serve::ServeError;
 use nephrite_image_core::{CoreError, PathError};
 use nephrite_kernel::OperationError;
 use nephrite_phantom::PhantomError;
+use nephrite_server::ProbeError;
 use nephrite_types::ErrorCode;
 use nephrite_volume::VolumeError;
 
@@ -82,6 +83,12 @@ impl From<DemoError> for Failure {
 
 impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
+        Failure::new(error.code(), &error)
+    }
+}
+
+impl From<ProbeError> for Failure {
+    fn from(error: ProbeError) -> Self {
         Failure::new(error.code(), &error)
     }
 }

@@ -4,6 +4,7 @@ mod args;
 mod demo;
 mod demo_masks;
 mod failure;
+mod health;
 mod mask;
 mod models;
 mod pipeline;
@@ -44,6 +45,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Models(command) => models::run(command),
         Command::Demo(arguments) => demo::run(arguments),
         Command::Serve { config } => serve::run(config),
+        Command::Health { config } => health::run(&config),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -79,3 +79,34 @@ fn all_faults_of_a_configuration_are_printed_at_once() {
     let output = serve(&config).output().unwrap();
     assert_eq!(output.status.code(), Some(6), "an address of another machine");
 }
+
+#[test]
+fn health_says_whether_the_server_of_a_configuration_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("nephrite.toml");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    fs::write(&config, format!("root = '.'\nlisten = '{address}'\n")).unwrap();
+    let health = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nephrite"));
+        command
+            .args(["health", "--config"])
+            .arg(&config)
+            .output()
+            .unwrap()
+    };
+    let nobody = health();
+    let text = String::from_utf8(nobody.stderr).unwrap();
+    assert_eq!(nobody.status.code(), Some(6), "{text}");
+    assert!(text.contains(&address.to_string()), "{text}");
+
+    let mut process = serve(&config).spawn().unwrap();
+    let serves = (0..200).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        health().status.success()
+    });
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert!(serves);
+}
