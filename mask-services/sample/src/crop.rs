@@ -1,12 +1,37 @@
-use nephrite_kernel::{Geometry, Limits, OperationError, Run, RunMask, RunMaskBuilder};
+use std::collections::BTreeSet;
+
+use nephrite_kernel::{
+    Geometry, LabelTable, Limits, Mask, OperationError, Run, RunMask, RunMaskBuilder, label_ids,
+};
+use nephrite_runs::select;
 use nephrite_types::{Affine, BoundingBox, Shape3};
 
 use crate::SampleError;
 
+/// Only the labels that are named, in voxels and table; all if none is.
+///
+/// # Errors
+/// [`OperationError::UnknownLabel`] if the mask's table has no such name.
+pub fn choose(mask: &Mask, names: &[String]) -> Result<Mask, OperationError> {
+    let ids: BTreeSet<u16> = label_ids(mask, "labels", names)?.into_iter().collect();
+    if ids.len() == mask.labels().entries().len() {
+        return Ok(mask.clone());
+    }
+    let mut keep = vec![false; usize::from(u16::MAX) + 1];
+    ids.iter().for_each(|id| keep[usize::from(*id)] = true);
+    let entries = mask
+        .labels()
+        .entries()
+        .iter()
+        .filter(|entry| ids.contains(&entry.id));
+    let table = LabelTable::new(entries.cloned().collect())?;
+    Ok(Mask::new(select(mask.runs(), |id| keep[usize::from(id)]), table)?)
+}
+
 /// The box around all labels plus a margin on every side, cut to the grid. The whole grid if there are no labels.
 ///
 /// The margin is rounded up to whole voxels.
-pub(crate) fn crop_box(mask: &RunMask, margin_mm: f64) -> BoundingBox {
+pub fn crop_box(mask: &RunMask, margin_mm: f64) -> BoundingBox {
     let shape = mask.shape();
     let Some(labels) = mask.bounding_box() else {
         return BoundingBox::full(shape);
@@ -41,8 +66,14 @@ pub(crate) fn moved(affine: Affine, first: [f64; 3], factors: [f64; 3]) -> Resul
     }))?)
 }
 
-/// The part of a mask within a box.
-pub(crate) fn crop(mask: &RunMask, bounds: &BoundingBox, limits: &Limits) -> Result<RunMask, OperationError> {
+/// The part of a mask within a box; world positions stay.
+///
+/// # Errors
+/// [`OperationError::Other`] if the box's grid cannot be, [`OperationError::Mask`] if it is over the limits.
+///
+/// # Panics
+/// Panics if the box does not lie within the mask.
+pub fn crop(mask: &RunMask, bounds: &BoundingBox, limits: &Limits) -> Result<RunMask, OperationError> {
     let geometry = geometry_of_box(mask.geometry(), bounds)?;
     let mut builder = RunMaskBuilder::new(geometry, limits)?;
     let ny = mask.shape()[1];

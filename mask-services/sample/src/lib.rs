@@ -15,6 +15,7 @@ mod statistics;
 mod stl;
 mod surface;
 
+pub use crop::{choose, crop, crop_box};
 pub use error::SampleError;
 pub use operation::Sample;
-pub use preview::label_color;
+pub use preview::{label_color, preview_over};

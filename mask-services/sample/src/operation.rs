@@ -1,14 +1,13 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{Error, Write};
 
 use nephrite_kernel::{
     Artefact, Artefacts, Context, InputSpec, Inputs, LabelTable, Mask, MaskOperation, Measurement,
     OperationDescription, OperationError, Outcome, OutputSpec, ParameterKind, ParameterSpec, ParameterValue,
-    Parameters, label_ids,
+    Parameters,
 };
-use nephrite_runs::select;
 
-use crate::crop::{crop, crop_box};
+use crate::crop::{choose, crop, crop_box};
 use crate::preview::preview;
 use crate::reduce::{downsample, factors, select_slices};
 use crate::spans::Spans;
@@ -203,23 +202,6 @@ impl Wanted {
             meshes: wanted("meshes", "parameter meshes needs a folder to write to", false)?,
         })
     }
-}
-
-/// Only the labels that are named, in voxels and table; all if none is.
-fn choose(mask: &Mask, names: &[String]) -> Result<Mask, OperationError> {
-    let ids: BTreeSet<u16> = label_ids(mask, "labels", names)?.into_iter().collect();
-    if ids.len() == mask.labels().entries().len() {
-        return Ok(mask.clone());
-    }
-    let mut keep = vec![false; usize::from(u16::MAX) + 1];
-    ids.iter().for_each(|id| keep[usize::from(*id)] = true);
-    let entries = mask
-        .labels()
-        .entries()
-        .iter()
-        .filter(|entry| ids.contains(&entry.id));
-    let table = LabelTable::new(entries.cloned().collect())?;
-    Ok(Mask::new(select(mask.runs(), |id| keep[usize::from(id)]), table)?)
 }
 
 /// About the sample as a whole: its voxels, and how many voxels of each axis became one.

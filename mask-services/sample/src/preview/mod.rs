@@ -24,11 +24,34 @@ const NAME: usize = 26;
 const MAX_NAMES: usize = 150;
 /// Share of brightness that the farthest voxel of a projection loses.
 const SHADE: f64 = 0.6;
+/// Share of a label's colour over the scan, within its outline.
+const WITHIN: f64 = 0.25;
 
 /// A PNG with the axial, coronal and sagittal slice that have most labelled voxels, and all labels from the front: darker
 /// with distance, and small ones over large ones, so that nothing hides what lies within or behind it. The patient's right is at the left; all panels have the same scale in mm; an oblique grid is
 /// shown along its own axes. Labels have the colour [`label_color`] of their position in the table.
 pub(crate) fn preview(mask: &Mask, cancel: &CancelToken) -> Result<Vec<u8>, OperationError> {
+    picture(mask, None, cancel)
+}
+
+/// The same over the scan: slices show its grey levels, and labels as outlines with a little colour within. `gray` gives
+/// the level of the voxel `[z, y, x]` of the mask's grid.
+///
+/// # Errors
+/// [`OperationError::Cancelled`]; [`OperationError::Other`] if the picture cannot be packed.
+pub fn preview_over(
+    mask: &Mask,
+    gray: &dyn Fn([usize; 3]) -> u8,
+    cancel: &CancelToken,
+) -> Result<Vec<u8>, OperationError> {
+    picture(mask, Some(gray), cancel)
+}
+
+fn picture(
+    mask: &Mask,
+    gray: Option<&dyn Fn([usize; 3]) -> u8>,
+    cancel: &CancelToken,
+) -> Result<Vec<u8>, OperationError> {
     let geometry = mask.runs().geometry();
     let views = Plane::ALL.map(|plane| view(geometry, plane));
     let longest = views
@@ -45,11 +68,13 @@ pub(crate) fn preview(mask: &Mask, cancel: &CancelToken) -> Result<Vec<u8>, Oper
     };
 
     let mut panels: Vec<(String, [&str; 2], Panel)> = Vec::new();
+    let mut levels: Vec<Option<Vec<u8>>> = Vec::new();
     // coronal and sagittal side by side, the axial one and the projection below them
     for plane in [Plane::Coronal, Plane::Sagittal, Plane::Axial] {
         let view = &views[plane as usize];
         let slice = best_slice(mask.runs(), view.across.array_axis);
         let drawn = draw(mask.runs(), view, size(view), Shown::Slice(slice), cancel)?;
+        levels.push(gray.map(|gray| scan_levels(&drawn, view, slice, gray)));
         panels.push((title(mask, plane, view, slice), plane.edges(), drawn));
     }
     let front = &views[Plane::Coronal as usize];
@@ -92,7 +117,10 @@ pub(crate) fn preview(mask: &Mask, cancel: &CancelToken) -> Result<Vec<u8>, Oper
         canvas.text(title, [corner[0], corner[1] - LINE], DIM);
         let shaded = k == 3;
         let depth = shaded.then_some(front.across.n);
-        paint(&mut canvas, panel, corner, depth, color_of);
+        match levels.get(k).and_then(Option::as_ref) {
+            Some(levels) => paint_over(&mut canvas, panel, corner, levels, color_of),
+            None => paint(&mut canvas, panel, corner, depth, color_of),
+        }
         let middle = corner[1] + panel.height / 2 - LETTER[1].min(panel.height) / 2;
         canvas.text(edges[0], [corner[0].saturating_sub(LETTER[0] + 2), middle], DIM);
         canvas.text(edges[1], [corner[0] + panel.width + 2, middle], DIM);
@@ -167,6 +195,60 @@ fn paint(
             } else {
                 let bright = depth.map_or(1.0, |n| 1.0 - SHADE * f64::from(spot.depth) / n as f64);
                 color_of(spot.label).map(|c| (f64::from(c) * bright).round() as u8)
+            };
+            canvas.set(left + x, top + y, color);
+        }
+    }
+}
+
+/// The level under the middle of each pixel of a slice, row by row.
+fn scan_levels(panel: &Panel, view: &View, slice: usize, gray: &dyn Fn([usize; 3]) -> u8) -> Vec<u8> {
+    let voxel_of = |i: usize, n_pixels: usize, side: &Side| {
+        let at = (2 * i as u128 + 1) * side.n as u128 / (2 * n_pixels as u128);
+        let at = (at as usize).min(side.n - 1); // less than n already
+        if side.reversed { side.n - 1 - at } else { at }
+    };
+    let mut voxel = [0; 3];
+    voxel[view.across.array_axis] = slice;
+    let mut levels = Vec::with_capacity(panel.spots.len());
+    for y in 0..panel.height {
+        voxel[view.down.array_axis] = voxel_of(y, panel.height, &view.down);
+        for x in 0..panel.width {
+            voxel[view.right.array_axis] = voxel_of(x, panel.width, &view.right);
+            levels.push(gray(voxel));
+        }
+    }
+    levels
+}
+
+/// A slice of the scan, and labels on it as outlines with a little colour within.
+fn paint_over(
+    canvas: &mut Canvas,
+    panel: &Panel,
+    [left, top]: [usize; 2],
+    levels: &[u8],
+    color_of: impl Fn(u16) -> Color,
+) {
+    for y in 0..panel.height {
+        for x in 0..panel.width {
+            let here = y * panel.width + x;
+            let (label, level) = (panel.spots[here].label, levels[here]);
+            let color = if label == 0 {
+                [level; 3]
+            } else {
+                let neighbours = [
+                    (x > 0).then(|| here - 1),
+                    (y > 0).then(|| here - panel.width),
+                    (x + 1 < panel.width).then(|| here + 1),
+                    (y + 1 < panel.height).then(|| here + panel.width),
+                ];
+                let inside = neighbours
+                    .into_iter()
+                    .flatten()
+                    .all(|n| panel.spots[n].label == label);
+                let share = if inside { WITHIN } else { 1.0 };
+                color_of(label)
+                    .map(|c| (f64::from(c) * share + f64::from(level) * (1.0 - share)).round() as u8)
             };
             canvas.set(left + x, top + y, color);
         }
@@ -322,6 +404,27 @@ mod tests {
         });
         assert!(bar.max().unwrap() >= 140, "the bar");
         assert!(width < 1500 && height < 1200, "{width} {height}");
+    }
+
+    #[test]
+    fn over_the_scan_labels_are_outlines() {
+        // Brighter towards the patient's left; label 3 is stored at large x, which lies at the right of the patient.
+        let gray = |[_, _, x]: [usize; 3]| 200 - 3 * x as u8;
+        let picture = preview_over(&two_blocks(), &gray, &CancelToken::new()).unwrap();
+        let (width, _, pixels) = decode(&picture);
+        let at = |x: usize, y: usize| pixels[y * width + x];
+        let [left, top] = [GAP, GAP + LINE];
+        // 7 pixels per voxel along x; x runs from 0 at the patient's left, which is at the right
+        let level = |x: usize| 200 - 3 * (59 - x / 7) as u8;
+        let outside = [PANEL - 1, 3 * PANEL / 4];
+        assert_eq!(at(left + outside[0], top + PANEL / 4), [level(outside[0]); 3]);
+        assert_eq!(at(left + outside[1], top + PANEL / 4), [level(outside[1]); 3]);
+        let middle = PANEL / 4;
+        let within = label_color(0)
+            .map(|c| (f64::from(c) * WITHIN + f64::from(level(middle)) * (1.0 - WITHIN)).round() as u8);
+        assert_eq!(at(left + middle, top + middle), within);
+        let line = (left..left + PANEL).filter(|&x| at(x, top + middle) == label_color(0));
+        assert_eq!(line.count(), 2, "left and right outline");
     }
 
     #[test]
