@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::BoundingBox;
+
 /// Number of voxels per axis, `[z, y, x]`; every axis at least 1, the product fits `usize`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape3([usize; 3]);
@@ -190,6 +192,21 @@ impl Affine {
 }
 
 impl Geometry {
+    /// The grid of a box of its voxels, `[z, y, x]`: world positions stay.
+    ///
+    /// # Errors
+    /// [`GeometryError::Shape`] if the box is empty, [`GeometryError::AffineNotFinite`] if it lies too far out.
+    pub fn crop(&self, bounds: &BoundingBox) -> Result<Geometry, GeometryError> {
+        let [z, y, x] = bounds.start.map(|index| index as f64);
+        let origin = self.affine.world_from_voxel([x, y, z]);
+        let rows = self.affine.rows();
+        Ok(Geometry {
+            shape: Shape3::new(bounds.shape())?,
+            spacing: self.spacing,
+            affine: Affine::new([0, 1, 2].map(|r| [rows[r][0], rows[r][1], rows[r][2], origin[r]]))?,
+        })
+    }
+
     /// The same field of view with another number of voxels.
     pub fn resized(&self, shape: Shape3) -> Geometry {
         let (n, m) = (self.shape.zyx(), shape.zyx());
@@ -212,6 +229,32 @@ mod tests {
             assert!(Shape3::new(shape).is_err(), "{shape:?}");
         }
         assert_eq!(Shape3::new([2, 3, 4]).unwrap().n_voxels(), 24);
+    }
+
+    #[test]
+    fn voxels_of_a_box_stay_where_they_are() {
+        let rows = [[0.0, -2.0, 0.0, 7.0], [3.0, 0.0, 0.0, -4.0], [0.0, 0.0, 0.5, 1.0]];
+        let geometry = Geometry {
+            shape: Shape3::new([8, 9, 10]).unwrap(),
+            spacing: Spacing::new([0.5, 2.0, 3.0]).unwrap(),
+            affine: Affine::new(rows).unwrap(),
+        };
+        let bounds = BoundingBox {
+            start: [1, 2, 3],
+            end: [5, 4, 10],
+        };
+        let part = geometry.crop(&bounds).unwrap();
+        assert_eq!((part.shape.zyx(), part.spacing), ([4, 2, 7], geometry.spacing));
+        let (was, is) = ([4.0, 3.0, 5.0], [1.0, 1.0, 4.0]);
+        assert_eq!(
+            part.affine.world_from_voxel(is),
+            geometry.affine.world_from_voxel(was)
+        );
+        let empty = BoundingBox {
+            start: [1, 2, 3],
+            end: [5, 2, 10],
+        };
+        assert!(geometry.crop(&empty).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
-use ndarray::Array3;
+use ndarray::{Array3, s};
 
-use crate::Geometry;
+use crate::{BoundingBox, Geometry, GeometryError};
 
 /// Type of the stored voxels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -180,6 +180,38 @@ impl IntensityScale {
 }
 
 impl Volume {
+    /// A copy of a box of its voxels, `[z, y, x]`: type, scale and world positions stay.
+    ///
+    /// # Errors
+    /// As [`Geometry::crop`].
+    ///
+    /// # Panics
+    /// Panics if the box does not lie within the volume.
+    pub fn crop(&self, bounds: &BoundingBox) -> Result<Volume, GeometryError> {
+        fn part<T: Clone>(array: &Array3<T>, bounds: &BoundingBox) -> Array3<T> {
+            let ([z0, y0, x0], [z1, y1, x1]) = (bounds.start, bounds.end);
+            array.slice(s![z0..z1, y0..y1, x0..x1]).to_owned()
+        }
+        let geometry = self.geometry.crop(bounds)?;
+        let voxels = match &self.voxels {
+            Voxels::U8(array) => Voxels::U8(part(array, bounds)),
+            Voxels::I8(array) => Voxels::I8(part(array, bounds)),
+            Voxels::U16(array) => Voxels::U16(part(array, bounds)),
+            Voxels::I16(array) => Voxels::I16(part(array, bounds)),
+            Voxels::U32(array) => Voxels::U32(part(array, bounds)),
+            Voxels::I32(array) => Voxels::I32(part(array, bounds)),
+            Voxels::U64(array) => Voxels::U64(part(array, bounds)),
+            Voxels::I64(array) => Voxels::I64(part(array, bounds)),
+            Voxels::F32(array) => Voxels::F32(part(array, bounds)),
+            Voxels::F64(array) => Voxels::F64(part(array, bounds)),
+        };
+        Ok(Volume {
+            voxels,
+            scale: self.scale,
+            geometry,
+        })
+    }
+
     /// All intensities as f32, `[z, y, x]`. Costs four bytes per voxel; prefer to convert plane by plane.
     pub fn to_intensities(&self) -> Array3<f32> {
         let scale = self.scale;
