@@ -12,7 +12,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("nephrite-types", &[]),
     ("nephrite-proto", &["nephrite-types", "nephrite-mask-codec"]),
     ("nephrite-root", &["nephrite-types"]),
-    ("nephrite-server", &["nephrite-types", "nephrite-proto"]),
+    (
+        "nephrite-server",
+        &["nephrite-types", "nephrite-proto", "nephrite-root"],
+    ),
     ("nephrite-volume", &["nephrite-types"]),
     ("nephrite-mask-codec", &["nephrite-types"]),
     (

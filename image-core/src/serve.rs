@@ -13,7 +13,7 @@ use std::sync::Arc;
 use nephrite_proto::v1::model_service_server::ModelServiceServer;
 use nephrite_proto::v1::segmentation_service_server::SegmentationServiceServer;
 use nephrite_proto::v1::volume_service_server::VolumeServiceServer;
-use nephrite_server::{Coded, Services};
+use nephrite_server::{Coded, Services, mount_service};
 use nephrite_types::{CancelToken, ErrorCode};
 use tokio::net::TcpListener;
 
@@ -77,7 +77,8 @@ pub async fn run(
     let services = Services::new(nephrite_proto::FILE_DESCRIPTOR_SET)
         .with(segmentation.max_decoding_message_size(limit))
         .with(volumes.max_decoding_message_size(limit))
-        .with(models.max_decoding_message_size(limit));
+        .with(models.max_decoding_message_size(limit))
+        .with(mount_service(Root::beneath(&config.root)?));
     let (drain_timeout, models) = (config.drain_timeout, config.models);
     let warm_up = move |core: &Core, cancel: &CancelToken| warm_up(core, &models, cancel);
     nephrite_server::run(work, services, drain_timeout, listener, warm_up, shutdown).await

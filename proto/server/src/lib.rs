@@ -8,6 +8,7 @@
 //!   all servers have.
 //! * [`run_process`] is the rest of a server's `main`: signals, the listening socket, and [`log_to_stderr`]. [`probe`] asks
 //!   a running one for its health.
+//! * [`mount_service`] says what lies on this process's shared volume, and [`check_mounts`] asks others.
 //!
 //! Nothing here computes, and nothing here knows what is served.
 
@@ -16,6 +17,7 @@ mod config;
 mod edge;
 mod error;
 mod log;
+mod mount;
 mod probe;
 mod process;
 mod refusal;
@@ -29,6 +31,7 @@ pub use config::{ConfigError, read_config};
 pub use edge::{Deadline, Edge, EdgeLayer};
 pub use error::ServerError;
 pub use log::{LogFormat, log_to_stderr};
+pub use mount::{MountError, MountFinding, MountState, check_mounts, mount_service};
 pub use probe::{ProbeError, probe};
 pub use process::{Shutdown, run_process};
 pub use refusal::{Coded, Refusal};

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use nephrite_proto::v1::mask_service_server::MaskServiceServer;
 use nephrite_root::Root;
-use nephrite_server::{Services, Work};
+use nephrite_server::{Services, Work, mount_service};
 use tokio::net::TcpListener;
 
 use super::host::{Host, MaskHost};
@@ -76,7 +76,8 @@ pub async fn serve_all(
     let work = Arc::new(work);
     let masks = MaskServiceServer::new(MaskHost::new(work.clone(), &description));
     let services = Services::new(nephrite_proto::FILE_DESCRIPTOR_SET)
-        .with(masks.max_decoding_message_size(config.max_message_bytes));
+        .with(masks.max_decoding_message_size(config.max_message_bytes))
+        .with(mount_service(Root::beneath(&config.root)?));
     let ready = |_: &Host, _: &_| Ok(());
     nephrite_server::run(work, services, config.drain_timeout, listener, ready, shutdown).await
 }

@@ -1,0 +1,12 @@
+//! Whether processes see the same shared volume: paths are all that requests carry, so nothing works if they do not.
+
+mod check;
+mod service;
+
+pub use check::{MountError, MountFinding, MountState, check_mounts};
+pub use service::mount_service;
+
+/// Begins the names of check files.
+const PREFIX: &str = ".nephrite-check-";
+/// Most bytes of one.
+const MAX_BYTES: usize = 64;
