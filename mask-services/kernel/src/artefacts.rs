@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use cap_std::fs::Dir;
-use nephrite_types::{Geometry, Labels};
-use nephrite_volume::{SourceGeometry, write_atomically, write_label_map};
+use nephrite_types::{Geometry, Labels, Volume};
+use nephrite_volume::{SourceGeometry, write_atomically, write_label_map, write_volume};
 
 use crate::OperationError;
 
@@ -68,6 +68,20 @@ impl Artefacts {
         self.check_name(name)?;
         let source = SourceGeometry::from_geometry(geometry);
         write_label_map(&self.folder, name, labels, &source).map_err(|source| OperationError::Write {
+            path: self.path.join(name),
+            reason: source.to_string(),
+        })?;
+        Ok(self.note(name, "application/x-nifti"))
+    }
+
+    /// Writes a volume as `.nii.gz`, in its stored type and with its scale factors.
+    ///
+    /// # Errors
+    /// As [`Artefacts::write`].
+    pub fn write_volume(&self, name: &str, volume: &Volume) -> Result<Artefact, OperationError> {
+        self.check_name(name)?;
+        let source = SourceGeometry::from_geometry(&volume.geometry);
+        write_volume(&self.folder, name, volume, &source).map_err(|source| OperationError::Write {
             path: self.path.join(name),
             reason: source.to_string(),
         })?;
