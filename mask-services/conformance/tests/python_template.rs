@@ -11,6 +11,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nephrite_conformance::{Options, Verdict, check_service};
+use nephrite_proto::v1::CheckRequest;
+use nephrite_proto::v1::mount_service_client::MountServiceClient;
+use nephrite_root::Root;
+use nephrite_server::{MountState, check_mounts};
 use support::{Place, runtime};
 
 const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins/python-template");
@@ -78,7 +82,7 @@ fn start(python: &Path, root: &Path, folder: &Path) -> (Plugin, String) {
         "--python_out=.",
         "--grpc_python_out=.",
     ]);
-    protoc.args(["nephrite/v1/mask.proto", "nephrite/v1/segmentation.proto"]);
+    protoc.args(["mask", "mount", "segmentation"].map(|name| format!("nephrite/v1/{name}.proto")));
     run(protoc.current_dir(folder)).unwrap();
     let mut plugin = Command::new(python);
     plugin
@@ -120,6 +124,31 @@ fn the_python_template_passes() {
         "{report}"
     );
     assert!(place.is_clean());
+    says_what_it_sees(&endpoint, &place.root());
+}
+
+/// The core asks it whether it sees the same shared volume.
+fn says_what_it_sees(endpoint: &str, root: &Path) {
+    let other = tempfile::tempdir().unwrap();
+    let ask = |folder: &Path| {
+        let endpoints = [("centreline".to_owned(), endpoint.to_owned())];
+        let root = Root::beneath(folder).unwrap();
+        check_mounts(&endpoints, &root, Path::new("."), Duration::from_secs(10)).unwrap()
+    };
+    assert_eq!(ask(root)[0].state, MountState::Same);
+    let found = ask(other.path());
+    assert!(matches!(found[0].state, MountState::Other { .. }), "{}", found[0]);
+    // What is no check file stays its own.
+    std::fs::write(root.join("scan.nii.gz"), "scan").unwrap();
+    std::fs::write(root.join(".nephrite-check-long"), [7; 65]).unwrap();
+    runtime().block_on(async {
+        let mut client = MountServiceClient::connect(endpoint.to_owned()).await.unwrap();
+        for name in ["scan.nii.gz", ".nephrite-check-long"] {
+            let path = root.join(name).to_string_lossy().into_owned();
+            let refused = client.check(CheckRequest { path }).await.unwrap_err();
+            assert_eq!(refused.code(), tonic::Code::PermissionDenied, "{refused}");
+        }
+    });
 }
 
 #[test]

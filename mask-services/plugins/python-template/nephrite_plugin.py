@@ -23,7 +23,7 @@ import numpy as np
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from nephrite.v1 import mask_pb2 as pb
-from nephrite.v1 import mask_pb2_grpc
+from nephrite.v1 import mask_pb2_grpc, mount_pb2, mount_pb2_grpc
 from scipy import ndimage
 
 import decode as codec
@@ -32,6 +32,7 @@ MAX_INLINE_BYTES = 1 << 20  # of an encoded mask; larger ones travel as files
 MAX_VOXELS = 1 << 29  # of one mask, which is a dense array here
 MAX_MESSAGE_BYTES = 16 << 20
 MAX_TEXTS = MAX_TEXT_BYTES = 4096
+CHECK_FILE, MAX_CHECK_BYTES = ".nephrite-check-", 64
 PRESENT, NOT_FOUND = pb.LABEL_STATUS_PRESENT, pb.LABEL_STATUS_NOT_FOUND
 
 CODES = {  # error codes of nephrite -> gRPC
@@ -257,13 +258,17 @@ class Root:
             raise Refused(f"{path}: leads out of the configured root", "permission_denied")
         return handle
 
-    def read_mask(self, path, table):
-        """The label map of a NIfTI file; ids that `table` does not name are called label_<id>."""
+    def open_file(self, path):
+        """A regular file, for reading."""
         handle = self.open(path, os.O_RDONLY)
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
             raise Refused(f"{path}: not a regular file", "invalid_input")
-        with os.fdopen(handle, "rb") as file:
+        return os.fdopen(handle, "rb")
+
+    def read_mask(self, path, table):
+        """The label map of a NIfTI file; ids that `table` does not name are called label_<id>."""
+        with self.open_file(path) as file:
             zipped = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             stream = gzip.GzipFile(fileobj=file) if zipped else file
@@ -396,6 +401,35 @@ def accept_inputs(operation, given, root):
     return {spec.name: masks[spec.name] if spec.repeated else (masks[spec.name] or [None])[0] for spec in operation.inputs}
 
 
+def end(context, error):
+    """Ends a request by an error; the service goes on."""
+    code, message = "internal", f"{type(error).__name__}: {error}"
+    if isinstance(error, Refused):
+        code, message = error.code, str(error)
+    elif isinstance(error, MemoryError):
+        code, message = "limit_exceeded", "out of memory"
+    context.set_trailing_metadata((("nephrite-error-code", code),))
+    context.abort(CODES[code], message[:2048])
+
+
+class Mounts(mount_pb2_grpc.MountServiceServicer):
+    """Shows callers a file that they have just written, so that they know that this process sees their volume."""
+
+    def __init__(self, root):
+        self.root = root
+
+    def Check(self, request, context):
+        try:
+            named = os.path.basename(request.path).startswith(CHECK_FILE)
+            refuse_if(not named, f"{request.path}: no check file", "permission_denied")
+            with self.root.open_file(request.path) as file:
+                content = file.read(MAX_CHECK_BYTES + 1)
+            refuse_if(len(content) > MAX_CHECK_BYTES, f"{request.path}: no check file", "permission_denied")
+            return mount_pb2.CheckResponse(content=content)
+        except Exception as error:
+            end(context, error)
+
+
 class Service(mask_pb2_grpc.MaskServiceServicer):
     def __init__(self, operation, run, root, n_jobs):
         self.operation, self.run, self.root = operation, run, root
@@ -409,14 +443,8 @@ class Service(mask_pb2_grpc.MaskServiceServicer):
     def Process(self, request, context):
         try:
             return self.process(request, context)
-        except Refused as error:
-            code, message = error.code, str(error)
-        except MemoryError:
-            code, message = "limit_exceeded", "out of memory"
-        except Exception as error:  # the request ends, the service does not
-            code, message = "internal", f"{type(error).__name__}: {error}"
-        context.set_trailing_metadata((("nephrite-error-code", code),))
-        context.abort(CODES[code], message[:2048])
+        except Exception as error:
+            end(context, error)
 
     def process(self, request, context):
         def check():
@@ -454,11 +482,13 @@ def serve(operation, run):
     arguments = parser.parse_args()
     limits = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)]
     server = grpc.server(ThreadPoolExecutor(32), options=limits, maximum_concurrent_rpcs=64)
-    service = Service(operation, run, Root(arguments.root), n_jobs=os.cpu_count() or 1)
-    mask_pb2_grpc.add_MaskServiceServicer_to_server(service, server)
+    root = Root(arguments.root)
+    mask_pb2_grpc.add_MaskServiceServicer_to_server(Service(operation, run, root, n_jobs=os.cpu_count() or 1), server)
+    mount_pb2_grpc.add_MountServiceServicer_to_server(Mounts(root), server)
     healthy, name = health.HealthServicer(), pb.DESCRIPTOR.services_by_name["MaskService"].full_name
+    mounts = mount_pb2.DESCRIPTOR.services_by_name["MountService"].full_name
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-    reflection.enable_server_reflection((name, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    reflection.enable_server_reflection((name, mounts, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     port = server.add_insecure_port(arguments.listen)
     server.start()
     healthy.set(name, health_pb2.HealthCheckResponse.SERVING)

@@ -1,5 +1,6 @@
 //! Start and end of a service, and who may use it.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nephrite_proto::v1::DescribeRequest;
@@ -15,9 +16,11 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use nephrite_kernel::grpc::{Service, ServiceConfig, ServiceError, serve_all};
 use nephrite_proto::v1::ProcessRequest;
+use nephrite_root::Root;
+use nephrite_server::{MountState, check_mounts};
 use nephrite_types::ErrorCode;
 
-use crate::harness::{PATIENCE, TestService, channel, identity, number, registry, root, small};
+use crate::harness::{PATIENCE, TestService, blocking, channel, identity, number, registry, root, small};
 
 fn slow(seconds: f64) -> ProcessRequest {
     let mut request = identity(&small());
@@ -204,4 +207,17 @@ async fn a_service_that_cannot_start_says_why() {
     let twice = vec!["probe".to_owned(), "probe".to_owned()];
     let error = start(&|config| config.operations = Some(twice.clone())).await;
     assert!(matches!(error, ServiceError::Registry(_)), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_says_whether_it_sees_the_same_volume() {
+    let (service, other) = (TestService::start(|_| {}).await, TestService::start(|_| {}).await);
+    let endpoints =
+        [&service, &other].map(|service| ("probe".to_owned(), format!("http://{}", service.address)));
+    let root = Root::beneath(service.root.path()).unwrap();
+    let found =
+        blocking(move || check_mounts(&endpoints, &root, Path::new("exchange"), PATIENCE).unwrap()).await;
+    assert_eq!(found[0].state, MountState::Same);
+    assert!(matches!(found[1].state, MountState::Other { .. }), "{}", found[1]);
+    assert!(service.files("exchange").is_empty());
 }
