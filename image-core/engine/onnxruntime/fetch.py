@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fetches the pinned ONNX Runtime and unpacks its shared libraries.
 
-    python3 fetch.py --flavor cpu|openvino --out build/onnxruntime
+    python3 fetch.py --flavor cpu|cuda|openvino --out build/onnxruntime
 
 makes `OUT/FLAVOR/libonnxruntime.so` with what it needs beside it. pip fetches the wheel named in
 `requirements-FLAVOR.txt` and checks its hash; nothing of Python is needed when nephrite runs. Does nothing when the
@@ -27,6 +27,11 @@ NOTICES = ["onnxruntime/LICENSE", "onnxruntime/ThirdPartyNotices.txt"]
 # The wheels hold several copies of a library under several names; these are the names that the others load.
 LIBRARIES = {
     "cpu": ["libonnxruntime.so.*", "libonnxruntime_providers_shared.so"],
+    "cuda": [
+        "libonnxruntime.so.*",
+        "libonnxruntime_providers_shared.so",
+        "libonnxruntime_providers_cuda.so",
+    ],
     "openvino": [
         "libonnxruntime.so.*",
         "libonnxruntime_providers_shared.so",

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Builds the four images: image core, mask services, client, and the Python plugin.
+#
+# RUST_IMAGE, PYTHON_IMAGE and BASE_IMAGE name other base images (.env). PREBUILT=build/prebuilt, relative to the root of
+# the workspace, takes the binaries `nephrite` and `mask-services` from there instead of compiling them.
+set -euo pipefail
+cd "$(dirname "$0")"
+. ./settings.sh
+
+# build NAME CONTEXT [OPTION...]
+build() {
+    local name="nephrite/$1:$NEPHRITE_TAG" context="$2" options=() argument
+    for argument in RUST_IMAGE PYTHON_IMAGE BASE_IMAGE; do
+        if [ -n "${!argument:-}" ] && grep -qs "^ARG $argument=" "${3:-$context/Dockerfile}"; then
+            options+=(--build-arg "$argument=${!argument}")
+        fi
+    done
+    if [ -n "${3:-}" ]; then options+=(--file "$3"); fi
+    if [ -n "${4:-}" ]; then options+=(--build-arg "PREBUILT=$4"); fi
+    echo "image $name"
+    docker build --quiet "${options[@]}" --tag "$name" "$context" >/dev/null
+}
+
+# Only what its Dockerfile copies: the template, and the contract beside it.
+plugin_context() {
+    local folder=../build/centreline
+    rm -rf $folder && mkdir -p $folder/proto
+    cp ../mask-services/plugins/python-template/{*.py,requirements.txt,Dockerfile} $folder/
+    cp -r ../proto/nephrite $folder/proto/
+    echo $folder
+}
+
+wanted=${*:-image-core mask-services client centreline}
+for image in $wanted; do
+    case $image in
+    image-core) build image-core .. image-core.Dockerfile "${PREBUILT:+$PREBUILT/nephrite}" ;;
+    mask-services) build mask-services .. mask-services.Dockerfile "${PREBUILT:+$PREBUILT/mask-services}" ;;
+    client) build client client ;;
+    centreline) build centreline "$(plugin_context)" ;;
+    *) echo "no image is called $image" >&2 && exit 2 ;;
+    esac
+done

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Makes the shared folder: exchange/ and results/ for the containers' user, and the demo's scans, models and pipelines
+# where there are no scans yet.
+set -euo pipefail
+cd "$(dirname "$0")"
+. ./settings.sh
+
+data=$NEPHRITE_DATA
+mkdir -p "$data"/{scans,models,pipelines,exchange,results}
+if [ ! -e "$data/scans/demo" ] && [ -z "$(ls -A "$data/scans")" ]; then
+    echo "demo data in $data"
+    scratch=$(mktemp -d "$data/.demo-XXXXXX")
+    trap 'rm -rf "$scratch"' EXIT
+    chmod 777 "$scratch"
+    docker run --rm --read-only --tmpfs /tmp --cap-drop ALL --user "$NEPHRITE_UID:$NEPHRITE_GID" --env NEPHRITE_LOG=error \
+        --volume "$scratch:/demo" "nephrite/image-core:$NEPHRITE_TAG" demo --output /demo/made --quiet
+    mkdir "$scratch/scans"
+    for phase in arterial portal_venous delayed; do
+        mv "$scratch/made/scan_$phase.nii.gz" "$scratch/scans/$phase.nii.gz"
+    done
+    for model in "$scratch"/made/Dataset*; do
+        [ -e "$data/models/$(basename "$model")" ] || mv "$model" "$data/models/"
+    done
+    cp -n pipelines/*.toml "$data/pipelines/"
+    mv "$scratch/scans" "$data/scans/demo"
+fi
+if [ "$(id -u)" -eq 0 ]; then
+    chown "$NEPHRITE_UID:$NEPHRITE_GID" "$data/exchange" "$data/results"
+fi

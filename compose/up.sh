@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# up.sh [MODE] [OVERRIDE.yml...]: starts monolith, hybrid or microservices, waits until it serves, and runs the demo case
+# if the demo's scans are there.
+set -euo pipefail
+cd "$(dirname "$0")"
+. ./settings.sh
+
+mode=${1:-monolith}
+[[ $mode =~ ^(monolith|hybrid|microservices)$ ]] || { echo "MODE is $mode, expected monolith, hybrid or microservices" >&2 && exit 2; }
+files=(--file "$mode.yml")
+for override in "${@:2}"; do files+=(--file "$override"); done
+
+for image in image-core mask-services client; do
+    docker image inspect "nephrite/$image:$NEPHRITE_TAG" >/dev/null 2>&1 || ./images.sh $image
+done
+if [[ " ${*:2} " == *" plugin.yml "* ]]; then
+    docker image inspect "nephrite/centreline:$NEPHRITE_TAG" >/dev/null 2>&1 || ./images.sh centreline
+fi
+./prepare.sh
+
+compose "${files[@]}" up --detach --remove-orphans
+core=$(compose "${files[@]}" ps --quiet core)
+for ((tries = 0; ; tries++)); do
+    health=$(docker inspect --format '{{.State.Health.Status}}' "$core")
+    [ "$health" != healthy ] || break
+    if [ "$health" = unhealthy ] || [ $tries -ge 600 ]; then
+        docker logs --tail 20 "$core" >&2
+        echo "the core is $health" >&2
+        exit 1
+    fi
+    sleep 0.5
+done
+echo "$mode serves on 127.0.0.1:$NEPHRITE_PORT"
+
+if [ -d "$NEPHRITE_DATA/scans/demo" ]; then
+    pipeline=demo.toml output=results/demo-$(date +%Y%m%d-%H%M%S)
+    [[ " ${*:2} " != *" plugin.yml "* ]] || pipeline=demo-centreline.toml
+    compose "${files[@]}" run --rm client run --pipeline "pipelines/$pipeline" --output "$output" \
+        --scan arterial=scans/demo/arterial.nii.gz --scan portal_venous=scans/demo/portal_venous.nii.gz \
+        --scan delayed=scans/demo/delayed.nii.gz
+    echo "the masks are in $NEPHRITE_DATA/$output"
+fi
