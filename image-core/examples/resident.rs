@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use nephrite_engine::Provider;
 use nephrite_image_core::{
     Core, CoreSettings, ModelBudget, ModelChoice, PostprocessingChoice, Root, RuntimeSettings,
-    SegmentOptions, SegmentRequest, segment,
+    SegmentOptions, SegmentRequest, StepBudget, segment,
 };
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 use nephrite_types::{CancelToken, Limits, NoProgress};
@@ -32,6 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             max_models: 1,
             ..ModelBudget::default()
         },
+        steps: StepBudget::default(),
     });
     let request = SegmentRequest {
         model: ModelChoice {

@@ -3,8 +3,11 @@ use std::sync::Arc;
 
 use nephrite_types::Limits;
 
-use crate::model_store::{ModelBudget, ModelStore};
+use crate::file_hashes::FileHashes;
+use crate::gate::Gate;
+use crate::resident::{ModelBudget, ModelStore, ResidentStore};
 use crate::runtime::{Runtime, RuntimeSettings};
+use crate::volumes::VolumeStore;
 use crate::{CoreError, Root};
 
 /// What a [`Core`] is made from.
@@ -16,8 +19,34 @@ pub struct CoreSettings {
     pub limits: Limits,
     /// Which ONNX Runtime, which provider, how many threads.
     pub runtime: RuntimeSettings,
-    /// How much may stay resident.
+    /// How many models may stay resident.
     pub models: ModelBudget,
+    /// What steps that run beside each other may take.
+    pub steps: StepBudget,
+}
+
+/// What steps that run beside each other may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepBudget {
+    /// Bytes of scans and network inputs that may stay in memory between steps and requests. What is in use is never
+    /// dropped.
+    pub max_volume_bytes: u64,
+    /// Networks that run at once; they share the threads of the runtime.
+    pub max_networks: usize,
+    /// Bytes of weights, activations and network inputs that model steps may expect to need together; a step that needs
+    /// more runs alone.
+    pub max_model_step_bytes: u64,
+}
+
+impl Default for StepBudget {
+    /// 4 GiB of volumes, one network, 8 GiB of model steps.
+    fn default() -> Self {
+        StepBudget {
+            max_volume_bytes: 4 << 30,
+            max_networks: 1,
+            max_model_step_bytes: 8 << 30,
+        }
+    }
 }
 
 /// What outlives a request. Shared by all requests of a process.
@@ -27,6 +56,12 @@ pub struct Core {
     pub(crate) limits: Limits,
     pub(crate) runtime: Runtime,
     pub(crate) models: ModelStore,
+    pub(crate) volumes: VolumeStore,
+    /// One per network that may run.
+    pub(crate) networks: Gate,
+    /// Bytes of model steps.
+    pub(crate) model_steps: Gate,
+    pub(crate) file_hashes: FileHashes,
 }
 
 impl Core {
@@ -37,12 +72,17 @@ impl Core {
             limits,
             runtime,
             models,
+            steps,
         } = settings;
         Core {
             root: Arc::new(root),
             limits,
             runtime: Runtime::new(runtime),
-            models: ModelStore::new(models),
+            models: ModelStore::new(models.max_models, models.max_weight_bytes),
+            volumes: ResidentStore::new(usize::MAX, steps.max_volume_bytes),
+            networks: Gate::new(steps.max_networks.max(1) as u64),
+            model_steps: Gate::new(steps.max_model_step_bytes.max(1)),
+            file_hashes: FileHashes::default(),
         }
     }
 

@@ -153,6 +153,23 @@ pub enum CoreError {
         /// What there is.
         known: Vec<String>,
     },
+    /// A message says what no request may say.
+    #[error(transparent)]
+    Message(#[from] nephrite_proto::ConvertError),
+    /// A case cannot run.
+    #[error(transparent)]
+    Case(#[from] crate::case::CaseFault),
+    /// A step of a case failed.
+    #[error("step {step}: {source}")]
+    Step {
+        /// Its name.
+        step: String,
+        /// Why.
+        source: Box<CoreError>,
+    },
+    /// A bug in a step of a case.
+    #[error("an internal error; the log says more")]
+    StepPanicked,
     /// A step of a pipeline cannot run.
     #[error("step {step}: {fault}")]
     PipelineStep {
@@ -160,6 +177,31 @@ pub enum CoreError {
         step: String,
         /// Why not.
         fault: StepFault,
+    },
+    /// A file is not the one that another process sees under this path.
+    #[error(
+        "the file has {found} bytes here and {expected} where the case runs: is the shared volume mounted at the same path \
+         everywhere? file {}", path.display()
+    )]
+    OtherFile {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that the other process saw.
+        expected: u64,
+        /// Bytes seen here.
+        found: u64,
+    },
+    /// The part of the scan that a model should look at lies outside of it.
+    #[error("the part to look at lies outside of the scan; file {}", path.display())]
+    CropOutside {
+        /// The scan.
+        path: PathBuf,
+    },
+    /// A sample was asked for of labels that have no voxel within the scan.
+    #[error("no voxel of {} lies within the scan: there is nothing to cut out", labels.join(", "))]
+    EmptySample {
+        /// Names of the labels.
+        labels: Vec<String>,
     },
     /// The caller cancelled, or its deadline passed.
     #[error(transparent)]
@@ -181,6 +223,9 @@ impl CoreError {
             | CoreError::ChannelShape { .. }
             | CoreError::ChannelSpacing { .. }
             | CoreError::PreviousStageMissing { .. }
+            | CoreError::OtherFile { .. }
+            | CoreError::CropOutside { .. }
+            | CoreError::EmptySample { .. }
             | CoreError::PreviousStageUnexpected { .. } => ErrorCode::InvalidInput,
             CoreError::OutputIsInput { .. }
             | CoreError::OutputName { .. }
@@ -189,6 +234,10 @@ impl CoreError {
             CoreError::FileTooLarge { .. } => ErrorCode::LimitExceeded,
             CoreError::Reader { source, .. } | CoreError::NotAMask { source, .. } => source.code(),
             CoreError::PipelineStep { fault, .. } => fault.code(),
+            CoreError::Message(error) => error.code(),
+            CoreError::Case(fault) => fault.code(),
+            CoreError::Step { source, .. } => source.code(),
+            CoreError::StepPanicked => ErrorCode::Internal,
             CoreError::Cancelled(Cancelled::ByCaller) => ErrorCode::Cancelled,
             CoreError::Cancelled(Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,
         }

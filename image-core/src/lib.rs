@@ -4,34 +4,43 @@
 //! the resident models. [`segment`], [`resize`], [`inspect_model`] and [`list_models`] are what it can do; they are
 //! synchronous, and the command line and the server call the same ones.
 
+pub mod case;
 mod catalog;
 mod channels;
 mod core;
+mod counters;
 pub mod demo;
 mod error;
+mod file_hashes;
+mod gate;
 mod grpc;
+mod image_sample;
 pub mod masks;
-mod model_store;
+mod model_step;
 mod open_model;
 mod peak_memory;
 mod pipeline_check;
 mod probabilities;
 mod report;
+mod resident;
 mod resize;
 mod runtime;
 mod segment;
 pub mod serve;
 mod stage_clock;
+mod volumes;
+mod world_box;
 
 pub use nephrite_root::{OutputFile, PathError, Root};
 
 pub use catalog::{ModelListing, inspect_model, list_models};
-pub use core::{Core, CoreSettings};
+pub use core::{Core, CoreSettings, StepBudget};
+pub use counters::Counters;
 pub use error::CoreError;
-pub use model_store::{FileStamp, ModelBudget, ModelKey, ModelStore, ResidentModel};
 pub use peak_memory::peak_rss_bytes;
 pub use pipeline_check::{PipelineReport, SaveReport, StepFault, StepReport, check_pipeline};
-pub use report::{LabelReport, ModelReport, OptionsReport, SegmentReport, StageSeconds};
+pub use report::{FileRecord, LabelReport, ModelReport, OptionsReport, SegmentReport, StageSeconds};
+pub use resident::{FileStamp, ModelBudget, ModelKey, ModelStore, ResidentEntry, ResidentStore};
 pub use resize::{ResizeKind, ResizeReport, ResizeRequest, resize};
 pub use runtime::RuntimeSettings;
 pub use segment::{ModelChoice, PostprocessingChoice, SegmentOptions, SegmentRequest, segment};

@@ -6,8 +6,8 @@ use nephrite_nnunet::{Model, ModelDescription, ModelOptions, describe};
 use nephrite_nnunet_folder::ModelFolder;
 use nephrite_types::CancelToken;
 
-use crate::model_store::FileStamp;
 use crate::report::ModelReport;
+use crate::resident::FileStamp;
 use crate::{Core, CoreError, ModelChoice, ModelKey, PathError};
 
 /// A model folder whose JSON files and checkpoint headers have been read, but no weights.
@@ -73,12 +73,23 @@ impl OpenModel {
     /// The model, resident or loaded now, and the weight bytes read for it now.
     pub(crate) fn load(&self, core: &Core, cancel: &CancelToken) -> Result<(Arc<Model>, u64), CoreError> {
         let name = self.choice.folder.to_string_lossy();
-        core.models.get_or_load(self.key.clone(), &name, cancel, || {
+        let (model, bytes) = core.models.get_or_load(self.key.clone(), &name, cancel, || {
             core.runtime.start()?; // so that a missing library is named as such, not as a fault of the model
             let model = Model::load(&self.folder, &options(&self.choice), &core.limits, &core.runtime)?;
             let weight_bytes = model.weight_bytes_read();
             Ok((model, weight_bytes))
-        })
+        })?;
+        Ok((model, bytes.unwrap_or(0)))
+    }
+
+    /// The files that it may be made of, below its folder; those that are not there are not needed.
+    pub(crate) fn files(&self) -> Vec<String> {
+        file_names(&self.description.folds, self.choice.checkpoint.file_name())
+    }
+
+    /// What tells this model from all others, in this state of its files.
+    pub(crate) fn key(&self) -> &ModelKey {
+        &self.key
     }
 }
 
@@ -89,11 +100,16 @@ fn options(choice: &ModelChoice) -> ModelOptions {
     }
 }
 
-/// The files that a model is made of, as they are now. One that is not there has none: that is for the reader to say.
-fn file_stamps(dir: &Dir, folds: &[String], checkpoint: &str) -> Vec<FileStamp> {
+/// The files that a model may be made of, below its folder.
+fn file_names(folds: &[String], checkpoint: &str) -> Vec<String> {
     let of_fold = |fold: &String| [format!("{fold}/{checkpoint}"), format!("{fold}/network.onnx")];
     let json = ["plans.json", "dataset.json"].map(str::to_owned);
-    let files = json.into_iter().chain(folds.iter().flat_map(of_fold));
+    json.into_iter().chain(folds.iter().flat_map(of_fold)).collect()
+}
+
+/// The files that a model is made of, as they are now. One that is not there has none: that is for the reader to say.
+fn file_stamps(dir: &Dir, folds: &[String], checkpoint: &str) -> Vec<FileStamp> {
+    let files = file_names(folds, checkpoint).into_iter();
     let metadata = files.filter_map(|file| dir.metadata(file).ok());
     metadata
         .map(|file| FileStamp {

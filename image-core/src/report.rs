@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 
 use nephrite_nnunet::LabelDescription;
 use nephrite_types::{Labels, Spacing, Stage};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Seconds of wall time per stage. Loading and reading of a previous stage are included.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct StageSeconds {
     /// Model folders read, sessions made and warmed up; next to nothing for a resident model.
     pub load_model: f64,
@@ -22,6 +22,18 @@ pub struct StageSeconds {
 }
 
 impl StageSeconds {
+    /// All of them, in the order of work.
+    pub(crate) fn by_stage(&self) -> [(Stage, f64); 6] {
+        [
+            (Stage::LoadModel, self.load_model),
+            (Stage::Read, self.read),
+            (Stage::Preprocess, self.preprocess),
+            (Stage::Inference, self.inference),
+            (Stage::Export, self.export),
+            (Stage::Write, self.write),
+        ]
+    }
+
     pub(crate) fn add(&mut self, stage: Stage, seconds: f64) {
         let sum = match stage {
             Stage::LoadModel => &mut self.load_model,
@@ -33,6 +45,18 @@ impl StageSeconds {
         };
         *sum += seconds;
     }
+}
+
+/// A file, and what it held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileRecord {
+    /// Below the folder that it belongs to.
+    pub path: String,
+    /// SHA-256 in hexadecimal.
+    pub sha256: String,
+    /// Its size.
+    pub bytes: u64,
 }
 
 /// One structure of the mask.

@@ -152,19 +152,8 @@ impl Case {
         }
 
         let model = OpenModel::open(core, &request.model)?;
-        let reader = Reader::from_name(&model.description.reader).map_err(|source| CoreError::Reader {
-            model: request.model.folder.clone(),
-            source,
-        })?;
-        let expected = model.description.channels.len();
-        if inputs.len() != expected {
-            let model = request.model.folder.clone();
-            return Err(CoreError::ChannelCount {
-                expected,
-                found: inputs.len(),
-                model,
-            });
-        }
+        let reader = model.reader()?;
+        model.check_n_channels(inputs.len())?;
         let previous = match (model.description.previous_stage.as_deref(), mask) {
             (None, None) => PreviousStage::NotNeeded,
             (None, Some(_)) => {
@@ -293,7 +282,7 @@ impl Case {
     }
 }
 
-fn check_step_size(found: f64) -> Result<(), CoreError> {
+pub(crate) fn check_step_size(found: f64) -> Result<(), CoreError> {
     if found > 0.0 && found <= 1.0 {
         return Ok(());
     }
@@ -365,7 +354,7 @@ fn write_outputs(
 }
 
 /// The steps that were asked for; read before the work begins.
-fn read_postprocessing(
+pub(crate) fn read_postprocessing(
     core: &Core,
     model: &OpenModel,
     choice: &PostprocessingChoice,
@@ -397,7 +386,7 @@ fn read_postprocessing(
     Ok(postprocessing.steps)
 }
 
-fn read_small_file(core: &Core, path: &Path, limit: u64) -> Result<Vec<u8>, CoreError> {
+pub(crate) fn read_small_file(core: &Core, path: &Path, limit: u64) -> Result<Vec<u8>, CoreError> {
     let file = core.root.open_file(path)?;
     let failed = |source| PathError::Io {
         path: path.to_owned(),
@@ -417,7 +406,7 @@ fn read_small_file(core: &Core, path: &Path, limit: u64) -> Result<Vec<u8>, Core
 }
 
 /// As on the command line.
-fn numerics_name(numerics: Numerics) -> &'static str {
+pub(crate) fn numerics_name(numerics: Numerics) -> &'static str {
     match numerics {
         Numerics::Fast => "fast",
         Numerics::Reference => "reference",

@@ -10,14 +10,17 @@ mod error;
 use std::future::Future;
 use std::sync::Arc;
 
+use nephrite_proto::v1::case_service_server::CaseServiceServer;
 use nephrite_proto::v1::model_service_server::ModelServiceServer;
 use nephrite_proto::v1::segmentation_service_server::SegmentationServiceServer;
+use nephrite_proto::v1::step_service_server::StepServiceServer;
 use nephrite_proto::v1::volume_service_server::VolumeServiceServer;
 use nephrite_server::{Coded, Services, mount_service};
 use nephrite_types::{CancelToken, ErrorCode};
 use tokio::net::TcpListener;
 
-use crate::grpc::{Models, Segmentation, Volumes};
+use crate::case::CaseServices;
+use crate::grpc::{Cases, Models, Segmentation, Steps, Volumes};
 use crate::open_model::OpenModel;
 use crate::{Core, CoreError, CoreSettings, ModelChoice, Root, RuntimeSettings};
 
@@ -46,9 +49,13 @@ impl ServeConfig {
                 self.ort_dylib_path.clone(),
             ),
             models: self.resident,
+            steps: self.steps,
         })
     }
 }
+
+/// Bytes of a request for a step, whose masks take at most 1 MiB.
+const MAX_STEP_BYTES: usize = (1 << 20) + (64 << 10);
 
 /// Serves on `listener` until `shutdown` is ready, then drains: accepts nothing new, says NOT_SERVING, sends those away
 /// who wait, lets running requests finish within the configured time, and cancels them then.
@@ -74,10 +81,15 @@ pub async fn run(
     let segmentation = SegmentationServiceServer::new(Segmentation::new(work.clone()));
     let volumes = VolumeServiceServer::new(Volumes::new(work.clone()));
     let models = ModelServiceServer::new(Models::new(work.clone()));
+    let places = Arc::new(CaseServices::new(&config.services(), work.shared().root()));
+    let cases = CaseServiceServer::new(Cases::new(work.clone(), places.clone()));
+    let steps = StepServiceServer::new(Steps::new(work.clone()));
     let services = Services::new(nephrite_proto::FILE_DESCRIPTOR_SET)
         .with(segmentation.max_decoding_message_size(limit))
         .with(volumes.max_decoding_message_size(limit))
         .with(models.max_decoding_message_size(limit))
+        .with(cases.max_decoding_message_size(limit))
+        .with(steps.max_decoding_message_size(limit.max(MAX_STEP_BYTES)))
         .with(mount_service(Root::beneath(&config.root)?));
     let (drain_timeout, models) = (config.drain_timeout, config.models);
     let warm_up = move |core: &Core, cancel: &CancelToken| warm_up(core, &models, cancel);

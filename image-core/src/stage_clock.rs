@@ -35,6 +35,11 @@ impl<'a> StageClock<'a> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).sums
     }
 
+    /// Ends the current stage; what follows counts for none until the next begins.
+    pub(crate) fn wait(&self) {
+        self.switch(None);
+    }
+
     fn switch(&self, to: Option<Stage>) {
         let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

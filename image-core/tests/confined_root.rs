@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nephrite_engine::Provider;
 use nephrite_image_core::{
     Core, CoreError, CoreSettings, ModelBudget, ModelChoice, PathError, PostprocessingChoice, Root,
-    RuntimeSettings, SegmentOptions, SegmentRequest, inspect_model, list_models, segment,
+    RuntimeSettings, SegmentOptions, SegmentRequest, StepBudget, inspect_model, list_models, segment,
 };
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 use nephrite_types::{CancelToken, ErrorCode, Limits, NoProgress};
@@ -33,6 +33,7 @@ fn tree() -> (tempfile::TempDir, Core) {
         limits: Limits::default(),
         runtime: RuntimeSettings::new(Provider::Cpu, None, None, None),
         models: ModelBudget::default(),
+        steps: StepBudget::default(),
     });
     (temp, core)
 }

@@ -270,6 +270,22 @@ impl Pipeline {
         }
     }
 
+    /// The same with other models: what `change` makes of each. Names and needs of steps must stay.
+    ///
+    /// # Errors
+    /// What `change` says.
+    pub fn try_map_models<E>(
+        mut self,
+        mut change: impl FnMut(ModelStep) -> Result<ModelStep, E>,
+    ) -> Result<Pipeline, E> {
+        for step in &mut self.steps {
+            if let Step::Model(model) = step {
+                *model = change(model.clone())?;
+            }
+        }
+        Ok(self)
+    }
+
     /// Every step after those that it needs; otherwise in the order of the file.
     pub fn steps(&self) -> impl ExactSizeIterator<Item = &Step> {
         self.steps.iter()

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use nephrite_engine::Provider;
-use nephrite_image_core::{Core, CoreSettings, ModelBudget, OutputFile, Root, RuntimeSettings};
+use nephrite_image_core::{Core, CoreSettings, ModelBudget, OutputFile, Root, RuntimeSettings, StepBudget};
 use nephrite_types::Limits;
 use nephrite_volume::write_atomically;
 use tracing_subscriber::EnvFilter;
@@ -84,6 +84,7 @@ fn core(runtime: RuntimeArguments) -> Core {
             ort_dylib_path,
         ),
         models: ModelBudget::default(),
+        steps: StepBudget::default(),
     })
 }
 

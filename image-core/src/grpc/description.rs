@@ -2,11 +2,10 @@
 
 use nephrite_nnunet::ModelDescription;
 use nephrite_proto::v1;
-use nephrite_types::Stage;
 use nephrite_volume::VolumeInfo;
 
 use super::model_choice::wire_checkpoint;
-use crate::{ModelListing, ResidentModel, ResizeReport, SegmentReport};
+use crate::{ModelKey, ModelListing, ResidentEntry, ResizeReport, SegmentReport};
 
 pub(super) fn shape([x, y, z]: [usize; 3]) -> v1::Shape {
     let [x, y, z] = [x, y, z].map(|len| len as u64);
@@ -23,14 +22,7 @@ fn small(count: usize) -> u32 {
 }
 
 pub(super) fn done(report: SegmentReport) -> v1::Done {
-    let stages = [
-        (Stage::LoadModel, report.stages.load_model),
-        (Stage::Read, report.stages.read),
-        (Stage::Preprocess, report.stages.preprocess),
-        (Stage::Inference, report.stages.inference),
-        (Stage::Export, report.stages.export),
-        (Stage::Write, report.stages.write),
-    ];
+    let stages = report.stages.by_stage();
     let labels = report.labels.into_iter().map(|label| v1::LabelCount {
         id: label.id.into(),
         name: label.name,
@@ -100,12 +92,12 @@ pub(super) fn listing(listing: ModelListing) -> v1::ModelListing {
     }
 }
 
-pub(super) fn resident(model: ResidentModel) -> v1::ResidentModel {
+pub(super) fn resident(model: ResidentEntry<ModelKey>) -> v1::ResidentModel {
     v1::ResidentModel {
         folder: model.name,
         folds: model.key.folds,
         checkpoint: wire_checkpoint(model.key.checkpoint).into(),
-        weight_bytes: model.weight_bytes,
+        weight_bytes: model.bytes,
         users: small(model.users),
     }
 }

@@ -8,10 +8,8 @@ use nephrite_proto::v1::run_response::Event;
 use nephrite_proto::v1::{Exporting, Loading, RunResponse, TileProgress};
 use nephrite_types::{Progress, Stage};
 use tokio::sync::mpsc::Sender;
-use tonic::Status;
 
-/// What a stream carries.
-pub(super) type Item = Result<RunResponse, Status>;
+use super::streaming::Item;
 
 /// Events that may wait for a slow caller.
 pub(super) const MAX_WAITING_EVENTS: usize = 64;
@@ -22,8 +20,10 @@ const EVERY: Duration = Duration::from_millis(50);
 
 /// Turns progress into events. Never waits: a caller that does not read misses tiles, not stages.
 #[derive(Debug)]
-pub(super) struct Events {
-    sender: Sender<Item>,
+pub(super) struct Events<T> {
+    sender: Sender<Item<T>>,
+    /// Makes an event one of the stream.
+    wrap: fn(Event) -> T,
     tiles: Arc<TileCount>,
     state: Mutex<State>,
 }
@@ -63,10 +63,18 @@ impl TileCount {
     }
 }
 
-impl Events {
-    pub(super) fn new(sender: Sender<Item>, tiles: Arc<TileCount>) -> Self {
+impl Events<RunResponse> {
+    pub(super) fn new(sender: Sender<Item<RunResponse>>, tiles: Arc<TileCount>) -> Self {
+        Events::with(sender, tiles, |event| RunResponse { event: Some(event) })
+    }
+}
+
+impl<T> Events<T> {
+    /// For a stream whose events have another type.
+    pub(super) fn with(sender: Sender<Item<T>>, tiles: Arc<TileCount>, wrap: fn(Event) -> T) -> Self {
         Events {
             sender,
+            wrap,
             tiles,
             state: Mutex::default(),
         }
@@ -74,11 +82,11 @@ impl Events {
 
     fn send(&self, event: Event) {
         // Full or closed: see the type.
-        let _ = self.sender.try_send(Ok(RunResponse { event: Some(event) }));
+        let _ = self.sender.try_send(Ok((self.wrap)(event)));
     }
 }
 
-impl Progress for Events {
+impl<T: Send> Progress for Events<T> {
     fn stage(&self, stage: Stage) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // Slabs are exported between tiles; that is no stage to tell of until the last tile is done.
@@ -136,7 +144,7 @@ mod tests {
 
     use super::*;
 
-    fn names(receiver: &mut mpsc::Receiver<Item>) -> Vec<String> {
+    fn names(receiver: &mut mpsc::Receiver<Item<RunResponse>>) -> Vec<String> {
         let mut names = Vec::new();
         while let Ok(item) = receiver.try_recv() {
             let stage = |number| nephrite_proto::v1::Stage::try_from(number).unwrap().as_str_name();

@@ -34,7 +34,7 @@ pub(super) fn model_choice(
 }
 
 /// As the wire names it; nothing but these two is ever loaded.
-pub(super) fn wire_checkpoint(kind: CheckpointKind) -> Checkpoint {
+pub(crate) fn wire_checkpoint(kind: CheckpointKind) -> Checkpoint {
     match kind {
         CheckpointKind::Final => Checkpoint::Final,
         CheckpointKind::Best => Checkpoint::Best,

@@ -11,8 +11,9 @@ use nephrite_types::Limits;
 use toml::Value;
 
 use super::ServeError;
+use crate::case::{RemoteCoreSettings, ServiceSettings};
 use crate::masks::{Endpoint, OperationSettings};
-use crate::{ModelBudget, ModelChoice};
+use crate::{ModelBudget, ModelChoice, StepBudget};
 
 /// What `nephrite serve` is told by its configuration file; all of it checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,12 +46,20 @@ pub struct ServeConfig {
     pub limits: Limits,
     /// What may stay in memory.
     pub resident: ModelBudget,
+    /// What steps that run beside each other may take.
+    pub steps: StepBudget,
     /// Where mask operations run.
     pub operations: OperationSettings,
+    /// Cores that own models, in order of preference.
+    pub cores: Vec<RemoteCoreSettings>,
+    /// For one model step in another core.
+    pub core_timeout: Duration,
 }
 
 /// Entries of `[[models]]`.
 const MAX_MODELS: usize = 256;
+/// Entries of `[[cores]]`.
+const MAX_CORES: usize = 256;
 
 impl ServeConfig {
     /// The defaults, for a root folder.
@@ -70,7 +79,19 @@ impl ServeConfig {
             log_format: LogFormat::Text,
             limits: Limits::default(),
             resident: ModelBudget::default(),
+            steps: StepBudget::default(),
             operations: OperationSettings::default(),
+            cores: Vec::new(),
+            core_timeout: ServiceSettings::default().core_timeout,
+        }
+    }
+
+    /// Where steps run.
+    pub fn services(&self) -> ServiceSettings {
+        ServiceSettings {
+            operations: self.operations.clone(),
+            cores: self.cores.clone(),
+            core_timeout: self.core_timeout,
         }
     }
 
@@ -116,9 +137,27 @@ fn read_top(top: &mut Section<'_>, folder: &Path) -> ServeConfig {
         read_limits(&mut top.within("limits.", table), &mut config.limits);
     }
     if let Some(table) = top.table("resident") {
-        read_resident(&mut top.within("resident.", table), &mut config.resident);
+        let section = &mut top.within("resident.", table);
+        read_resident(section, &mut config.resident);
+        section.set(
+            "max_volume_bytes",
+            "a whole number",
+            count,
+            &mut config.steps.max_volume_bytes,
+        );
     }
+    settings::max_concurrent(top, "max_networks", &mut config.steps.max_networks);
+    limit(
+        top,
+        "max_model_step_bytes",
+        &mut config.steps.max_model_step_bytes,
+    );
     read_operations(top, &mut config.operations);
+    top.set("core_timeout_seconds", TIMEOUT, timeout, &mut config.core_timeout);
+    for (idx, table) in top.tables("cores", MAX_CORES).into_iter().enumerate() {
+        let mut section = top.within(&format!("cores[{idx}]."), table);
+        config.cores.extend(read_core(&mut section));
+    }
     for (idx, table) in top.tables("models", MAX_MODELS).into_iter().enumerate() {
         let mut section = top.within(&format!("models[{idx}]."), table);
         config.models.extend(read_model(&mut section));
@@ -131,11 +170,8 @@ fn read_operations(top: &mut Section<'_>, operations: &mut OperationSettings) {
     operations.exchange = top.take("exchange", "a folder beneath the root", path);
     top.set(
         "operation_timeout_seconds",
-        "a number above 0 and up to 86400",
-        |value| {
-            let seconds = float(value).filter(|s| *s > 0.0 && *s <= 86400.0)?;
-            Some(Duration::from_secs_f64(seconds))
-        },
+        TIMEOUT,
+        timeout,
         &mut operations.timeout,
     );
     top.set(
@@ -148,6 +184,46 @@ fn read_operations(top: &mut Section<'_>, operations: &mut OperationSettings) {
         },
         &mut operations.endpoints,
     );
+}
+
+const TIMEOUT: &str = "a number above 0 and up to 86400";
+
+fn timeout(value: &Value) -> Option<Duration> {
+    let seconds = float(value).filter(|s| *s > 0.0 && *s <= 86400.0)?;
+    Some(Duration::from_secs_f64(seconds))
+}
+
+/// `[[cores]]`: `None` if something is missing; the fault is noted.
+fn read_core(section: &mut Section<'_>) -> Option<RemoteCoreSettings> {
+    let name = section.take("name", "a text", |value| {
+        text(value).filter(|name| !name.is_empty()).map(str::to_owned)
+    });
+    let address = section.take(
+        "address",
+        "an address such as \"http://kidney-core:7443\"",
+        |value| {
+            let endpoint = Endpoint::parse(text(value)?)?;
+            endpoint.operation.is_none().then_some(endpoint.url)
+        },
+    );
+    let models = section.take("models", "a list of folders beneath the root", |value| {
+        let folders = value.as_array()?.iter().map(path).collect::<Option<Vec<_>>>()?;
+        (!folders.is_empty()).then_some(folders)
+    });
+    for (key, is_there) in [
+        ("name", name.is_some()),
+        ("address", address.is_some()),
+        ("models", models.is_some()),
+    ] {
+        if !is_there {
+            section.require(key);
+        }
+    }
+    Some(RemoteCoreSettings {
+        name: name?,
+        address: address?,
+        models: models?,
+    })
 }
 
 fn read_limits(section: &mut Section<'_>, limits: &mut Limits) {
@@ -237,11 +313,13 @@ mod tests {
         let config = read(
             "listen = '0.0.0.0:0'\nroot = '/data'\nprovider = 'openvino'\nthreads = 3\nonnxruntime = 'lib'\n\
              max_concurrent_runs = 2\nmax_waiting_runs = 0\nmax_message_bytes = 4096\ndrain_timeout_seconds = 1.5\n\
-             log_format = 'json'\n[limits]\nmax_voxels = 5\nmax_payload_bytes = 6\nmax_checkpoint_bytes = 7\n\
+             log_format = 'json'\nmax_networks = 2\n\
+             max_model_step_bytes = 15\ncore_timeout_seconds = 2\n[limits]\nmax_voxels = 5\nmax_payload_bytes = 6\nmax_checkpoint_bytes = 7\n\
              max_json_bytes = 8\nmax_pickle_bytes = 9\nmax_classes = 10\nmax_accumulator_bytes = 11\n\
              max_mask_rows = 12\nmax_mask_runs = 13\n\
-             [resident]\nmax_models = 3\nmax_weight_bytes = 12\n\
-             [[models]]\nmodel = 'm/a'\nfolds = [0, 'all']\ncheckpoint = 'best'\n[[models]]\nmodel = 'm/b'",
+             [resident]\nmax_models = 3\nmax_weight_bytes = 12\nmax_volume_bytes = 14\n\
+             [[models]]\nmodel = 'm/a'\nfolds = [0, 'all']\ncheckpoint = 'best'\n[[models]]\nmodel = 'm/b'\n\
+             [[cores]]\nname = 'kidney'\naddress = 'http://kidney:7443'\nmodels = ['m/a']",
         )
         .unwrap();
         assert_eq!(config.listen.to_string(), "0.0.0.0:0");
@@ -278,6 +356,19 @@ mod tests {
             assert_eq!((&model.folds, model.checkpoint), (&folds, kind));
         }
         assert_eq!(config.models.len(), 2);
+        let steps = StepBudget {
+            max_volume_bytes: 14,
+            max_networks: 2,
+            max_model_step_bytes: 15,
+        };
+        assert_eq!(config.steps, steps);
+        assert_eq!(config.core_timeout, Duration::from_secs(2));
+        let core = RemoteCoreSettings {
+            name: "kidney".into(),
+            address: "http://kidney:7443".into(),
+            models: vec!["m/a".into()],
+        };
+        assert_eq!(config.cores, [core]);
     }
 
     #[test]
@@ -285,7 +376,8 @@ mod tests {
         let faults = read(
             "lisen = 'x'\nlisten = 'nowhere'\nprovider = 'gpu'\nthreads = 0\nmax_waiting_runs = -1\n\
              drain_timeout_seconds = nan\nlog_format = 3\n[limits]\nmax_voxel = 1\nmax_classes = 0\n\
-             [[models]]\nfolds = []\n[[models]]\nmodel = 'm'\nfold = 1",
+             [[models]]\nfolds = []\n[[models]]\nmodel = 'm'\nfold = 1\n\
+             [[cores]]\nname = 'x'\naddress = 'kidney:1'",
         )
         .unwrap_err();
         let keys: Vec<&str> = faults.iter().map(ConfigFault::key).collect();
@@ -302,6 +394,8 @@ mod tests {
             "models[0].model",
             "models[0].folds",
             "models[1].fold",
+            "cores[0].address",
+            "cores[0].models",
             "lisen",
         ];
         let mut found = keys.clone();

@@ -2,7 +2,7 @@
 
 use nephrite_image_core::{
     Core, CoreSettings, ModelBudget, ModelChoice, PostprocessingChoice, Root, RuntimeSettings,
-    SegmentOptions, SegmentRequest, segment,
+    SegmentOptions, SegmentRequest, StepBudget, segment,
 };
 use nephrite_nnunet_folder::{CheckpointKind, FoldName, FoldSelection};
 use nephrite_proto::Event;
@@ -86,6 +86,7 @@ async fn a_run_tells_its_stages_in_order_and_gives_the_mask_of_the_command_line(
             std::env::var_os("ORT_DYLIB_PATH").map(Into::into),
         ),
         models: ModelBudget::default(),
+        steps: StepBudget::default(),
     });
     let request = SegmentRequest {
         model: ModelChoice {

@@ -1,4 +1,7 @@
+//! What stays in memory between requests: models, scans, network inputs.
+
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +11,7 @@ use nephrite_types::CancelToken;
 
 use crate::CoreError;
 
-/// How much may stay resident. Models in use are never dropped, so running requests may exceed it for a while.
+/// How many models may stay resident. Models in use are never dropped, so running requests may exceed it for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ModelBudget {
     /// Models.
@@ -52,77 +55,84 @@ pub struct FileStamp {
     pub changed: (i64, i64),
 }
 
-/// A model that is in memory.
+/// Something that is in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResidentModel {
-    /// What it was loaded from.
-    pub key: ModelKey,
-    /// The folder as the request that loaded it named it.
+pub struct ResidentEntry<K> {
+    /// What it was made from.
+    pub key: K,
+    /// As the request that made it named it.
     pub name: String,
-    /// Bytes of its weights.
-    pub weight_bytes: u64,
+    /// What it takes; of a model, its weights.
+    pub bytes: u64,
     /// Requests that use it now.
     pub users: usize,
 }
 
-/// Models that stay in memory between requests; each is loaded once, however many requests want it at once.
+/// The resident models.
+pub type ModelStore = ResidentStore<ModelKey, Model>;
+
+/// Things that stay in memory between requests, within a budget; each is made once, however many requests want it at
+/// once. What is in use is never dropped: an [`Arc`] is a lease.
 #[derive(Debug)]
-pub struct ModelStore<M = Model> {
-    budget: ModelBudget,
-    state: Mutex<State<M>>,
+pub struct ResidentStore<K, V> {
+    max_entries: usize,
+    max_bytes: u64,
+    state: Mutex<State<K, V>>,
     /// A load has ended.
     loaded: Condvar,
 }
 
 #[derive(Debug)]
-struct State<M> {
-    resident: HashMap<ModelKey, Resident<M>>,
-    loading: HashSet<ModelKey>,
+struct State<K, V> {
+    resident: HashMap<K, Resident<V>>,
+    loading: HashSet<K>,
     /// Counts uses; the smallest `last_used` is the least recent.
     uses: u64,
 }
 
 #[derive(Debug)]
-struct Resident<M> {
-    model: Arc<M>,
+struct Resident<V> {
+    value: Arc<V>,
     name: String,
-    weight_bytes: u64,
+    bytes: u64,
     last_used: u64,
 }
 
 /// A waiting request looks at its token this often.
 const CANCEL_POLL: Duration = Duration::from_millis(50);
 
-impl<M> ModelStore<M> {
+impl<K: Clone + Eq + Hash, V> ResidentStore<K, V> {
     /// An empty store.
-    pub fn new(budget: ModelBudget) -> Self {
+    pub fn new(max_entries: usize, max_bytes: u64) -> Self {
         let state = State {
             resident: HashMap::new(),
             loading: HashSet::new(),
             uses: 0,
         };
-        ModelStore {
-            budget,
+        ResidentStore {
+            max_entries,
+            max_bytes,
             state: Mutex::new(state),
             loaded: Condvar::new(),
         }
     }
 
-    /// The resident model, or what `load` gives, with the weight bytes read for it now (0 if it was resident).
+    /// The resident value, or what `load` gives with its bytes; and these bytes if it was loaded now, `None` if it was
+    /// resident.
     ///
-    /// Requests for a model that is being loaded wait for it. If that load fails, the next one of them tries.
+    /// Requests for something that is being loaded wait for it. If that load fails, the next one of them tries.
     ///
     /// # Errors
     /// What `load` returns; [`CoreError::Cancelled`] while waiting.
     pub(crate) fn get_or_load<F>(
         &self,
-        key: ModelKey,
+        key: K,
         name: &str,
         cancel: &CancelToken,
         load: F,
-    ) -> Result<(Arc<M>, u64), CoreError>
+    ) -> Result<(Arc<V>, Option<u64>), CoreError>
     where
-        F: FnOnce() -> Result<(M, u64), CoreError>,
+        F: FnOnce() -> Result<(V, u64), CoreError>,
     {
         let mut state = self.lock();
         loop {
@@ -130,7 +140,7 @@ impl<M> ModelStore<M> {
             let uses = state.uses;
             if let Some(resident) = state.resident.get_mut(&key) {
                 resident.last_used = uses;
-                return Ok((resident.model.clone(), 0));
+                return Ok((resident.value.clone(), None));
             }
             if state.loading.insert(key.clone()) {
                 break;
@@ -144,44 +154,43 @@ impl<M> ModelStore<M> {
             store: self,
             key: &key,
         };
-        let (model, weight_bytes) = load()?;
-        let model = Arc::new(model);
+        let (value, bytes) = load()?;
+        let value = Arc::new(value);
         let mut state = self.lock();
         state.uses += 1;
         let resident = Resident {
-            model: model.clone(),
+            value: value.clone(),
             name: name.to_owned(),
-            weight_bytes,
+            bytes,
             last_used: state.uses,
         };
         state.resident.insert(key.clone(), resident);
         let dropped = self.over_budget(&mut state);
         drop(state);
         drop(dropped); // ends engine threads; not under the lock
-        Ok((model, weight_bytes))
+        Ok((value, Some(bytes)))
     }
 
-    /// The resident models, most recently used first.
-    pub fn list(&self) -> Vec<ResidentModel> {
+    /// What is resident, most recently used first.
+    pub fn list(&self) -> Vec<ResidentEntry<K>> {
         let state = self.lock();
         let mut entries: Vec<_> = state.resident.iter().collect();
         entries.sort_by_key(|(_, resident)| std::cmp::Reverse(resident.last_used));
         entries
             .into_iter()
-            .map(|(key, resident)| ResidentModel {
+            .map(|(key, resident)| ResidentEntry {
                 key: key.clone(),
                 name: resident.name.clone(),
-                weight_bytes: resident.weight_bytes,
-                users: Arc::strong_count(&resident.model) - 1,
+                bytes: resident.bytes,
+                users: Arc::strong_count(&resident.value) - 1,
             })
             .collect()
     }
 
-    /// Forgets all models of a folder (device and inode) and says how many. Requests that use one keep it until
-    /// they end.
-    pub fn unload(&self, folder: (u64, u64)) -> usize {
+    /// Forgets what `is_unwanted` and says how much that was. Requests that use it keep it until they end.
+    pub(crate) fn forget(&self, is_unwanted: impl Fn(&K) -> bool) -> usize {
         let mut state = self.lock();
-        let dropped: Vec<_> = state.resident.extract_if(|key, _| key.folder == folder).collect();
+        let dropped: Vec<_> = state.resident.extract_if(|key, _| is_unwanted(key)).collect();
         drop(state);
         dropped.len()
     }
@@ -195,22 +204,18 @@ impl<M> ModelStore<M> {
         drop(dropped);
     }
 
-    /// Takes out the least recently used idle models until the rest fits.
-    fn over_budget(&self, state: &mut State<M>) -> Vec<Resident<M>> {
+    /// Takes out what is idle and least recently used until the rest fits.
+    fn over_budget(&self, state: &mut State<K, V>) -> Vec<Resident<V>> {
         let mut dropped = Vec::new();
         loop {
-            let bytes: u64 = state
-                .resident
-                .values()
-                .map(|resident| resident.weight_bytes)
-                .sum();
-            if state.resident.len() <= self.budget.max_models && bytes <= self.budget.max_weight_bytes {
+            let bytes: u64 = state.resident.values().map(|resident| resident.bytes).sum();
+            if state.resident.len() <= self.max_entries && bytes <= self.max_bytes {
                 return dropped;
             }
             let idle = state
                 .resident
                 .iter()
-                .filter(|(_, resident)| Arc::strong_count(&resident.model) == 1);
+                .filter(|(_, resident)| Arc::strong_count(&resident.value) == 1);
             let Some(key) = idle
                 .min_by_key(|(_, resident)| resident.last_used)
                 .map(|(key, _)| key.clone())
@@ -221,18 +226,26 @@ impl<M> ModelStore<M> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<M>> {
+    fn lock(&self) -> MutexGuard<'_, State<K, V>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Ends a load, also when it fails or panics, and wakes those who wait for it.
-struct Loading<'a, M> {
-    store: &'a ModelStore<M>,
-    key: &'a ModelKey,
+impl<V> ResidentStore<ModelKey, V> {
+    /// Forgets all models of a folder (device and inode) and says how many. Requests that use one keep it until
+    /// they end.
+    pub fn unload(&self, folder: (u64, u64)) -> usize {
+        self.forget(|key| key.folder == folder)
+    }
 }
 
-impl<M> Drop for Loading<'_, M> {
+/// Ends a load, also when it fails or panics, and wakes those who wait for it.
+struct Loading<'a, K: Clone + Eq + Hash, V> {
+    store: &'a ResidentStore<K, V>,
+    key: &'a K,
+}
+
+impl<K: Clone + Eq + Hash, V> Drop for Loading<'_, K, V> {
     fn drop(&mut self) {
         self.store.lock().loading.remove(self.key);
         self.store.loaded.notify_all();
@@ -254,20 +267,19 @@ mod tests {
         }
     }
 
-    fn store(max_models: usize, max_weight_bytes: u64) -> ModelStore<u64> {
-        ModelStore::new(ModelBudget {
-            max_models,
-            max_weight_bytes,
-        })
+    type Store = ResidentStore<ModelKey, u64>;
+
+    fn store(max_entries: usize, max_bytes: u64) -> Store {
+        Store::new(max_entries, max_bytes)
     }
 
-    fn get(store: &ModelStore<u64>, inode: u64, bytes: u64) -> (Arc<u64>, u64) {
+    fn get(store: &Store, inode: u64, bytes: u64) -> (Arc<u64>, Option<u64>) {
         store
             .get_or_load(key(inode), "m", &CancelToken::new(), || Ok((inode, bytes)))
             .unwrap()
     }
 
-    fn resident(store: &ModelStore<u64>) -> Vec<u64> {
+    fn resident(store: &Store) -> Vec<u64> {
         store.list().iter().map(|model| model.key.folder.1).collect()
     }
 
@@ -293,7 +305,7 @@ mod tests {
             }
         });
         assert_eq!(loads.into_inner(), 1);
-        assert_eq!(get(&store, 1, 10).1, 0, "the second request reads no weights");
+        assert_eq!(get(&store, 1, 10).1, None, "the second request reads no weights");
     }
 
     #[test]
@@ -321,7 +333,7 @@ mod tests {
             })
         });
         assert!(failed.is_err());
-        assert_eq!(get(&store, 1, 10).1, 10);
+        assert_eq!(get(&store, 1, 10).1, Some(10));
     }
 
     #[test]

@@ -1,0 +1,548 @@
+//! Runs the steps of a plan: each as soon as what it needs is there, beside each other where memory allows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use nephrite_kernel::grpc::Traffic;
+use nephrite_kernel::{Artefacts, Context, Inputs, LabelStatus, Mask, RunMask};
+use nephrite_pipeline::{Crop, MaskStep};
+use nephrite_types::{BoundingBox, CancelToken, ErrorCode, Phase, Progress, Stage};
+
+use super::plan::{Plan, PlannedModel, PlannedSample, PlannedStep, at};
+use super::remote_core::{RemoteSample, run_in_cores, sample_in_cores};
+use super::results::ResultFolder;
+use super::sample_step::{SampleStepRequest, run_sample_step};
+use super::{
+    CaseEvent, CaseEvents, CaseFault, CaseMask, CaseServices, MaskFileRecord, MeasurementRecord, ModelRecord,
+    StepRecord, case_labels, places,
+};
+use crate::model_step::{ModelStepOutcome, label_table_with, on_grid, run_model_step};
+use crate::segment::numerics_name;
+use crate::world_box::WorldBox;
+use crate::{Core, CoreError, Counters};
+
+/// How often it is looked whether the caller has cancelled.
+const CANCEL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// One run of a plan.
+pub(super) struct Executor<'a> {
+    pub(super) core: &'a Core,
+    pub(super) services: &'a CaseServices,
+    pub(super) plan: &'a Plan,
+    pub(super) results: &'a ResultFolder,
+    pub(super) events: &'a dyn CaseEvents,
+    state: Mutex<State>,
+}
+
+/// What steps have given so far.
+#[derive(Default)]
+pub(super) struct State {
+    masks: BTreeMap<String, StepMasks>,
+    pub(super) records: BTreeMap<String, StepRecord>,
+    pub(super) kept: Vec<MaskFileRecord>,
+    /// SHA-256 of scans that were read.
+    pub(super) scans: BTreeMap<Phase, String>,
+    /// Peak memory of other cores.
+    pub(super) processes: BTreeMap<String, u64>,
+}
+
+/// The mask of a step.
+#[derive(Clone)]
+struct StepMasks {
+    /// On the grid of its scan.
+    native: Arc<Mask>,
+    /// On the grid of the reference; of an operation, on the grid that it chose.
+    reference: Arc<Mask>,
+}
+
+impl<'a> Executor<'a> {
+    pub(super) fn new(
+        core: &'a Core,
+        services: &'a CaseServices,
+        plan: &'a Plan,
+        results: &'a ResultFolder,
+        events: &'a dyn CaseEvents,
+    ) -> Self {
+        Executor {
+            core,
+            services,
+            plan,
+            results,
+            events,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Runs everything. The first step that fails stops the others.
+    pub(super) fn run(self, cancel: &CancelToken) -> Result<State, CoreError> {
+        let ours = match cancel.deadline() {
+            Some(deadline) => CancelToken::new().with_deadline(deadline),
+            None => CancelToken::new(),
+        };
+        let mut failed: Option<CoreError> = None;
+        std::thread::scope(|scope| {
+            let (sender, receiver) = mpsc::channel();
+            let mut waiting: Vec<&PlannedStep> = self.plan.steps.iter().collect();
+            let mut done: BTreeSet<String> = BTreeSet::new();
+            let mut n_running = 0;
+            loop {
+                if failed.is_none() {
+                    let is_ready = |step: &PlannedStep| step.needs().iter().all(|need| done.contains(need));
+                    let (ready, rest): (Vec<_>, Vec<_>) = waiting.iter().partition(|step| is_ready(step));
+                    waiting = rest;
+                    for step in ready {
+                        let (sender, executor, ours) = (sender.clone(), &self, &ours);
+                        n_running += 1;
+                        scope.spawn(move || {
+                            let ran = catch_unwind(AssertUnwindSafe(|| executor.step(step, ours)));
+                            let ran = ran.unwrap_or_else(|_| {
+                                Err(CoreError::StepPanicked) // the panic hook has written where
+                            });
+                            let _ = sender.send((step.id(), ran)); // the other end outlives the threads
+                        });
+                    }
+                }
+                if n_running == 0 {
+                    break;
+                }
+                match receiver.recv_timeout(CANCEL_INTERVAL) {
+                    Ok((id, Ok(()))) => {
+                        n_running -= 1;
+                        done.insert(id.to_owned());
+                    }
+                    Ok((id, Err(error))) => {
+                        n_running -= 1;
+                        ours.cancel();
+                        // what a cancelled neighbour says is no reason
+                        if failed
+                            .as_ref()
+                            .is_none_or(|error| error.code() == ErrorCode::Cancelled)
+                        {
+                            failed = Some(at(id, error));
+                        }
+                    }
+                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+                }
+                if cancel.is_cancelled() {
+                    ours.cancel();
+                }
+            }
+        });
+        cancel.check()?;
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(self.state.into_inner().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+
+    fn step(&self, step: &PlannedStep, cancel: &CancelToken) -> Result<(), CoreError> {
+        let began = Instant::now();
+        let id = step.id();
+        let place = step.place(self.services);
+        Traffic::take(); // what this thread counted before is nobody's
+        let mut record = StepRecord {
+            id: id.to_owned(),
+            place: place.clone(),
+            ..StepRecord::default()
+        };
+        let running = || {
+            self.events.event(CaseEvent::Running {
+                step: id.to_owned(),
+                place: place.clone(),
+            });
+        };
+        let masks = match step {
+            PlannedStep::Skipped { reason, labels, .. } => {
+                "model".clone_into(&mut record.kind);
+                self.skip(&mut record, reason);
+                Some(self.not_searched(labels)?)
+            }
+            PlannedStep::Model(model) => {
+                running();
+                "model".clone_into(&mut record.kind);
+                Some(self.model(model, &mut record, cancel)?)
+            }
+            PlannedStep::Mask(step) => {
+                running();
+                "mask".clone_into(&mut record.kind);
+                Some(self.mask(step, &mut record, cancel)?)
+            }
+            PlannedStep::Sample(sample) => {
+                running();
+                "sample".clone_into(&mut record.kind);
+                self.sample(sample, &mut record, cancel)?;
+                None
+            }
+        };
+        if let Some(masks) = masks {
+            if record.skipped.is_none() {
+                record.labels = case_labels(&masks.reference);
+                self.keep(id, &masks.reference, &mut record, cancel)?;
+            }
+            self.state().masks.insert(id.to_owned(), masks);
+        }
+        let traffic = Traffic::take();
+        record.counters.wire_bytes_sent += traffic.sent;
+        record.counters.wire_bytes_received += traffic.received;
+        record.counters.largest_message_bytes =
+            record.counters.largest_message_bytes.max(traffic.largest_message);
+        record.counters.exchange_files += traffic.exchange_files;
+        record.seconds = began.elapsed().as_secs_f64();
+        let skipped = record.skipped.is_some();
+        self.state().records.insert(id.to_owned(), record);
+        if !skipped {
+            self.events.event(CaseEvent::Done { step: id.to_owned() });
+        }
+        Ok(())
+    }
+
+    fn skip(&self, record: &mut StepRecord, reason: &str) {
+        record.skipped = Some(reason.to_owned());
+        self.events.event(CaseEvent::Skipped {
+            step: record.id.clone(),
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// The mask of a model that was not run: its labels, none of them searched.
+    fn not_searched(&self, labels: &[nephrite_nnunet::LabelDescription]) -> Result<StepMasks, CoreError> {
+        let geometry = self.plan.scans[&self.plan.reference].geometry;
+        let failed = |error: nephrite_mask_codec::MaskError| CoreError::Operation(error.into());
+        let runs = RunMask::empty(geometry, &self.core.limits).map_err(failed)?;
+        let table = label_table_with(labels, LabelStatus::NotSearched)?;
+        let mask = Arc::new(Mask::new(runs, table).map_err(failed)?);
+        Ok(StepMasks {
+            native: mask.clone(),
+            reference: mask,
+        })
+    }
+
+    fn model(
+        &self,
+        model: &PlannedModel,
+        record: &mut StepRecord,
+        cancel: &CancelToken,
+    ) -> Result<StepMasks, CoreError> {
+        let mut request = model.request.clone();
+        let step = &model.step;
+        record.phase = Some(model.phase.name().to_owned());
+        if let Some(crop) = &step.crop {
+            match self.crop(crop) {
+                Err(CoreError::Case(fault @ CaseFault::EmptyCrop { .. })) if step.optional => {
+                    self.skip(record, &fault.to_string());
+                    let description = crate::inspect_model(self.core, &request.model)?;
+                    return self.not_searched(&description.labels);
+                }
+                found => request.crop = Some(found?),
+            }
+        }
+        request.previous_stage = step.previous_stage.as_ref().map(|id| self.native(id));
+        let channels = step.channels.iter();
+        request.channels = channels
+            .map(|channel| (self.native(&channel.step), channel.label.clone()))
+            .collect();
+
+        let progress = StepProgress {
+            step: &step.id,
+            events: self.events,
+        };
+        let (place, outcome) = if model.cores.is_empty() {
+            let outcome = run_model_step(self.core, &request, &progress, cancel)?;
+            (places::place(&[]), outcome)
+        } else {
+            let limits = &self.core.limits;
+            let (place, outcome) = run_in_cores(&model.cores, &request, limits, &progress, cancel)?;
+            self.note_process(&place, outcome.peak_rss_bytes);
+            (place, outcome)
+        };
+        self.note_scan(model.phase, &outcome, &place)?;
+        let ModelStepOutcome {
+            mask,
+            stages,
+            tiles,
+            provider,
+            threads,
+            counters,
+            model_files,
+            folds,
+            versions,
+            ..
+        } = outcome;
+        record.place = place;
+        record.stages = stages;
+        record.tiles = tiles;
+        record.counters = counters;
+        record.versions = versions.into_iter().collect();
+        record.model = Some(ModelRecord {
+            folder: self.absolute(&request.model.folder),
+            folds,
+            checkpoint: request.model.checkpoint.file_name().to_owned(),
+            files: model_files,
+            provider,
+            threads,
+            mirroring: request.options.mirroring,
+            tile_step_size: request.options.tile_step_size,
+            gaussian: request.options.gaussian,
+            numerics: numerics_name(request.options.numerics).to_owned(),
+            postprocessing: request.postprocessing,
+            crop: request.crop.map(|crop| {
+                let BoundingBox { start, end } = crop.bounds;
+                [2, 1, 0].map(|axis| [start[axis], end[axis]])
+            }),
+        });
+        let geometry = self.plan.scans[&self.plan.reference].geometry;
+        let reference = on_grid(&mask, &geometry, &self.core.limits, &mut record.counters, cancel)?;
+        Ok(StepMasks {
+            native: mask,
+            reference,
+        })
+    }
+
+    /// The box around labels of another step's mask.
+    fn crop(&self, crop: &Crop) -> Result<WorldBox, CoreError> {
+        let mask = self.native(&crop.step);
+        let ids = nephrite_kernel::label_ids(&mask, "crop.labels", &crop.labels)?;
+        let boxes = ids
+            .iter()
+            .filter_map(|id| Some(mask.summaries().get(id)?.bounding_box));
+        let bounds = boxes
+            .reduce(|a, b| a.union(&b))
+            .ok_or_else(|| CaseFault::EmptyCrop {
+                step: crop.step.clone(),
+                labels: crop.labels.clone(),
+            })?;
+        Ok(WorldBox {
+            geometry: *mask.runs().geometry(),
+            bounds,
+            margin_mm: crop.margin_mm,
+        })
+    }
+
+    fn mask(
+        &self,
+        step: &MaskStep,
+        record: &mut StepRecord,
+        cancel: &CancelToken,
+    ) -> Result<StepMasks, CoreError> {
+        let operations = &self.services.operations;
+        let description = operations.describe(&step.operation, cancel)?;
+        let mut inputs = Inputs::new();
+        for input in &step.inputs {
+            for id in &input.steps {
+                inputs.add(&input.name, self.reference(id));
+            }
+        }
+        let artefacts = step
+            .artefacts
+            .then(|| self.results.folder(&step.id))
+            .transpose()?;
+        let context = Context {
+            limits: &self.core.limits,
+            cancel,
+            artefacts: artefacts.as_ref(),
+        };
+        let outcome = operations.run(&step.operation, &inputs, &step.parameters, &context)?;
+        record.operation = Some((step.operation.clone(), description.version));
+        record.parameters = step
+            .parameters
+            .iter()
+            .map(|(name, value)| (name.clone(), value.to_string()))
+            .collect();
+        record.measurements = outcome
+            .measurements
+            .into_iter()
+            .map(|measurement| MeasurementRecord {
+                label: measurement.label,
+                name: measurement.name,
+                unit: measurement.unit,
+                value: measurement.value,
+            })
+            .collect();
+        let names: Vec<String> = outcome
+            .artefacts
+            .into_iter()
+            .map(|artefact| artefact.name)
+            .collect();
+        self.note_files(&step.id, &names, record, cancel)?;
+        let first = outcome.masks.into_iter().next();
+        let (_, mask) = first.ok_or_else(|| CoreError::MaskOutput {
+            operation: step.operation.clone(),
+            output: "mask".to_owned(),
+            known: Vec::new(),
+        })?;
+        Ok(StepMasks {
+            native: mask.clone(),
+            reference: mask,
+        })
+    }
+
+    fn sample(
+        &self,
+        sample: &PlannedSample,
+        record: &mut StepRecord,
+        cancel: &CancelToken,
+    ) -> Result<(), CoreError> {
+        let step = &sample.step;
+        let scan = &self.plan.scans[&sample.phase];
+        record.phase = Some(sample.phase.name().to_owned());
+        let mask = self.native(&step.step);
+        let folder: Artefacts = self.results.folder(&step.id)?;
+        let names = if sample.cores.is_empty() {
+            let request = SampleStepRequest {
+                scan: &scan.path,
+                scan_bytes: Some(scan.bytes),
+                mask: &mask,
+                labels: &step.labels,
+                margin_mm: step.margin_mm,
+            };
+            let (files, hash, counters) = run_sample_step(self.core, &request, &folder, cancel)?;
+            record.counters = counters;
+            self.state().scans.insert(sample.phase, hash.to_string());
+            files.into_iter().map(|file| file.name).collect::<Vec<_>>()
+        } else {
+            let request = RemoteSample {
+                scan: &scan.path,
+                scan_bytes: scan.bytes,
+                mask: &mask,
+                labels: &step.labels,
+                margin_mm: step.margin_mm,
+                output: folder.path(),
+            };
+            let (place, outcome) = sample_in_cores(&sample.cores, &request, &self.core.limits, cancel)?;
+            self.note_process(&place, outcome.peak_rss_bytes);
+            record.place = place;
+            record.counters = outcome.counters;
+            outcome.files
+        };
+        self.note_files(&step.id, &names, record, cancel)
+    }
+
+    /// Writes a mask under the names that the pipeline keeps it by, and tells that it is there.
+    fn keep(
+        &self,
+        id: &str,
+        mask: &Mask,
+        record: &mut StepRecord,
+        cancel: &CancelToken,
+    ) -> Result<(), CoreError> {
+        let reference = &self.plan.scans[&self.plan.reference];
+        let mut paths = Vec::new();
+        for save in self.plan.pipeline.save.iter().filter(|save| save.step == id) {
+            cancel.check()?;
+            let grid = (&reference.geometry, &reference.source);
+            paths.push(
+                self.results
+                    .write_mask(&save.file, mask, grid, &self.core.limits, cancel)?,
+            );
+            record.files.push(save.file.clone());
+            self.state().kept.push(MaskFileRecord {
+                file: save.file.clone(),
+                step: id.to_owned(),
+                labels: record.labels.clone(),
+            });
+        }
+        self.events.event(CaseEvent::Mask(CaseMask {
+            step: id.to_owned(),
+            paths,
+            labels: record.labels.clone(),
+        }));
+        Ok(())
+    }
+
+    /// Files that a step wrote into its folder; only plain names are believed.
+    fn note_files(
+        &self,
+        id: &str,
+        names: &[String],
+        record: &mut StepRecord,
+        cancel: &CancelToken,
+    ) -> Result<(), CoreError> {
+        for name in names {
+            if name.contains(['/', '\\', '\0']) || name.starts_with('.') {
+                return Err(nephrite_kernel::OperationError::ArtefactName {
+                    name: name.chars().take(64).collect(),
+                }
+                .into());
+            }
+            let file = format!("{id}/{name}");
+            self.results.note(&file, cancel)?;
+            record.files.push(file);
+        }
+        Ok(())
+    }
+
+    fn note_process(&self, place: &str, peak_rss_bytes: u64) {
+        let mut state = self.state();
+        let peak = state.processes.entry(place.to_owned()).or_default();
+        *peak = (*peak).max(peak_rss_bytes);
+    }
+
+    /// All cores must have read the same bytes.
+    fn note_scan(&self, phase: Phase, outcome: &ModelStepOutcome, place: &str) -> Result<(), CoreError> {
+        let found = outcome.scan.to_string();
+        let mut state = self.state();
+        let known = state.scans.entry(phase).or_insert_with(|| found.clone());
+        if *known == found {
+            return Ok(());
+        }
+        Err(CaseFault::Core {
+            core: place.to_owned(),
+            code: ErrorCode::Environment,
+            message: format!(
+                "it read other bytes from the scan of {phase} than another core: is the shared volume mounted at the same \
+                 path everywhere?"
+            ),
+        }
+        .into())
+    }
+
+    fn native(&self, id: &str) -> Arc<Mask> {
+        self.state().masks[id].native.clone() // steps wait for what they need
+    }
+
+    fn reference(&self, id: &str) -> Arc<Mask> {
+        self.state().masks[id].reference.clone()
+    }
+
+    fn absolute(&self, path: &std::path::Path) -> String {
+        let absolute = self.core.root.absolute(path);
+        absolute.unwrap_or_else(|_| path.to_owned()).display().to_string()
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Progress of a model as events of its case.
+struct StepProgress<'a> {
+    step: &'a str,
+    events: &'a dyn CaseEvents,
+}
+
+impl Progress for StepProgress<'_> {
+    fn stage(&self, stage: Stage) {
+        self.events.event(CaseEvent::Stage {
+            step: self.step.to_owned(),
+            stage,
+        });
+    }
+
+    fn advance(&self, done: u64, total: u64) {
+        self.events.event(CaseEvent::Tiles {
+            step: self.step.to_owned(),
+            done,
+            total,
+        });
+    }
+}
+
+/// What all steps cost.
+pub(super) fn total(records: &BTreeMap<String, StepRecord>) -> Counters {
+    let mut sum = Counters::default();
+    records.values().for_each(|record| sum.add(&record.counters));
+    sum
+}

@@ -1,0 +1,48 @@
+//! Cases: the scans of one patient, one per contrast phase, through a pipeline to final masks.
+//!
+//! * [`run_case`] runs one: [`CaseRequest`] in, a result folder and a [`CaseReport`] out, [`CaseEvent`]s in between.
+//! * [`estimate_case`] says what a request would run; it reads headers only.
+//! * [`verify_record`] runs a case again from its `record.json` and compares every file byte by byte.
+//! * [`CaseServices`] says where steps run. It is configuration: the same request gives the same bytes everywhere.
+//!
+//! All are synchronous; they block while steps run, here or in other processes.
+//!
+//! ```text
+//! request ── plan ── executor ── model steps ── here (crate::model_step) or in a core (remote_core)
+//!                        │    ── mask steps  ── here or at a service (crate::masks)
+//!                        │    ── samples     ── where the scan is in memory
+//!                        └── results: masks as they are ready, record.json last
+//! ```
+
+mod estimate;
+mod event;
+mod executor;
+mod fault;
+mod frames;
+mod places;
+mod plan;
+mod record;
+mod remote_core;
+mod remote_runtime;
+mod request;
+mod results;
+mod run;
+mod sample_step;
+mod verify;
+
+pub use estimate::{CaseEstimate, StepEstimate, estimate_case};
+pub use event::{CaseEvent, CaseEvents, CaseLabel, CaseMask, NoCaseEvents};
+pub use fault::CaseFault;
+pub use places::{CaseServices, CoreSettings as RemoteCoreSettings, ServiceSettings};
+
+pub use record::{
+    MaskFileRecord, MeasurementRecord, ModelRecord, OverrideRecord, PipelineRecord, ProcessRecord, Record,
+    RequestRecord, ScanRecord, StepRecord,
+};
+pub use request::{BareModel, CasePipeline, CaseRequest, PhaseChoice, Profile};
+pub use run::{CaseReport, run_case};
+pub use verify::{Difference, VerifyReport, verify_record};
+
+pub(crate) use event::case_labels;
+pub(crate) use request::phase;
+pub(crate) use sample_step::{SampleStepRequest, run_sample_step};

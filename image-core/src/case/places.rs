@@ -1,0 +1,162 @@
+//! Where steps run. Configuration, never part of a request.
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nephrite_root::Root;
+
+use super::remote_core::RemoteCore;
+use crate::masks::{OperationSettings, Operations};
+
+/// Where steps run, as configured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceSettings {
+    /// Mask operations.
+    pub operations: OperationSettings,
+    /// Cores that own models, in order of preference. A model that none of them lists runs in this process.
+    pub cores: Vec<CoreSettings>,
+    /// For one model step in another core.
+    pub core_timeout: Duration,
+}
+
+/// A core that owns models.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CoreSettings {
+    /// Stands in records and errors.
+    pub name: String,
+    /// Such as `http://kidney-core:7443`.
+    pub address: String,
+    /// Folders; every model beneath one of them is this core's.
+    pub models: Vec<PathBuf>,
+}
+
+impl Default for ServiceSettings {
+    /// Everything in this process; an hour.
+    fn default() -> Self {
+        ServiceSettings {
+            operations: OperationSettings::default(),
+            cores: Vec::new(),
+            core_timeout: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// The places of steps.
+#[derive(Debug)]
+pub struct CaseServices {
+    pub(super) operations: Operations,
+    cores: Vec<(Arc<RemoteCore>, Vec<PathBuf>)>,
+    /// Name and address of everything that is another process.
+    endpoints: Vec<(String, String)>,
+}
+
+impl CaseServices {
+    /// Connects to nothing yet.
+    pub fn new(settings: &ServiceSettings, root: &Arc<Root>) -> CaseServices {
+        let exchange = &settings.operations.exchange;
+        let cores = settings.cores.iter().map(|core| {
+            let remote = RemoteCore::new(core, root.clone(), exchange.clone(), settings.core_timeout);
+            let folders = core.models.iter().map(|folder| whole(root, folder));
+            (Arc::new(remote), folders.collect())
+        });
+        let operations = settings.operations.endpoints.iter();
+        let mut endpoints: Vec<(String, String)> = operations
+            .map(|(name, endpoint)| (name.clone(), endpoint.url.clone()))
+            .collect();
+        endpoints.extend(
+            settings
+                .cores
+                .iter()
+                .map(|core| (core.name.clone(), core.address.clone())),
+        );
+        let mut addresses = std::collections::BTreeSet::new();
+        endpoints.retain(|(_, address)| addresses.insert(address.clone()));
+        CaseServices {
+            operations: Operations::new(&settings.operations, root),
+            cores: cores.collect(),
+            endpoints,
+        }
+    }
+
+    /// The mask operations, wherever they run.
+    pub fn operations(&self) -> &Operations {
+        &self.operations
+    }
+
+    /// Name and address of every other process, each address once.
+    pub fn endpoints(&self) -> &[(String, String)] {
+        &self.endpoints
+    }
+
+    /// The cores that own a model, the preferred first; none if it runs in this process.
+    pub(crate) fn cores_of(&self, root: &Root, model: &Path) -> Vec<Arc<RemoteCore>> {
+        let model = whole(root, model);
+        let owns = |folders: &[PathBuf]| folders.iter().any(|folder| model.starts_with(folder));
+        let cores = self.cores.iter().filter(|(_, folders)| owns(folders));
+        cores.map(|(core, _)| core.clone()).collect()
+    }
+
+    /// Where a model runs, for people.
+    pub fn model_place(&self, root: &Root, model: &Path) -> String {
+        place(&self.cores_of(root, model))
+    }
+}
+
+/// `in process`, or the preferred core.
+pub(super) fn place(cores: &[Arc<RemoteCore>]) -> String {
+    match cores.first() {
+        Some(core) => core.label(),
+        None => "in process".to_owned(),
+    }
+}
+
+/// Absolute, without `.` and `..`. Only compares places in the configuration; what is opened goes through the root.
+fn whole(root: &Root, path: &Path) -> PathBuf {
+    let absolute = root.absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut plain = PathBuf::new();
+    for part in absolute.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                plain.pop();
+            }
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_runs_in_the_cores_that_list_a_folder_above_it() {
+        let core = |name: &str, models: &[&str]| CoreSettings {
+            name: name.to_owned(),
+            address: format!("http://{name}:1"),
+            models: models.iter().map(PathBuf::from).collect(),
+        };
+        let settings = ServiceSettings {
+            cores: vec![
+                core("kidney", &["models/Dataset902_Kidney"]),
+                core("spare", &["models/", "/elsewhere"]),
+            ],
+            ..ServiceSettings::default()
+        };
+        let root = Arc::new(Root::filesystem());
+        let services = CaseServices::new(&settings, &root);
+        let check = |model: &str, expected: &[&str]| {
+            let cores = services.cores_of(&root, model.as_ref());
+            let labels: Vec<String> = cores.iter().map(|core| core.label()).collect();
+            let expected: Vec<String> = expected.iter().map(|n| format!("{n} (http://{n}:1)")).collect();
+            assert_eq!(labels, expected, "{model}");
+        };
+        check("models/Dataset902_Kidney/T__P__C", &["kidney", "spare"]);
+        check("./models/x/../Dataset902_Kidney", &["kidney", "spare"]);
+        check("models/Dataset902_Kidneys/T__P__C", &["spare"]);
+        check("/elsewhere/m", &["spare"]);
+        check("other/m", &[]);
+    }
+}

@@ -1,0 +1,207 @@
+//! What was done, for the file: `record.json`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::CaseLabel;
+use crate::{Counters, FileRecord, StageSeconds};
+
+/// Everything about a case that its masks do not say. Written last; a result folder without it is not complete.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Of this file; 1.
+    pub format: u32,
+    /// Version of nephrite that ran the case.
+    pub nephrite: String,
+    /// When it began, seconds since 1970 UTC.
+    pub started_unix_seconds: u64,
+    /// What was asked for.
+    pub request: RequestRecord,
+    /// The pipeline file, if there was one.
+    pub pipeline: Option<PipelineRecord>,
+    /// Phase whose scan gave the grid of the masks.
+    pub reference: String,
+    /// The scans.
+    pub scans: Vec<ScanRecord>,
+    /// Steps that ran on a phase that they do not accept, because the request said so.
+    pub overrides: Vec<OverrideRecord>,
+    /// In the order of the pipeline.
+    pub steps: Vec<StepRecord>,
+    /// Masks that were kept, by file.
+    pub masks: Vec<MaskFileRecord>,
+    /// Everything in the result folder but this file, by path.
+    pub files: Vec<FileRecord>,
+    /// What it cost.
+    pub counters: Counters,
+    /// Every process that held voxels or ran the case.
+    pub processes: Vec<ProcessRecord>,
+    /// Seconds of wall time.
+    pub total_seconds: f64,
+}
+
+/// The request, as `nephrite run` would take it. Paths are absolute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestRecord {
+    /// Pipeline file.
+    pub pipeline: Option<String>,
+    /// Models without a pipeline file: folder and phase.
+    pub models: Vec<(String, Option<String>)>,
+    /// Phase and file.
+    pub scans: Vec<(String, String)>,
+    /// Chosen steps; all if empty.
+    pub steps: Vec<String>,
+    /// `full` or `quick`.
+    pub profile: String,
+    /// Step, phase, and whether it may be one that the step does not accept.
+    pub phases: Vec<(String, String, bool)>,
+    /// Result folder.
+    pub output: String,
+}
+
+/// A pipeline file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PipelineRecord {
+    /// Where it lay.
+    pub path: String,
+    /// SHA-256 in hexadecimal.
+    pub sha256: String,
+    /// Its content.
+    pub text: String,
+}
+
+/// A scan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScanRecord {
+    /// Stated by the caller.
+    pub phase: String,
+    /// Where it lay.
+    pub path: String,
+    /// Of the file, in hexadecimal; `None` if no step read it.
+    pub sha256: Option<String>,
+    /// Of the file.
+    pub bytes: u64,
+    /// Voxels, x, y, z.
+    pub shape: [usize; 3],
+    /// Millimetres, x, y, z.
+    pub spacing: [f64; 3],
+}
+
+/// A step on a phase that it does not accept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OverrideRecord {
+    /// Its name.
+    pub step: String,
+    /// On which it ran.
+    pub phase: String,
+}
+
+/// A step.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepRecord {
+    /// Its name.
+    pub id: String,
+    /// `model`, `mask` or `sample`.
+    pub kind: String,
+    /// Why it was left out; `None` if it ran.
+    pub skipped: Option<String>,
+    /// Where it ran.
+    pub place: String,
+    /// Of a model or a sample: phase of the scan.
+    pub phase: Option<String>,
+    /// The model.
+    pub model: Option<ModelRecord>,
+    /// Name of the operation, and its version.
+    pub operation: Option<(String, String)>,
+    /// Of an operation: parameters that were given, as text.
+    pub parameters: BTreeMap<String, String>,
+    /// Labels of its mask.
+    pub labels: Vec<CaseLabel>,
+    /// Numbers that an operation found.
+    pub measurements: Vec<MeasurementRecord>,
+    /// Its files in the result folder.
+    pub files: Vec<String>,
+    /// Seconds from its start to its end, waiting for others included.
+    pub seconds: f64,
+    /// Seconds per stage of a model.
+    pub stages: StageSeconds,
+    /// Tiles of a model, over folds; mirrored copies not counted.
+    pub tiles: u64,
+    /// What it cost.
+    pub counters: Counters,
+    /// Versions of what took part.
+    pub versions: BTreeMap<String, String>,
+}
+
+/// A model as it took part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelRecord {
+    /// Its folder.
+    pub folder: String,
+    /// `fold_0` …
+    pub folds: Vec<String>,
+    /// `checkpoint_final.pth` or `checkpoint_best.pth`.
+    pub checkpoint: String,
+    /// Its files, below the folder.
+    pub files: Vec<FileRecord>,
+    /// What ran it.
+    pub provider: String,
+    /// CPU threads.
+    pub threads: usize,
+    /// Averaged over mirrored copies.
+    pub mirroring: bool,
+    /// Fraction of the patch.
+    pub tile_step_size: f64,
+    /// Tiles weighted by a Gaussian.
+    pub gaussian: bool,
+    /// `fast` or `reference`.
+    pub numerics: String,
+    /// The postprocessing file of the model was applied.
+    pub postprocessing: bool,
+    /// Voxels that it looked at, x, y, z: start and end; `None` is the whole scan. On the grid of the mask that it was
+    /// found in.
+    pub crop: Option<[[usize; 2]; 3]>,
+}
+
+/// A number that was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeasurementRecord {
+    /// The label it is about; empty if it is about the whole.
+    pub label: String,
+    /// What was measured.
+    pub name: String,
+    /// Of the value.
+    pub unit: String,
+    /// The number.
+    pub value: f64,
+}
+
+/// A mask that was kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaskFileRecord {
+    /// Its file in the result folder.
+    pub file: String,
+    /// The step that made it.
+    pub step: String,
+    /// What its ids mean.
+    pub labels: Vec<CaseLabel>,
+}
+
+/// A process that took part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessRecord {
+    /// `in process`, or name and address of a core.
+    pub place: String,
+    /// Most memory that it ever held, bytes.
+    pub peak_rss_bytes: u64,
+}

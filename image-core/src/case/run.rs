@@ -1,0 +1,179 @@
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use nephrite_types::CancelToken;
+
+use super::executor::{Executor, State, total};
+use super::places;
+use super::plan::{Plan, PlannedStep};
+use super::record::{
+    OverrideRecord, PipelineRecord, ProcessRecord, Record, RequestRecord, ScanRecord, StepRecord,
+};
+use super::results::{RECORD, ResultFolder};
+use super::{CaseEvents, CasePipeline, CaseRequest, CaseServices};
+use crate::{Core, CoreError, FileRecord, peak_rss_bytes};
+
+/// What came of a case.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CaseReport {
+    /// As in `record.json`.
+    pub record: Record,
+    /// `record.json`, as it was written.
+    pub json: String,
+    /// Paths as the request named the result folder; the record last.
+    pub files: Vec<FileRecord>,
+}
+
+/// Runs a case: checks everything that can be checked without running, makes the result folder, runs the steps where they
+/// are placed, writes each mask when it is ready and `record.json` last.
+///
+/// Each scan is read once by each process that needs it; nothing intermediate is written, unless a mask is too large for a
+/// message.
+///
+/// # Errors
+/// [`CoreError`], naming the step if one failed. No result folder is left then.
+pub fn run_case(
+    core: &Core,
+    services: &CaseServices,
+    request: &CaseRequest,
+    events: &dyn CaseEvents,
+    cancel: &CancelToken,
+) -> Result<CaseReport, CoreError> {
+    let started = Instant::now();
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    let plan = Plan::new(core, services, request, cancel)?;
+    let results = ResultFolder::create(&core.root, &request.output)?;
+    let state = Executor::new(core, services, &plan, &results, events).run(cancel)?;
+    let record = record(Facts {
+        core,
+        request,
+        plan: &plan,
+        state,
+        files: results.files(),
+        started_unix_seconds: since_epoch.map_or(0, |since| since.as_secs()),
+        total_seconds: started.elapsed().as_secs_f64(),
+    });
+    let mut json = serde_json::to_string_pretty(&record).expect("a record has string keys only");
+    json.push('\n');
+    let folder = results.path().to_owned();
+    results.finish(&json)?;
+    let mut files: Vec<FileRecord> = record
+        .files
+        .iter()
+        .map(|file| FileRecord {
+            path: folder.join(&file.path).display().to_string(),
+            ..file.clone()
+        })
+        .collect();
+    files.push(FileRecord {
+        path: folder.join(RECORD).display().to_string(),
+        sha256: super::plan::sha256(json.as_bytes()),
+        bytes: json.len() as u64,
+    });
+    Ok(CaseReport { record, json, files })
+}
+
+/// What a record is made from.
+struct Facts<'a> {
+    core: &'a Core,
+    request: &'a CaseRequest,
+    plan: &'a Plan,
+    state: State,
+    files: Vec<FileRecord>,
+    started_unix_seconds: u64,
+    total_seconds: f64,
+}
+
+fn record(facts: Facts<'_>) -> Record {
+    let Facts {
+        core,
+        request,
+        plan,
+        mut state,
+        files,
+        ..
+    } = facts;
+    let absolute = |path: &std::path::Path| {
+        let whole = core.root.absolute(path).unwrap_or_else(|_| path.to_owned());
+        whole.display().to_string()
+    };
+    let counters = total(&state.records);
+    let steps: Vec<StepRecord> = plan
+        .steps
+        .iter()
+        .map(PlannedStep::id)
+        .filter_map(|id| state.records.remove(id))
+        .collect();
+    let mut masks = state.kept;
+    masks.sort_by(|a, b| a.file.cmp(&b.file));
+    let scans = plan.scans.iter().map(|(phase, scan)| ScanRecord {
+        phase: phase.name().to_owned(),
+        path: absolute(&scan.path),
+        sha256: state.scans.get(phase).cloned(),
+        bytes: scan.bytes,
+        shape: scan.geometry.shape.xyz(),
+        spacing: scan.geometry.spacing.xyz(),
+    });
+    let overrides = plan.overrides.iter().map(|(step, phase)| OverrideRecord {
+        step: step.clone(),
+        phase: phase.name().to_owned(),
+    });
+    let mut processes = vec![ProcessRecord {
+        place: places::place(&[]),
+        peak_rss_bytes: peak_rss_bytes(),
+    }];
+    processes.extend(
+        state
+            .processes
+            .into_iter()
+            .map(|(place, peak_rss_bytes)| ProcessRecord {
+                place,
+                peak_rss_bytes,
+            }),
+    );
+    let (pipeline, models) = match &request.pipeline {
+        CasePipeline::File(path) => (Some(absolute(path)), Vec::new()),
+        CasePipeline::Models(models) => {
+            let phase = |model: &super::BareModel| model.phase.map(|phase| phase.name().to_owned());
+            let models = models.iter().map(|model| (absolute(&model.model), phase(model)));
+            (None, models.collect())
+        }
+    };
+    let choices = request.phases.iter();
+    Record {
+        format: 1,
+        nephrite: env!("CARGO_PKG_VERSION").to_owned(),
+        started_unix_seconds: facts.started_unix_seconds,
+        request: RequestRecord {
+            pipeline,
+            models,
+            scans: request
+                .scans
+                .iter()
+                .map(|(phase, path)| (phase.name().to_owned(), absolute(path)))
+                .collect(),
+            steps: request.steps.clone(),
+            profile: request.profile.name().to_owned(),
+            phases: choices
+                .map(|choice| {
+                    let phase = choice.phase.name().to_owned();
+                    (choice.step.clone(), phase, choice.override_accepted)
+                })
+                .collect(),
+            output: absolute(&request.output),
+        },
+        pipeline: plan.file.as_ref().map(|file| PipelineRecord {
+            path: absolute(&file.path),
+            sha256: file.sha256.clone(),
+            text: file.text.clone(),
+        }),
+        reference: plan.reference.name().to_owned(),
+        scans: scans.collect(),
+        overrides: overrides.collect(),
+        steps,
+        masks,
+        files,
+        counters,
+        processes,
+        total_seconds: facts.total_seconds,
+    }
+}

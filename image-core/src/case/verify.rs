@@ -1,0 +1,274 @@
+//! Runs a case again from its record and compares.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use nephrite_types::CancelToken;
+use nephrite_volume::hash_file;
+
+use super::record::{Record, RequestRecord};
+use super::request::phase;
+use super::{
+    BareModel, CaseEvents, CaseFault, CasePipeline, CaseRequest, CaseServices, PhaseChoice, Profile, run_case,
+};
+use crate::segment::read_small_file;
+use crate::{Core, CoreError, FileRecord, PathError};
+
+/// What a second run said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Files of the result folder that came out byte by byte as they lie there, the record aside.
+    pub equal: Vec<String>,
+    /// What is not as the record says; empty if all is well.
+    pub differences: Vec<Difference>,
+}
+
+/// Something that is not as the record says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Difference {
+    /// Something that went in has changed since.
+    #[error("{what} {path} has changed since the case ran")]
+    Input {
+        /// `pipeline`, `scan` or `model file`.
+        what: &'static str,
+        /// Where it lies.
+        path: String,
+    },
+    /// A file of the result folder is not the one that was written.
+    #[error("{path} was changed after the case ran")]
+    Changed {
+        /// Below the folder.
+        path: String,
+    },
+    /// A file of the result folder is gone.
+    #[error("{path} is missing from the result folder")]
+    Missing {
+        /// Below the folder.
+        path: String,
+    },
+    /// The second run gave something else.
+    #[error("{path} comes out differently")]
+    Result {
+        /// Below the folder.
+        path: String,
+    },
+}
+
+impl VerifyReport {
+    /// True if everything is as the record says.
+    pub fn is_equal(&self) -> bool {
+        self.differences.is_empty()
+    }
+}
+
+/// Runs the case of a `record.json` again, into a folder beside its own that is removed afterwards, and compares every
+/// file byte by byte: with what the record says, and with what lies in the result folder.
+///
+/// # Errors
+/// [`CaseFault::Record`] if that is no record; what [`run_case`] says.
+pub fn verify_record(
+    core: &Core,
+    services: &CaseServices,
+    path: &Path,
+    events: &dyn CaseEvents,
+    cancel: &CancelToken,
+) -> Result<VerifyReport, CoreError> {
+    let old = read_record(core, path)?;
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let mut differences = Vec::new();
+    let present = present_files(core, &folder, &old, &mut differences, cancel)?;
+
+    let again = Again::beside(core, &folder)?;
+    let mut request = request(&old).map_err(|reason| CaseFault::Record {
+        path: path.to_owned(),
+        reason,
+    })?;
+    request.output = again.path.join("result");
+    let new = run_case(core, services, &request, events, cancel)?.record;
+    inputs(&old, &new, &mut differences);
+    let mut equal = Vec::new();
+    let recorded: BTreeMap<&str, &FileRecord> = by_path(&old.files);
+    for (path, file) in by_path(&new.files) {
+        match (recorded.get(path), present.contains(&path.to_owned())) {
+            (Some(was), present) if was.sha256 == file.sha256 && was.bytes == file.bytes => {
+                if present {
+                    equal.push(path.to_owned());
+                }
+            }
+            _ => differences.push(Difference::Result {
+                path: path.to_owned(),
+            }),
+        }
+    }
+    let made = by_path(&new.files);
+    for path in recorded.keys().filter(|path| !made.contains_key(*path)) {
+        differences.push(Difference::Result {
+            path: (*path).to_owned(),
+        });
+    }
+    Ok(VerifyReport { equal, differences })
+}
+
+fn by_path(files: &[FileRecord]) -> BTreeMap<&str, &FileRecord> {
+    files.iter().map(|file| (file.path.as_str(), file)).collect()
+}
+
+fn read_record(core: &Core, path: &Path) -> Result<Record, CoreError> {
+    let bytes = read_small_file(core, path, core.limits.max_json_bytes)?;
+    let fault = |reason: String| CaseFault::Record {
+        path: path.to_owned(),
+        reason,
+    };
+    let record: Record = serde_json::from_slice(&bytes).map_err(|error| fault(error.to_string()))?;
+    if record.format != 1 {
+        return Err(fault(format!("format {}, expected 1", record.format)).into());
+    }
+    Ok(record)
+}
+
+/// Files of the result folder that are as the record says.
+fn present_files(
+    core: &Core,
+    folder: &Path,
+    old: &Record,
+    differences: &mut Vec<Difference>,
+    cancel: &CancelToken,
+) -> Result<Vec<String>, CoreError> {
+    let mut present = Vec::new();
+    for file in &old.files {
+        let whole = folder.join(&file.path);
+        let path = file.path.clone();
+        match core.root.open_file(&whole) {
+            Err(PathError::NotFound { .. }) => differences.push(Difference::Missing { path }),
+            Err(error) => return Err(error.into()),
+            Ok(open) => {
+                let hash = hash_file(open, &whole.to_string_lossy(), cancel)?;
+                if hash.to_string() == file.sha256 {
+                    present.push(path);
+                } else {
+                    differences.push(Difference::Changed { path });
+                }
+            }
+        }
+    }
+    Ok(present)
+}
+
+/// What went in then and now.
+fn inputs(old: &Record, new: &Record, differences: &mut Vec<Difference>) {
+    if let (Some(was), Some(is)) = (&old.pipeline, &new.pipeline)
+        && was.sha256 != is.sha256
+    {
+        differences.push(Difference::Input {
+            what: "pipeline",
+            path: was.path.clone(),
+        });
+    }
+    for (was, is) in old.scans.iter().zip(&new.scans) {
+        if was.sha256 != is.sha256 || was.bytes != is.bytes {
+            differences.push(Difference::Input {
+                what: "scan",
+                path: was.path.clone(),
+            });
+        }
+    }
+    let models = old
+        .steps
+        .iter()
+        .filter_map(|step| Some((step, step.model.as_ref()?)));
+    for (step, was) in models {
+        let now = new.steps.iter().find(|other| other.id == step.id);
+        let now = now.and_then(|step| step.model.as_ref());
+        let now = now.map(|model| by_path(&model.files)).unwrap_or_default();
+        for file in &was.files {
+            if now
+                .get(file.path.as_str())
+                .is_none_or(|now| now.sha256 != file.sha256)
+            {
+                let path = format!("{}/{}", was.folder, file.path);
+                let difference = Difference::Input {
+                    what: "model file",
+                    path,
+                };
+                if !differences.contains(&difference) {
+                    differences.push(difference);
+                }
+            }
+        }
+    }
+}
+
+fn request(record: &Record) -> Result<CaseRequest, String> {
+    let RequestRecord {
+        pipeline,
+        models,
+        scans,
+        steps,
+        profile,
+        phases,
+        output,
+    } = &record.request;
+    let phase = |name: &str| phase(name).map_err(|fault| fault.to_string());
+    let pipeline = match pipeline {
+        Some(path) => CasePipeline::File(path.into()),
+        None => {
+            let models = models.iter().map(|(model, of)| {
+                Ok(BareModel {
+                    model: model.into(),
+                    phase: of.as_deref().map(phase).transpose()?,
+                })
+            });
+            CasePipeline::Models(models.collect::<Result<_, String>>()?)
+        }
+    };
+    let scans = scans.iter().map(|(name, path)| Ok((phase(name)?, path.into())));
+    let phases = phases.iter().map(|(step, name, override_accepted)| {
+        Ok(PhaseChoice {
+            step: step.clone(),
+            phase: phase(name)?,
+            override_accepted: *override_accepted,
+        })
+    });
+    Ok(CaseRequest {
+        pipeline,
+        scans: scans.collect::<Result<_, String>>()?,
+        steps: steps.clone(),
+        profile: Profile::from_name(profile).map_err(|fault| fault.to_string())?,
+        phases: phases.collect::<Result<_, String>>()?,
+        output: output.into(),
+    })
+}
+
+/// A folder for the second run, gone afterwards.
+struct Again {
+    parent: cap_std::fs::Dir,
+    name: String,
+    path: PathBuf,
+}
+
+impl Again {
+    fn beside(core: &Core, folder: &Path) -> Result<Again, CoreError> {
+        let parent = core.root.open_writable_folder(folder)?;
+        let name = format!(".nephrite-verify-{:x}", std::process::id());
+        parent.create_dir(&name).map_err(|source| CaseFault::Output {
+            path: folder.join(&name),
+            reason: source.to_string(),
+        })?;
+        Ok(Again {
+            parent,
+            path: folder.join(&name),
+            name,
+        })
+    }
+}
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        if let Err(error) = self.parent.remove_dir_all(&self.name) {
+            tracing::warn!(folder = %self.path.display(), %error, "the folder of a second run could not be removed");
+        }
+    }
+}
