@@ -31,7 +31,7 @@ pub mod tiles;
 pub use error::NnunetError;
 pub use load::{
     ChannelDescription, EngineFactory, FoldDescription, LabelDescription, ModelDescription, ModelOptions,
-    describe,
+    NetworkRuns, describe,
 };
 pub use model::{Model, ModelParts};
 pub use nephrite_nnunet_network::Lowering;

@@ -9,13 +9,14 @@ use nephrite_nnunet_folder::{
 };
 use nephrite_nnunet_network::{
     Architecture, Lowering, NetworkError, OnnxExpectation, OnnxNetwork, WeightSource, build_onnx, check_onnx,
-    memory_estimate,
+    memory_estimate, multiply_adds,
 };
 use nephrite_types::Limits;
 use serde::Serialize;
 
 use crate::export::LabelRule;
 use crate::pipeline::Pipeline;
+use crate::tiles::TileGrid;
 use crate::{Model, ModelParts, NnunetError};
 
 /// Makes engines of networks. The one place where this crate meets a runtime.
@@ -291,6 +292,57 @@ pub struct ModelDescription {
     /// Weights of all chosen folds, activations of one tile and class sums of one patch depth on a plane of 512 × 512;
     /// scratch memory of the runtime not included. `None` if the network is not built in.
     pub expected_memory_bytes: Option<u64>,
+    /// Multiply-accumulates of one run of the network of one fold on one patch. `None` if the network is not built in.
+    pub multiply_adds_per_tile: Option<u64>,
+    /// What happens before and after the network.
+    #[serde(skip)]
+    pub pipeline: Pipeline,
+}
+
+impl ModelDescription {
+    /// Runs of the network for a scan: tiles, each with every chosen fold and mirroring. `shape` and `spacing` are those of
+    /// the scan, or of the part of it that is not all zero, `[z, y, x]` of the reader.
+    ///
+    /// `None` if the network's grid would have no voxels.
+    ///
+    /// # Errors
+    /// [`NnunetError::TileStepSize`].
+    pub fn network_runs(
+        &self,
+        shape: [usize; 3],
+        spacing: [f64; 3],
+        mirroring: bool,
+        tile_step_size: f64,
+    ) -> Result<Option<NetworkRuns>, NnunetError> {
+        let (shape, spacing) = (
+            self.transpose_forward.map(|axis| shape[axis]),
+            self.transpose_forward.map(|axis| spacing[axis]),
+        );
+        let Some(grid) = self.pipeline.network_shape(shape, spacing) else {
+            return Ok(None);
+        };
+        let tiles = TileGrid::count(grid, &self.patch_size, tile_step_size)?;
+        let n_axes = if mirroring { self.mirroring_axes.len() } else { 0 };
+        let n_flips = 1u64 << n_axes.min(3);
+        Ok(Some(NetworkRuns {
+            grid,
+            tiles,
+            runs: tiles
+                .saturating_mul(n_flips)
+                .saturating_mul(self.folds.len() as u64),
+        }))
+    }
+}
+
+/// What a scan means for a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NetworkRuns {
+    /// Shape of the network's grid, axis order of the network.
+    pub grid: [usize; 3],
+    /// Places where a patch lies.
+    pub tiles: u64,
+    /// Runs of the network: tiles times folds times mirrorings.
+    pub runs: u64,
 }
 
 /// One image channel.
@@ -390,6 +442,8 @@ pub fn describe(
             .collect(),
         mirroring_axes: open.parts.mirroring_axes.clone(),
         previous_stage: configuration.previous_stage.clone(),
+        multiply_adds_per_tile: architecture.map(multiply_adds),
+        pipeline: open.parts.pipeline.clone(),
         expected_memory_bytes: architecture.map(|architecture| {
             let weights = architecture.n_parameters().saturating_mul(4);
             let depth = if configuration.is_2d() {

@@ -49,6 +49,6 @@ mod reference;
 pub use architecture::{Activation, Architecture, Block, NetworkKind, Norm, Stage};
 pub use error::NetworkError;
 pub use lowering::{Lowering, OnnxNetwork, build_onnx};
-pub use memory::memory_estimate;
+pub use memory::{memory_estimate, multiply_adds};
 pub use onnx_check::{OnnxExpectation, check_onnx};
 pub use weights::{WeightSource, expected_tensors};

@@ -12,6 +12,27 @@ pub fn memory_estimate(architecture: &Architecture) -> u64 {
     values.saturating_mul(4)
 }
 
+/// Multiply-accumulates of one run of the network on one patch: those of convolutions and transposed convolutions, zeros
+/// of the padding included, as tools that count FLOPs do. Norms and activations are not in it.
+pub fn multiply_adds(architecture: &Architecture) -> u64 {
+    let graph = architecture.layers();
+    graph.layers.iter().fold(0u64, |sum, layer| {
+        let inputs = layer
+            .inputs
+            .iter()
+            .map(|&input| graph.shape(input).channels as u64);
+        let per_output = match &layer.op {
+            Op::Conv { kernel, .. } => kernel
+                .iter()
+                .fold(inputs.sum::<u64>(), |n, &k| n.saturating_mul(k as u64)),
+            // Kernel = stride: every output comes from one position.
+            Op::ConvTranspose { .. } => inputs.sum(),
+            _ => 0,
+        };
+        sum.saturating_add(graph.shape(layer.output).len().saturating_mul(per_output))
+    })
+}
+
 /// Most f32 values alive at once, by walking the layers in order.
 fn peak_activations(graph: &LayerGraph) -> u64 {
     let mut last_use = vec![0usize; graph.values.len()];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use nephrite_nnunet_network::{
     Activation, Architecture, Lowering, NetworkError, Norm, OnnxExpectation, WeightSource, build_onnx,
-    check_onnx, expected_tensors,
+    check_onnx, expected_tensors, multiply_adds,
 };
 use nephrite_types::ErrorCode;
 use proptest::prelude::*;
@@ -103,6 +103,47 @@ fn defaults_are_those_of_pytorch() {
     );
     assert_eq!(activation(json!("torch.nn.ReLU")), Activation::Relu);
     assert_eq!(activation(Value::Null), Activation::None);
+}
+
+#[test]
+fn multiply_adds_are_those_counted_by_hand() {
+    // plain(): 1 channel in, 2 classes, 4, 8, 8 features, 8³, 4³, 2³ voxels, two convolutions of 3³ each
+    let encoder = 512 * 27 * (4 + 4 * 4) + 64 * 27 * (4 * 8 + 8 * 8) + 8 * 27 * (8 * 8 + 8 * 8);
+    let up = 64 * (8 * 8) + 512 * (8 * 4);
+    let decoder = 64 * 27 * (16 * 8 + 8 * 8) + 512 * 27 * (8 * 4 + 4 * 4);
+    let head = 512 * 4 * 2;
+    let network = parse("PlainConvUNet", &plain(), &[8, 8, 8]).unwrap();
+    assert_eq!(multiply_adds(&network), encoder + up + decoder + head);
+
+    // One block of two convolutions in the first stage after a stem, two in the others; the first of them projects
+    // where channels change, after pooling.
+    let stem = 512 * 27 * 4;
+    let first = 512 * 27 * (4 * 4 + 4 * 4);
+    let second = 64 * 27 * (4 * 8 + 3 * 8 * 8) + 64 * (4 * 8);
+    let third = 8 * 27 * (4 * 8 * 8);
+    let network = parse("ResidualEncoderUNet", &residual(), &[8, 8, 8]).unwrap();
+    assert_eq!(
+        multiply_adds(&network),
+        stem + first + second + third + up + decoder + head
+    );
+
+    // In two dimensions, with a kernel of one row and a stride along one axis: 8 × 8, then 8 × 4 positions.
+    let mut flat = plain();
+    for (key, value) in [
+        ("n_stages", json!(2)),
+        ("features_per_stage", json!([2, 3])),
+        ("conv_op", json!("torch.nn.Conv2d")),
+        ("kernel_sizes", json!([[1, 3], [3, 3]])),
+        ("strides", json!([[1, 1], [1, 2]])),
+        ("n_conv_per_stage", json!([1, 1])),
+        ("n_conv_per_stage_decoder", json!([1])),
+        ("norm_op", json!("torch.nn.InstanceNorm2d")),
+    ] {
+        flat[key] = value;
+    }
+    let network = parse("PlainConvUNet", &flat, &[8, 8]).unwrap();
+    let expected = 64 * 3 * 2 + 32 * 9 * (2 * 3) + 64 * (3 * 2) + 64 * 3 * (4 * 2) + 64 * 2 * 2;
+    assert_eq!(multiply_adds(&network), expected);
 }
 
 #[test]

@@ -53,6 +53,22 @@ impl TileGrid {
         })
     }
 
+    /// Number of tiles of such a grid, without making it.
+    ///
+    /// # Errors
+    /// As [`TileGrid::new`].
+    pub fn count(shape: [usize; 3], patch: &[usize], step: f64) -> Result<u64, NnunetError> {
+        if !(step > 0.0 && step <= 1.0) {
+            return Err(NnunetError::TileStepSize { step });
+        }
+        let along = |n: usize, patch: usize| n_starts(n.max(patch), patch, step) as u64;
+        let counts = match *patch {
+            [y, x] => [shape[0] as u64, along(shape[1], y), along(shape[2], x)],
+            _ => std::array::from_fn(|a| along(shape[a], patch[a])),
+        };
+        Ok(counts.into_iter().fold(1, u64::saturating_mul))
+    }
+
     /// Number of tiles.
     pub fn n_tiles(&self) -> usize {
         self.starts.iter().map(Vec::len).product()
@@ -68,8 +84,7 @@ impl TileGrid {
 
 /// Tile starts along one axis of `n` voxels (`n ≥ patch`), ties to even.
 fn starts(n: usize, patch: usize, step: f64) -> Vec<usize> {
-    let wanted = patch as f64 * step;
-    let n_steps = ((n - patch) as f64 / wanted).ceil() as usize + 1;
+    let n_steps = n_starts(n, patch, step);
     if n_steps == 1 {
         return vec![0];
     }
@@ -77,6 +92,11 @@ fn starts(n: usize, patch: usize, step: f64) -> Vec<usize> {
     (0..n_steps)
         .map(|i| (delta * i as f64).round_ties_even() as usize)
         .collect()
+}
+
+fn n_starts(n: usize, patch: usize, step: f64) -> usize {
+    let wanted = patch as f64 * step;
+    (((n - patch) as f64 / wanted).ceil() as usize).saturating_add(1)
 }
 
 #[cfg(test)]
@@ -111,8 +131,30 @@ mod tests {
     }
 
     #[test]
+    fn counting_gives_what_the_grid_has() {
+        for (shape, patch) in [
+            ([110, 97, 129], &[64, 64, 64][..]),
+            ([5, 9, 8], &[8, 8, 8]),
+            ([3, 4, 10], &[8, 8]),
+            ([200, 1, 65], &[48, 20, 64]),
+        ] {
+            for step in [0.3, 0.5, 0.75, 1.0] {
+                let grid = TileGrid::new(shape, patch, step).unwrap();
+                assert_eq!(
+                    TileGrid::count(shape, patch, step).unwrap(),
+                    grid.n_tiles() as u64,
+                    "{shape:?} {step}"
+                );
+            }
+        }
+        let huge = TileGrid::count([usize::MAX; 3], &[1, 1, 1], 1e-300).unwrap();
+        assert_eq!(huge, u64::MAX, "saturates");
+    }
+
+    #[test]
     fn a_step_outside_0_to_1_is_refused() {
         for step in [0.0, -0.5, 1.01, f64::NAN] {
+            assert!(TileGrid::count([8; 3], &[8; 3], step).is_err(), "{step}");
             assert!(TileGrid::new([8; 3], &[8; 3], step).is_err(), "{step}");
         }
     }
