@@ -203,12 +203,6 @@ pub enum CoreError {
         /// Names of the labels.
         labels: Vec<String>,
     },
-    /// A sample was asked for of labels that have no voxel within the scan.
-    #[error("no voxel of {} lies within the scan: there is nothing to cut out", labels.join(", "))]
-    EmptySample {
-        /// Names of the labels.
-        labels: Vec<String>,
-    },
     /// The caller cancelled, or its deadline passed.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -231,7 +225,6 @@ impl CoreError {
             | CoreError::PreviousStageMissing { .. }
             | CoreError::OtherFile { .. }
             | CoreError::CropOutside { .. }
-            | CoreError::EmptySample { .. }
             | CoreError::EmptySample { .. }
             | CoreError::PreviousStageUnexpected { .. } => ErrorCode::InvalidInput,
             CoreError::OutputIsInput { .. }
