@@ -108,6 +108,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-server",
             "nephrite-volume",
             "nephrite-resample",
+            "nephrite-conv",
             "nephrite-engine",
             "nephrite-phantom",
             "nephrite-pipeline",
