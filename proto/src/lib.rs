@@ -18,7 +18,9 @@ pub mod v1 {
     include!("generated/nephrite.v1.rs");
 }
 
-pub use client::{Client, Event, RemoteError, RunEvents};
+pub use client::{
+    CaseEvent, CaseEvents, Client, Event, EventMessage, Events, RemoteError, RunEvents, StepEvent, StepEvents,
+};
 pub use convert::ConvertError;
 
 /// The encoded `FileDescriptorSet` of package `nephrite.v1`, for reflection.

@@ -36,7 +36,8 @@ fn generated_code_is_current() {
 }
 
 fn generate(crate_folder: &Path, out: &Path) {
-    let files = ["segmentation", "volume", "model", "mask", "case", "step", "mount"].map(|name| format!("nephrite/v1/{name}.proto"));
+    let files = ["segmentation", "volume", "model", "mask", "case", "step", "mount"]
+        .map(|name| format!("nephrite/v1/{name}.proto"));
     let mut compiler = protox::Compiler::new([crate_folder]).unwrap();
     compiler.include_imports(true).include_source_info(true);
     compiler.open_files(&files).unwrap();
