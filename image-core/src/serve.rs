@@ -8,14 +8,16 @@ mod config;
 mod error;
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nephrite_proto::v1::case_service_server::CaseServiceServer;
 use nephrite_proto::v1::model_service_server::ModelServiceServer;
 use nephrite_proto::v1::segmentation_service_server::SegmentationServiceServer;
 use nephrite_proto::v1::step_service_server::StepServiceServer;
 use nephrite_proto::v1::volume_service_server::VolumeServiceServer;
-use nephrite_server::{Coded, Services, mount_service};
+use nephrite_server::{Coded, MountState, Services, check_mounts, mount_service};
 use nephrite_types::{CancelToken, ErrorCode};
 use tokio::net::TcpListener;
 
@@ -92,9 +94,42 @@ pub async fn run(
         .with(steps.max_decoding_message_size(limit.max(MAX_STEP_BYTES)))
         .with(mount_service(Root::beneath(&config.root)?));
     let (drain_timeout, models) = (config.drain_timeout, config.models);
-    let warm_up = move |core: &Core, cancel: &CancelToken| warm_up(core, &models, cancel);
+    let exchange = config.operations.exchange;
+    let warm_up = move |core: &Core, cancel: &CancelToken| {
+        check_common_volume(core, &places, exchange.as_deref())?;
+        warm_up(core, &models, cancel)
+    };
     nephrite_server::run(work, services, drain_timeout, listener, warm_up, shutdown).await
 }
+
+/// Refuses to start beside a process that sees another volume at this path: every request would fail there, or worse, find
+/// another patient's file. One that is not there yet, or does not say, is for the requests that need it.
+fn check_common_volume(
+    core: &Core,
+    places: &CaseServices,
+    exchange: Option<&Path>,
+) -> Result<(), ServeError> {
+    let folder = exchange.unwrap_or(Path::new("."));
+    let findings = match check_mounts(places.endpoints(), core.root(), folder, MOUNT_PATIENCE) {
+        Ok(findings) => findings,
+        Err(error) if exchange.is_none() => {
+            tracing::warn!(%error, "whether all processes see the same shared volume is not known");
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    for finding in findings {
+        match finding.state {
+            MountState::Same => tracing::info!("{finding}"),
+            MountState::Other { .. } => return Err(ServeError::OtherVolume { finding }),
+            _ => tracing::warn!("{finding}"),
+        }
+    }
+    Ok(())
+}
+
+/// For processes that start beside this one.
+const MOUNT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Loads ONNX Runtime, so that a missing one is found now, and the configured models.
 fn warm_up(core: &Core, models: &[ModelChoice], cancel: &CancelToken) -> Result<(), ServeError> {

@@ -189,6 +189,8 @@ impl RemoteCore {
                     .tcp_keepalive(Some(KEEPALIVE))
                     .http2_keep_alive_interval(KEEPALIVE)
                     .keep_alive_timeout(KEEPALIVE);
+                let runtime = runtime().map_err(CoreError::from)?;
+                let _inside = runtime.enter(); // a channel lives in a runtime
                 self.channel.get_or_init(|| endpoint.connect_lazy()).clone()
             }
         };

@@ -1,4 +1,4 @@
-use nephrite_server::{ConfigError, ServerError};
+use nephrite_server::{ConfigError, MountError, MountFinding, ServerError};
 use nephrite_types::ErrorCode;
 
 use crate::{CoreError, PathError};
@@ -16,6 +16,15 @@ pub enum ServeError {
     /// ONNX Runtime does not load, or a configured model cannot be loaded.
     #[error(transparent)]
     Start(#[from] CoreError),
+    /// Whether all processes see the same shared volume cannot be found out.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    /// Another process sees another volume.
+    #[error("{finding}")]
+    OtherVolume {
+        /// Which, and what it said.
+        finding: MountFinding,
+    },
     /// It cannot listen, or broke down.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -28,6 +37,8 @@ impl ServeError {
             ServeError::Config(error) => error.code(),
             ServeError::Root(error) => error.code(),
             ServeError::Start(error) => error.code(),
+            ServeError::Mount(error) => error.code(),
+            ServeError::OtherVolume { .. } => ErrorCode::Environment,
             ServeError::Server(error) => error.code(),
         }
     }

@@ -1,0 +1,12 @@
+//! Cases: one request, in every placement.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
+
+#[path = "cases/faults.rs"]
+mod faults;
+#[path = "cases/modes.rs"]
+mod modes;
+#[path = "cases/one_load.rs"]
+mod one_load;
+#[path = "cases/patient.rs"]
+mod patient;
