@@ -8,7 +8,7 @@ use crate::gate::Gate;
 use crate::resident::{ModelBudget, ModelStore, ResidentStore};
 use crate::runtime::{Runtime, RuntimeSettings};
 use crate::volumes::VolumeStore;
-use crate::{CoreError, Root};
+use crate::{CoreError, Root, SpeedMeter};
 
 /// What a [`Core`] is made from.
 #[derive(Debug)]
@@ -62,6 +62,8 @@ pub struct Core {
     /// Bytes of model steps.
     pub(crate) model_steps: Gate,
     pub(crate) file_hashes: FileHashes,
+    /// How fast networks run here.
+    pub(crate) speed: SpeedMeter,
 }
 
 impl Core {
@@ -77,6 +79,7 @@ impl Core {
         Core {
             root: Arc::new(root),
             limits,
+            speed: SpeedMeter::new(runtime.n_threads),
             runtime: Runtime::new(runtime),
             models: ModelStore::new(models.max_models, models.max_weight_bytes),
             volumes: ResidentStore::new(usize::MAX, steps.max_volume_bytes),

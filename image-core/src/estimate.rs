@@ -53,7 +53,7 @@ pub fn estimate_model(
 ///
 /// # Errors
 /// As [`estimate_model`].
-pub fn network_runs(
+fn network_runs(
     model: &ModelDescription,
     scan: &Geometry,
     mirroring: bool,
@@ -72,7 +72,7 @@ pub fn network_runs(
 }
 
 /// Of runs of a network, each with so many multiply-accumulates.
-pub fn seconds(runs: u64, multiply_adds: u64, multiply_adds_per_second: f64) -> f64 {
+pub(crate) fn seconds(runs: u64, multiply_adds: u64, multiply_adds_per_second: f64) -> f64 {
     runs as f64 * multiply_adds as f64 / multiply_adds_per_second
 }
 

@@ -176,6 +176,16 @@ fn run(
     options.postprocessing = postprocessing;
     let prediction = predict_alone(core, &network, &input, &options, clock, cancel)?;
     tiles += prediction.n_tiles;
+    if let (Some(multiply_adds), None) = (model.description.multiply_adds_per_tile, &previous) {
+        let flips = if options.mirroring {
+            model.description.mirroring_axes.len()
+        } else {
+            0
+        };
+        let runs = (prediction.n_tiles * network.n_folds() as u64) << flips;
+        core.speed
+            .observe(multiply_adds.saturating_mul(runs), clock.so_far().inference);
+    }
     cancel.check()?;
     let runs = part.whole_mask(&prediction.labels)?;
     Ok(ModelStepOutcome {

@@ -6,7 +6,7 @@ use std::path::Path;
 use nephrite_kernel::{CancelToken, InputSpec, OperationDescription, OperationError, Parameters};
 use nephrite_nnunet::ModelDescription;
 use nephrite_pipeline::{MaskStep, ModelStep, Pipeline, SampleStep, Step};
-use nephrite_types::ErrorCode;
+use nephrite_types::{ErrorCode, Phase};
 use serde::Serialize;
 
 use crate::masks::Operations;
@@ -91,6 +91,19 @@ pub enum StepFault {
         /// What there is.
         known: Vec<String>,
     },
+    /// No scan is of a phase that the model accepts.
+    #[error("no scan of {} is given, but {}", names(accepted, " or "), names(given, ", "))]
+    MissingPhase {
+        /// By the step.
+        accepted: Vec<Phase>,
+        /// Of the scans.
+        given: Vec<Phase>,
+    },
+}
+
+fn names(phases: &[Phase], between: &str) -> String {
+    let names: Vec<&str> = phases.iter().map(|phase| phase.name()).collect();
+    names.join(between)
 }
 
 impl StepFault {
@@ -99,9 +112,10 @@ impl StepFault {
         match self {
             StepFault::Model(error) => error.code(),
             StepFault::Operation(error) => error.code(),
-            StepFault::Channels { .. } | StepFault::PreviousStage { .. } | StepFault::UnknownLabel { .. } => {
-                ErrorCode::InvalidArgument
-            }
+            StepFault::Channels { .. }
+            | StepFault::PreviousStage { .. }
+            | StepFault::UnknownLabel { .. }
+            | StepFault::MissingPhase { .. } => ErrorCode::InvalidArgument,
         }
     }
 }
@@ -141,7 +155,7 @@ pub fn check_pipeline(
         file: save.file.clone(),
     });
     Ok(PipelineReport {
-        reference: pipeline.reference.map(nephrite_types::Phase::name),
+        reference: pipeline.reference.map(Phase::name),
         expected_memory_bytes: steps.iter().filter_map(|step| step.expected_memory_bytes).max(),
         save: save.collect(),
         steps,
@@ -232,7 +246,7 @@ fn check_sample(
         kind: "sample",
         what: format!("{}/", step.id),
         place: "in process".to_owned(),
-        phases: phase.into_iter().map(nephrite_types::Phase::name).collect(),
+        phases: phase.into_iter().map(Phase::name).collect(),
         optional: false,
         needs: needs(&Step::Sample(step.clone())),
         labels: step.labels.clone(),

@@ -40,6 +40,11 @@ impl<'a> StageClock<'a> {
         self.switch(None);
     }
 
+    /// The sums of stages that have ended.
+    pub(crate) fn so_far(&self) -> StageSeconds {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).sums
+    }
+
     fn switch(&self, to: Option<Stage>) {
         let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
