@@ -29,6 +29,10 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Make the mask of a scan with a trained nnU-Net
     Segment(Box<SegmentArguments>),
+    /// Run a pipeline on the scans of one patient, or several models
+    Run(Box<RunArguments>),
+    /// Run a case again from its record, and compare every file byte by byte; exit code 0 if all are equal
+    Verify(VerifyArguments),
     /// Bring a scan or a label map to another grid
     Resize(ResizeArguments),
     /// Run an operation on masks: merge, cleanup, sample, or that of a plugin
@@ -123,6 +127,81 @@ pub(crate) struct SegmentArguments {
     /// Write what was done as JSON: seconds per stage, memory in bytes, tiles, labels with volumes in mL
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
+    /// Print nothing but errors
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) what: WhatArguments,
+    /// A scan and its contrast phase: non_contrast, arterial, portal_venous or delayed
+    #[arg(long = "scan", value_name = "PHASE=FILE", required = true)]
+    pub(crate) scans: Vec<Pair>,
+    /// Result folder; it must not exist, the folder above must
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+    /// Only these steps, and those that they need
+    #[arg(long, value_name = "ID,…", value_delimiter = ',')]
+    pub(crate) steps: Vec<String>,
+    /// `quick` is for a first look: one fold, no mirroring, coarser tiles
+    #[arg(long, value_enum, default_value = "full")]
+    pub(crate) profile: ProfileArgument,
+    /// Run a step on the scan of this phase [default: the first that it accepts]
+    #[arg(long = "phase", value_name = "STEP=PHASE")]
+    pub(crate) phases: Vec<Pair>,
+    /// The same, even if the step does not accept that phase; goes into the record
+    #[arg(long = "override-phase", value_name = "STEP=PHASE")]
+    pub(crate) overrides: Vec<Pair>,
+    /// Send the request to this server, such as http://127.0.0.1:7443; paths are then as the server sees them
+    #[arg(
+        long,
+        value_name = "URL",
+        conflicts_with_all = ["config", "root", "provider", "threads", "onnxruntime"]
+    )]
+    pub(crate) server: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: CasePlaceArguments,
+    #[command(flatten)]
+    pub(crate) runtime: RuntimeArguments,
+    /// Print nothing but errors
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct WhatArguments {
+    /// Pipeline file (TOML)
+    #[arg(long, value_name = "FILE", conflicts_with = "models")]
+    pub(crate) pipeline: Option<PathBuf>,
+    /// Folder of a trained model, without a pipeline; several run beside each other. PHASE is needed if there are
+    /// several scans
+    #[arg(long = "model", id = "models", value_name = "[PHASE=]DIR")]
+    pub(crate) models: Vec<NamedPath>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CasePlaceArguments {
+    /// Run steps where this configuration of a server says
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Folder that all files lie beneath, and that the paths of models in a pipeline start at [default: that of
+    /// --config; without it, the folder where the command runs, and files may lie anywhere]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    /// `record.json` of a result folder
+    #[arg(value_name = "RECORD")]
+    pub(crate) record: PathBuf,
+    #[command(flatten)]
+    pub(crate) place: CasePlaceArguments,
+    #[command(flatten)]
+    pub(crate) runtime: RuntimeArguments,
     /// Print nothing but errors
     #[arg(long, short)]
     pub(crate) quiet: bool,
@@ -284,6 +363,10 @@ pub(crate) enum PipelineCommand {
         /// Only these steps, and those that they need
         #[arg(long, value_name = "ID,…", value_delimiter = ',')]
         steps: Vec<String>,
+        /// A scan that time and memory are estimated for, such as arterial=art.nii.gz; its header is read only [default: a
+        /// scan of 512×512×400 voxels of 0.8×0.8×1.0 mm for every phase]
+        #[arg(long = "scan", value_name = "PHASE=FILE")]
+        scans: Vec<String>,
         #[command(flatten)]
         place: PlaceArguments,
         /// Print JSON
@@ -366,6 +449,12 @@ pub(crate) enum CheckpointArgument {
     Final,
     /// The best validation score
     Best,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ProfileArgument {
+    Full,
+    Quick,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -1,9 +1,11 @@
 use nephrite_conformance::KitError;
+use nephrite_image_core::case::CaseFault;
 use nephrite_image_core::demo::DemoError;
 use nephrite_image_core::serve::ServeError;
 use nephrite_image_core::{CoreError, PathError};
 use nephrite_kernel::OperationError;
 use nephrite_phantom::PhantomError;
+use nephrite_proto::RemoteError;
 use nephrite_server::ProbeError;
 use nephrite_types::ErrorCode;
 use nephrite_volume::VolumeError;
@@ -42,6 +44,18 @@ impl Failure {
 impl From<CoreError> for Failure {
     fn from(error: CoreError) -> Self {
         Failure::new(error.code(), &error)
+    }
+}
+
+impl From<CaseFault> for Failure {
+    fn from(fault: CaseFault) -> Self {
+        Failure::new(fault.code(), &fault)
+    }
+}
+
+impl From<RemoteError> for Failure {
+    fn from(error: RemoteError) -> Self {
+        Failure::new(error.code, &error)
     }
 }
 

@@ -1,6 +1,8 @@
 //! What people type. Each command turns its arguments into a request of the library and prints what came of it.
 
 mod args;
+mod case_place;
+mod case_progress;
 mod demo;
 mod demo_masks;
 mod failure;
@@ -12,9 +14,12 @@ mod place;
 mod plugin;
 mod progress;
 mod resize;
+mod run;
+mod run_at_server;
 mod segment;
 mod serve;
 mod signals;
+mod verify;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -38,6 +43,8 @@ pub(crate) fn main() -> ExitCode {
     }
     let outcome = match arguments.command {
         Command::Segment(arguments) => segment::run(*arguments),
+        Command::Run(arguments) => run::run(*arguments),
+        Command::Verify(arguments) => verify::run(arguments),
         Command::Resize(arguments) => resize::run(arguments),
         Command::Mask(arguments) => mask::run(*arguments),
         Command::Plugin(command) => plugin::run(command),
@@ -67,6 +74,11 @@ fn log_to_stderr() {
 
 /// A core for one command: paths as the user's shell sees them.
 fn core(runtime: RuntimeArguments) -> Core {
+    core_at(Root::filesystem(), runtime)
+}
+
+/// The same, with paths that lead where `root` says.
+fn core_at(root: Root, runtime: RuntimeArguments) -> Core {
     let ort_dylib_path = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);
     if let Some(threads) = runtime.threads {
         // Resampling and writing too; fails only if a pool is there already, which nothing before this makes.
@@ -75,7 +87,7 @@ fn core(runtime: RuntimeArguments) -> Core {
             .build_global();
     }
     Core::new(CoreSettings {
-        root: Root::filesystem(),
+        root,
         limits: Limits::default(),
         runtime: RuntimeSettings::new(
             runtime.provider,

@@ -22,7 +22,7 @@ pub(crate) fn on_stderr(quiet: bool) -> Box<dyn Progress> {
 }
 
 /// What a stage is called for people.
-fn title(stage: Stage) -> &'static str {
+pub(super) fn title(stage: Stage) -> &'static str {
     match stage {
         Stage::LoadModel => "loading the model",
         Stage::Read => "reading",
@@ -52,7 +52,7 @@ impl Bar {
     }
 }
 
-fn style(template: &str) -> ProgressStyle {
+pub(super) fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
@@ -97,7 +97,7 @@ struct LinesState {
 }
 
 /// At most one line of tiles in this time.
-const LINE_EVERY: Duration = Duration::from_secs(5);
+pub(super) const LINE_EVERY: Duration = Duration::from_secs(5);
 
 impl Progress for Lines {
     fn stage(&self, stage: Stage) {

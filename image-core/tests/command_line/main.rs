@@ -7,7 +7,11 @@ mod demo;
 mod mask;
 mod models;
 mod nifti_file;
+#[allow(dead_code)] // the tests of the library use the rest
+#[path = "../cases/patient.rs"]
+mod patient;
 mod pipeline;
 mod resize;
+mod run;
 mod scene;
 mod segment;

@@ -101,7 +101,7 @@ impl Scene {
 }
 
 impl Outcome {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         Outcome {
             exit: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),

@@ -1,0 +1,52 @@
+//! Where the steps of a command's case run, and where its paths lead.
+
+use std::path::{Path, PathBuf};
+
+use nephrite_image_core::case::{CaseServices, ServiceSettings};
+use nephrite_image_core::serve::ServeConfig;
+use nephrite_image_core::{Core, Root};
+
+use super::Failure;
+use super::args::{CasePlaceArguments, RuntimeArguments};
+
+/// A core and the processes around it.
+pub(super) struct CasePlace {
+    pub(super) core: Core,
+    pub(super) services: CaseServices,
+    /// True if the core opens only what lies beneath a folder, where relative paths start.
+    beneath: bool,
+}
+
+impl CasePlace {
+    pub(super) fn new(
+        arguments: CasePlaceArguments,
+        runtime: RuntimeArguments,
+    ) -> Result<CasePlace, Failure> {
+        let config = arguments.config.as_deref().map(ServeConfig::read).transpose()?;
+        let root = arguments
+            .root
+            .or_else(|| config.as_ref().map(|config| config.root.clone()));
+        let beneath = root.is_some();
+        let root = match root {
+            Some(folder) => Root::beneath(&folder)?,
+            None => Root::filesystem(),
+        };
+        let core = super::core_at(root, runtime);
+        let settings = config.map_or_else(ServiceSettings::default, |config| config.services());
+        let services = CaseServices::new(&settings, core.root());
+        Ok(CasePlace {
+            core,
+            services,
+            beneath,
+        })
+    }
+
+    /// The place that a path means in the shell, wherever the core's own paths start.
+    pub(super) fn typed(&self, path: &Path) -> Result<PathBuf, Failure> {
+        Ok(if self.beneath {
+            Root::filesystem().absolute(path)?
+        } else {
+            path.to_owned()
+        })
+    }
+}

@@ -1,0 +1,37 @@
+use nephrite_image_core::case::verify_record;
+use nephrite_types::ErrorCode;
+
+use super::args::VerifyArguments;
+use super::case_place::CasePlace;
+use super::{Failure, case_progress, signals};
+
+pub(crate) fn run(arguments: VerifyArguments) -> Result<(), Failure> {
+    let place = CasePlace::new(arguments.place, arguments.runtime)?;
+    let record = place.typed(&arguments.record)?;
+    let cancel = signals::cancelled_by_signals();
+    let events = case_progress::on_stderr(arguments.quiet);
+    let report = verify_record(&place.core, &place.services, &record, &*events, &cancel)?;
+    drop(events); // takes the bars off the terminal
+    if !report.is_equal() {
+        let lines = report
+            .differences
+            .iter()
+            .map(|difference| format!("\n  {difference}"));
+        return Err(Failure {
+            code: ErrorCode::InvalidInput,
+            message: format!(
+                "{}: not reproduced:{}",
+                record.display(),
+                lines.collect::<String>()
+            ),
+        });
+    }
+    if !arguments.quiet {
+        super::print(&format!(
+            "{}: {} files are equal\n",
+            record.display(),
+            report.equal.len()
+        ));
+    }
+    Ok(())
+}
