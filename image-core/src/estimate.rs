@@ -78,14 +78,9 @@ pub(crate) fn seconds(runs: u64, multiply_adds: u64, multiply_adds_per_second: f
 
 /// Network input, weights, activations, class sums and mask of a model on a scan; the scan itself is not in it.
 fn memory_bytes(model: &ModelDescription, scan: &Geometry, grid: [usize; 3]) -> Option<u64> {
-    let product = |of: &[usize]| of.iter().fold(1u64, |n, &axis| n.saturating_mul(axis as u64));
-    let input = product(&grid)
-        .saturating_mul(4)
-        .saturating_mul(model.pipeline.n_input_channels() as u64);
     let bytes_per_label = if model.labels.len() > 255 { 2 } else { 1 };
-    let mask = product(&scan.shape.zyx()).saturating_mul(bytes_per_label);
-    let rest = model.expected_memory_bytes?;
-    Some(input.saturating_add(mask).saturating_add(rest))
+    let mask = (scan.shape.n_voxels() as u64).saturating_mul(bytes_per_label);
+    Some(model.memory_for(grid)?.saturating_add(mask))
 }
 
 /// Knows how fast networks run here: from what runs took, or from a convolution of a few milliseconds before any has run.
@@ -151,7 +146,7 @@ fn calibrate(n_threads: usize) -> f64 {
     const BUDGET: Duration = Duration::from_millis(120);
     const WORK: usize = SIZE[0] * SIZE[1] * SIZE[2] * 27 * CHANNELS * CHANNELS;
     /// What a network reaches of it: strided and transposed convolutions, norms and copies are slower.
-    const NETWORK_SHARE: f64 = 0.5;
+    const NETWORK_SHARE: f64 = 0.6;
 
     let n_voxels: usize = SIZE.iter().product();
     let weight = vec![0.01; 27 * CHANNELS * CHANNELS];

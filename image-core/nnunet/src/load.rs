@@ -300,6 +300,23 @@ pub struct ModelDescription {
 }
 
 impl ModelDescription {
+    /// [`ModelDescription::expected_memory_bytes`] for a network's grid (axis order of the network), and the grid itself:
+    /// all that one step needs besides its scan and its mask.
+    pub fn memory_for(&self, grid: [usize; 3]) -> Option<u64> {
+        let described = class_sums(&self.patch_size, DESCRIBED_PLANE, self.n_classes);
+        let plane: [usize; 2] = match *self.patch_size {
+            [.., y, x] => [grid[1].max(y), grid[2].max(x)],
+            _ => [grid[1], grid[2]],
+        };
+        let sums = class_sums(&self.patch_size, plane, self.n_classes);
+        let voxels = grid.iter().fold(1u64, |n, &len| n.saturating_mul(len as u64));
+        let input = voxels
+            .saturating_mul(self.pipeline.n_input_channels() as u64)
+            .saturating_mul(4);
+        let rest = self.expected_memory_bytes?.saturating_sub(described);
+        Some(rest.saturating_add(sums).saturating_add(input))
+    }
+
     /// Runs of the network for a scan: tiles, each with every chosen fold and mirroring. `shape` and `spacing` are those of
     /// the scan, or of the part of it that is not all zero, `[z, y, x]` of the reader.
     ///
@@ -332,6 +349,17 @@ impl ModelDescription {
                 .saturating_mul(self.folds.len() as u64),
         }))
     }
+}
+
+/// The plane of the network's grid that [`ModelDescription::expected_memory_bytes`] holds for.
+const DESCRIBED_PLANE: [usize; 2] = [512, 512];
+
+/// Bytes of the class sums and weights of one patch depth, all f32.
+fn class_sums(patch: &[usize], plane: [usize; 2], n_classes: usize) -> u64 {
+    let depth = if patch.len() == 2 { 1 } else { patch[0] as u64 };
+    let n_plane = (plane[0] as u64).saturating_mul(plane[1] as u64);
+    let values = depth.saturating_mul(n_plane).saturating_mul(n_classes as u64 + 1);
+    values.saturating_mul(4)
 }
 
 /// What a scan means for a network.
@@ -446,12 +474,7 @@ pub fn describe(
         pipeline: open.parts.pipeline.clone(),
         expected_memory_bytes: architecture.map(|architecture| {
             let weights = architecture.n_parameters().saturating_mul(4);
-            let depth = if configuration.is_2d() {
-                1
-            } else {
-                configuration.patch_size[0] as u64
-            };
-            let sums = (depth * 512 * 512 * 4).saturating_mul(open.parts.n_classes as u64 + 1);
+            let sums = class_sums(&configuration.patch_size, DESCRIBED_PLANE, open.parts.n_classes);
             memory_estimate(architecture)
                 .saturating_add(weights.saturating_mul(n_folds - 1))
                 .saturating_add(sums)

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::nifti_file::NiftiFile;
 use crate::scene::{ONE_CHANNEL, Scene, TWO_CHANNELS, golden_model};
 
 fn model(id: &str, folder: &str, more: &str) -> String {
@@ -40,6 +41,7 @@ fn a_pipeline_is_explained_in_the_order_in_which_it_runs() {
     let json: Value = serde_json::from_str(&check(&scene, &text, &["--json"]).succeeded().stdout).unwrap();
     assert_eq!(json["steps"][1]["needs"][0], "organ");
     assert!(json["expected_memory_bytes"].as_u64().unwrap() > 0);
+    assert_eq!(json["steps"][0]["place"], "in process");
     let one = check(&scene, &text, &["--steps", "organ"]).succeeded().stdout;
     assert!(
         one.contains("saves organ as organ.nii.gz") && !one.contains("cleanup"),
@@ -123,4 +125,147 @@ fn what_cannot_run_is_refused_by_name() {
     scene
         .run(&["pipeline", "check", "none.toml"])
         .refused(3, &["none.toml"]);
+}
+
+/// Tiles of a run of the same model on the same scan.
+fn tiles_of_a_run(scene: &Scene, scan: &str, more: &[&str]) -> u64 {
+    let report = scene.path("report.json");
+    let (report, out) = (report.to_str().unwrap(), scene.path("out/mask.nii.gz"));
+    let arguments = [
+        "--input",
+        scan,
+        "--output",
+        out.to_str().unwrap(),
+        "--report",
+        report,
+    ];
+    scene
+        .segment(&golden_model(ONE_CHANNEL), &[&arguments, more].concat())
+        .succeeded();
+    let report: Value = serde_json::from_slice(&scene.read("report.json")).unwrap();
+    report["tiles"].as_u64().unwrap()
+}
+
+#[test]
+fn the_estimate_has_exactly_the_tiles_of_a_run() {
+    let scene = Scene::new();
+    for (shape, spacing) in [
+        ([24, 20, 18], [1.5, 1.5, 1.8]),
+        ([50, 41, 33], [0.9, 1.2, 2.2]),
+        ([9, 61, 7], [3.0, 1.0, 1.5]),
+    ] {
+        scene.write("other.nii.gz", &NiftiFile::scan(shape, spacing).gzip());
+        for step_size in ["0.5", "0.8"] {
+            let more = format!("folds = [0, 1]\ntile_step_size = {step_size}");
+            let text = format!("{}{CLEAN}", model("organ", ONE_CHANNEL, &more));
+            let scan = ["--json", "--scan", "portal_venous=other.nii.gz"];
+            let json: Value = serde_json::from_str(&check(&scene, &text, &scan).succeeded().stdout).unwrap();
+            let step = &json["estimate"]["steps"][0];
+            let found = tiles_of_a_run(&scene, "other.nii.gz", &["--tile-step-size", step_size]);
+            assert_eq!(step["tiles"], found, "{shape:?} {spacing:?} {step_size}");
+            assert_eq!(
+                step["network_runs"],
+                found * 2 * 8,
+                "two folds, mirrored along three axes"
+            );
+            assert!(step["seconds"].as_f64().unwrap() > 0.0);
+            assert_eq!(json["estimate"]["scans"][0]["shape"], serde_json::json!(shape));
+        }
+    }
+}
+
+#[test]
+fn time_and_memory_are_for_the_scans_named_or_for_an_assumed_one() {
+    let scene = Scene::new();
+    let optional = model("late", ONE_CHANNEL, "optional = true").replace("portal_venous", "delayed");
+    let text = format!(
+        "{}{CLEAN}{optional}",
+        model("organ", ONE_CHANNEL, "no_mirroring = true")
+    );
+    let said = check(&scene, &text, &[]).succeeded().stdout;
+    for part in [
+        "512×512×400 voxels of 0.800×0.800×1.000 mm (assumed",
+        " at the peak",
+        "speed calibrated",
+    ] {
+        assert!(said.contains(part), "{part:?} is not in {said}");
+    }
+    let scan = ["--scan", "portal_venous=scan.nii.gz"];
+    let said = check(&scene, &text, &scan).succeeded().stdout;
+    assert!(said.contains("24×20×18 voxels of 1.500×1.500×1.800 mm"), "{said}");
+    assert!(!said.contains("assumed"), "{said}");
+    let late = said.lines().find(|line| line.starts_with("late")).unwrap();
+    assert!(
+        late.contains("left out: no scan of delayed is given, but portal_venous"),
+        "{late}"
+    );
+    let json = check(&scene, &text, &[&scan[..], &["--json"]].concat())
+        .succeeded()
+        .stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let estimate = &json["estimate"];
+    assert_eq!(estimate["speed"], "calibrated");
+    assert_eq!(estimate["scans"][0]["memory_bytes"], 24 * 20 * 18 * 2);
+    let step = estimate["steps"][0]["memory_bytes"].as_u64().unwrap();
+    assert_eq!(estimate["memory_bytes"], step + 24 * 20 * 18 * 2);
+
+    let refused = |scans: &[&str], exit: i32, says: &[&str]| {
+        let scans: Vec<&str> = scans.iter().flat_map(|scan| ["--scan", scan]).collect();
+        check(&scene, &text, &scans).refused(exit, says);
+    };
+    refused(
+        &["venous=scan.nii.gz"],
+        2,
+        &["--scan", "venous=scan.nii.gz", "PHASE=FILE"],
+    );
+    refused(&["scan.nii.gz"], 2, &["--scan", "PHASE=FILE"]);
+    refused(
+        &["arterial=scan.nii.gz", "arterial=scan.nii.gz"],
+        2,
+        &["--scan", "arterial twice"],
+    );
+    refused(&["portal_venous=none.nii.gz"], 3, &["none.nii.gz"]);
+    refused(
+        &["delayed=scan.nii.gz"],
+        2,
+        &["step organ", "no scan of portal_venous is given, but delayed"],
+    );
+}
+
+#[test]
+fn models_of_other_cores_are_said_to_run_there() {
+    let scene = Scene::new();
+    scene.copy_model(ONE_CHANNEL);
+    let config = "root = \".\"\n[[cores]]\nname = \"kidney-core\"\naddress = \"http://kidney-core:7443\"\n\
+                  models = [\"model\"]\n";
+    scene.write("hybrid.toml", config.as_bytes());
+    let text = format!(
+        "{}{}",
+        model("organ", ONE_CHANNEL, ""),
+        model("far", ONE_CHANNEL, "")
+    );
+    let folder = golden_model(ONE_CHANNEL);
+    let local = text.replacen(folder.to_str().unwrap(), "model", 1);
+    let sample = "[[samples]]\nid = 'look'\nstep = 'organ'\nlabels = ['tumor']\n";
+    let root = scene.path("");
+    let more = ["--config", "hybrid.toml", "--root", root.to_str().unwrap()];
+    let said = check(&scene, &format!("{local}{sample}"), &more)
+        .succeeded()
+        .stdout;
+    let line = |id: &str| said.lines().find(|line| line.starts_with(id)).unwrap();
+    assert!(
+        line("organ").ends_with("kidney-core (http://kidney-core:7443)"),
+        "{said}"
+    );
+    assert!(line("far").ends_with("in process"), "{said}");
+    assert!(
+        line("look").contains("sample look/; after organ; shows tumor"),
+        "{said}"
+    );
+    check(
+        &scene,
+        &format!("{local}{}", sample.replace("tumor", "liver")),
+        &more,
+    )
+    .refused(2, &["step look", "liver", "kidney, tumor"]);
 }
