@@ -5,9 +5,10 @@ CARGO   ?= cargo
 RUNTIME := build/onnxruntime
 STATIC  := x86_64-unknown-linux-musl
 PLUGIN_PYTHON := build/plugin-python
+MODE    ?= monolith
 
 .DEFAULT_GOAL := help
-.PHONY: help build mask-services demo test bench bench-nnunet bench-masks docs fmt lint onnxruntime onnxruntime-openvino plugin-python clean
+.PHONY: help build mask-services demo images up down test bench bench-nnunet bench-masks docs fmt lint onnxruntime onnxruntime-openvino plugin-python test-containers clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -33,6 +34,18 @@ mask-services: ## the static binary of the mask services, for containers: build/
 
 demo: build ## segment a synthetic patient with three small nnU-Nets; results in demo/
 	target/release/nephrite demo --output demo
+
+images: ## build the container images: core, mask services, client, plugin
+	compose/images.sh
+
+up: ## start containers: MODE=monolith (default), hybrid or microservices; runs the demo case
+	compose/up.sh $(MODE) $(OVERRIDES)
+
+down: ## stop the containers
+	compose/down.sh
+
+test-containers: build ## the modes in real containers; starts a Docker engine where none answers
+	tests/containers/run.sh
 
 test: onnxruntime onnxruntime-openvino plugin-python ## all tests, against the optimised libraries
 	$(CARGO) test --workspace --locked --release

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # up.sh [MODE] [OVERRIDE.yml...]: starts monolith, hybrid or microservices, waits until it serves, and runs the demo case
-# if the demo's scans are there.
+# if the demo's scans are there. Its results go to DEMO_OUTPUT, results/demo-TIME if not given; none runs if it is empty.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./settings.sh
@@ -32,8 +32,9 @@ for ((tries = 0; ; tries++)); do
 done
 echo "$mode serves on 127.0.0.1:$NEPHRITE_PORT"
 
-if [ -d "$NEPHRITE_DATA/scans/demo" ]; then
-    pipeline=demo.toml output=results/demo-$(date +%Y%m%d-%H%M%S)
+output=${DEMO_OUTPUT-results/demo-$(date +%Y%m%d-%H%M%S)}
+if [ -d "$NEPHRITE_DATA/scans/demo" ] && [ -n "$output" ]; then
+    pipeline=demo.toml
     [[ " ${*:2} " != *" plugin.yml "* ]] || pipeline=demo-centreline.toml
     compose "${files[@]}" run --rm client run --pipeline "pipelines/$pipeline" --output "$output" \
         --scan arterial=scans/demo/arterial.nii.gz --scan portal_venous=scans/demo/portal_venous.nii.gz \

@@ -15,6 +15,7 @@ import os
 import sys
 
 import grpc
+from google.protobuf import json_format
 
 from server import Server
 
@@ -111,7 +112,7 @@ def main():
         arguments.command(Server(arguments.server), arguments)
     except grpc.RpcError as error:
         sys.exit(f"{error.code().name}: {error.details()}")
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, json_format.Error) as error:  # no such method, no JSON, no such field
         sys.exit(f"error: {error}")
 
 

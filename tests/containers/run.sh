@@ -1,0 +1,243 @@
+#!/usr/bin/env bash
+# The deployment modes in real containers: images, results, failures and recovery, the plugin, a volume that is mounted
+# elsewhere. Takes target/release/nephrite as it is; builds the mask services.
+#
+# Starts an engine of its own where none answers; base images are made of Debian's packages where none can be pulled, and
+# kept in build/containers for the next run. Skips, loudly, only where no engine can be started.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+. tests/containers/engine.sh
+. tests/containers/base_images.sh
+
+CACHE=build/containers
+SCRATCH=$(mktemp -d)
+LOG=$SCRATCH/log
+export NEPHRITE_DATA=$SCRATCH/data NEPHRITE_TAG=test NEPHRITE_PORT=17443 COMPOSE_PROJECT_NAME=nephrite-test DOCKER_BUILDKIT=0
+export NEPHRITE_UID=65532 NEPHRITE_GID=65532
+N_PASSED=0 N_FAILED=0 STARTED=$SECONDS
+
+# check TEXT COMMAND...: one line about a command that must succeed; its output if it does not.
+check() {
+    local text=$1
+    shift
+    if "$@" >"$LOG" 2>&1; then
+        N_PASSED=$((N_PASSED + 1))
+        printf 'ok      %4d s  %s\n' $((SECONDS - STARTED)) "$text"
+    else
+        N_FAILED=$((N_FAILED + 1))
+        printf 'FAILED  %4d s  %s\n' $((SECONDS - STARTED)) "$text"
+        tail -30 "$LOG" | sed 's/^/    | /'
+        return 1
+    fi
+}
+
+finish() {
+    compose/down.sh >/dev/null 2>&1
+    if [ -z "$ENGINE_PID" ]; then # images of ours in somebody's engine
+        for image in image-core mask-services client centreline; do docker rmi "nephrite/$image:test"; done >/dev/null 2>&1
+    fi
+    stop_engine "$SCRATCH/engine"
+    rm -rf "$SCRATCH"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+skip() {
+    printf '\n%s\n' "******** THE CONTAINER TESTS DID NOT RUN: $1 ********"
+    exit 0
+}
+
+mkdir -p "$SCRATCH/engine" "$NEPHRITE_DATA"
+chmod 755 "$SCRATCH" "$NEPHRITE_DATA"
+engine_packages "$SCRATCH" || skip "no Docker engine is installed, and none can be"
+start_engine "$SCRATCH/engine" || skip "no Docker engine can be started here"
+
+# --- images
+
+# Without the link-time optimisation of the images that users build, which takes minutes here and saves 2 MB.
+binaries() {
+    local target=x86_64-unknown-linux-musl
+    { rustup target list --installed | grep -qx $target || rustup target add $target; } &&
+        cargo build --release --locked --target $target -p nephrite-mask-services && mkdir -p build/prebuilt &&
+        strip -o build/prebuilt/mask-services target/$target/release/mask-services &&
+        strip -o build/prebuilt/nephrite target/release/nephrite
+}
+binaries >"$SCRATCH/binaries.log" 2>&1 &
+check "base images are there" base_images "$CACHE" || exit 1
+wait $! || { cat "$SCRATCH/binaries.log" && exit 1; }
+export PREBUILT=build/prebuilt RUST_IMAGE=debian:trixie-slim
+check "images of core, mask services and client" compose/images.sh image-core mask-services client || exit 1
+compose/images.sh centreline >"$SCRATCH/centreline.log" 2>&1 &
+PLUGIN_IMAGE=$!
+
+size() { docker image inspect --format '{{.Size}}' "$1"; }
+# at_most BYTES LIMIT
+at_most() {
+    echo "$1 bytes"
+    [ "$1" -gt 0 ] && [ "$1" -le "$2" ]
+}
+core_bytes=$(($(size nephrite/image-core:test) - $(size debian:trixie-slim)))
+mask_bytes=$(size nephrite/mask-services:test)
+check "the core adds $((core_bytes / 1000000)) MB to its base, at most 80" at_most $core_bytes 80000000
+check "the mask services take $((mask_bytes / 1000000)) MB, at most 25" at_most "$mask_bytes" 25000000
+no_python() { ! docker run --rm --entrypoint /bin/sh nephrite/image-core:test -c 'command -v python3 || ls -d /usr/lib/*python3* /usr/local/lib/*python3*'; }
+check "the core's image has no Python" no_python
+
+# --- helpers for cases
+
+MODE=
+OVERRIDES=()
+files() {
+    local override
+    printf -- '--file\ncompose/%s.yml\n' "$MODE"
+    for override in "${OVERRIDES[@]}"; do printf -- '--file\n%s\n' "$override"; done
+}
+. <(cd compose && sed -n '/^if docker compose version/,/^fi/p' settings.sh) # which compose
+# shellcheck disable=SC2046
+in_mode() { compose --project-directory compose $(files) "$@"; }
+container() { in_mode ps --quiet "$1"; }
+# Any command of the client, in a container that has no volume.
+client() { in_mode run --rm -T client "$@"; }
+DEMO=(--scan arterial=scans/demo/arterial.nii.gz --scan portal_venous=scans/demo/portal_venous.nii.gz --scan delayed=scans/demo/delayed.nii.gz)
+
+# up MODE NAME [OVERRIDE.yml...]: starts a mode and runs the demo case into results/NAME.
+up() {
+    MODE=$1 OVERRIDES=("${@:3}")
+    DEMO_OUTPUT=${2:+results/$2} compose/up.sh "$MODE" "${OVERRIDES[@]#compose/}"
+}
+
+# healthy SERVICE...: within 30 s.
+healthy() {
+    local service tries
+    for service in "$@"; do
+        for ((tries = 0; ; tries++)); do
+            [ "$(docker inspect --format '{{.State.Health.Status}}' "$(container "$service")")" != healthy ] || break
+            [ $tries -lt 60 ] || { echo "$service is not healthy" && return 1; }
+            sleep 0.5
+        done
+    done
+}
+
+# same_results A B: every file but the records, and there are some.
+same_results() {
+    local a=$NEPHRITE_DATA/results/$1 b=$NEPHRITE_DATA/results/$2
+    [ -s "$a/record.json" ] && [ -s "$b/record.json" ] && [ -s "$a/all.nii.gz" ] && [ "$(find "$a" -type f | wc -l)" -ge 10 ] &&
+        diff --recursive --brief --exclude record.json "$a" "$b"
+}
+
+nothing_left() {
+    local left
+    left=$(find "$NEPHRITE_DATA/exchange" -mindepth 1; find "$NEPHRITE_DATA/results" -mindepth 1 -maxdepth 1 -name '.*')
+    echo "$left"
+    [ -z "$left" ]
+}
+
+# dies_in_mid_case SERVICE PIPELINE NAME: kills a container while a model runs. The case must fail soon with an error that
+# names the service, and leave nothing.
+dies_in_mid_case() {
+    local service=$1 output=results/$3 events=$SCRATCH/events waiting
+    client run --json --pipeline "pipelines/$2" "${DEMO[@]}" --output "$output" >"$events" 2>&1 &
+    local case_pid=$!
+    for ((waiting = 0; waiting < 100; waiting++)); do
+        ! grep -q tiles_done "$events" || break
+        sleep 0.2
+    done
+    grep -q tiles_done "$events" && docker kill "$(container "$service")" || { cat "$events" && return 1; }
+    for ((waiting = 0; waiting < 300; waiting++)); do
+        kill -0 $case_pid 2>/dev/null || break
+        sleep 0.2
+    done
+    if kill $case_pid 2>/dev/null; then echo "the case hangs" && return 1; fi
+    if wait $case_pid; then echo "the case went on without $service" && cat "$events" && return 1; fi
+    tail -3 "$events"
+    tail -3 "$events" | grep -q "UNAVAILABLE: .*$service" || { echo "expected UNAVAILABLE and $service" && return 1; }
+    [ ! -e "$NEPHRITE_DATA/$output" ] || { echo "$output was left" && return 1; }
+    nothing_left
+}
+
+recovers() {
+    docker start "$(container "$1")" && healthy "$1" &&
+        client run --pipeline pipelines/demo.toml "${DEMO[@]}" --output "results/$2" && same_results monolith "$2" && nothing_left
+}
+
+# --- the three modes
+
+check "monolith: up, and the demo case from a client container" up monolith monolith || exit 1
+# Eight times the tiles, so that there is time to kill a core.
+sed '/no_mirroring/d' compose/pipelines/demo.toml >"$NEPHRITE_DATA/pipelines/slow.toml"
+confined() {
+    local core
+    core=$(container core)
+    [ "$(docker inspect --format '{{.Config.User}} {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}}' "$core")" = "65532:65532 true [ALL]" ] &&
+        [ "$(docker inspect --format '{{.HostConfig.Memory}}' "$core")" -gt 0 ] &&
+        ! find "$NEPHRITE_DATA/results/monolith" ! -uid 65532 | grep .
+}
+check "the core runs as a user without rights, on a read-only file system, within its memory" confined
+# says PATTERN ARGUMENT...: the client's answer holds it.
+says() {
+    client "${@:2}" >"$SCRATCH/said" 2>&1
+    cat "$SCRATCH/said"
+    grep -q "$1" "$SCRATCH/said"
+}
+as_grpcurl() {
+    says nephrite.v1.CaseService services && says '"SERVING"' call grpc.health.v1.Health/Check &&
+        says memory_bytes estimate --pipeline pipelines/demo.toml "${DEMO[@]}"
+}
+check "monolith: services, health and estimate through reflection" as_grpcurl
+# Lines for grpcurl that people copy, called through reflection as grpcurl does. Those of the main README are for another
+# folder: the server must know the method and all fields, and may not find the files.
+grpcurl_lines() {
+    local method request said
+    python3 tests/containers/grpcurl_lines.py "$1" >"$SCRATCH/lines" && [ -s "$SCRATCH/lines" ] || return 1
+    while IFS=$'\t' read -r method request; do
+        if ! said=$(client call "$method" "$request" </dev/null 2>&1) && ! grep -qE "$2" <<<"$said"; then
+            echo "$method $request: $said" && return 1
+        fi
+    done <"$SCRATCH/lines"
+}
+check "the lines for grpcurl in compose/README.md" grpcurl_lines compose/README.md '^no error is right$'
+check "the lines for grpcurl in README.md" grpcurl_lines README.md '^(NOT_FOUND|FAILED_PRECONDITION|PERMISSION_DENIED): '
+check "a result folder that is there is refused" says 'result folder exists already.*results/monolith' run --pipeline pipelines/demo.toml \
+    "${DEMO[@]}" --output results/monolith
+
+check "hybrid: up, and the demo case" up hybrid hybrid
+check "hybrid gives the same bytes as monolith" same_results monolith hybrid
+check "hybrid left nothing in the exchange folder" nothing_left
+check "hybrid: a mask service that dies in mid-case is named" dies_in_mid_case merge demo.toml dead-merge
+check "hybrid: it comes back, and the next case gives the same bytes" recovers merge after-merge
+
+check "microservices: up, and the demo case" up microservices microservices
+check "microservices give the same bytes as monolith" same_results monolith microservices
+check "microservices: a core that dies in mid-case is named" dies_in_mid_case kidney-core slow.toml dead-core
+check "microservices: it comes back, and the next case gives the same bytes" recovers kidney-core after-core
+crashed() {
+    local id pid
+    id=$(container ureter-core) pid=$(docker inspect --format '{{.State.Pid}}' "$id")
+    kill -9 "$pid" && sleep 1 && healthy ureter-core && [ "$(docker inspect --format '{{.RestartCount}}' "$id")" -ge 1 ]
+}
+[ -z "$ENGINE_PID" ] || check "a core that crashes is started again" crashed
+
+# --- plugin
+
+wait $PLUGIN_IMAGE
+check "image of the plugin" cat "$SCRATCH/centreline.log"
+check "hybrid and the Python plugin: up, and the demo case with its step" up hybrid plugin compose/plugin.yml
+plugin_ran() {
+    local results=$NEPHRITE_DATA/results
+    [ -s "$results/plugin/lines.nii.gz" ] && cmp "$results/monolith/all.nii.gz" "$results/plugin/all.nii.gz" &&
+        grep -o 'http://centreline:7445' "$results/plugin/record.json" | head -1
+}
+check "the plugin's mask is there, and the record names its place" plugin_ran
+
+# --- a volume that lies elsewhere on one side
+
+elsewhere() {
+    mkdir -p "$NEPHRITE_DATA-elsewhere" && chown $NEPHRITE_UID "$NEPHRITE_DATA-elsewhere"
+    ! timeout 60 compose/up.sh hybrid "$PWD/tests/containers/elsewhere.yml"
+    in_mode logs core | tee /dev/stderr | grep -q 'merge (http:.*mount the shared volume at the same path'
+}
+MODE=hybrid OVERRIDES=(tests/containers/elsewhere.yml)
+check "a mask service that sees another volume is found at start-up" elsewhere
+
+printf '%d container checks passed, %d failed, %d s\n' $N_PASSED $N_FAILED $((SECONDS - STARTED))
+[ $N_FAILED -eq 0 ]
