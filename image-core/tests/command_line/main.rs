@@ -13,5 +13,6 @@ mod patient;
 mod pipeline;
 mod resize;
 mod run;
+mod run_refused;
 mod scene;
 mod segment;

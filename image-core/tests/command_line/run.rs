@@ -22,7 +22,7 @@ const SCANS: [&str; 6] = [
 ];
 
 /// Runs `nephrite` in a folder.
-fn nephrite(folder: &Path, arguments: &[&str]) -> Outcome {
+pub(crate) fn nephrite(folder: &Path, arguments: &[&str]) -> Outcome {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nephrite"));
     Outcome::of(command.current_dir(folder).args(arguments).output().unwrap())
 }
@@ -47,13 +47,13 @@ impl Patient {
 }
 
 /// `nephrite serve` over the folder of a patient, ended when dropped.
-struct Served {
+pub(crate) struct Served {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Served {
-    fn new(patient: &Patient) -> Served {
+    pub(crate) fn new(patient: &Patient) -> Served {
         let config = "root = '.'\nlisten = '127.0.0.1:0'\nthreads = 1\n";
         fs::write(patient.path("server.toml"), config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_nephrite"));
@@ -73,6 +73,10 @@ impl Served {
         let served = Served { child, url };
         served.wait();
         served
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     fn wait(&self) {
