@@ -10,3 +10,5 @@ mod modes;
 mod one_load;
 #[path = "cases/patient.rs"]
 mod patient;
+#[path = "cases/process.rs"]
+mod process;

@@ -15,6 +15,7 @@ fn models_of_one_recipe_share_scan_and_network_input() {
         copy(&from, &patient.path(&to));
         text += &format!(
             "[[models]]\nid = 'm{n}'\nmodel = '{to}'\nphases = ['portal_venous']\nno_mirroring = true\n\
+             tile_step_size = 1.0\n\
              [[save]]\nstep = 'm{n}'\nfile = 'm{n}.nii.gz'\n"
         );
     }
@@ -72,7 +73,15 @@ fn bare_models_save_their_masks() {
         bare(KIDNEYS, Some(nephrite_types::Phase::PortalVenous)),
         bare(KIDNEYS, Some(nephrite_types::Phase::Delayed)),
     ]);
-    patient.run_here(&patient.core(), &request).unwrap();
+    request.profile = nephrite_image_core::case::Profile::Quick;
+    let record = patient.run_here(&patient.core(), &request).unwrap().record;
+    for step in &record.steps {
+        let model = step.model.as_ref().unwrap();
+        assert_eq!(
+            (model.mirroring, model.tile_step_size, model.folds.len()),
+            (false, 0.75, 1)
+        );
+    }
     let files = patient.files("bare");
     let names: Vec<&str> = files.keys().map(String::as_str).collect();
     assert_eq!(names, ["demokidney-2.nii.gz", "demokidney.nii.gz"]);

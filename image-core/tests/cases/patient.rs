@@ -31,7 +31,8 @@ pub(crate) const KIDNEYS: &str = "models/Dataset902_DemoKidney/nnUNetTrainer__nn
 pub(crate) const ARTERIES: &str = "models/Dataset901_DemoArtery/nnUNetTrainer__nnUNetPlans__3d_fullres";
 pub(crate) const URETERS: &str = "models/Dataset903_DemoUreter/nnUNetTrainer__nnUNetPlans__3d_fullres";
 
-/// Three models, the arteries only around the kidneys, merged, cleaned and sampled.
+/// Three models, the arteries only around the kidneys, merged, cleaned and sampled. As few tiles as can be: what is tested
+/// does not depend on them.
 pub(crate) const PIPELINE: &str = r#"
 reference = "portal_venous"
 
@@ -40,12 +41,14 @@ id = "kidneys"
 model = "models/Dataset902_DemoKidney/nnUNetTrainer__nnUNetPlans__3d_fullres"
 phases = ["portal_venous"]
 no_mirroring = true
+tile_step_size = 1.0
 
 [[models]]
 id = "arteries"
 model = "models/Dataset901_DemoArtery/nnUNetTrainer__nnUNetPlans__3d_fullres"
 phases = ["arterial"]
 no_mirroring = true
+tile_step_size = 1.0
 crop = { step = "kidneys", labels = ["kidney"], margin_mm = 30 }
 
 [[models]]
@@ -54,6 +57,7 @@ model = "models/Dataset903_DemoUreter/nnUNetTrainer__nnUNetPlans__3d_fullres"
 phases = ["delayed"]
 optional = true
 no_mirroring = true
+tile_step_size = 1.0
 
 [[masks]]
 id = "all"
