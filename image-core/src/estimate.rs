@@ -17,6 +17,9 @@ pub struct Speed {
     pub source: &'static str,
 }
 
+/// Of a process with ONNX Runtime loaded and a network of next to no size: 41 MB, measured.
+pub(crate) const PROCESS_BYTES: u64 = 42_000_000;
+
 /// What a model on a scan will cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ModelEstimate {
@@ -139,23 +142,24 @@ impl SpeedMeter {
 
 /// Multiply-accumulates per second of a whole network, from those of one 3×3×3 convolution on this many threads.
 fn calibrate(n_threads: usize) -> f64 {
-    /// Channels in and out, and voxels `[z, y, x]`: as in the outer stages of a U-Net.
+    /// In and out, as in the outer stages of a U-Net.
     const CHANNELS: usize = 16;
-    const SIZE: [usize; 3] = [16, 48, 64];
-    /// Of the whole: one run warms up, the fastest of the others counts.
+    /// Of the whole: one run warms up, the fastest of the others counts. Each is a few milliseconds, so that on a busy
+    /// machine some are not interrupted.
     const BUDGET: Duration = Duration::from_millis(120);
-    const WORK: usize = SIZE[0] * SIZE[1] * SIZE[2] * 27 * CHANNELS * CHANNELS;
     /// What a network reaches of it: strided and transposed convolutions, norms and copies are slower.
-    const NETWORK_SHARE: f64 = 0.6;
+    const NETWORK_SHARE: f64 = 0.5;
 
-    let n_voxels: usize = SIZE.iter().product();
+    let size = [8 * n_threads.clamp(1, 16), 32, 64];
+    let n_voxels: usize = size.iter().product();
+    let work = n_voxels * 27 * CHANNELS * CHANNELS;
     let weight = vec![0.01; 27 * CHANNELS * CHANNELS];
     let conv = Conv3d::new(CHANNELS, CHANNELS, [3; 3], &weight, None).expect("lengths fit the channels");
     let input: Vec<f32> = (0..n_voxels * CHANNELS).map(|i| (i % 7) as f32).collect();
     let mut output = vec![0.0; n_voxels * CHANNELS];
     let mut run = || {
         let began = Instant::now();
-        let ran = conv.run(SIZE, &input, &mut output, |n, task| {
+        let ran = conv.run(size, &input, &mut output, |n, task| {
             on_threads(n_threads, n, task)
         });
         ran.expect("lengths fit the size");
@@ -166,7 +170,7 @@ fn calibrate(n_threads: usize) -> f64 {
     while began.elapsed() + fastest < BUDGET {
         fastest = fastest.min(run());
     }
-    WORK as f64 / fastest.as_secs_f64().max(1e-6) * NETWORK_SHARE
+    work as f64 / fastest.as_secs_f64().max(1e-6) * NETWORK_SHARE
 }
 
 fn on_threads(n_threads: usize, n_tasks: usize, task: &(dyn Fn(usize) + Sync)) {

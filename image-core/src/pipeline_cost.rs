@@ -9,7 +9,7 @@ use nephrite_types::{Affine, CancelToken, Geometry, Phase, Shape3, Spacing};
 use nephrite_volume::{Reader, inspect, read_geometry};
 use serde::Serialize;
 
-use crate::estimate::{ModelEstimate, Speed, SpeedMeter, estimate_model};
+use crate::estimate::{ModelEstimate, PROCESS_BYTES, Speed, estimate_model};
 use crate::open_model::OpenModel;
 use crate::{Core, CoreError, ModelChoice, PathError, StepFault};
 
@@ -23,11 +23,11 @@ pub struct PipelineEstimate {
     /// Of all networks, one after the other; reading, preprocessing, export and mask operations are not in it. `None` if
     /// not all of them can be known.
     pub seconds: Option<f64>,
-    /// At the peak: all scans, and the model steps that may run beside each other. `None` if not all can be known.
+    /// At the peak: the process, all scans, and the model steps that may run beside each other. `None` if not all can be known.
     pub memory_bytes: Option<u64>,
     /// What `seconds` follow from.
     pub multiply_adds_per_second: f64,
-    /// `calibrated`: guessed from one convolution.
+    /// `measured` in this process, or `calibrated`: guessed from one convolution.
     pub speed: &'static str,
 }
 
@@ -93,7 +93,7 @@ pub fn estimate_pipeline(
     if scans.is_empty() {
         said.push(assumed_scan());
     }
-    let speed = SpeedMeter::new(core.runtime.n_threads()).speed();
+    let speed = core.speed.speed();
     let mut steps: Vec<StepCost> = Vec::new();
     let mut left_out: BTreeSet<&str> = BTreeSet::new();
     for step in pipeline.steps() {
@@ -152,7 +152,7 @@ pub fn estimate_pipeline(
     Ok(PipelineEstimate {
         scans: said,
         seconds: steps.iter().map(|step| step.seconds).sum(),
-        memory_bytes: memory.map(|bytes| bytes.saturating_add(scan_bytes)),
+        memory_bytes: memory.map(|bytes| bytes.saturating_add(scan_bytes).saturating_add(PROCESS_BYTES)),
         steps,
         multiply_adds_per_second: speed.multiply_adds_per_second,
         speed: speed.source,
