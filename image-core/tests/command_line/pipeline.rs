@@ -207,7 +207,8 @@ fn time_and_memory_are_for_the_scans_named_or_for_an_assumed_one() {
     assert_eq!(estimate["speed"], "calibrated");
     assert_eq!(estimate["scans"][0]["memory_bytes"], 24 * 20 * 18 * 2);
     let step = estimate["steps"][0]["memory_bytes"].as_u64().unwrap();
-    assert_eq!(estimate["memory_bytes"], step + 24 * 20 * 18 * 2);
+    let process = 42_000_000;
+    assert_eq!(estimate["memory_bytes"], process + step + 24 * 20 * 18 * 2);
 
     let refused = |scans: &[&str], exit: i32, says: &[&str]| {
         let scans: Vec<&str> = scans.iter().flat_map(|scan| ["--scan", scan]).collect();
@@ -268,4 +269,156 @@ fn models_of_other_cores_are_said_to_run_there() {
         &more,
     )
     .refused(2, &["step look", "liver", "kidney, tumor"]);
+}
+
+/// What people get wrong in a pipeline; each ends with its exit code, and says where.
+#[test]
+fn bad_pipelines_are_refused_by_line_or_step() {
+    let scene = Scene::new();
+    let organ = model("organ", ONE_CHANNEL, "");
+    let good = format!("{organ}{CLEAN}");
+    check(&scene, &good, &[]).succeeded();
+    let n_lines = good.lines().count();
+    let refused = |text: &str, exit: i32, says: &[&str]| check(&scene, text, &[]).refused(exit, says);
+
+    // unknown key, in every table
+    let after = |line: &str| format!("{good}{line}");
+    let last = format!("line {}", n_lines + 1);
+    refused(
+        &after("keep = true\n"),
+        2,
+        &["p.toml", &last, "save.keep: unknown key, known are step, file"],
+    );
+    refused(&format!("speed = 1\n{good}"), 2, &["line 1: speed: unknown key"]);
+    refused(
+        &good.replace("operation =", "operations ="),
+        2,
+        &["masks.operations: unknown key", "masks.operation: missing"],
+    );
+    refused(
+        &after("[[samples]]\nid = 's'\nstep = 'organ'\nmargin = 3\n"),
+        2,
+        &[
+            &format!("line {}", n_lines + 4),
+            "samples.margin: unknown key",
+            "margin_mm",
+        ],
+    );
+
+    // id used twice: among models, and between tables
+    refused(
+        &format!("{organ}{good}"),
+        2,
+        &["line 6: step organ is there twice, first on line 1"],
+    );
+    refused(
+        &good.replace("'clean'\noperation", "'organ'\noperation"),
+        2,
+        &[
+            "line 6: step organ is there twice, first on line 1",
+            "no step \"clean\"",
+        ],
+    );
+
+    // cycle
+    let cycle = good.replace("phases", "crop = { step = 'clean' }\nphases");
+    refused(
+        &cycle,
+        2,
+        &["line 1: steps need each other: organ needs clean needs organ"],
+    );
+
+    // missing model: no such folder, a file, a folder that is no model
+    let with_model = |folder: &str| {
+        let golden = golden_model(ONE_CHANNEL);
+        good.replace(golden.to_str().unwrap(), folder)
+    };
+    refused(&with_model("models/none"), 3, &["step organ", "models/none"]);
+    refused(&with_model("scan.nii.gz"), 3, &["step organ", "scan.nii.gz"]);
+    refused(
+        &with_model("out"),
+        4,
+        &["step organ", "out/plans.json", "does not exist"],
+    );
+
+    // plugin not configured, and one that is configured and not there
+    let plugin = good.replace("'cleanup'", "'stone-finder'");
+    refused(
+        &plugin,
+        2,
+        &[
+            "step clean: unknown operation \"stone-finder\", known are ",
+            "cleanup",
+            "merge",
+            "sample",
+        ],
+    );
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    check(
+        &scene,
+        &plugin,
+        &["--endpoint", &format!("http://{nobody}/stone-finder")],
+    )
+    .refused(6, &["step clean", &nobody.to_string()]);
+
+    // impossible crop
+    let crop = |crop: &str| format!("{}{good}", model("fine", ONE_CHANNEL, &format!("crop = {crop}")));
+    refused(
+        &crop("{ step = 'organ', margin_mm = -1 }"),
+        2,
+        &["line 5: models.crop.margin_mm: -1, expected"],
+    );
+    refused(
+        &crop("{ step = 'organ', margin_mm = inf }"),
+        2,
+        &["line 5: models.crop.margin_mm"],
+    );
+    refused(
+        &crop("{ margin_mm = 3 }"),
+        2,
+        &["line 5: models.crop.step: missing"],
+    );
+    refused(
+        &crop("{ step = 'liver' }"),
+        2,
+        &["line 1: step fine: there is no step \"liver\""],
+    );
+    refused(
+        &crop("'organ'"),
+        2,
+        &["line 5: models.crop: no table, expected a table such as"],
+    );
+    refused(
+        &crop("{ step = 'organ', labels = ['kidney', 'liver'] }"),
+        2,
+        &["step fine: step organ has no label \"liver\", but kidney, tumor"],
+    );
+    refused(
+        &crop("{ step = 'organ', labels = ['background'] }"),
+        2,
+        &["step fine: step organ has no label \"background\""],
+    );
+    let sample = "[[samples]]\nid = 's'\nstep = 'organ'\n";
+    refused(
+        &format!("{}{sample}", crop("{ step = 's' }")),
+        2,
+        &["line 1: step fine: step \"s\" is a sample, which has no mask"],
+    );
+
+    // several at once: all are told
+    let text = good
+        .replace("phases", "phase")
+        .replace("keep_largest", "speed = 1970-01-01, keep_largest");
+    refused(
+        &text,
+        2,
+        &[
+            "line 4: models.phase: unknown key",
+            "models.phases: missing",
+            "masks.parameters.speed",
+        ],
+    );
 }
