@@ -264,7 +264,7 @@ fn label_table(labels: &[LabelDescription]) -> Result<LabelTable, CoreError> {
     label_table_with(labels, LabelStatus::Present)
 }
 
-fn mask_error(error: nephrite_mask_codec::MaskError) -> CoreError {
+fn mask_error(error: nephrite_kernel::MaskError) -> CoreError {
     CoreError::Operation(error.into())
 }
 

@@ -210,7 +210,7 @@ impl<'a> Executor<'a> {
     /// The mask of a model that was not run: its labels, none of them searched.
     fn not_searched(&self, labels: &[nephrite_nnunet::LabelDescription]) -> Result<StepMasks, CoreError> {
         let geometry = self.plan.scans[&self.plan.reference].geometry;
-        let failed = |error: nephrite_mask_codec::MaskError| CoreError::Operation(error.into());
+        let failed = |error: nephrite_kernel::MaskError| CoreError::Operation(error.into());
         let runs = RunMask::empty(geometry, &self.core.limits).map_err(failed)?;
         let table = label_table_with(labels, LabelStatus::NotSearched)?;
         let mask = Arc::new(Mask::new(runs, table).map_err(failed)?);

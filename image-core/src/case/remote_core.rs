@@ -9,15 +9,11 @@ use nephrite_kernel::Mask;
 use nephrite_kernel::grpc::{Outgoing, Scratch, Traffic, receive_mask};
 use nephrite_nnunet::Numerics;
 use nephrite_nnunet_folder::FoldSelection;
-use nephrite_proto::status::{ERROR_CODE_KEY, error_code};
-use nephrite_proto::v1::step_service_client::StepServiceClient;
-use nephrite_proto::v1::step_service_run_response::Event;
-use nephrite_proto::{RemoteError, v1};
+use nephrite_proto::{Client, RemoteError, StepEvent, v1};
 use nephrite_root::Root;
 use nephrite_types::{CancelToken, Cancelled, ErrorCode, Limits, Progress, Stage};
 use nephrite_volume::FileHash;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tonic::Request;
 
 use super::CaseFault;
 use super::places::CoreSettings;
@@ -25,12 +21,6 @@ use super::remote_runtime::runtime;
 use crate::model_step::{ModelStepOutcome, ModelStepRequest};
 use crate::{CoreError, Counters, FileRecord, StageSeconds};
 
-/// For a connection to be there.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
-/// A core that hangs, or whose machine vanished, is noticed after twice this.
-const KEEPALIVE: Duration = Duration::from_secs(10);
-/// Bytes of one reply; a mask inside it has at most 1 MiB.
-const MAX_REPLY_BYTES: usize = 8 << 20;
 /// How often it is looked whether the caller has cancelled.
 const CANCEL_INTERVAL: Duration = Duration::from_millis(10);
 /// Before a core that has no place is asked again.
@@ -47,7 +37,7 @@ pub(crate) struct RemoteCore {
     root: Arc<Root>,
     exchange: Option<PathBuf>,
     timeout: Duration,
-    channel: OnceLock<Channel>,
+    client: OnceLock<Client>,
 }
 
 /// Why a step gave nothing.
@@ -155,7 +145,7 @@ impl RemoteCore {
             root,
             exchange,
             timeout,
-            channel: OnceLock::new(),
+            client: OnceLock::new(),
         }
     }
 
@@ -173,28 +163,14 @@ impl RemoteCore {
         .into()
     }
 
-    fn client(&self) -> Result<StepServiceClient<Channel>, Failure> {
-        let channel = match self.channel.get() {
-            Some(channel) => channel.clone(),
-            None => {
-                let endpoint = Endpoint::from_shared(self.address.clone()).map_err(|error| {
-                    Failure::Refused(RemoteError {
-                        code: ErrorCode::InvalidArgument,
-                        message: error.to_string(),
-                    })
-                })?;
-                let endpoint = endpoint
-                    .connect_timeout(CONNECT_PATIENCE)
-                    .tcp_nodelay(true)
-                    .tcp_keepalive(Some(KEEPALIVE))
-                    .http2_keep_alive_interval(KEEPALIVE)
-                    .keep_alive_timeout(KEEPALIVE);
-                let runtime = runtime().map_err(CoreError::from)?;
-                let _inside = runtime.enter(); // a channel lives in a runtime
-                self.channel.get_or_init(|| endpoint.connect_lazy()).clone()
-            }
-        };
-        Ok(StepServiceClient::new(channel).max_decoding_message_size(MAX_REPLY_BYTES))
+    fn client(&self) -> Result<Client, Failure> {
+        if let Some(client) = self.client.get() {
+            return Ok(client.clone());
+        }
+        let runtime = runtime().map_err(CoreError::from)?;
+        let _inside = runtime.enter(); // a connection lives in a runtime
+        let client = Client::lazy(&self.address).map_err(Failure::Refused)?;
+        Ok(self.client.get_or_init(|| client).clone())
     }
 
     fn scratch(&self) -> Result<Option<Scratch>, Failure> {
@@ -248,26 +224,30 @@ impl RemoteCore {
                 .map_or_else(String::new, |scratch| scratch.path().display().to_string()),
             scan_bytes: request.scan_bytes.unwrap_or(0),
         };
-        let mut client = self.client()?;
+        let client = self.client()?;
         let deadline = self.deadline(cancel);
         let done = wait(deadline, cancel, async {
             let mut begun = false;
-            let mut stream = loop {
+            let mut events = loop {
                 Traffic::count_sent(&message);
-                match client.run(timed(message.clone(), deadline)).await {
-                    Ok(stream) => break stream.into_inner(),
+                match client.run_step(timed(message.clone(), deadline)).await {
+                    Ok(events) => break events,
                     // one more in its queue than fits: its turn will come
-                    Err(status) if error_code(&status) == ErrorCode::Overloaded => {
+                    Err(error) if error.code == ErrorCode::Overloaded => {
                         tokio::time::sleep(BUSY_PAUSE).await;
                     }
-                    Err(status) => return Err(failure(begun, status)),
+                    Err(error) => return Err(failure(begun, error)),
                 }
             };
             begun = true;
             loop {
-                let event = match stream.message().await {
-                    Err(status) => return Err(failure(begun, status)),
-                    Ok(None) => {
+                let event = events.next().await.map_err(|error| failure(begun, error))?;
+                let message = v1::StepServiceRunResponse { event };
+                Traffic::count_received(&message);
+                match message.event {
+                    Some(StepEvent::Done(done)) => return Ok(done),
+                    Some(other) => tell(progress, &other),
+                    None => {
                         return Err(Failure::Gone {
                             begun,
                             error: RemoteError {
@@ -276,13 +256,6 @@ impl RemoteCore {
                             },
                         });
                     }
-                    Ok(Some(event)) => event,
-                };
-                Traffic::count_received(&event);
-                match event.event {
-                    Some(Event::Done(done)) => return Ok(done),
-                    Some(other) => tell(progress, &other),
-                    None => {}
                 }
             }
         })?;
@@ -315,17 +288,17 @@ impl RemoteCore {
             output: self.text(request.output)?,
             scan_bytes: request.scan_bytes,
         };
-        let mut client = self.client()?;
+        let client = self.client()?;
         let deadline = self.deadline(cancel);
         let reply = wait(deadline, cancel, async {
             loop {
                 Traffic::count_sent(&message);
                 match client.sample(timed(message.clone(), deadline)).await {
-                    Ok(reply) => return Ok(reply.into_inner()),
-                    Err(status) if error_code(&status) == ErrorCode::Overloaded => {
+                    Ok(reply) => return Ok(reply),
+                    Err(error) if error.code == ErrorCode::Overloaded => {
                         tokio::time::sleep(BUSY_PAUSE).await;
                     }
-                    Err(status) => return Err(failure(false, status)),
+                    Err(error) => return Err(failure(false, error)),
                 }
             }
         })?;
@@ -388,27 +361,22 @@ fn wait<T>(
     })
 }
 
-/// What the core itself said is a refusal, unless it is starting or stopping; everything else is its absence.
-fn failure(begun: bool, status: Status) -> Failure {
-    let said = status.metadata().contains_key(ERROR_CODE_KEY);
-    let mut error = RemoteError::from(status);
-    if said && error.code != ErrorCode::Unavailable {
+/// A core that is not there, went away, hangs, starts or stops may be replaced by another one; one that refuses may not.
+fn failure(begun: bool, mut error: RemoteError) -> Failure {
+    if error.code != ErrorCode::Unavailable {
         return Failure::Refused(error);
     }
-    if !said {
-        error.code = ErrorCode::Unavailable;
-        error.message = format!("went away or does not answer: {}", error.message);
-    }
+    error.message = format!("went away or does not answer: {}", error.message);
     Failure::Gone { begun, error }
 }
 
-fn tell(progress: &dyn Progress, event: &Event) {
+fn tell(progress: &dyn Progress, event: &StepEvent) {
     let stage = |number: i32| Stage::try_from(v1::Stage::try_from(number).ok()?).ok();
     match event {
-        Event::Loading(loading) => stage(loading.stage).into_iter().for_each(|s| progress.stage(s)),
-        Event::Exporting(exporting) => stage(exporting.stage).into_iter().for_each(|s| progress.stage(s)),
-        Event::Progress(tiles) => progress.advance(tiles.tiles_done, tiles.tiles_total),
-        Event::Accepted(_) | Event::Done(_) => {}
+        StepEvent::Loading(loading) => stage(loading.stage).into_iter().for_each(|s| progress.stage(s)),
+        StepEvent::Exporting(exporting) => stage(exporting.stage).into_iter().for_each(|s| progress.stage(s)),
+        StepEvent::Progress(tiles) => progress.advance(tiles.tiles_done, tiles.tiles_total),
+        StepEvent::Accepted(_) | StepEvent::Done(_) => {}
     }
 }
 
