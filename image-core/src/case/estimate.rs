@@ -8,6 +8,7 @@ use nephrite_volume::inspect;
 
 use super::plan::{Plan, PlannedStep};
 use super::{CaseRequest, CaseServices};
+use crate::estimate::PROCESS_BYTES;
 use crate::{Core, CoreError, SegmentOptions, estimate_model, inspect_model};
 
 /// What a case would cost.
@@ -105,6 +106,7 @@ pub fn estimate_case(
     }
     let mut memory_bytes = 0;
     for (phases, needs) in places.values() {
+        memory_bytes += PROCESS_BYTES;
         for phase in phases {
             memory_bytes += scan_bytes(core, &plan.scans[phase].path)?;
         }

@@ -103,14 +103,15 @@ fn a_core_that_dies_in_the_middle_fails_its_step_and_serves_again_when_it_is_bac
     let cores = vec![owner("kidney", &server.address)];
     let port = server.port().to_owned();
     let started = Instant::now();
-    let kill = AtFirstTile(Mutex::new(Some(|| server.signal(Signal::KILL))));
-    assert_gone(&patient, run(&patient, cores.clone(), "gone", &kill), "kidney");
-    assert!(
-        started.elapsed() < Duration::from_secs(30),
-        "{:?}",
-        started.elapsed()
-    );
-    drop(kill);
+    {
+        let kill = AtFirstTile(Mutex::new(Some(|| server.signal(Signal::KILL))));
+        assert_gone(&patient, run(&patient, cores.clone(), "gone", &kill), "kidney");
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "{:?}",
+            started.elapsed()
+        );
+    }
     drop(server);
     let _server = Server::start(root, "kidney", &format!("listen = '127.0.0.1:{port}'"), &runtime);
     run(&patient, cores, "again", &Told::default()).unwrap();
