@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the scripts here share: settings, and `compose`, which is docker compose, or docker-compose where that is older.
 # Sourced with this folder as the working directory.
 

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Base images: pulled, or made from Debian's packages where nothing can be pulled. Sourced.
 
 # Where this machine's packages come from.

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # A Docker engine: the one that answers, or one of our own on a folder and a socket of its own. Sourced.
 
 ENGINE_PID=
@@ -37,8 +38,8 @@ start_engine() {
 # stop_engine FOLDER: ends our engine and takes its bridge and rules away.
 stop_engine() {
     [ -n "$ENGINE_PID" ] || return 0
-    kill $ENGINE_PID 2>/dev/null
-    wait $ENGINE_PID 2>/dev/null
+    kill "$ENGINE_PID" 2>/dev/null
+    wait "$ENGINE_PID" 2>/dev/null
     [ -e "$1/docker0" ] || ip link delete docker0 2>/dev/null
     [ ! -s "$1/iptables" ] || iptables-restore <"$1/iptables" 2>/dev/null
     rm -rf "$1"

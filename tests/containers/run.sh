@@ -5,7 +5,7 @@
 # Starts an engine of its own where none answers; base images are made of Debian's packages where none can be pulled, and
 # kept in build/containers for the next run. Skips, loudly, only where no engine can be started.
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 1
 . tests/containers/engine.sh
 . tests/containers/base_images.sh
 
@@ -92,6 +92,7 @@ files() {
     printf -- '--file\ncompose/%s.yml\n' "$MODE"
     for override in "${OVERRIDES[@]}"; do printf -- '--file\n%s\n' "$override"; done
 }
+# shellcheck disable=SC1090
 . <(cd compose && sed -n '/^if docker compose version/,/^fi/p' settings.sh) # which compose
 # shellcheck disable=SC2046
 in_mode() { compose --project-directory compose $(files) "$@"; }
@@ -136,13 +137,14 @@ nothing_left() {
 # names the service, and leave nothing.
 dies_in_mid_case() {
     local service=$1 output=results/$3 events=$SCRATCH/events waiting
-    client run --json --pipeline "pipelines/$2" "${DEMO[@]}" --output "$output" >"$events" 2>&1 &
+    : >"$events"
+    client run --json --pipeline "pipelines/$2" "${DEMO[@]}" --output "$output" >>"$events" 2>&1 &
     local case_pid=$!
     for ((waiting = 0; waiting < 100; waiting++)); do
         ! grep -q tiles_done "$events" || break
         sleep 0.2
     done
-    grep -q tiles_done "$events" && docker kill "$(container "$service")" || { cat "$events" && return 1; }
+    if ! grep -q tiles_done "$events" || ! docker kill "$(container "$service")"; then cat "$events" && return 1; fi
     for ((waiting = 0; waiting < 300; waiting++)); do
         kill -0 $case_pid 2>/dev/null || break
         sleep 0.2
@@ -233,8 +235,10 @@ check "the plugin's mask is there, and the record names its place" plugin_ran
 
 elsewhere() {
     mkdir -p "$NEPHRITE_DATA-elsewhere" && chown $NEPHRITE_UID "$NEPHRITE_DATA-elsewhere"
-    ! timeout 60 compose/up.sh hybrid "$PWD/tests/containers/elsewhere.yml"
-    in_mode logs core | tee /dev/stderr | grep -q 'merge (http:.*mount the shared volume at the same path'
+    if timeout 120 compose/up.sh hybrid "$PWD/tests/containers/elsewhere.yml"; then return 1; fi
+    in_mode logs core >"$SCRATCH/said" 2>&1
+    cat "$SCRATCH/said"
+    grep -q 'merge (http:.*mount the shared volume at the same path' "$SCRATCH/said"
 }
 MODE=hybrid OVERRIDES=(tests/containers/elsewhere.yml)
 check "a mask service that sees another volume is found at start-up" elsewhere

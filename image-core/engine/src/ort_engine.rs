@@ -32,7 +32,8 @@ impl EngineOptions {
 /// A network in an ONNX Runtime session of its own.
 ///
 /// Logits are written by the last node of the graph straight into the caller's buffer. The input tile is copied once,
-/// into a tensor that the session keeps (a tile of 64³ voxels is 1 MiB; the network takes a thousand times longer).
+/// into a tensor that is kept (a tile of 64³ voxels is 1 MiB; the network takes a thousand times longer), and bound at
+/// each run: ONNX Runtime copies it to a GPU when it is bound.
 #[derive(Debug)]
 pub struct OrtEngine {
     shape: TileShape,
@@ -41,6 +42,7 @@ pub struct OrtEngine {
     binding: IoBinding,
     input: Tensor<f32>,
     session: Session,
+    input_name: String,
     output_name: String,
 }
 
@@ -71,8 +73,7 @@ impl OrtEngine {
         let input_name = check_outlet("network input", session.inputs(), &input_dims(&shape))?;
         let output_name = check_outlet("network output", session.outputs(), &output_dims(&shape))?;
         let input = Tensor::<f32>::new(&Allocator::default(), input_dims(&shape)).map_err(load_error)?;
-        let mut binding = session.create_binding().map_err(load_error)?;
-        binding.bind_input(input_name, &input).map_err(load_error)?;
+        let binding = session.create_binding().map_err(load_error)?;
 
         let mut engine = OrtEngine {
             shape,
@@ -80,6 +81,7 @@ impl OrtEngine {
             binding,
             input,
             session,
+            input_name,
             output_name,
         };
         engine.warm_up()?;
@@ -94,6 +96,7 @@ impl OrtEngine {
     }
 
     fn run_bound(&mut self, output: &mut [f32]) -> Result<(), ort::Error> {
+        self.binding.bind_input(&self.input_name, &self.input)?;
         let logits = TensorRefMut::from_array_view_mut((output_dims(&self.shape), output))?;
         self.binding.bind_output(&self.output_name, logits)?;
         self.session.run_binding(&self.binding).map(drop)
