@@ -11,10 +11,12 @@ have_image() {
     docker image inspect "$1" >/dev/null 2>&1 || timeout 60 docker pull --quiet "$1" >/dev/null 2>&1
 }
 
-# debian_base CACHE: makes debian:trixie-slim by debootstrap; CACHE keeps the archive for the next run. This machine's
-# certificates go in, so that pip works behind a proxy that terminates TLS.
-debian_base() {
-    local archive="$1/debian-trixie.tar" ours=/etc/ssl/certs/ca-certificates.crt theirs=/etc/ssl/host.crt scratch
+# Where this machine's certificates lie in the image, so that pip works behind a proxy that terminates TLS.
+HOST_CERTIFICATES=/etc/ssl/host.crt
+
+# debian_archive CACHE: makes what becomes debian:trixie-slim by debootstrap; CACHE keeps it for the next run.
+debian_archive() {
+    local archive="$1/debian-trixie.tar" ours=/etc/ssl/certs/ca-certificates.crt theirs=$HOST_CERTIFICATES scratch
     if [ ! -s "$archive" ]; then
         scratch=$(mktemp -d)
         debootstrap --variant=minbase trixie "$scratch/root" "$(debian_mirror)" >"$scratch/log" 2>&1 || {
@@ -27,8 +29,14 @@ debian_base() {
         mkdir -p "$1" && tar -C "$scratch/root" -cf "$archive.part" . && mv "$archive.part" "$archive"
         rm -rf "$scratch"
     fi
+}
+
+# debian_base CACHE: makes debian:trixie-slim.
+debian_base() {
+    local theirs=$HOST_CERTIFICATES
+    debian_archive "$1" || return 1
     docker import --change "ENV SSL_CERT_FILE=$theirs PIP_CERT=$theirs CARGO_HTTP_CAINFO=$theirs" \
-        --change 'CMD ["/bin/sh"]' "$archive" debian:trixie-slim >/dev/null
+        --change 'CMD ["/bin/sh"]' "$1/debian-trixie.tar" debian:trixie-slim >/dev/null
 }
 
 # python_base CACHE: makes python:3.13-slim on top of it.

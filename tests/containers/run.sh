@@ -8,6 +8,7 @@ set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 . tests/containers/engine.sh
 . tests/containers/base_images.sh
+. tests/containers/static_binary.sh
 
 CACHE=build/containers
 SCRATCH=$(mktemp -d)
@@ -56,12 +57,10 @@ start_engine "$SCRATCH/engine" || skip "no Docker engine can be started here"
 
 # --- images
 
-# Without the link-time optimisation of the images that users build, which takes minutes here and saves 2 MB.
+# What goes into the images: the program as it was tested, and the static mask services.
 binaries() {
-    local target=x86_64-unknown-linux-musl
-    { rustup target list --installed | grep -qx $target || rustup target add $target; } &&
-        cargo build --release --locked --target $target -p nephrite-mask-services && mkdir -p build/prebuilt &&
-        strip -o build/prebuilt/mask-services target/$target/release/mask-services &&
+    static_mask_services "$CACHE" && mkdir -p build/prebuilt &&
+        strip -o build/prebuilt/mask-services "$CACHE/target/$STATIC_TARGET/release/mask-services" &&
         strip -o build/prebuilt/nephrite target/release/nephrite
 }
 binaries >"$SCRATCH/binaries.log" 2>&1 &
