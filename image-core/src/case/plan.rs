@@ -9,8 +9,7 @@ use nephrite_nnunet::{LabelDescription, Numerics};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 use nephrite_pipeline::{MaskStep, ModelStep, Pipeline, SampleStep, Step};
 use nephrite_types::{CancelToken, Geometry, Phase};
-use nephrite_volume::{Reader, SourceGeometry, read_geometry};
-use sha2::{Digest as _, Sha256};
+use nephrite_volume::{FileHash, Reader, SourceGeometry, read_geometry};
 
 use super::frames::overlap;
 use super::remote_core::RemoteCore;
@@ -204,7 +203,7 @@ fn pipeline(
     match &request.pipeline {
         CasePipeline::File(path) => {
             let bytes = read_small_file(core, path, core.limits.max_json_bytes)?;
-            let sha256 = sha256(&bytes);
+            let sha256 = FileHash::of(&bytes).to_string();
             let text = String::from_utf8(bytes).map_err(|_| CaseFault::NotText { path: path.clone() })?;
             let pipeline = Pipeline::parse(&text).map_err(|faults| CaseFault::Pipeline {
                 path: path.clone(),
@@ -224,14 +223,6 @@ fn pipeline(
             Ok((Pipeline::from_models(steps).map_err(CaseFault::from)?, None))
         }
     }
-}
-
-/// In hexadecimal.
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 /// A model by itself is a step that accepts the phase it is given.

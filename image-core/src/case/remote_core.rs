@@ -412,10 +412,8 @@ fn outcome(
         provider: done.provider,
         threads: done.threads as usize,
         counters: done.counters.as_ref().map(Counters::from).unwrap_or_default(),
-        scan: FileHash {
-            sha256: hex(&done.scan_sha256).ok_or_else(|| broken("hash of the scan"))?,
-            bytes: done.scan_bytes,
-        },
+        scan: FileHash::from_hex(&done.scan_sha256, done.scan_bytes)
+            .ok_or_else(|| broken("hash of the scan"))?,
         model_files: done
             .model_files
             .into_iter()
@@ -429,17 +427,4 @@ fn outcome(
         versions,
         peak_rss_bytes: done.peak_rss_bytes,
     })
-}
-
-/// 32 bytes from 64 digits.
-fn hex(text: &str) -> Option<[u8; 32]> {
-    let digits: Vec<u8> = text
-        .chars()
-        .map(|c| c.to_digit(16).map(|d| d as u8))
-        .collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits
-        .chunks_exact(2)
-        .map(|pair| pair[0] << 4 | pair[1])
-        .collect();
-    bytes.try_into().ok().filter(|_| digits.len() == 64)
 }

@@ -1,6 +1,7 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use nephrite_types::CancelToken;
+use nephrite_volume::FileHash;
 
 use super::executor::{Executor, State, total};
 use super::places;
@@ -66,7 +67,7 @@ pub fn run_case(
         .collect();
     files.push(FileRecord {
         path: folder.join(RECORD).display().to_string(),
-        sha256: super::plan::sha256(json.as_bytes()),
+        sha256: FileHash::of(json.as_bytes()).to_string(),
         bytes: json.len() as u64,
     });
     Ok(CaseReport { record, json, files })

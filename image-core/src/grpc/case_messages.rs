@@ -5,8 +5,8 @@ use nephrite_proto::v1::case_service_run_response::Event;
 use nephrite_proto::{ConvertError, v1};
 
 use crate::case::{
-    BareModel, CaseEstimate, CaseEvent, CaseFault, CaseLabel, CaseMask, CasePipeline, CaseReport,
-    CaseRequest, PhaseChoice, Profile, phase,
+    BareModel, CaseEstimate, CaseEvent, CaseLabel, CaseMask, CasePipeline, CaseReport, CaseRequest,
+    PhaseChoice, Profile, phase,
 };
 use crate::{CoreError, Counters, FileRecord};
 
@@ -268,12 +268,6 @@ pub(super) fn estimate(estimate: CaseEstimate) -> v1::CaseServiceEstimateRespons
         seconds: estimate.seconds,
         memory_bytes: estimate.memory_bytes,
         speed: estimate.speed.to_owned(),
-    }
-}
-
-impl From<CaseFault> for nephrite_server::Refusal {
-    fn from(fault: CaseFault) -> Self {
-        CoreError::from(fault).into()
     }
 }
 

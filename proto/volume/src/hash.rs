@@ -34,6 +34,27 @@ impl fmt::Display for FileHash {
     }
 }
 
+impl FileHash {
+    /// Of a file that would hold these bytes.
+    pub fn of(content: &[u8]) -> FileHash {
+        FileHash {
+            sha256: Sha256::digest(content).into(),
+            bytes: content.len() as u64,
+        }
+    }
+
+    /// From the SHA-256 in hexadecimal, as it is displayed; `None` for anything else.
+    pub fn from_hex(sha256: &str, bytes: u64) -> Option<FileHash> {
+        let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|digit| digit as u8); // below 16
+        let digits = sha256.as_bytes().iter().map(digit).collect::<Option<Vec<u8>>>()?;
+        let digits = <[u8; 64]>::try_from(digits).ok()?;
+        Some(FileHash {
+            sha256: std::array::from_fn(|i| digits[2 * i] << 4 | digits[2 * i + 1]),
+            bytes,
+        })
+    }
+}
+
 /// Hashes a file from where it stands to its end; `name` stands in messages only.
 ///
 /// # Errors
@@ -234,5 +255,25 @@ mod tests {
         cancel.cancel();
         let refused = hash_file(open("cut"), "cut", &cancel).unwrap_err();
         assert_eq!(refused.code(), ErrorCode::Cancelled);
+    }
+
+    #[test]
+    fn a_hash_comes_back_from_its_digits_and_nothing_else_does() {
+        let hash = FileHash::of(b"abc");
+        let text = hash.to_string();
+        assert_eq!(
+            text,
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        assert_eq!(FileHash::from_hex(&text, 3), Some(hash));
+        for wrong in [
+            "",
+            &text[1..],
+            &text.replace('b', "g"),
+            &format!("{text}00"),
+            &"é".repeat(32),
+        ] {
+            assert_eq!(FileHash::from_hex(wrong, 3), None, "{wrong}");
+        }
     }
 }
