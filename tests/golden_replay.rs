@@ -48,7 +48,7 @@ fn replay(case: &GoldenCase, recording: &Path) -> Result<()> {
         .into_dimensionality::<ndarray::Ix4>()?;
     let patch = &outputs.shape()[2..];
     let (_, n0, n1, n2) = input.dim();
-    let grid = TileGrid::new([n0, n1, n2], patch, case.tile_step_size)?;
+    let grid = TileGrid::new([n0, n1, n2], patch, case.tile_step_size, &Limits::default())?;
     let tiles = (0..outputs.shape()[0]).map(|i| {
         let start = [0, 1, 2].map(|a| usize::try_from(starts[[i, a]]).expect("starts are indices"));
         let n_flat = 3 - patch.len();

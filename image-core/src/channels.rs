@@ -39,6 +39,15 @@ impl Channels {
     }
 }
 
+/// A request without a scan.
+pub(crate) fn no_input() -> CoreError {
+    CoreError::Option {
+        option: "--input",
+        expected: "at least one file",
+        found: "none".into(),
+    }
+}
+
 /// Reads one file per channel; their shapes must be equal and their spacings close.
 pub(crate) fn read_channels(
     scans: Vec<OpenScan>,
@@ -64,11 +73,7 @@ pub(crate) fn read_channels(
             }
         }
     }
-    channels.ok_or(CoreError::Option {
-        option: "--input",
-        expected: "at least one file",
-        found: "none".into(),
-    })
+    channels.ok_or_else(no_input)
 }
 
 /// Shapes equal, spacings within `|a − b| ≤ 1e-8 + 1e-5·|b|`.

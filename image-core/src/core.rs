@@ -1,13 +1,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use nephrite_types::Limits;
+use nephrite_types::{CancelToken, Limits};
 
 use crate::file_hashes::FileHashes;
-use crate::gate::Gate;
-use crate::resident::{ModelBudget, ModelStore, ResidentStore};
+use crate::memory::{Allowance, Gate, MemoryBudget, Reservation, Residents};
+use crate::resident::{ModelBudget, ModelKey, ModelStore, ResidentStore};
 use crate::runtime::{Runtime, RuntimeSettings};
-use crate::volumes::VolumeStore;
+use crate::volumes::{ScanKey, VolumeStore};
+use crate::estimate::PROCESS_BYTES;
 use crate::{CoreError, Root, SpeedMeter};
 
 /// What a [`Core`] is made from.
@@ -33,18 +34,18 @@ pub struct StepBudget {
     pub max_volume_bytes: u64,
     /// Networks that run at once; they share the threads of the runtime.
     pub max_networks: usize,
-    /// Bytes of weights, activations and network inputs that model steps may expect to need together; a step that needs
-    /// more runs alone.
-    pub max_model_step_bytes: u64,
+    /// Bytes that the process may hold; what the machine allows, minus a reserve, if `None`. A request that expects to
+    /// need more than is free waits; one that can never fit is refused.
+    pub max_memory_bytes: Option<u64>,
 }
 
 impl Default for StepBudget {
-    /// 4 GiB of volumes, one network, 8 GiB of model steps.
+    /// 4 GiB of volumes, one network, the memory that the machine allows.
     fn default() -> Self {
         StepBudget {
             max_volume_bytes: 4 << 30,
             max_networks: 1,
-            max_model_step_bytes: 8 << 30,
+            max_memory_bytes: None,
         }
     }
 }
@@ -59,8 +60,8 @@ pub struct Core {
     pub(crate) volumes: VolumeStore,
     /// One per network that may run.
     pub(crate) networks: Gate,
-    /// Bytes of model steps.
-    pub(crate) model_steps: Gate,
+    /// Bytes of everything.
+    pub(crate) memory: MemoryBudget,
     pub(crate) file_hashes: FileHashes,
     /// How fast networks run here.
     pub(crate) speed: SpeedMeter,
@@ -76,15 +77,17 @@ impl Core {
             models,
             steps,
         } = settings;
+        let configured = steps.max_memory_bytes.map(Allowance::configured);
+        let allowance = configured.unwrap_or_else(Allowance::of_this_process);
         Core {
             root: Arc::new(root),
             limits,
             speed: SpeedMeter::new(runtime.n_threads),
             runtime: Runtime::new(runtime),
-            models: ModelStore::new(models.max_models, models.max_weight_bytes),
+            models: ModelStore::new(models.max_models, models.max_model_bytes),
             volumes: ResidentStore::new(usize::MAX, steps.max_volume_bytes),
             networks: Gate::new(steps.max_networks.max(1) as u64),
-            model_steps: Gate::new(steps.max_model_step_bytes.max(1)),
+            memory: MemoryBudget::new(allowance, PROCESS_BYTES),
             file_hashes: FileHashes::default(),
         }
     }
@@ -108,9 +111,36 @@ impl Core {
         &self.limits
     }
 
+    /// How much memory requests may take.
+    pub fn memory(&self) -> &MemoryBudget {
+        &self.memory
+    }
+
     /// The resident models.
     pub fn models(&self) -> &ModelStore {
         &self.models
+    }
+
+    /// Waits until so many bytes fit beside what others reserved. Models and the scan that the request will use, and what
+    /// was made of it, stay in memory meanwhile; other idle things may have to go.
+    ///
+    /// # Errors
+    /// [`CoreError::OverMemory`] at once if they can never fit; [`CoreError::Cancelled`].
+    pub(crate) fn reserve(
+        &self,
+        what: &'static str,
+        bytes: u64,
+        wanted_models: &[&ModelKey],
+        wanted_scan: Option<&ScanKey>,
+        cancel: &CancelToken,
+    ) -> Result<Reservation<'_>, CoreError> {
+        let residents = Residents {
+            models: &self.models,
+            volumes: &self.volumes,
+            wanted_models,
+            wanted_scan,
+        };
+        self.memory.reserve(what, bytes, &residents, cancel)
     }
 
     /// Versions of what takes part, for reports.

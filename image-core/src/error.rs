@@ -5,10 +5,10 @@ use nephrite_kernel::OperationError;
 use nephrite_nnunet::NnunetError;
 use nephrite_nnunet_folder::FolderError;
 use nephrite_resample::ResampleError;
-use nephrite_types::{Cancelled, ErrorCode, Shape3, Spacing};
+use nephrite_types::{Cancelled, ErrorCode, OutOfMemory, Shape3, Spacing};
 use nephrite_volume::VolumeError;
 
-use crate::{PathError, StepFault};
+use crate::{AllowanceSource, PathError, StepFault};
 
 /// What can go wrong between a request and its result.
 #[derive(Debug, thiserror::Error)]
@@ -191,6 +191,21 @@ pub enum CoreError {
         /// Bytes seen here.
         found: u64,
     },
+    /// More memory than this process may ever have.
+    #[error("{what} needs about {needed} bytes of memory, this process may take {available} ({bound})")]
+    OverMemory {
+        /// What was asked for.
+        what: &'static str,
+        /// At its peak.
+        needed: u64,
+        /// For all requests together.
+        available: u64,
+        /// Who says so.
+        bound: AllowanceSource,
+    },
+    /// There is no room for an array.
+    #[error(transparent)]
+    OutOfMemory(#[from] OutOfMemory),
     /// The part of the scan that a model should look at lies outside of it.
     #[error("the part to look at lies outside of the scan; file {}", path.display())]
     CropOutside {
@@ -231,7 +246,8 @@ impl CoreError {
             | CoreError::OutputName { .. }
             | CoreError::Option { .. }
             | CoreError::MaskOutput { .. } => ErrorCode::InvalidArgument,
-            CoreError::FileTooLarge { .. } => ErrorCode::LimitExceeded,
+            CoreError::FileTooLarge { .. } | CoreError::OverMemory { .. } => ErrorCode::LimitExceeded,
+            CoreError::OutOfMemory(error) => error.code(),
             CoreError::Reader { source, .. } | CoreError::NotAMask { source, .. } => source.code(),
             CoreError::PipelineStep { fault, .. } => fault.code(),
             CoreError::Message(error) => error.code(),

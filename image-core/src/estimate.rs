@@ -5,8 +5,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nephrite_conv::Conv3d;
-use nephrite_nnunet::{ModelDescription, NetworkRuns, NnunetError};
-use nephrite_types::Geometry;
+use nephrite_engine::thread_count_from_cgroup;
+use nephrite_nnunet::{ModelDescription, NetworkRuns, NnunetError, Numerics};
+use nephrite_types::{Geometry, Limits};
+
+use crate::memory::StepMemory;
 
 /// How fast networks run.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,20 +37,22 @@ pub struct ModelEstimate {
 /// The cost of a model on a scan, or on a part of one.
 ///
 /// # Errors
-/// [`NnunetError::EmptyGrid`] if the network would see no voxels, [`NnunetError::TileStepSize`].
+/// [`NnunetError::EmptyGrid`] if the network would see no voxels; a tile step that cannot be; more tiles or voxels than
+/// `limits` allow.
 pub fn estimate_model(
     model: &ModelDescription,
     scan: &Geometry,
     mirroring: bool,
     tile_step_size: f64,
     speed: Speed,
+    limits: &Limits,
 ) -> Result<ModelEstimate, NnunetError> {
-    let runs = network_runs(model, scan, mirroring, tile_step_size)?;
+    let runs = network_runs(model, scan, mirroring, tile_step_size, limits)?;
     let multiply_adds = model.multiply_adds_per_tile;
     Ok(ModelEstimate {
         runs,
         seconds: multiply_adds.map(|n| seconds(runs.runs, n, speed.multiply_adds_per_second)),
-        memory_bytes: memory_bytes(model, scan, runs.grid),
+        memory_bytes: memory_bytes(model, scan, limits)?,
     })
 }
 
@@ -56,14 +61,15 @@ pub fn estimate_model(
 ///
 /// # Errors
 /// As [`estimate_model`].
-fn network_runs(
+pub(crate) fn network_runs(
     model: &ModelDescription,
     scan: &Geometry,
     mirroring: bool,
     tile_step_size: f64,
+    limits: &Limits,
 ) -> Result<NetworkRuns, NnunetError> {
     let (shape, spacing) = (scan.shape.zyx(), scan.spacing.zyx());
-    let runs = model.network_runs(shape, spacing, mirroring, tile_step_size)?;
+    let runs = model.network_runs(shape, spacing, mirroring, tile_step_size, limits)?;
     runs.ok_or_else(|| {
         let spacing = model.transpose_forward.map(|axis| spacing[axis]);
         NnunetError::EmptyGrid {
@@ -79,11 +85,25 @@ pub(crate) fn seconds(runs: u64, multiply_adds: u64, multiply_adds_per_second: f
     runs as f64 * multiply_adds as f64 / multiply_adds_per_second
 }
 
-/// Network input, weights, activations, class sums and mask of a model on a scan; the scan itself is not in it.
-fn memory_bytes(model: &ModelDescription, scan: &Geometry, grid: [usize; 3]) -> Option<u64> {
-    let bytes_per_label = if model.labels.len() > 255 { 2 } else { 1 };
-    let mask = (scan.shape.n_voxels() as u64).saturating_mul(bytes_per_label);
-    Some(model.memory_for(grid)?.saturating_add(mask))
+/// All that a model on a scan holds at its peak, besides the scan itself.
+fn memory_bytes(
+    model: &ModelDescription,
+    scan: &Geometry,
+    limits: &Limits,
+) -> Result<Option<u64>, NnunetError> {
+    if !model.network_is_built_in {
+        return Ok(None);
+    }
+    let step = StepMemory {
+        model,
+        previous: None,
+        scan,
+        scan_bytes: 0,
+        scan_stays: true,
+        numerics: Numerics::Fast,
+        probabilities: false,
+    };
+    Ok(Some(step.peak_bytes(thread_count_from_cgroup(), limits)?))
 }
 
 /// Knows how fast networks run here: from what runs took, or from a convolution of a few milliseconds before any has run.

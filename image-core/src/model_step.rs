@@ -14,13 +14,16 @@ use nephrite_types::{
 };
 use nephrite_volume::{FileHash, Reader};
 
+use crate::estimate::network_runs;
+use crate::memory::{Reservation, StepMemory};
 use crate::open_model::OpenModel;
 use crate::segment::{numerics_name, read_postprocessing};
 use crate::stage_clock::StageClock;
-use crate::volumes::{self, InputKey, InputLease, ScanLease};
+use crate::volumes::{self, InputKey, InputLease, ScanKey, ScanLease};
 use crate::world_box::WorldBox;
 use crate::{
-    Core, CoreError, Counters, FileRecord, ModelChoice, PostprocessingChoice, SegmentOptions, StageSeconds,
+    Core, CoreError, Counters, FileRecord, ModelChoice, ModelKey, PostprocessingChoice, SegmentOptions,
+    StageSeconds,
 };
 
 /// What a model step is.
@@ -105,9 +108,7 @@ fn run(
         (Some(_), Some(_)) | (None, None) => None,
     };
 
-    let expected_bytes = |model: &OpenModel| model.description.expected_memory_bytes.unwrap_or(1 << 30);
-    let needed = expected_bytes(&model).max(previous.as_ref().map_or(0, expected_bytes));
-    let _memory = core.model_steps.enter(needed, cancel)?;
+    let _memory = admit(core, request, &model, previous.as_ref(), reader, cancel)?;
     clock.stage(Stage::Read);
     let scan = volumes::scan(
         core,
@@ -205,6 +206,75 @@ fn run(
             .collect(),
         peak_rss_bytes: 0,
     })
+}
+
+/// Waits until what the step will hold at its peak fits.
+fn admit<'a>(
+    core: &'a Core,
+    request: &ModelStepRequest,
+    model: &OpenModel,
+    previous: Option<&OpenModel>,
+    reader: Reader,
+    cancel: &CancelToken,
+) -> Result<Reservation<'a>, CoreError> {
+    let (key, needed) = needed_bytes(core, request, model, previous, reader)?;
+    let models: Vec<&ModelKey> = previous.into_iter().chain([model]).map(OpenModel::key).collect();
+    core.reserve(NEEDS_MEMORY, needed, &models, Some(&key), cancel)
+}
+
+/// What needs the memory, in messages.
+const NEEDS_MEMORY: &str = "the model on this scan";
+
+/// Refuses a step that this process can never run: too many tiles, more memory than there is. Reads headers only. What looks
+/// at a part of the scan passes: how large that is comes out later.
+pub(crate) fn check_model_step(core: &Core, request: &ModelStepRequest) -> Result<(), CoreError> {
+    if request.crop.is_some() {
+        return Ok(());
+    }
+    let model = OpenModel::open(core, &request.model)?;
+    let (_, needed) = needed_bytes(core, request, &model, None, model.reader()?)?;
+    core.memory.check(NEEDS_MEMORY, needed)
+}
+
+/// Which scan it is, and what the step holds at its peak, from headers and plans.
+fn needed_bytes(
+    core: &Core,
+    request: &ModelStepRequest,
+    model: &OpenModel,
+    previous: Option<&OpenModel>,
+    reader: Reader,
+) -> Result<(ScanKey, u64), CoreError> {
+    let (key, header) = volumes::header(core, &request.scan, reader)?;
+    let geometry = header.geometry;
+    let part = match request.crop.as_ref().map(|crop| crop.on(&geometry)) {
+        None => geometry,
+        Some(None) => {
+            return Err(CoreError::CropOutside {
+                path: request.scan.clone(),
+            });
+        }
+        Some(Some(bounds)) => geometry.crop(&bounds).map_err(outside)?,
+    };
+    let SegmentOptions {
+        mirroring,
+        tile_step_size,
+        numerics,
+        ..
+    } = request.options;
+    for model in previous.into_iter().chain([model]) {
+        // so that too many tiles are refused before anything is read
+        network_runs(&model.description, &part, mirroring, tile_step_size, &core.limits)?;
+    }
+    let step = StepMemory {
+        model: &model.description,
+        previous: previous.map(|model| &model.description),
+        scan: &part,
+        scan_bytes: header.bytes + request.channels.len() as u64 * part.shape.n_voxels() as u64,
+        scan_stays: true,
+        numerics,
+        probabilities: false,
+    };
+    Ok((key, step.peak_bytes(core.runtime.n_threads(), &core.limits)?))
 }
 
 fn load(

@@ -6,6 +6,7 @@ use nephrite_nnunet::{Model, ModelDescription, ModelOptions, describe};
 use nephrite_nnunet_folder::ModelFolder;
 use nephrite_types::CancelToken;
 
+use crate::memory::network_bytes;
 use crate::report::ModelReport;
 use crate::resident::FileStamp;
 use crate::{Core, CoreError, ModelChoice, ModelKey, PathError};
@@ -73,13 +74,20 @@ impl OpenModel {
     /// The model, resident or loaded now, and the weight bytes read for it now.
     pub(crate) fn load(&self, core: &Core, cancel: &CancelToken) -> Result<(Arc<Model>, u64), CoreError> {
         let name = self.choice.folder.to_string_lossy();
-        let (model, bytes) = core.models.get_or_load(self.key.clone(), &name, cancel, || {
+        let (model, loaded) = core.models.get_or_load(self.key.clone(), &name, cancel, || {
             core.runtime.start()?; // so that a missing library is named as such, not as a fault of the model
             let model = Model::load(&self.folder, &options(&self.choice), &core.limits, &core.runtime)?;
-            let weight_bytes = model.weight_bytes_read();
-            Ok((model, weight_bytes))
+            Ok((model, network_bytes(&self.description)))
         })?;
-        Ok((model, bytes.unwrap_or(0)))
+        let weight_bytes_read = loaded.map_or(0, |_| model.weight_bytes_read());
+        Ok((model, weight_bytes_read))
+    }
+
+    /// [`load`](OpenModel::load) for later requests, once there is room for it.
+    pub(crate) fn warm(&self, core: &Core, cancel: &CancelToken) -> Result<(Arc<Model>, u64), CoreError> {
+        let needed = network_bytes(&self.description);
+        let _memory = core.reserve("the model", needed, &[&self.key], None, cancel)?;
+        self.load(core, cancel)
     }
 
     /// The files that it may be made of, below its folder; those that are not there are not needed.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use nephrite_kernel::{CancelToken, InputSpec, OperationDescription, OperationError, Parameters};
 use nephrite_nnunet::ModelDescription;
+use nephrite_nnunet::tiles::TileGrid;
 use nephrite_pipeline::{MaskStep, ModelStep, Pipeline, SampleStep, Step};
 use nephrite_types::{ErrorCode, Phase};
 use serde::Serialize;
@@ -174,6 +175,8 @@ fn check_model(
         checkpoint: step.checkpoint,
     };
     let model = inspect_model(core, &choice).map_err(|error| StepFault::Model(Box::new(error)))?;
+    TileGrid::check_step(&model.patch_size, step.options.tile_step_size)
+        .map_err(|error| StepFault::Model(Box::new(error.into())))?;
     let found = 1 + step.channels.len();
     if model.channels.len() != found {
         return Err(StepFault::Channels {

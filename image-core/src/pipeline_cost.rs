@@ -148,7 +148,7 @@ pub fn estimate_pipeline(
     let scan_bytes = said
         .iter()
         .fold(0u64, |n, scan| n.saturating_add(scan.memory_bytes));
-    let memory = together(&steps, core.model_steps.capacity());
+    let memory = together(&steps, core.memory.capacity());
     Ok(PipelineEstimate {
         scans: said,
         seconds: steps.iter().map(|step| step.seconds).sum(),
@@ -189,7 +189,7 @@ fn step_cost(
     };
     let of = |model: &ModelDescription| -> Result<ModelEstimate, CoreError> {
         let (mirroring, step_size) = (step.options.mirroring, step.options.tile_step_size);
-        Ok(estimate_model(model, &geometry, mirroring, step_size, speed)?)
+        Ok(estimate_model(model, &geometry, mirroring, step_size, speed, &core.limits)?)
     };
     let mut cost = of(&model.description)?;
     // Without a step that gives its mask, the previous stage runs first.

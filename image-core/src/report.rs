@@ -94,6 +94,8 @@ pub struct SegmentReport {
     pub tiles: u64,
     /// Most memory that the process ever held, in bytes.
     pub peak_rss_bytes: u64,
+    /// What it was expected to hold at its peak, from headers and plans, in bytes; so much was reserved before it began.
+    pub expected_memory_bytes: u64,
     /// What ran the network.
     pub provider: String,
     /// CPU threads of the network.

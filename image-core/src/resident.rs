@@ -16,16 +16,16 @@ use crate::CoreError;
 pub struct ModelBudget {
     /// Models.
     pub max_models: usize,
-    /// Bytes of their weights.
-    pub max_weight_bytes: u64,
+    /// Bytes that they take: weights, the runtime's copies of them, and activations of a tile.
+    pub max_model_bytes: u64,
 }
 
 impl Default for ModelBudget {
-    /// 16 models, 8 GiB of weights.
+    /// 16 models, 8 GiB.
     fn default() -> Self {
         ModelBudget {
             max_models: 16,
-            max_weight_bytes: 8 << 30,
+            max_model_bytes: 8 << 30,
         }
     }
 }
@@ -62,7 +62,7 @@ pub struct ResidentEntry<K> {
     pub key: K,
     /// As the request that made it named it.
     pub name: String,
-    /// What it takes; of a model, its weights.
+    /// What it takes; of a model, all that its sessions hold.
     pub bytes: u64,
     /// Requests that use it now.
     pub users: usize,
@@ -96,6 +96,21 @@ struct Resident<V> {
     name: String,
     bytes: u64,
     last_used: u64,
+}
+
+impl<V> Resident<V> {
+    fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.value) == 1
+    }
+}
+
+impl<K: Clone + Eq + Hash, V> State<K, V> {
+    /// Of what is idle and not wanted.
+    fn least_recent(&self, is_wanted: &impl Fn(&K) -> bool) -> Option<K> {
+        let idle = self.resident.iter().filter(|(key, r)| r.is_idle() && !is_wanted(key));
+        let oldest = idle.min_by_key(|(_, resident)| resident.last_used);
+        oldest.map(|(key, _)| key.clone())
+    }
 }
 
 /// A waiting request looks at its token this often.
@@ -204,6 +219,30 @@ impl<K: Clone + Eq + Hash, V> ResidentStore<K, V> {
         drop(dropped);
     }
 
+    /// Bytes of what nobody uses and nobody is about to use.
+    pub(crate) fn idle_bytes(&self, is_wanted: impl Fn(&K) -> bool) -> u64 {
+        let state = self.lock();
+        let idle = state.resident.iter().filter(|(key, r)| r.is_idle() && !is_wanted(key));
+        idle.fold(0, |sum, (_, resident)| sum.saturating_add(resident.bytes))
+    }
+
+    /// Drops what is idle, least recently used first, until at least so many bytes are gone; says how many were.
+    pub(crate) fn drop_idle(&self, bytes: u64, is_wanted: impl Fn(&K) -> bool) -> u64 {
+        let mut state = self.lock();
+        let mut dropped: Vec<Resident<V>> = Vec::new();
+        let mut sum = 0u64;
+        while sum < bytes {
+            let Some(key) = state.least_recent(&is_wanted) else { break };
+            if let Some(resident) = state.resident.remove(&key) {
+                sum = sum.saturating_add(resident.bytes);
+                dropped.push(resident);
+            }
+        }
+        drop(state);
+        drop(dropped); // ends engine threads; not under the lock
+        sum
+    }
+
     /// Takes out what is idle and least recently used until the rest fits.
     fn over_budget(&self, state: &mut State<K, V>) -> Vec<Resident<V>> {
         let mut dropped = Vec::new();
@@ -212,14 +251,7 @@ impl<K: Clone + Eq + Hash, V> ResidentStore<K, V> {
             if state.resident.len() <= self.max_entries && bytes <= self.max_bytes {
                 return dropped;
             }
-            let idle = state
-                .resident
-                .iter()
-                .filter(|(_, resident)| Arc::strong_count(&resident.value) == 1);
-            let Some(key) = idle
-                .min_by_key(|(_, resident)| resident.last_used)
-                .map(|(key, _)| key.clone())
-            else {
+            let Some(key) = state.least_recent(&|_| false) else {
                 return dropped;
             };
             dropped.extend(state.resident.remove(&key));
@@ -320,6 +352,22 @@ mod tests {
         drop(used);
         store.trim();
         assert_eq!(resident(&store), [4]);
+    }
+
+    #[test]
+    fn idle_things_are_dropped_on_demand_but_those_that_are_wanted() {
+        let store = store(8, 1000);
+        let (_used, _) = get(&store, 1, 10);
+        for inode in [2, 3, 4] {
+            get(&store, inode, 10);
+        }
+        let wanted = |k: &ModelKey| *k == key(2);
+        assert_eq!(store.idle_bytes(wanted), 20);
+        assert_eq!(store.idle_bytes(|_| false), 30);
+        assert_eq!(store.drop_idle(5, wanted), 10);
+        assert_eq!(resident(&store), [4, 2, 1], "3 was the oldest");
+        assert_eq!(store.drop_idle(1000, wanted), 10);
+        assert_eq!(resident(&store), [2, 1]);
     }
 
     #[test]

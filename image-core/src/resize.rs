@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use nephrite_resample::{Interpolation, LabelInterpolation, ResizeTarget, resize_label_map, resize_volume};
-use nephrite_types::{CancelToken, LabelMap, Progress, Stage};
+use nephrite_types::{CancelToken, LabelMap, Limits, Progress, Stage};
 use nephrite_volume::{
     Reader, SourceGeometry, labels_from_volume, read_volume, write_label_map, write_volume,
 };
@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::channels::OpenScan;
 use crate::segment::open_output;
+use crate::volumes::{ScanHeader, header_of};
 use crate::{Core, CoreError};
 
 /// What a file holds, and how values between its voxels are made.
@@ -48,6 +49,27 @@ pub struct ResizeReport {
     pub spacing: [f64; 3],
 }
 
+/// What a resize holds at its peak, besides the process.
+fn peak_bytes(header: &ScanHeader, request: &ResizeRequest, limits: &Limits) -> Result<u64, CoreError> {
+    let (scan, from) = (header.bytes, header.geometry.shape.zyx());
+    let voxel_bytes = header.voxel_type.n_bytes();
+    let to = request.target.geometry(&header.geometry, voxel_bytes, limits)?.shape;
+    let n_target = to.n_voxels() as u64;
+    let result = n_target.saturating_mul(voxel_bytes as u64);
+    let between = match request.kind {
+        ResizeKind::Volume(Interpolation::Nearest) => 0,
+        // in f32 or f64, one array that shrinks or grows along z
+        ResizeKind::Volume(_) => {
+            let value = if header.voxel_type.computes_in_f32() { 4 } else { 8 };
+            let [z, y, x] = to.zyx();
+            (from[0].max(z) as u64).saturating_mul((y * x) as u64 * value)
+        }
+        // the map in its own type beside the volume that was read
+        ResizeKind::LabelMap(_) => scan,
+    };
+    Ok(scan.saturating_add(result).saturating_add(between))
+}
+
 /// Reads, resizes and writes one file. Voxel type and intensity scale stay.
 ///
 /// # Errors
@@ -63,6 +85,10 @@ pub fn resize(
     if output.is_same_file(&input.file) {
         return Err(CoreError::OutputIsInput { path: output.path });
     }
+    let mut input = input;
+    let header = header_of(&mut input.file, &input.path, Reader::SimpleItk, &core.limits)?;
+    let needed = peak_bytes(&header, request, &core.limits)?;
+    let _memory = core.reserve("resizing", needed, &[], None, cancel)?;
     progress.stage(Stage::Read);
     let name = input.path.to_string_lossy();
     let scan = read_volume(input.file, &name, Reader::SimpleItk, &core.limits, cancel)?;

@@ -9,12 +9,15 @@ use nephrite_nnunet_folder::{CheckpointKind, FoldSelection, Postprocessing, Remo
 use nephrite_types::{CancelToken, Geometry, Labels, Limits, Progress, Stage, Volume};
 use nephrite_volume::{Reader, SourceGeometry, labels_from_volume, read_volume, write_label_map};
 
-use crate::channels::{Channels, OpenScan, check_same_grid, read_channels};
+use crate::channels::{Channels, OpenScan, check_same_grid, no_input, read_channels};
+use crate::estimate::{PROCESS_BYTES, network_runs};
+use crate::memory::{Reservation, StepMemory};
 use crate::open_model::OpenModel;
 use crate::probabilities::write_probabilities;
 use crate::report::{OptionsReport, StageSeconds, count_labels};
 use crate::stage_clock::StageClock;
-use crate::{Core, CoreError, OutputFile, PathError, SegmentReport, peak_rss_bytes};
+use crate::volumes::header_of;
+use crate::{Core, CoreError, ModelKey, OutputFile, PathError, SegmentReport, peak_rss_bytes};
 
 /// Which model, and what of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,13 +101,17 @@ pub fn segment(
     let started = Instant::now();
     let clock = StageClock::new(progress);
     clock.stage(Stage::LoadModel);
-    let case = Case::open(core, request)?;
+    let mut case = Case::open(core, request)?;
+    let memory = case.admit(core, request, cancel)?;
     let outcome = case.run(core, request, &clock, cancel);
+    let expected_memory_bytes = PROCESS_BYTES + memory.bytes();
+    drop(memory);
     core.models.trim(); // the models of this request are idle again, whatever came of it
     let mut report = outcome?;
     report.stages = clock.stop();
     report.total_seconds = started.elapsed().as_secs_f64();
     report.peak_rss_bytes = peak_rss_bytes();
+    report.expected_memory_bytes = expected_memory_bytes;
     Ok(report)
 }
 
@@ -174,6 +181,50 @@ impl Case {
             save_probabilities,
             postprocessing,
         })
+    }
+
+    /// Waits until what the request will hold at its peak fits; refuses what can never fit, and too many tiles, from headers
+    /// alone.
+    fn admit<'a>(
+        &mut self,
+        core: &'a Core,
+        request: &SegmentRequest,
+        cancel: &CancelToken,
+    ) -> Result<Reservation<'a>, CoreError> {
+        let mut scan = None;
+        let mut scan_bytes = 0u64;
+        for input in &mut self.inputs {
+            let header = header_of(&mut input.file, &input.path, self.reader, &core.limits)?;
+            scan_bytes = scan_bytes.saturating_add(header.bytes);
+            scan.get_or_insert(header.geometry);
+        }
+        let scan = scan.ok_or_else(no_input)?;
+        let previous = match &self.previous {
+            PreviousStage::Run(model) => Some(&**model),
+            PreviousStage::NotNeeded | PreviousStage::Mask(_) => None,
+        };
+        let options = request.options;
+        for model in previous.into_iter().chain([&self.model]) {
+            let SegmentOptions {
+                mirroring,
+                tile_step_size,
+                ..
+            } = options;
+            network_runs(&model.description, &scan, mirroring, tile_step_size, &core.limits)?;
+        }
+        let step = StepMemory {
+            model: &self.model.description,
+            previous: previous.map(|model| &model.description),
+            scan: &scan,
+            scan_bytes,
+            scan_stays: false,
+            numerics: options.numerics,
+            probabilities: self.save_probabilities.is_some(),
+        };
+        let needed = step.peak_bytes(core.runtime.n_threads(), &core.limits)?;
+        let models = previous.into_iter().chain([&self.model]);
+        let models: Vec<&ModelKey> = models.map(OpenModel::key).collect();
+        core.reserve("the model on this scan", needed, &models, None, cancel)
     }
 
     fn run(
@@ -264,6 +315,7 @@ impl Case {
             total_seconds: 0.0,
             tiles: n_tiles,
             peak_rss_bytes: 0,
+            expected_memory_bytes: 0,
             provider: core.runtime.provider().name().to_owned(),
             threads: core.runtime.n_threads(),
             input_bytes_read,

@@ -134,10 +134,12 @@ const MOUNT_PATIENCE: Duration = Duration::from_secs(5);
 /// Loads ONNX Runtime, so that a missing one is found now, and the configured models.
 fn warm_up(core: &Core, models: &[ModelChoice], cancel: &CancelToken) -> Result<(), ServeError> {
     core.start_runtime()?;
+    let allowance = core.memory().allowance();
+    tracing::info!(bytes = allowance.bytes, bound = %allowance.source, "memory that this process may hold");
     for choice in models {
         cancel.check().map_err(CoreError::from)?;
         let started = std::time::Instant::now();
-        let (_, weight_bytes_read) = OpenModel::open(core, choice)?.load(core, cancel)?;
+        let (_, weight_bytes_read) = OpenModel::open(core, choice)?.warm(core, cancel)?;
         let (model, seconds) = (choice.folder.display(), started.elapsed().as_secs_f64());
         tracing::info!(%model, weight_bytes_read, seconds, "model is warm");
     }

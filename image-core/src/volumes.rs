@@ -1,13 +1,14 @@
 //! Scans and network inputs that stay in memory between steps and requests.
 
 use std::fs::File;
+use std::io::Seek as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use cap_std::fs::{Metadata, MetadataExt as _};
 use nephrite_nnunet::NetworkInput;
-use nephrite_types::{BoundingBox, CancelToken};
-use nephrite_volume::{FileHash, Reader, Scan, read_volume_hashed};
+use nephrite_types::{BoundingBox, CancelToken, Geometry, Limits, VoxelType};
+use nephrite_volume::{FileHash, Reader, Scan, inspect, read_geometry, read_volume_hashed};
 
 use crate::resident::{FileStamp, ResidentStore};
 use crate::{Core, CoreError, Counters, PathError};
@@ -22,6 +23,16 @@ pub(crate) enum VolumeKey {
     Scan(ScanKey),
     /// What preprocessing made of a part of it.
     Input(InputKey),
+}
+
+impl VolumeKey {
+    /// The scan that it is, or was made of.
+    pub(crate) fn scan(&self) -> &ScanKey {
+        match self {
+            VolumeKey::Scan(scan) => scan,
+            VolumeKey::Input(input) => &input.scan,
+        }
+    }
 }
 
 /// A file in its present state, and how it is read.
@@ -115,6 +126,48 @@ pub(crate) fn scan(
     Ok(lease)
 }
 
+/// What the header of a scan says.
+pub(crate) struct ScanHeader {
+    /// As the reader sees it.
+    pub(crate) geometry: Geometry,
+    /// As they are stored.
+    pub(crate) voxel_type: VoxelType,
+    /// Of the voxels in memory.
+    pub(crate) bytes: u64,
+}
+
+/// Reads the header of a scan.
+pub(crate) fn header(core: &Core, path: &Path, reader: Reader) -> Result<(ScanKey, ScanHeader), CoreError> {
+    let mut file = core.root.open_file(path)?;
+    let key = scan_key(&file, path, reader)?;
+    let header = header_of(&mut file, path, reader, &core.limits)?;
+    Ok((key, header))
+}
+
+/// Reads the header of an open file, which is then at its beginning again.
+pub(crate) fn header_of(
+    file: &mut File,
+    path: &Path,
+    reader: Reader,
+    limits: &Limits,
+) -> Result<ScanHeader, CoreError> {
+    let failed = |source| PathError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let name = path.to_string_lossy();
+    let same_file = || file.try_clone().map_err(failed);
+    let (geometry, _) = read_geometry(same_file()?, &name, reader, limits)?;
+    (&*file).rewind().map_err(failed)?;
+    let stored = inspect(same_file()?, &name, limits)?.voxel_type;
+    (&*file).rewind().map_err(failed)?;
+    Ok(ScanHeader {
+        geometry,
+        voxel_type: stored,
+        bytes: (geometry.shape.n_voxels() as u64).saturating_mul(stored.n_bytes() as u64),
+    })
+}
+
 /// The reader with which a scan is in memory now, if it is.
 pub(crate) fn resident_reader(core: &Core, path: &Path) -> Result<Option<Reader>, CoreError> {
     let file = core.root.open_file(path)?;
@@ -184,7 +237,8 @@ fn metadata(file: &File, path: &Path) -> Result<Metadata, PathError> {
     })
 }
 
-fn scan_key(file: &File, path: &Path, reader: Reader) -> Result<ScanKey, CoreError> {
+/// What makes a file the same scan.
+pub(crate) fn scan_key(file: &File, path: &Path, reader: Reader) -> Result<ScanKey, CoreError> {
     let metadata = metadata(file, path)?;
     Ok(ScanKey {
         device: metadata.dev(),

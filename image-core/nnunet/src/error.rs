@@ -3,7 +3,7 @@ use nephrite_nnunet_folder::FolderError;
 use nephrite_nnunet_network::NetworkError;
 use nephrite_resample::ResampleError;
 use nephrite_runs::RunsError;
-use nephrite_types::{Cancelled, ErrorCode};
+use nephrite_types::{Cancelled, ErrorCode, OutOfMemory};
 
 /// What can go wrong between a model folder with scans and a mask.
 #[derive(Debug, thiserror::Error)]
@@ -148,6 +148,14 @@ pub enum NnunetError {
         /// As given.
         step: f64,
     },
+    /// Tiles that would stand less than a voxel apart.
+    #[error("tile step size {step} of a patch of {patch:?} voxels is less than one voxel")]
+    TileStepUnderVoxel {
+        /// As given.
+        step: f64,
+        /// Of the network; 2 or 3 numbers.
+        patch: Vec<usize>,
+    },
     /// The network gave NaN or infinity.
     #[error(
         "model {model}: the network gave a value that is not finite, in {fold}, tile {tile} of {n_tiles}"
@@ -170,6 +178,9 @@ pub enum NnunetError {
         /// Index on axis 0 of the network grid.
         plane: usize,
     },
+    /// The machine, or what this process may have of it, has no room for an array.
+    #[error(transparent)]
+    OutOfMemory(#[from] OutOfMemory),
     /// Resampling failed.
     #[error(transparent)]
     Resample(#[from] ResampleError),
@@ -213,7 +224,10 @@ impl NnunetError {
             | NnunetError::EmptyGrid { .. }
             | NnunetError::Normalization { .. } => ErrorCode::InvalidInput,
             NnunetError::OverLimit { .. } => ErrorCode::LimitExceeded,
-            NnunetError::TileStepSize { .. } => ErrorCode::InvalidArgument,
+            NnunetError::OutOfMemory(error) => error.code(),
+            NnunetError::TileStepSize { .. } | NnunetError::TileStepUnderVoxel { .. } => {
+                ErrorCode::InvalidArgument
+            }
             NnunetError::Cancelled(Cancelled::ByCaller) => ErrorCode::Cancelled,
             NnunetError::Cancelled(Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,
         }

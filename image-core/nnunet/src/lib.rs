@@ -18,6 +18,7 @@
 
 mod error;
 pub mod export;
+mod footprint;
 mod half_rounding;
 mod load;
 mod model;
@@ -29,6 +30,7 @@ pub mod preprocess;
 pub mod tiles;
 
 pub use error::NnunetError;
+pub use footprint::{Footprint, ScanSize};
 pub use load::{
     ChannelDescription, EngineFactory, FoldDescription, LabelDescription, ModelDescription, ModelOptions,
     NetworkRuns, describe,

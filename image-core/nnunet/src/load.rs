@@ -317,19 +317,26 @@ impl ModelDescription {
         Some(rest.saturating_add(sums).saturating_add(input))
     }
 
+    /// What the sessions of all chosen folds hold while they run tiles; `None` if the network is not built in.
+    pub fn network_bytes(&self) -> Option<u64> {
+        let described = class_sums(&self.patch_size, DESCRIBED_PLANE, self.n_classes);
+        Some(self.expected_memory_bytes?.saturating_sub(described))
+    }
+
     /// Runs of the network for a scan: tiles, each with every chosen fold and mirroring. `shape` and `spacing` are those of
     /// the scan, or of the part of it that is not all zero, `[z, y, x]` of the reader.
     ///
     /// `None` if the network's grid would have no voxels.
     ///
     /// # Errors
-    /// [`NnunetError::TileStepSize`].
+    /// As [`TileGrid::count`].
     pub fn network_runs(
         &self,
         shape: [usize; 3],
         spacing: [f64; 3],
         mirroring: bool,
         tile_step_size: f64,
+        limits: &Limits,
     ) -> Result<Option<NetworkRuns>, NnunetError> {
         let (shape, spacing) = (
             self.transpose_forward.map(|axis| shape[axis]),
@@ -338,7 +345,7 @@ impl ModelDescription {
         let Some(grid) = self.pipeline.network_shape(shape, spacing) else {
             return Ok(None);
         };
-        let tiles = TileGrid::count(grid, &self.patch_size, tile_step_size)?;
+        let tiles = TileGrid::count(grid, &self.patch_size, tile_step_size, limits)?;
         let n_axes = if mirroring { self.mirroring_axes.len() } else { 0 };
         let n_flips = 1u64 << n_axes.min(3);
         Ok(Some(NetworkRuns {

@@ -83,6 +83,7 @@ const NO_LIMITS: Limits = Limits {
     max_json_bytes: u64::MAX,
     max_pickle_bytes: u64::MAX,
     max_classes: usize::MAX,
+    max_tiles: u64::MAX,
     max_accumulator_bytes: u64::MAX,
     max_mask_rows: u64::MAX,
     max_mask_runs: u64::MAX,

@@ -1,8 +1,8 @@
 //! The tile loop: every tile through every fold and mirroring, finished slabs exported at once.
 
 use half::f16;
-use ndarray::{Array3, Array4, ArrayViewMut3, ArrayViewMut4, s};
-use nephrite_types::{CancelToken, Labels, Limits, Progress, Stage, Volume};
+use ndarray::{Array3, Array4, ArrayViewMut3, ArrayViewMut4, Ix3, Ix4, s};
+use nephrite_types::{CancelToken, Labels, Limits, OutOfMemory, Progress, Stage, Volume, memory};
 use rayon::prelude::*;
 
 use crate::export::{AxisMap, SlabExporter, StoredLabel, Target, probability_taps};
@@ -15,7 +15,14 @@ use crate::{Model, NnunetError, Numerics, PredictOptions};
 
 /// Planes of the network grid that are finished before the exporter runs: enough to keep all threads busy, few
 /// enough that they do not count beside the accumulator.
-const PLANES_PER_FLUSH: usize = 8;
+pub(crate) const PLANES_PER_FLUSH: usize = 8;
+
+/// Inputs and outputs of a tile that exist at once: one runs, one is prepared, one is added up.
+pub(crate) const BUFFERS_PER_TILE: u64 = 3;
+
+/// What an allocation is for, in messages.
+const MASK: &str = "the mask";
+const TILE: &str = "a tile";
 
 /// What [`predict`] gives.
 #[derive(Debug)]
@@ -71,20 +78,19 @@ pub fn predict_preprocessed(
     let [z, y, x] = input.reader_shape;
     let mut probabilities = None;
     if options.probabilities {
-        let shape = (model.n_classes(), z, y, x);
-        let mut outside = Array4::<f32>::zeros(shape);
+        let mut outside = memory::zeroed_array(Ix4(model.n_classes(), z, y, x), "the probabilities")?;
         if !model.has_regions() {
             outside.index_axis_mut(ndarray::Axis(0), 0).fill(1.0);
         }
         probabilities = Some(outside);
     }
     let labels = if model.stores_wide_labels() {
-        let mut labels = Array3::<u16>::zeros((z, y, x));
+        let mut labels: Array3<u16> = memory::zeroed_array(Ix3(z, y, x), MASK)?;
         run.fill(labels.view_mut(), probabilities.as_mut().map(|p| p.view_mut()))?;
         options.postprocess(&mut labels, cancel)?;
         Labels::U16(labels)
     } else {
-        let mut labels = Array3::<u8>::zeros((z, y, x));
+        let mut labels: Array3<u8> = memory::zeroed_array(Ix3(z, y, x), MASK)?;
         run.fill(labels.view_mut(), probabilities.as_mut().map(|p| p.view_mut()))?;
         options.postprocess(&mut labels, cancel)?;
         Labels::U8(labels)
@@ -130,7 +136,7 @@ impl<'a> Run<'a> {
         cancel: &'a CancelToken,
     ) -> Result<Self, NnunetError> {
         let (_, n0, n1, n2) = input.data.dim();
-        let grid = TileGrid::new([n0, n1, n2], model.patch(), options.tile_step_size)?;
+        let grid = TileGrid::new([n0, n1, n2], model.patch(), options.tile_step_size, limits)?;
         let (n_sums, n_bytes) = match options.numerics {
             Numerics::Fast => (1, Accumulator::<f32>::n_bytes(&grid, model.n_classes(), 1)),
             Numerics::Reference => {
@@ -201,7 +207,7 @@ impl<'a> Run<'a> {
         } else {
             1
         };
-        let mut accumulator = Accumulator::<S>::new(&self.grid, n_classes, n_sums);
+        let mut accumulator = Accumulator::<S>::new(&self.grid, n_classes, n_sums)?;
         let rounds = self.numerics == Numerics::Reference && self.model.rounds_resampled_logits();
         let plane = [self.grid.shape[1], self.grid.shape[2]];
         let mut exporter = SlabExporter::new(n_classes, plane, &self.taps, self.model.label_rule(), rounds);
@@ -220,12 +226,14 @@ impl<'a> Run<'a> {
                 .submit(input, output)
                 .map_err(|e| self.model.engine_error(e))
         };
-        let first = self.prepare(&job, &mut tile, std::mem::take(&mut spare.0));
+        let first = self.prepare(&job, &mut tile, std::mem::take(&mut spare.0))?;
         let mut pending = Some(submit(&job, first, Vec::new())?);
         while let Some(running) = pending.take() {
             // The next tile is cut out while this one runs.
             let next = jobs.next();
-            let next_input = next.map(|next| self.prepare(&next, &mut tile, std::mem::take(&mut spare.0)));
+            let next_input = next
+                .map(|next| self.prepare(&next, &mut tile, std::mem::take(&mut spare.0)))
+                .transpose()?;
             let (input, output) = running.wait().map_err(|e| self.model.engine_error(e))?;
             self.cancel.check()?;
             spare.0 = input;
@@ -273,21 +281,26 @@ impl<'a> Run<'a> {
     }
 
     /// The input of one run, mirrored as it should be.
-    fn prepare(&self, job: &Job, tile: &mut TileBuffer, mut input: Vec<f32>) -> Vec<f32> {
+    fn prepare(
+        &self,
+        job: &Job,
+        tile: &mut TileBuffer,
+        mut input: Vec<f32>,
+    ) -> Result<Vec<f32>, OutOfMemory> {
         let data = self.input.data.view();
         let len = data.dim().0 * self.grid.patch.iter().product::<usize>();
-        input.resize(len, 0.0);
+        resize(&mut input, len)?;
         if job.flip == [false; 3] {
             gather_tile(data, &self.grid, job.start, &mut input);
-            return input;
+            return Ok(input);
         }
         if tile.start != Some(job.start) {
-            tile.values.resize(len, 0.0);
+            resize(&mut tile.values, len)?;
             gather_tile(data, &self.grid, job.start, &mut tile.values);
             tile.start = Some(job.start);
         }
         flip_into(&tile.values, self.grid.patch, job.flip, &mut input);
-        input
+        Ok(input)
     }
 
     /// Adds the output of one run to the mean over mirrorings (and folds), and that to the class sums when complete.
@@ -361,7 +374,7 @@ impl<'a> Run<'a> {
                 continue;
             }
             let finite =
-                exporter.push_plane(|logits| accumulator.take_plane(padded, inside(1), inside(2), logits));
+                exporter.push_plane(|logits| accumulator.take_plane(padded, inside(1), inside(2), logits))?;
             if !finite {
                 let plane = padded - self.grid.pad_low[0];
                 return Err(NnunetError::HalfOverflow {
@@ -379,6 +392,13 @@ impl<'a> Run<'a> {
         exporter.flush(target);
         Ok(())
     }
+}
+
+/// Zeros behind what is there, up to `len` values.
+fn resize(values: &mut Vec<f32>, len: usize) -> Result<(), OutOfMemory> {
+    memory::make_room(values, len.saturating_sub(values.len()), TILE)?;
+    values.resize(len, 0.0);
+    Ok(())
 }
 
 /// The tile that is being mirrored, as cut out of the input.

@@ -1,4 +1,4 @@
-use nephrite_types::{Cancelled, ErrorCode};
+use nephrite_types::{Cancelled, ErrorCode, OutOfMemory};
 
 /// What can go wrong while resizing.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -36,6 +36,9 @@ pub enum ResampleError {
         /// Shape of the array.
         found: [usize; 3],
     },
+    /// There is no room for an array.
+    #[error(transparent)]
+    OutOfMemory(#[from] OutOfMemory),
     /// The work was stopped from outside.
     #[error("resizing stopped: {0}")]
     Cancelled(#[from] Cancelled),
@@ -47,6 +50,7 @@ impl ResampleError {
         match self {
             ResampleError::Shape { .. } | ResampleError::SeparateAxis { .. } => ErrorCode::InvalidArgument,
             ResampleError::OverLimit { .. } => ErrorCode::LimitExceeded,
+            ResampleError::OutOfMemory(error) => error.code(),
             ResampleError::GeometryMismatch { .. } => ErrorCode::Internal,
             ResampleError::Cancelled(Cancelled::ByCaller) => ErrorCode::Cancelled,
             ResampleError::Cancelled(Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,

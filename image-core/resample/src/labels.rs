@@ -5,16 +5,17 @@
 //! every label boundary with an even factor) and are decided by exact equality.
 
 use half::f16;
-use ndarray::{Array3, ArrayView3, Axis, Zip};
-use nephrite_types::CancelToken;
+use ndarray::{Array3, ArrayView3, Axis, Ix3, Zip};
+use nephrite_types::memory::{self, Zeroable};
+use nephrite_types::{CancelToken, OutOfMemory};
 use rayon::prelude::*;
 
-use crate::planes::check_shapes;
+use crate::planes::{RESIZED, check_shapes};
 use crate::taps::{LinearTap, linear_taps, nearest_indices, torch_linear_taps, torch_nearest_exact};
 use crate::{Interpolation, ResampleError, ResizePlan, literal_spline, resize_planes};
 
 /// A label id. `Default` is the background, 0.
-pub trait Label: Copy + Ord + Default + Send + Sync + 'static {}
+pub trait Label: Copy + Ord + Default + Zeroable + Send + Sync + 'static {}
 impl Label for u8 {}
 impl Label for u16 {}
 impl Label for i16 {}
@@ -59,7 +60,7 @@ pub fn resize_labels<L: Label>(
     let from: [usize; 3] = labels.dim().into();
     check_shapes(from, to, size_of::<L>())?;
     if from == to {
-        return Ok(labels.to_owned());
+        return Ok(memory::owned(labels, RESIZED)?);
     }
     let Some((axis, along)) = separate else {
         return resize_jointly(labels, to, rule, None, cancel);
@@ -93,7 +94,7 @@ fn resize_jointly<L: Label>(
 ) -> Result<Array3<L>, ResampleError> {
     let from: [usize; 3] = labels.dim().into();
     if from == to {
-        return Ok(labels.to_owned());
+        return Ok(memory::owned(labels, RESIZED)?);
     }
     let nearest: [Vec<usize>; 3] = std::array::from_fn(|axis| nearest_indices(from[axis], to[axis]));
     match rule {
@@ -119,12 +120,12 @@ fn resize_jointly<L: Label>(
 }
 
 /// Copies the values at the given indices per axis.
-pub(crate) fn pick<V: Copy + Default + Send + Sync>(
+pub(crate) fn pick<V: Copy + Zeroable + Send + Sync>(
     source: ArrayView3<'_, V>,
     indices: &[Vec<usize>; 3],
     cancel: &CancelToken,
 ) -> Result<Array3<V>, ResampleError> {
-    let mut target = Array3::default([indices[0].len(), indices[1].len(), indices[2].len()]);
+    let mut target = zeros([indices[0].len(), indices[1].len(), indices[2].len()])?;
     target
         .axis_iter_mut(Axis(0))
         .into_par_iter()
@@ -155,7 +156,7 @@ fn vote<L: Label, T: Copy + Sync>(
     cancel: &CancelToken,
     decide: impl Fn(&Votes<L, T>, [usize; 3]) -> L + Sync,
 ) -> Result<Array3<L>, ResampleError> {
-    let mut target = Array3::default([taps[0].len(), taps[1].len(), taps[2].len()]);
+    let mut target = zeros([taps[0].len(), taps[1].len(), taps[2].len()])?;
     target
         .axis_iter_mut(Axis(0))
         .into_par_iter()
@@ -281,9 +282,9 @@ fn largest_cubic_score<L: Label>(
     cancel: &CancelToken,
 ) -> Result<Array3<L>, ResampleError> {
     let nearest = pick(labels, nearest, cancel)?;
-    let mut best = nearest.mapv(|label| (f64::NEG_INFINITY, label));
+    let mut best = memory::mapped(nearest.view(), RESIZED, |label| (f64::NEG_INFINITY, label))?;
     for label in unique(labels) {
-        let scores = literal_spline::resize(&indicator(labels, label), to, untouched, cancel)?;
+        let scores = literal_spline::resize(&indicator(labels, label)?, to, untouched, cancel)?;
         Zip::from(&mut best)
             .and(&scores)
             .and(&nearest)
@@ -291,11 +292,15 @@ fn largest_cubic_score<L: Label>(
                 *best = better(*best, (score.clamp(0.0, 1.0), label), nearest);
             });
     }
-    Ok(best.mapv(|(_, label)| label))
+    Ok(memory::mapped(best.view(), RESIZED, |(_, label)| label)?)
 }
 
-fn indicator<L: Label>(labels: ArrayView3<'_, L>, label: L) -> Array3<f64> {
-    labels.mapv(|other| if other == label { 1.0 } else { 0.0 })
+fn indicator<L: Label>(labels: ArrayView3<'_, L>, label: L) -> Result<Array3<f64>, OutOfMemory> {
+    memory::mapped(labels, RESIZED, |other| if other == label { 1.0 } else { 0.0 })
+}
+
+fn zeros<V: Zeroable>([z, y, x]: [usize; 3]) -> Result<Array3<V>, OutOfMemory> {
+    memory::zeroed_array(Ix3(z, y, x), RESIZED)
 }
 
 /// Along a separate axis: the largest label whose interpolated indicator is over 0.5, else 0.
@@ -307,9 +312,9 @@ fn over_half<L: Label>(
     cancel: &CancelToken,
 ) -> Result<Array3<L>, ResampleError> {
     let plan = ResizePlan::new(Interpolation::Nearest).with_separate_axis(axis, along)?;
-    let mut target = Array3::default(to);
+    let mut target = zeros(to)?;
     for label in unique(labels) {
-        let indicator = indicator(labels, label);
+        let indicator = indicator(labels, label)?;
         let fill = |z: usize, plane: &mut [f64]| {
             plane
                 .iter_mut()

@@ -2,11 +2,12 @@
 //!
 //! Needed where exact ties between scores decide (labels); everything else goes through [`crate::resize_planes`].
 
-use ndarray::{Array3, Axis, Zip};
-use nephrite_types::CancelToken;
+use ndarray::{Array3, Axis, Ix3, Zip};
+use nephrite_types::{CancelToken, memory};
 use rayon::prelude::*;
 
 use crate::ResampleError;
+use crate::planes::RESIZED;
 use crate::taps::{POLE, coordinate};
 
 /// Samples of edge replication on both sides of a filtered axis.
@@ -36,9 +37,11 @@ pub(crate) fn resize(
     let padding: [usize; 3] = std::array::from_fn(|axis| if Some(axis) == untouched { 0 } else { PADDING });
     let padded_shape: [usize; 3] = std::array::from_fn(|axis| from[axis] + 2 * padding[axis]);
     let inside = |i: usize, axis: usize| i.saturating_sub(padding[axis]).min(from[axis] - 1);
-    let mut coefficients = Array3::from_shape_fn(padded_shape, |(z, y, x)| {
-        source[[inside(z, 0), inside(y, 1), inside(x, 2)]]
-    });
+    let [nz, ny, nx] = padded_shape;
+    let mut coefficients = memory::zeroed_array(Ix3(nz, ny, nx), RESIZED)?;
+    for ((z, y, x), value) in coefficients.indexed_iter_mut() {
+        *value = source[[inside(z, 0), inside(y, 1), inside(x, 2)]];
+    }
     for axis in (0..3).filter(|&axis| Some(axis) != untouched) {
         cancel.check()?;
         Zip::from(coefficients.lanes_mut(Axis(axis))).par_for_each(|mut lane| {
@@ -62,7 +65,7 @@ pub(crate) fn resize(
     // An untouched axis has one sample in its support.
     let lens: [usize; 3] = std::array::from_fn(|axis| if Some(axis) == untouched { 1 } else { 4 });
 
-    let mut target = Array3::zeros(to);
+    let mut target = memory::zeroed_array(Ix3(to[0], to[1], to[2]), RESIZED)?;
     target
         .axis_iter_mut(Axis(0))
         .into_par_iter()

@@ -1,13 +1,16 @@
 //! The core: a resize that reads its source plane by plane.
 
 use ndarray::{Array3, ArrayViewMut2, Axis, s};
-use nephrite_types::CancelToken;
+use nephrite_types::{CancelToken, memory};
 use rayon::prelude::*;
 
 use crate::axis::{AxisOperator, LANES, Lanes};
 use crate::bounds::{Clip, LateClip, Range};
 use crate::plane::{InPlane, Scratch, along_columns, along_rows, copy_padded};
 use crate::{Real, ResampleError, ResizePlan};
+
+/// What an allocation is for, in messages.
+pub(crate) const RESIZED: &str = "a resized volume";
 
 /// Columns along axis 0 that one task takes: long enough runs for the memory, small enough for an even share.
 const COLUMNS_PER_TASK: usize = 4 * LANES;
@@ -69,7 +72,7 @@ pub fn resize_planes<T: Real>(
         }
         None => (0..from[0]).collect(),
     };
-    let mut array = vec![T::zero(); planes.len().max(to[0]) * plane_len];
+    let mut array: Vec<T> = memory::zeroed(planes.len().max(to[0]) * plane_len, RESIZED)?;
     let ranges = array
         .par_chunks_mut(plane_len)
         .zip(&planes)
@@ -191,7 +194,7 @@ fn last_axis_of_planes<T: Real>(
     } else {
         rows * op.m()
     };
-    let mut target = vec![T::zero(); source.len() / (rows * columns) * target_len];
+    let mut target: Vec<T> = memory::zeroed(source.len() / (rows * columns) * target_len, RESIZED)?;
     source
         .par_chunks(rows * columns)
         .zip(target.par_chunks_mut(target_len))

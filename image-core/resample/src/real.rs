@@ -1,7 +1,8 @@
+use nephrite_types::memory::Zeroable;
 use num_traits::Float;
 
 /// The arithmetic that a resize runs in: f32 (fast) or f64 (reference).
-pub trait Real: Float + Send + Sync + std::fmt::Debug + 'static {
+pub trait Real: Float + Zeroable + Send + Sync + std::fmt::Debug + 'static {
     /// The nearest value of this type.
     fn from_f64(value: f64) -> Self;
     /// The value as f64, exact.

@@ -1,10 +1,14 @@
 //! Resizing as a user asks for it: a volume or a label map on another grid.
 
 use ndarray::{Array3, Axis};
-use nephrite_types::{CancelToken, LabelMap, Labels, Limits, Stored, Volume, Voxels, with_voxels};
+use nephrite_types::memory::{self, Zeroable};
+use nephrite_types::{
+    CancelToken, LabelMap, Labels, Limits, OutOfMemory, Stored, Volume, Voxels, with_voxels,
+};
 use rayon::prelude::*;
 
 use crate::labels::pick;
+use crate::planes::RESIZED;
 use crate::taps::nearest_indices;
 use crate::{
     Interpolation, Label, LabelRule, Real, ResampleError, ResizePlan, ResizeTarget, resize_labels,
@@ -42,7 +46,7 @@ pub fn resize_volume(
     let geometry = target.geometry(&volume.geometry, volume.voxels.voxel_type().n_bytes(), limits)?;
     let to = geometry.shape.zyx();
     let voxels = if from == to {
-        volume.voxels.clone()
+        volume.voxels.try_clone()?
     } else if interpolation == Interpolation::Nearest {
         let indices = std::array::from_fn(|axis| nearest_indices(from[axis], to[axis]));
         picked(&volume.voxels, &indices, cancel)?
@@ -126,14 +130,14 @@ fn interpolated(
     let wide = || resize_stored::<f64>(voxels, to, plan, cancel);
     // Conversions from float saturate, which is the clamp to the type's range.
     Ok(match voxels {
-        Voxels::U8(_) => Voxels::U8(converted(&narrow()?, |v| v.round_ties_even() as u8)),
-        Voxels::I8(_) => Voxels::I8(converted(&narrow()?, |v| v.round_ties_even() as i8)),
-        Voxels::U16(_) => Voxels::U16(converted(&narrow()?, |v| v.round_ties_even() as u16)),
-        Voxels::I16(_) => Voxels::I16(converted(&narrow()?, |v| v.round_ties_even() as i16)),
-        Voxels::U32(_) => Voxels::U32(converted(&wide()?, |v| v.round_ties_even() as u32)),
-        Voxels::I32(_) => Voxels::I32(converted(&wide()?, |v| v.round_ties_even() as i32)),
-        Voxels::U64(_) => Voxels::U64(converted(&wide()?, |v| v.round_ties_even() as u64)),
-        Voxels::I64(_) => Voxels::I64(converted(&wide()?, |v| v.round_ties_even() as i64)),
+        Voxels::U8(_) => Voxels::U8(converted(&narrow()?, |v| v.round_ties_even() as u8)?),
+        Voxels::I8(_) => Voxels::I8(converted(&narrow()?, |v| v.round_ties_even() as i8)?),
+        Voxels::U16(_) => Voxels::U16(converted(&narrow()?, |v| v.round_ties_even() as u16)?),
+        Voxels::I16(_) => Voxels::I16(converted(&narrow()?, |v| v.round_ties_even() as i16)?),
+        Voxels::U32(_) => Voxels::U32(converted(&wide()?, |v| v.round_ties_even() as u32)?),
+        Voxels::I32(_) => Voxels::I32(converted(&wide()?, |v| v.round_ties_even() as i32)?),
+        Voxels::U64(_) => Voxels::U64(converted(&wide()?, |v| v.round_ties_even() as u64)?),
+        Voxels::I64(_) => Voxels::I64(converted(&wide()?, |v| v.round_ties_even() as i64)?),
         Voxels::F32(_) => Voxels::F32(narrow()?),
         Voxels::F64(_) => Voxels::F64(wide()?),
     })
@@ -161,11 +165,11 @@ fn resize_stored<T: Real>(
     with_voxels!(voxels, array => resize(array, to, plan, cancel))
 }
 
-fn converted<T: Real, V: Copy + Default + Send + Sync>(
+fn converted<T: Real, V: Copy + Zeroable + Send + Sync>(
     source: &Array3<T>,
     convert: impl Fn(T) -> V + Sync,
-) -> Array3<V> {
-    let mut target = Array3::default(source.raw_dim());
+) -> Result<Array3<V>, OutOfMemory> {
+    let mut target: Array3<V> = memory::zeroed_array(source.raw_dim(), RESIZED)?;
     target
         .axis_iter_mut(Axis(0))
         .into_par_iter()
@@ -176,7 +180,7 @@ fn converted<T: Real, V: Copy + Default + Send + Sync>(
                 .zip(source)
                 .for_each(|(target, &value)| *target = convert(value));
         });
-    target
+    Ok(target)
 }
 
 #[cfg(test)]

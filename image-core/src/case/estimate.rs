@@ -92,7 +92,7 @@ pub fn estimate_case(
                 } = model.request.options;
                 let description = inspect_model(core, &model.request.model)?;
                 let scan = &plan.scans[&model.phase].geometry;
-                let cost = estimate_model(&description, scan, mirroring, tile_step_size, speed)?;
+                let cost = estimate_model(&description, scan, mirroring, tile_step_size, speed, &core.limits)?;
                 estimate.phase = Some(model.phase.name());
                 estimate.tiles = cost.runs.runs;
                 estimate.seconds = cost.seconds.unwrap_or(0.0);
@@ -112,7 +112,7 @@ pub fn estimate_case(
         }
         let largest = needs.iter().copied().max().unwrap_or(0);
         let together: u64 = needs.iter().sum();
-        memory_bytes += together.min(core.model_steps.capacity().max(largest));
+        memory_bytes += together.min(core.memory.capacity().max(largest));
     }
     Ok(CaseEstimate {
         // networks of one process run one after the other, those of other cores beside them

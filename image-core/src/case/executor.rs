@@ -19,6 +19,7 @@ use super::{
     CaseEvent, CaseEvents, CaseFault, CaseMask, CaseServices, MaskFileRecord, MeasurementRecord, ModelRecord,
     StepRecord, case_labels, places,
 };
+use crate::memory::Reservation;
 use crate::model_step::{ModelStepOutcome, label_table_with, on_grid, run_model_step};
 use crate::segment::numerics_name;
 use crate::world_box::WorldBox;
@@ -344,7 +345,9 @@ impl<'a> Executor<'a> {
             cancel,
             artefacts: artefacts.as_ref(),
         };
+        let memory = self.reserve_grid("an operation on masks", cancel)?;
         let outcome = operations.run(&step.operation, &inputs, &step.parameters, &context)?;
+        drop(memory);
         record.operation = Some((step.operation.clone(), description.version));
         record.parameters = step
             .parameters
@@ -432,6 +435,7 @@ impl<'a> Executor<'a> {
         let mut paths = Vec::new();
         for save in self.plan.pipeline.save.iter().filter(|save| save.step == id) {
             cancel.check()?;
+            let _memory = self.reserve_grid("writing a mask", cancel)?;
             let grid = (&reference.geometry, &reference.source);
             paths.push(
                 self.results
@@ -450,6 +454,12 @@ impl<'a> Executor<'a> {
             labels: record.labels.clone(),
         }));
         Ok(())
+    }
+
+    /// Room for a dense array of 2 bytes per voxel of the reference grid.
+    fn reserve_grid(&self, what: &'static str, cancel: &CancelToken) -> Result<Reservation<'_>, CoreError> {
+        let n_voxels = self.plan.scans[&self.plan.reference].geometry.shape.n_voxels();
+        self.core.reserve(what, 2 * n_voxels as u64, &[], None, cancel)
     }
 
     /// Files that a step wrote into its folder; only plain names are believed.

@@ -14,7 +14,7 @@ use nephrite_volume::{FileHash, Reader, SourceGeometry, read_geometry};
 use super::frames::overlap;
 use super::remote_core::RemoteCore;
 use super::{BareModel, CaseFault, CasePipeline, CaseRequest, CaseServices, Profile, places};
-use crate::model_step::ModelStepRequest;
+use crate::model_step::{ModelStepRequest, check_model_step};
 use crate::open_model::OpenModel;
 use crate::segment::read_small_file;
 use crate::{Core, CoreError, ModelChoice, PathError, SegmentOptions, check_pipeline};
@@ -158,6 +158,19 @@ impl Plan {
             reference,
             steps,
         })
+    }
+}
+
+impl Plan {
+    /// Refuses a case of which a step that runs here can never fit.
+    pub(super) fn check_memory(&self, core: &Core) -> Result<(), CoreError> {
+        for step in &self.steps {
+            let PlannedStep::Model(model) = step else { continue };
+            if model.cores.is_empty() && model.step.crop.is_none() {
+                check_model_step(core, &model.request).map_err(|error| at(&model.step.id, error))?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -42,6 +42,7 @@ pub fn run_case(
     let started = Instant::now();
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
     let plan = Plan::new(core, services, request, cancel)?;
+    plan.check_memory(core)?;
     let results = ResultFolder::create(&core.root, &request.output)?;
     let state = Executor::new(core, services, &plan, &results, events).run(cancel)?;
     let record = record(Facts {

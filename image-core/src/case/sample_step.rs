@@ -31,6 +31,9 @@ pub(crate) fn run_sample_step(
 ) -> Result<(Vec<Artefact>, FileHash, Counters), CoreError> {
     let mut counters = Counters::default();
     let reader = volumes::resident_reader(core, request.scan)?.unwrap_or(Reader::SimpleItk);
+    let (key, header) = volumes::header(core, request.scan, reader)?;
+    // the scan, and at most all of it again
+    let _memory = core.reserve("a sample of this scan", 2 * header.bytes, &[], Some(&key), cancel)?;
     let scan = volumes::scan(
         core,
         request.scan,

@@ -70,10 +70,20 @@ pub(crate) struct RuntimeArguments {
     /// CPU threads of the network and of what is around it [default: what the control group grants]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pub(crate) memory: MemoryArguments,
     /// ONNX Runtime's shared library, or the folder that holds it [default: ORT_DYLIB_PATH, then beside the program,
     /// then the build folder]
     #[arg(long, value_name = "FILE")]
     pub(crate) onnxruntime: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct MemoryArguments {
+    /// Bytes that the program may hold; what expects to need more is refused [default: what the machine and its control
+    /// group allow, minus a tenth]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_memory_bytes: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -158,7 +168,7 @@ pub(crate) struct RunArguments {
     #[arg(
         long,
         value_name = "URL",
-        conflicts_with_all = ["config", "root", "provider", "threads", "onnxruntime"]
+        conflicts_with_all = ["config", "root", "provider", "threads", "max_memory_bytes", "onnxruntime"]
     )]
     pub(crate) server: Option<String>,
     #[command(flatten)]
@@ -223,6 +233,8 @@ pub(crate) struct ResizeArguments {
     /// The input holds label ids; `linear` then interpolates every label by itself
     #[arg(long)]
     pub(crate) label_map: bool,
+    #[command(flatten)]
+    pub(crate) memory: MemoryArguments,
     /// Print nothing but errors
     #[arg(long, short)]
     pub(crate) quiet: bool,

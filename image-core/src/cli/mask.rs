@@ -5,12 +5,12 @@ use nephrite_image_core::masks::{MaskInput, MaskOutput, MaskReport, MaskRequest,
 use nephrite_image_core::{Core, CoreError};
 use nephrite_kernel::{LabelEntry, LabelStatus, LabelTable};
 
-use super::args::MaskArguments;
+use super::args::{MaskArguments, MemoryArguments};
 use super::{Failure, place, signals};
 
 pub(crate) fn run(arguments: MaskArguments) -> Result<(), Failure> {
     let cancel = signals::cancelled_by_signals();
-    let core = super::idle_core();
+    let core = super::idle_core(MemoryArguments::default());
     let operations = place::operations(&arguments.place, Some(&arguments.operation), &core)?;
     let report_file = match &arguments.report {
         Some(path) => Some(core.root().open_output(path)?),

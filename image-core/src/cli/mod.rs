@@ -32,7 +32,7 @@ use nephrite_types::Limits;
 use nephrite_volume::write_atomically;
 use tracing_subscriber::EnvFilter;
 
-use args::{Arguments, Command, RuntimeArguments};
+use args::{Arguments, Command, MemoryArguments, RuntimeArguments};
 use failure::Failure;
 
 /// Parses the command line, runs the command, and turns its outcome into an exit code.
@@ -96,15 +96,19 @@ fn core_at(root: Root, runtime: RuntimeArguments) -> Core {
             ort_dylib_path,
         ),
         models: ModelBudget::default(),
-        steps: StepBudget::default(),
+        steps: StepBudget {
+            max_memory_bytes: runtime.memory.max_memory_bytes,
+            ..StepBudget::default()
+        },
     })
 }
 
 /// A core for a command that runs no network.
-fn idle_core() -> Core {
+fn idle_core(memory: MemoryArguments) -> Core {
     core(RuntimeArguments {
         provider: Provider::Cpu,
         threads: None,
+        memory,
         onnxruntime: None,
     })
 }

@@ -5,13 +5,14 @@ use nephrite_image_core::{ModelListing, inspect_model, list_models};
 use nephrite_nnunet::ModelDescription;
 
 use super::Failure;
-use super::args::{ModelsCommand, RuntimeArguments};
+use super::args::{MemoryArguments, ModelsCommand, RuntimeArguments};
 use super::segment::model_choice;
 
 pub(crate) fn run(command: ModelsCommand) -> Result<(), Failure> {
     let core = super::core(RuntimeArguments {
         provider: Provider::Cpu,
         threads: None,
+        memory: MemoryArguments::default(),
         onnxruntime: None,
     });
     match command {

@@ -13,7 +13,7 @@ use nephrite_pipeline::{Pipeline, Step};
 use nephrite_types::{ErrorCode, Phase};
 use serde::Serialize;
 
-use super::args::PipelineCommand;
+use super::args::{MemoryArguments, PipelineCommand};
 use super::{Failure, place, signals};
 
 /// What is printed.
@@ -34,7 +34,7 @@ pub(crate) fn run(command: PipelineCommand) -> Result<(), Failure> {
         json,
     } = command;
     let scans = scans_by_phase(&scans)?;
-    let core = super::idle_core();
+    let core = super::idle_core(MemoryArguments::default());
     let cancel = signals::cancelled_by_signals();
     let mut pipeline = read(&core, &file)?;
     if !steps.is_empty() {

@@ -10,11 +10,11 @@ use nephrite_kernel::{
 use nephrite_types::ErrorCode;
 use serde_json::{Value, json};
 
-use super::args::{CheckArguments as Check, PluginCommand};
+use super::args::{CheckArguments as Check, MemoryArguments, PluginCommand};
 use super::{Failure, place, signals};
 
 pub(crate) fn run(command: PluginCommand) -> Result<(), Failure> {
-    let core = super::idle_core();
+    let core = super::idle_core(MemoryArguments::default());
     let cancel = signals::cancelled_by_signals();
     match command {
         PluginCommand::List { place, json } => {

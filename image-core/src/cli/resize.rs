@@ -13,7 +13,7 @@ pub(crate) fn run(arguments: ResizeArguments) -> Result<(), Failure> {
         output: arguments.output,
     };
     let cancel = signals::cancelled_by_signals();
-    let core = super::idle_core();
+    let core = super::idle_core(arguments.memory);
     let progress = progress::on_stderr(arguments.quiet);
     let report = resize(&core, &request, &*progress, &cancel)?;
     drop(progress); // takes the bar off the terminal

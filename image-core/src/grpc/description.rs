@@ -97,7 +97,7 @@ pub(super) fn resident(model: ResidentEntry<ModelKey>) -> v1::ResidentModel {
         folder: model.name,
         folds: model.key.folds,
         checkpoint: wire_checkpoint(model.key.checkpoint).into(),
-        weight_bytes: model.bytes,
+        memory_bytes: model.bytes,
         users: small(model.users),
     }
 }

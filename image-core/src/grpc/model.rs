@@ -72,7 +72,7 @@ impl ModelService for Models {
         let loaded = self.work.heavy(deadline, move |core, cancel| {
             let started = Instant::now();
             let model = OpenModel::open(core, &choice)?;
-            let (_, weight_bytes_read) = model.load(core, cancel)?;
+            let (_, weight_bytes_read) = model.warm(core, cancel)?;
             let folds = model.description.folds;
             let seconds = started.elapsed().as_secs_f64();
             tracing::info!(weight_bytes_read, seconds, "model is warm");

@@ -147,11 +147,8 @@ fn read_top(top: &mut Section<'_>, folder: &Path) -> ServeConfig {
         );
     }
     settings::max_concurrent(top, "max_networks", &mut config.steps.max_networks);
-    limit(
-        top,
-        "max_model_step_bytes",
-        &mut config.steps.max_model_step_bytes,
-    );
+    let at_least = |value: &Value| count(value).filter(|n| *n >= 1);
+    config.steps.max_memory_bytes = top.take("max_memory_bytes", "a whole number of at least 1", at_least);
     read_operations(top, &mut config.operations);
     top.set("core_timeout_seconds", TIMEOUT, timeout, &mut config.core_timeout);
     for (idx, table) in top.tables("cores", MAX_CORES).into_iter().enumerate() {
@@ -237,6 +234,7 @@ fn read_limits(section: &mut Section<'_>, limits: &mut Limits) {
         "max_accumulator_bytes",
         &mut limits.max_accumulator_bytes,
     );
+    limit(section, "max_tiles", &mut limits.max_tiles);
     limit(section, "max_mask_rows", &mut limits.max_mask_rows);
     limit(section, "max_mask_runs", &mut limits.max_mask_runs);
     section.set(
@@ -251,10 +249,10 @@ fn read_resident(section: &mut Section<'_>, budget: &mut ModelBudget) {
     let number = |value: &Value| count(value).and_then(|n| usize::try_from(n).ok());
     section.set("max_models", "a whole number", number, &mut budget.max_models);
     section.set(
-        "max_weight_bytes",
+        "max_model_bytes",
         "a whole number",
         count,
-        &mut budget.max_weight_bytes,
+        &mut budget.max_model_bytes,
     );
 }
 
@@ -314,10 +312,10 @@ mod tests {
             "listen = '0.0.0.0:0'\nroot = '/data'\nprovider = 'openvino'\nthreads = 3\nonnxruntime = 'lib'\n\
              max_concurrent_runs = 2\nmax_waiting_runs = 0\nmax_message_bytes = 4096\ndrain_timeout_seconds = 1.5\n\
              log_format = 'json'\nmax_networks = 2\n\
-             max_model_step_bytes = 15\ncore_timeout_seconds = 2\n[limits]\nmax_voxels = 5\nmax_payload_bytes = 6\nmax_checkpoint_bytes = 7\n\
+             max_memory_bytes = 15\ncore_timeout_seconds = 2\n[limits]\nmax_voxels = 5\nmax_payload_bytes = 6\nmax_checkpoint_bytes = 7\n\
              max_json_bytes = 8\nmax_pickle_bytes = 9\nmax_classes = 10\nmax_accumulator_bytes = 11\n\
-             max_mask_rows = 12\nmax_mask_runs = 13\n\
-             [resident]\nmax_models = 3\nmax_weight_bytes = 12\nmax_volume_bytes = 14\n\
+             max_mask_rows = 12\nmax_mask_runs = 13\nmax_tiles = 16\n\
+             [resident]\nmax_models = 3\nmax_model_bytes = 12\nmax_volume_bytes = 14\n\
              [[models]]\nmodel = 'm/a'\nfolds = [0, 'all']\ncheckpoint = 'best'\n[[models]]\nmodel = 'm/b'\n\
              [[cores]]\nname = 'kidney'\naddress = 'http://kidney:7443'\nmodels = ['m/a']",
         )
@@ -338,13 +336,14 @@ mod tests {
             max_json_bytes: 8,
             max_pickle_bytes: 9,
             max_classes: 10,
+            max_tiles: 16,
             max_accumulator_bytes: 11,
             max_mask_rows: 12,
             max_mask_runs: 13,
         };
         assert_eq!(config.limits, limits);
         assert_eq!(
-            (config.resident.max_models, config.resident.max_weight_bytes),
+            (config.resident.max_models, config.resident.max_model_bytes),
             (3, 12)
         );
         let folds = [
@@ -359,7 +358,7 @@ mod tests {
         let steps = StepBudget {
             max_volume_bytes: 14,
             max_networks: 2,
-            max_model_step_bytes: 15,
+            max_memory_bytes: Some(15),
         };
         assert_eq!(config.steps, steps);
         assert_eq!(config.core_timeout, Duration::from_secs(2));

@@ -49,7 +49,7 @@ fn without_a_budget_steps_still_run_and_nothing_stays() {
     let core = patient.core_with(StepBudget {
         max_volume_bytes: 0,
         max_networks: 1,
-        max_model_step_bytes: 1,
+        max_memory_bytes: None,
     });
     let first = patient.run_here(&core, &patient.request("tight")).unwrap().record;
     let again = patient.run_here(&core, &patient.request("again")).unwrap().record;

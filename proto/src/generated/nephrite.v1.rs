@@ -1205,7 +1205,7 @@ pub struct ResidentModel {
     pub checkpoint: i32,
     /// Bytes of its weights.
     #[prost(uint64, tag = "4")]
-    pub weight_bytes: u64,
+    pub memory_bytes: u64,
     /// Runs that use it now.
     #[prost(uint32, tag = "5")]
     pub users: u32,

@@ -53,6 +53,9 @@ pub enum GeometryError {
         /// Of its 3×3 part.
         determinant: f64,
     },
+    /// There is no room for the voxels.
+    #[error(transparent)]
+    OutOfMemory(#[from] crate::OutOfMemory),
 }
 
 impl Shape3 {

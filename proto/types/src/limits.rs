@@ -13,6 +13,8 @@ pub struct Limits {
     pub max_pickle_bytes: u64,
     /// Output channels of one network.
     pub max_classes: usize,
+    /// Places where a patch lies in one volume.
+    pub max_tiles: u64,
     /// Bytes that the rolling accumulator and one tile's output may take.
     pub max_accumulator_bytes: u64,
     /// Rows (z times y) of one mask in run form; 4 bytes each.
@@ -21,20 +23,26 @@ pub struct Limits {
     pub max_mask_runs: u64,
 }
 
-impl Default for Limits {
+impl Limits {
     /// Generous for clinical scans: 2 G voxels, 8 GiB payload, 8 GiB weights, 64 MiB JSON and pickle, 1024 classes,
-    /// 16 GiB of class sums, 16 M rows and 32 M runs of a mask.
+    /// 1 M tiles, 16 GiB of class sums, 16 M rows and 32 M runs of a mask.
+    pub const DEFAULT: Limits = Limits {
+        max_voxels: 2 << 30,
+        max_payload_bytes: 8 << 30,
+        max_checkpoint_bytes: 8 << 30,
+        max_json_bytes: 64 << 20,
+        max_pickle_bytes: 64 << 20,
+        max_classes: 1024,
+        max_tiles: 1 << 20,
+        max_accumulator_bytes: 16 << 30,
+        max_mask_rows: 16 << 20,
+        max_mask_runs: 32 << 20,
+    };
+}
+
+impl Default for Limits {
+    /// [`Limits::DEFAULT`]
     fn default() -> Self {
-        Limits {
-            max_voxels: 2 << 30,
-            max_payload_bytes: 8 << 30,
-            max_checkpoint_bytes: 8 << 30,
-            max_json_bytes: 64 << 20,
-            max_pickle_bytes: 64 << 20,
-            max_classes: 1024,
-            max_accumulator_bytes: 16 << 30,
-            max_mask_rows: 16 << 20,
-            max_mask_runs: 32 << 20,
-        }
+        Limits::DEFAULT
     }
 }

@@ -1,5 +1,6 @@
 use ndarray::{Array3, s};
 
+use crate::memory::{OutOfMemory, owned};
 use crate::{BoundingBox, Geometry, GeometryError};
 
 /// Type of the stored voxels.
@@ -27,6 +28,14 @@ impl VoxelType {
             VoxelType::U32 | VoxelType::I32 | VoxelType::F32 => 4,
             VoxelType::U64 | VoxelType::I64 | VoxelType::F64 => 8,
         }
+    }
+
+    /// True if single precision holds every value of it.
+    pub fn computes_in_f32(self) -> bool {
+        !matches!(
+            self,
+            VoxelType::U32 | VoxelType::I32 | VoxelType::U64 | VoxelType::I64 | VoxelType::F64
+        )
     }
 
     /// `int16`, `float32` … as numpy writes it.
@@ -81,7 +90,33 @@ macro_rules! with_voxels {
     };
 }
 
+/// The same with the array of a [`Voxels`] made into another of its type.
+macro_rules! map_voxels {
+    ($voxels:expr, $array:ident => $body:expr) => {
+        match $voxels {
+            Voxels::U8($array) => Voxels::U8($body),
+            Voxels::I8($array) => Voxels::I8($body),
+            Voxels::U16($array) => Voxels::U16($body),
+            Voxels::I16($array) => Voxels::I16($body),
+            Voxels::U32($array) => Voxels::U32($body),
+            Voxels::I32($array) => Voxels::I32($body),
+            Voxels::U64($array) => Voxels::U64($body),
+            Voxels::I64($array) => Voxels::I64($body),
+            Voxels::F32($array) => Voxels::F32($body),
+            Voxels::F64($array) => Voxels::F64($body),
+        }
+    };
+}
+
 impl Voxels {
+    /// A copy.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]
+    pub fn try_clone(&self) -> Result<Voxels, OutOfMemory> {
+        Ok(map_voxels!(self, array => owned(array.view(), "a copy of a volume")?))
+    }
+
     /// Voxels per axis, `[z, y, x]`.
     pub fn shape(&self) -> [usize; 3] {
         let (z, y, x) = with_voxels!(self, array => array.dim());
@@ -183,32 +218,16 @@ impl Volume {
     /// A copy of a box of its voxels, `[z, y, x]`: type, scale and world positions stay.
     ///
     /// # Errors
-    /// As [`Geometry::crop`].
+    /// As [`Geometry::crop`]; [`GeometryError::OutOfMemory`].
     ///
     /// # Panics
     /// Panics if the box does not lie within the volume.
     pub fn crop(&self, bounds: &BoundingBox) -> Result<Volume, GeometryError> {
-        fn part<T: Clone>(array: &Array3<T>, bounds: &BoundingBox) -> Array3<T> {
-            let ([z0, y0, x0], [z1, y1, x1]) = (bounds.start, bounds.end);
-            array.slice(s![z0..z1, y0..y1, x0..x1]).to_owned()
-        }
-        let geometry = self.geometry.crop(bounds)?;
-        let voxels = match &self.voxels {
-            Voxels::U8(array) => Voxels::U8(part(array, bounds)),
-            Voxels::I8(array) => Voxels::I8(part(array, bounds)),
-            Voxels::U16(array) => Voxels::U16(part(array, bounds)),
-            Voxels::I16(array) => Voxels::I16(part(array, bounds)),
-            Voxels::U32(array) => Voxels::U32(part(array, bounds)),
-            Voxels::I32(array) => Voxels::I32(part(array, bounds)),
-            Voxels::U64(array) => Voxels::U64(part(array, bounds)),
-            Voxels::I64(array) => Voxels::I64(part(array, bounds)),
-            Voxels::F32(array) => Voxels::F32(part(array, bounds)),
-            Voxels::F64(array) => Voxels::F64(part(array, bounds)),
-        };
+        let ([z0, y0, x0], [z1, y1, x1]) = (bounds.start, bounds.end);
         Ok(Volume {
-            voxels,
+            geometry: self.geometry.crop(bounds)?,
+            voxels: map_voxels!(&self.voxels, array => owned(array.slice(s![z0..z1, y0..y1, x0..x1]), "a part of a scan")?),
             scale: self.scale,
-            geometry,
         })
     }
 

@@ -3,6 +3,7 @@ use std::ops::Range;
 
 use ndarray::{ArrayViewMut3, ArrayViewMut4, Axis, Slice};
 use nephrite_resample::LinearTap;
+use nephrite_types::memory::{self, OutOfMemory};
 use rayon::prelude::*;
 
 use super::LabelRule;
@@ -37,7 +38,10 @@ pub struct SlabExporter<'a> {
     n_done: usize,
 }
 
-#[derive(Debug, Default)]
+/// What an allocation is for, in messages.
+const PLANE: &str = "a plane of logits";
+
+#[derive(Debug)]
 struct Plane {
     /// `[row, column, class]`
     logits: Vec<f32>,
@@ -98,11 +102,18 @@ impl<'a> SlabExporter<'a> {
     }
 
     /// Takes the next plane of the network grid; `fill` writes its logits, `[row, column, class]`.
-    pub fn push_plane<R>(&mut self, fill: impl FnOnce(&mut [f32]) -> R) -> R {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]
+    pub fn push_plane<R>(&mut self, fill: impl FnOnce(&mut [f32]) -> R) -> Result<R, OutOfMemory> {
         let n_plane = self.plane[0] * self.plane[1];
-        let mut plane = self.spare.pop().unwrap_or_default();
-        plane.logits.resize(n_plane * self.n_classes, 0.0);
-        plane.decisions.resize(n_plane, 0);
+        let mut plane = match self.spare.pop() {
+            Some(plane) => plane,
+            None => Plane {
+                logits: memory::zeroed(n_plane * self.n_classes, PLANE)?,
+                decisions: memory::zeroed(n_plane, PLANE)?,
+            },
+        };
         let result = fill(&mut plane.logits);
         let (rule, n_classes) = (self.rule, self.n_classes);
         plane
@@ -115,7 +126,7 @@ impl<'a> SlabExporter<'a> {
                 }
             });
         self.window.push_back(plane);
-        result
+        Ok(result)
     }
 
     /// Number of planes held.

@@ -1,5 +1,5 @@
-use ndarray::{Array3, ArrayView3, Axis, Zip};
-use nephrite_types::{BoundingBox, IntensityScale, Stored, Volume, with_voxels};
+use ndarray::{Array3, ArrayView3, Axis, Ix3, Zip};
+use nephrite_types::{BoundingBox, IntensityScale, OutOfMemory, Stored, Volume, memory, with_voxels};
 use rayon::prelude::*;
 
 /// The box around every voxel whose intensity is not zero in some channel, axes `[z, y, x]` of the reader; the whole
@@ -40,9 +40,12 @@ fn box_of<T: Stored>(array: ArrayView3<'_, T>, scale: IntensityScale) -> Option<
 }
 
 /// True where some channel is not zero, inside the box; axes `[z, y, x]` of the reader. Holes are not filled yet.
-pub fn nonzero_mask(channels: &[&Volume], crop: &BoundingBox) -> Array3<bool> {
+///
+/// # Errors
+/// [`OutOfMemory`]
+pub fn nonzero_mask(channels: &[&Volume], crop: &BoundingBox) -> Result<Array3<bool>, OutOfMemory> {
     let [nz, ny, nx] = crop.shape();
-    let mut mask = Array3::from_elem((nz, ny, nx), false);
+    let mut mask = memory::zeroed_array(Ix3(nz, ny, nx), "the mask of what is not zero")?;
     for volume in channels {
         let scale = volume.scale;
         with_voxels!(&volume.voxels, array => {
@@ -50,7 +53,7 @@ pub fn nonzero_mask(channels: &[&Volume], crop: &BoundingBox) -> Array3<bool> {
             Zip::from(&mut mask).and(&inside).par_for_each(|m, v| *m |= scale.apply(*v) != 0.0);
         });
     }
-    mask
+    Ok(mask)
 }
 
 /// The part of an array inside a box.
@@ -105,7 +108,7 @@ mod tests {
                 end: [3, 3, 4]
             }
         );
-        assert_eq!(nonzero_mask(&[&a, &b], &both).iter().filter(|m| **m).count(), 2);
+        assert_eq!(nonzero_mask(&[&a, &b], &both).unwrap().iter().filter(|m| **m).count(), 2);
     }
 
     #[test]

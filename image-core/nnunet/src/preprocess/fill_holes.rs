@@ -1,4 +1,5 @@
-use ndarray::Array3;
+use ndarray::{Array3, Ix3};
+use nephrite_types::{OutOfMemory, memory};
 
 /// Sets every `false` voxel that cannot reach the outside of the array through face neighbours.
 ///
@@ -7,26 +8,40 @@ use ndarray::Array3;
 ///
 /// Source: acvl-utils 0.2.6 / scipy `binary_fill_holes`, as called by nnunetv2 2.8.1,
 /// `preprocessing/cropping/cropping.py` (`create_nonzero_mask`).
-pub fn fill_holes(mask: &mut Array3<bool>) {
+///
+/// # Errors
+/// [`OutOfMemory`]
+pub fn fill_holes(mask: &mut Array3<bool>) -> Result<(), OutOfMemory> {
     let (n0, n1, n2) = mask.dim();
-    let mut outside = Array3::<bool>::default((n0, n1, n2));
+    let mut outside: Array3<bool> = memory::zeroed_array(Ix3(n0, n1, n2), FILLED)?;
     let mut stack: Vec<[usize; 3]> = Vec::new();
     for ((i, j, k), &inside) in mask.indexed_iter() {
         let border = i == 0 || j == 0 || k == 0 || i + 1 == n0 || j + 1 == n1 || k + 1 == n2;
         if border && !inside && !outside[[i, j, k]] {
             outside[[i, j, k]] = true;
             stack.push([i, j, k]);
-            drain(mask, &mut outside, &mut stack);
+            drain(mask, &mut outside, &mut stack)?;
         }
     }
     mask.zip_mut_with(&outside, |inside, outside| *inside |= !outside);
+    Ok(())
 }
 
+/// What an allocation is for, in messages.
+const FILLED: &str = "the mask of what is not zero";
+
 /// Visits everything that the voxels on the stack reach.
-fn drain(mask: &Array3<bool>, outside: &mut Array3<bool>, stack: &mut Vec<[usize; 3]>) {
+fn drain(
+    mask: &Array3<bool>,
+    outside: &mut Array3<bool>,
+    stack: &mut Vec<[usize; 3]>,
+) -> Result<(), OutOfMemory> {
     let shape = mask.dim();
     let shape = [shape.0, shape.1, shape.2];
     while let Some(voxel) = stack.pop() {
+        if stack.capacity() - stack.len() < 6 {
+            memory::make_room(stack, stack.len() + 6, FILLED)?;
+        }
         for axis in 0..3 {
             for next in [
                 voxel[axis].checked_sub(1),
@@ -42,6 +57,7 @@ fn drain(mask: &Array3<bool>, outside: &mut Array3<bool>, stack: &mut Vec<[usize
             }
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -58,7 +74,7 @@ mod tests {
     fn a_closed_cavity_is_filled() {
         let mut mask = block();
         mask[[2, 2, 2]] = false;
-        fill_holes(&mut mask);
+        fill_holes(&mut mask).unwrap();
         assert_eq!(mask, block());
     }
 
@@ -68,13 +84,13 @@ mod tests {
         tunnel[[2, 2, 2]] = false;
         tunnel[[1, 2, 2]] = false;
         let before = tunnel.clone();
-        fill_holes(&mut tunnel);
+        fill_holes(&mut tunnel).unwrap();
         assert_eq!(tunnel, before);
 
         let mut diagonal = block();
         diagonal[[2, 2, 2]] = false;
         diagonal[[1, 1, 2]] = false; // opens to the outside, touches the cavity along an edge only
-        fill_holes(&mut diagonal);
+        fill_holes(&mut diagonal).unwrap();
         assert!(diagonal[[2, 2, 2]]);
         assert!(!diagonal[[1, 1, 2]]);
     }
@@ -83,7 +99,7 @@ mod tests {
     fn a_flat_array_is_never_filled() {
         let mut ring = Array3::from_elem((1, 3, 3), true);
         ring[[0, 1, 1]] = false;
-        fill_holes(&mut ring);
+        fill_holes(&mut ring).unwrap();
         assert!(!ring[[0, 1, 1]]);
     }
 
@@ -93,7 +109,7 @@ mod tests {
         mask[[0, 1, 1]] = false;
         mask[[1, 1, 1]] = false;
         let before = mask.clone();
-        fill_holes(&mut mask);
+        fill_holes(&mut mask).unwrap();
         assert_eq!(mask, before);
     }
 }

@@ -1,7 +1,9 @@
-use ndarray::{Array3, Array4, Axis, Zip};
+use ndarray::{Array3, Array4, Axis, Ix4, Zip};
 use nephrite_nnunet_folder::{Normalization, Resampling};
 use nephrite_resample::{Real, resize_planes};
-use nephrite_types::{BoundingBox, CancelToken, Labels, Limits, Volume, with_voxels};
+use nephrite_types::{
+    BoundingBox, CancelToken, Labels, Limits, OutOfMemory, Volume, memory, with_voxels,
+};
 
 use super::crop::{cropped, nonzero_box, nonzero_mask};
 use super::fill_holes::fill_holes;
@@ -81,20 +83,19 @@ pub fn preprocess(
     check_size(network_shape, pipeline.n_input_channels(), limits)?;
 
     let needs_mask = pipeline.is_cascade() || pipeline.channels.iter().any(|c| c.needs_mask());
-    let mask = needs_mask.then(|| {
-        let mut mask = nonzero_mask(channels, &crop);
-        fill_holes(&mut mask);
-        mask
-    });
-    let previous = previous_stage.map(|labels| PreviousStage::cropped(labels, &crop, mask.as_ref()));
+    let mask = needs_mask.then(|| nonzero_without_holes(channels, &crop)).transpose()?;
+    let previous = previous_stage
+        .map(|labels| PreviousStage::cropped(labels, &crop, mask.as_ref()))
+        .transpose()?;
     // Labels of the previous stage count as inside, wherever they lie.
     let inside = match &previous {
-        Some(previous) => Some(previous.inside()),
+        Some(previous) => Some(previous.inside()?),
         None => mask,
     };
 
     let [n0, n1, n2] = network_shape;
-    let mut data = Array4::<f32>::zeros((pipeline.n_input_channels(), n0, n1, n2));
+    let shape = Ix4(pipeline.n_input_channels(), n0, n1, n2);
+    let mut data = memory::zeroed_array(shape, "the input of the network")?;
     for (c, volume) in channels.iter().enumerate() {
         cancel.check()?;
         let inside = inside.as_ref().filter(|_| pipeline.channels[c].needs_mask());
@@ -140,6 +141,12 @@ pub fn preprocess(
         scan_spacing,
         network_spacing,
     })
+}
+
+fn nonzero_without_holes(channels: &[&Volume], crop: &BoundingBox) -> Result<Array3<bool>, OutOfMemory> {
+    let mut mask = nonzero_mask(channels, crop)?;
+    fill_holes(&mut mask)?;
+    Ok(mask)
 }
 
 /// One scan as one channel of the network sees it.
@@ -301,7 +308,8 @@ fn check_channels(
     }
 }
 
-fn check_size(shape: [usize; 3], n_channels: usize, limits: &Limits) -> Result<(), NnunetError> {
+/// Refuses a network grid over the limits.
+pub(crate) fn check_size(shape: [usize; 3], n_channels: usize, limits: &Limits) -> Result<(), NnunetError> {
     let voxels = shape
         .iter()
         .try_fold(n_channels as u64, |n, &len| n.checked_mul(len as u64));

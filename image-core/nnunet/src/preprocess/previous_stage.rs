@@ -1,10 +1,13 @@
 use ndarray::{Array3, Array4, Axis, Zip};
 use nephrite_resample::resize_labels;
-use nephrite_types::{BoundingBox, CancelToken, Labels};
+use nephrite_types::{BoundingBox, CancelToken, Labels, OutOfMemory, memory};
 
 use super::crop::cropped;
 use crate::NnunetError;
 use crate::pipeline::{Pipeline, label_plan};
+
+/// What an allocation is for, in messages.
+const STAGE: &str = "the mask of the previous stage";
 
 /// The mask of the previous stage of a cascade, cropped as the scan; −1 where it is background and the scan is zero.
 ///
@@ -16,10 +19,14 @@ pub(crate) struct PreviousStage {
 
 impl PreviousStage {
     /// `mask` is the non-zero mask with its holes filled, cropped.
-    pub(crate) fn cropped(labels: &Labels, crop: &BoundingBox, mask: Option<&Array3<bool>>) -> Self {
+    pub(crate) fn cropped(
+        labels: &Labels,
+        crop: &BoundingBox,
+        mask: Option<&Array3<bool>>,
+    ) -> Result<Self, OutOfMemory> {
         let mut labels = match labels {
-            Labels::U8(array) => cropped(array.view(), crop).mapv(i32::from),
-            Labels::U16(array) => cropped(array.view(), crop).mapv(i32::from),
+            Labels::U8(array) => memory::mapped(cropped(array.view(), crop), STAGE, i32::from)?,
+            Labels::U16(array) => memory::mapped(cropped(array.view(), crop), STAGE, i32::from)?,
         };
         if let Some(mask) = mask {
             Zip::from(&mut labels).and(mask).for_each(|label, inside| {
@@ -28,12 +35,12 @@ impl PreviousStage {
                 }
             });
         }
-        PreviousStage { labels }
+        Ok(PreviousStage { labels })
     }
 
     /// Where z-score normalisation counts voxels.
-    pub(crate) fn inside(&self) -> Array3<bool> {
-        self.labels.mapv(|label| label >= 0)
+    pub(crate) fn inside(&self) -> Result<Array3<bool>, OutOfMemory> {
+        memory::mapped(self.labels.view(), STAGE, |label| label >= 0)
     }
 
     /// On the network grid, network axis order; `spacings` are the scan's and the network's.
@@ -74,10 +81,10 @@ mod tests {
     fn background_outside_the_mask_is_minus_one_and_labels_stay() {
         let labels = Labels::U8(Array3::from_shape_vec((1, 1, 4), vec![0, 2, 0, 1]).unwrap());
         let mask = Array3::from_shape_vec((1, 1, 4), vec![true, false, false, true]).unwrap();
-        let previous = PreviousStage::cropped(&labels, &BoundingBox::full([1, 1, 4]), Some(&mask));
+        let previous = PreviousStage::cropped(&labels, &BoundingBox::full([1, 1, 4]), Some(&mask)).unwrap();
         assert_eq!(previous.labels.iter().copied().collect::<Vec<_>>(), [0, 2, -1, 1]);
         assert_eq!(
-            previous.inside().iter().copied().collect::<Vec<_>>(),
+            previous.inside().unwrap().iter().copied().collect::<Vec<_>>(),
             [true, true, false, true]
         );
         let mut data = Array4::zeros((3, 1, 1, 4));

@@ -1,10 +1,11 @@
 use half::f16;
+use nephrite_types::memory::{self, OutOfMemory, Zeroable};
 use rayon::prelude::*;
 
 use super::TileGrid;
 
 /// A number in which class sums are kept: f32, or f16 for nnU-Net's own rounding.
-pub trait ClassSum: Copy + Send + Sync + Default + 'static {
+pub trait ClassSum: Copy + Send + Sync + Default + Zeroable + 'static {
     /// The sum after one more term, rounded to this type once.
     fn plus(self, term: f32) -> Self;
     /// Exact.
@@ -81,17 +82,20 @@ impl<S: ClassSum> Accumulator<S> {
     }
 
     /// All zero. `n_sums` folds are summed apart.
-    pub fn new(grid: &TileGrid, n_classes: usize, n_sums: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]
+    pub fn new(grid: &TileGrid, n_classes: usize, n_sums: usize) -> Result<Self, OutOfMemory> {
         let plane = [grid.padded[1], grid.padded[2]];
         let n_plane = plane[0] * plane[1];
-        Accumulator {
+        Ok(Accumulator {
             n_classes,
             n_sums,
             patch: grid.patch,
             plane,
-            sums: vec![S::default(); grid.patch[0] * n_sums * n_classes * n_plane],
-            weights: vec![S::default(); grid.patch[0] * n_plane],
-        }
+            sums: memory::zeroed(grid.patch[0] * n_sums * n_classes * n_plane, "the class sums")?,
+            weights: memory::zeroed(grid.patch[0] * n_plane, "the class sums")?,
+        })
     }
 
     /// Adds one tile's logits, `[class, patch…]`, times `importance`, `[patch…]`, to the sums of fold `sum`.
@@ -197,6 +201,8 @@ impl<S: ClassSum> Accumulator<S> {
 
 #[cfg(test)]
 mod tests {
+    use nephrite_types::Limits;
+
     use super::*;
 
     /// Sums every tile into dense arrays, the plain way.
@@ -226,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_ring_of_one_patch_depth_gives_the_dense_result() {
-        let grid = TileGrid::new([13, 9, 7], &[4, 5, 6], 0.5).unwrap();
+        let grid = TileGrid::new([13, 9, 7], &[4, 5, 6], 0.5, &Limits::default()).unwrap();
         let g = super::super::importance_map(grid.patch, true);
         let n_classes = 3;
         let tile_of = |s: [usize; 3]| -> Vec<f32> {
@@ -235,7 +241,7 @@ mod tests {
                 .collect()
         };
         let expected = dense(&grid, n_classes, tile_of, &g);
-        let mut accumulator = Accumulator::<f32>::new(&grid, n_classes, 1);
+        let mut accumulator = Accumulator::<f32>::new(&grid, n_classes, 1).unwrap();
         let [nz, ny, nx] = grid.padded;
         let mut plane = vec![0.0; ny * nx * n_classes];
         let mut taken = 0;
@@ -264,8 +270,8 @@ mod tests {
 
     #[test]
     fn half_precision_rounds_after_every_step() {
-        let grid = TileGrid::new([1, 1, 1], &[1, 1, 1], 0.5).unwrap();
-        let mut accumulator = Accumulator::<f16>::new(&grid, 1, 2);
+        let grid = TileGrid::new([1, 1, 1], &[1, 1, 1], 0.5, &Limits::default()).unwrap();
+        let mut accumulator = Accumulator::<f16>::new(&grid, 1, 2).unwrap();
         accumulator.add_tile([0; 3], 0, &[1.0 / 3.0], &[1.0]);
         accumulator.add_tile([0; 3], 1, &[2049.0], &[1.0]);
         let mut logit = [0.0];

@@ -43,6 +43,8 @@ pub fn gather_tile(input: ArrayView4<'_, f32>, grid: &TileGrid, start: [usize; 3
 mod tests {
     use ndarray::{Array4, s};
 
+    use nephrite_types::Limits;
+
     use super::*;
 
     #[test]
@@ -51,7 +53,7 @@ mod tests {
             let input = Array4::from_shape_fn((2, shape[0], shape[1], shape[2]), |(c, z, y, x)| {
                 (c * 1000 + z * 100 + y * 10 + x + 1) as f32
             });
-            let grid = TileGrid::new(shape, &[6, 5, 8], 0.5).unwrap();
+            let grid = TileGrid::new(shape, &[6, 5, 8], 0.5, &Limits::default()).unwrap();
             let [pz, py, px] = grid.padded;
             let mut padded = Array4::<f32>::zeros((2, pz, py, px));
             let low = grid.pad_low;

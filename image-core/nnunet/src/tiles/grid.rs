@@ -1,3 +1,5 @@
+use nephrite_types::Limits;
+
 use crate::NnunetError;
 
 /// Where the tiles of one volume lie, in nnU-Net's order.
@@ -23,14 +25,13 @@ pub struct TileGrid {
 }
 
 impl TileGrid {
-    /// `patch` has 2 or 3 numbers; `shape` is the network grid, slowest axis first.
+    /// `patch` has 2 or 3 numbers; `shape` is the network grid, slowest axis first. Nothing is allocated before the number
+    /// of tiles was compared with `limits.max_tiles`.
     ///
     /// # Errors
-    /// [`NnunetError::TileStepSize`] unless `0 < step ≤ 1`.
-    pub fn new(shape: [usize; 3], patch: &[usize], step: f64) -> Result<Self, NnunetError> {
-        if !(step > 0.0 && step <= 1.0) {
-            return Err(NnunetError::TileStepSize { step });
-        }
+    /// As [`TileGrid::count`].
+    pub fn new(shape: [usize; 3], patch: &[usize], step: f64, limits: &Limits) -> Result<Self, NnunetError> {
+        TileGrid::count(shape, patch, step, limits)?;
         let is_2d = patch.len() == 2;
         let patch = if is_2d {
             [1, patch[0], patch[1]]
@@ -53,20 +54,43 @@ impl TileGrid {
         })
     }
 
-    /// Number of tiles of such a grid, without making it.
+    /// Whether tiles of this patch can stand `step` of a patch apart: at least one voxel. An axis of the patch that is one
+    /// voxel thick has no smaller step than that, whatever `step` says.
     ///
     /// # Errors
-    /// As [`TileGrid::new`].
-    pub fn count(shape: [usize; 3], patch: &[usize], step: f64) -> Result<u64, NnunetError> {
+    /// [`NnunetError::TileStepSize`] unless `0 < step ≤ 1`, [`NnunetError::TileStepUnderVoxel`].
+    pub fn check_step(patch: &[usize], step: f64) -> Result<(), NnunetError> {
         if !(step > 0.0 && step <= 1.0) {
             return Err(NnunetError::TileStepSize { step });
         }
+        if patch.iter().any(|&len| len > 1 && (len as f64) * step < 1.0) {
+            let patch = patch.to_vec();
+            return Err(NnunetError::TileStepUnderVoxel { step, patch });
+        }
+        Ok(())
+    }
+
+    /// Number of tiles of such a grid, without making it.
+    ///
+    /// # Errors
+    /// As [`TileGrid::check_step`]; [`NnunetError::OverLimit`] for more tiles than `limits.max_tiles`.
+    pub fn count(shape: [usize; 3], patch: &[usize], step: f64, limits: &Limits) -> Result<u64, NnunetError> {
+        TileGrid::check_step(patch, step)?;
         let along = |n: usize, patch: usize| n_starts(n.max(patch), patch, step) as u64;
         let counts = match *patch {
             [y, x] => [shape[0] as u64, along(shape[1], y), along(shape[2], x)],
             _ => std::array::from_fn(|a| along(shape[a], patch[a])),
         };
-        Ok(counts.into_iter().fold(1, u64::saturating_mul))
+        let found = counts.into_iter().fold(1, u64::saturating_mul);
+        if found > limits.max_tiles {
+            return Err(NnunetError::OverLimit {
+                what: "the sliding window",
+                unit: "tiles",
+                limit: limits.max_tiles,
+                found,
+            });
+        }
+        Ok(found)
     }
 
     /// Number of tiles.
@@ -116,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_small_volume_is_centred_with_the_extra_voxel_behind() {
-        let grid = TileGrid::new([5, 9, 8], &[8, 8, 8], 0.5).unwrap();
+        let grid = TileGrid::new([5, 9, 8], &[8, 8, 8], 0.5, &Limits::default()).unwrap();
         assert_eq!(grid.padded, [8, 9, 8]);
         assert_eq!(grid.pad_low, [1, 0, 0]);
         assert_eq!(grid.positions().collect::<Vec<_>>(), vec![[0, 0, 0], [0, 1, 0]]);
@@ -124,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_2d_patch_visits_every_slice_and_never_pads_axis_0() {
-        let grid = TileGrid::new([3, 4, 10], &[8, 8], 0.5).unwrap();
+        let grid = TileGrid::new([3, 4, 10], &[8, 8], 0.5, &Limits::default()).unwrap();
         assert_eq!(grid.patch, [1, 8, 8]);
         assert_eq!(grid.padded, [3, 8, 10]);
         assert_eq!(grid.starts, [vec![0, 1, 2], vec![0], vec![0, 2]]);
@@ -139,23 +163,58 @@ mod tests {
             ([200, 1, 65], &[48, 20, 64]),
         ] {
             for step in [0.3, 0.5, 0.75, 1.0] {
-                let grid = TileGrid::new(shape, patch, step).unwrap();
+                let grid = TileGrid::new(shape, patch, step, &Limits::default()).unwrap();
                 assert_eq!(
-                    TileGrid::count(shape, patch, step).unwrap(),
+                    TileGrid::count(shape, patch, step, &Limits::default()).unwrap(),
                     grid.n_tiles() as u64,
                     "{shape:?} {step}"
                 );
             }
         }
-        let huge = TileGrid::count([usize::MAX; 3], &[1, 1, 1], 1e-300).unwrap();
-        assert_eq!(huge, u64::MAX, "saturates");
+    }
+
+    #[test]
+    fn too_many_tiles_are_refused_before_a_list_of_them_is_made() {
+        let limits = Limits {
+            max_tiles: 1000,
+            ..Limits::default()
+        };
+        assert_eq!(TileGrid::count([10; 3], &[1; 3], 1.0, &limits).unwrap(), 1000);
+        for (shape, patch, step, n) in [
+            ([10, 10, 11], &[1, 1, 1][..], 1.0, 1100),
+            ([usize::MAX; 3], &[1, 1, 1], 1e-300, u64::MAX),
+            ([1001, 8, 8], &[8, 8], 0.5, 1001),
+            ([300; 3], &[100; 3], 0.01, 201 * 201 * 201),
+        ] {
+            let refused = |error| match error {
+                NnunetError::OverLimit { unit, limit, found, .. } => (unit, limit, found),
+                other => panic!("{other}"),
+            };
+            let expected = ("tiles", 1000, n);
+            assert_eq!(TileGrid::count(shape, patch, step, &limits).map_err(refused), Err(expected));
+            assert_eq!(TileGrid::new(shape, patch, step, &limits).map_err(refused), Err(expected));
+        }
+    }
+
+    #[test]
+    fn a_step_under_one_voxel_is_refused() {
+        let check = |patch: &[usize], step| TileGrid::check_step(patch, step).is_ok();
+        assert!(check(&[64, 64, 64], 1.0 / 64.0));
+        assert!(check(&[1, 64, 64], 0.5), "an axis of one voxel has no smaller step");
+        assert!(check(&[64, 64], 0.5));
+        for step in [0.015, 1e-9, 1e-12, f64::MIN_POSITIVE] {
+            assert!(!check(&[64, 64, 64], step), "{step}");
+            assert!(!check(&[64, 64], step), "{step}");
+            assert!(!check(&[1, 1, 64], step), "{step}");
+        }
+        assert!(!check(&[128, 16, 128], 0.06), "0.96 of a voxel along the short axis");
     }
 
     #[test]
     fn a_step_outside_0_to_1_is_refused() {
         for step in [0.0, -0.5, 1.01, f64::NAN] {
-            assert!(TileGrid::count([8; 3], &[8; 3], step).is_err(), "{step}");
-            assert!(TileGrid::new([8; 3], &[8; 3], step).is_err(), "{step}");
+            assert!(TileGrid::count([8; 3], &[8; 3], step, &Limits::default()).is_err(), "{step}");
+            assert!(TileGrid::new([8; 3], &[8; 3], step, &Limits::default()).is_err(), "{step}");
         }
     }
 }

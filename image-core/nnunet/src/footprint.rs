@@ -1,0 +1,126 @@
+//! What preprocessing and the tile loop allocate, from shapes alone: the sizes of the arrays that the code beside this file
+//! makes. A change there belongs here too; `make bench-memory` compares the two with what processes really held.
+
+use half::f16;
+use nephrite_nnunet_folder::Resampling;
+use nephrite_types::Limits;
+
+use crate::predict::{BUFFERS_PER_TILE, PLANES_PER_FLUSH};
+use crate::tiles::{Accumulator, TileGrid};
+use crate::{ModelDescription, NnunetError, Numerics};
+
+/// A scan as a model is going to see it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ScanSize {
+    /// Voxels per axis, `[z, y, x]` of the reader.
+    pub shape: [usize; 3],
+    /// In mm, `[z, y, x]` of the reader.
+    pub spacing: [f64; 3],
+}
+
+/// Bytes that one run of a model on a scan allocates besides the scan and the model, if no margin of the scan is all zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Footprint {
+    /// The input of the network; lives from preprocessing to the last tile.
+    pub input: u64,
+    /// Besides the input, while it is made.
+    pub preprocess: u64,
+    /// Besides the input, while tiles run: class sums, planes on their way out, tiles.
+    pub inference: u64,
+    /// The mask in dense form, on the grid of the scan.
+    pub mask: u64,
+}
+
+impl ModelDescription {
+    /// What a run allocates. `n_threads` work beside each other.
+    ///
+    /// # Errors
+    /// [`NnunetError::EmptyGrid`] if the network would see no voxels; [`NnunetError::OverLimit`] for a grid that is over
+    /// `limits`.
+    pub fn footprint(
+        &self,
+        scan: ScanSize,
+        numerics: Numerics,
+        n_threads: usize,
+        limits: &Limits,
+    ) -> Result<Footprint, NnunetError> {
+        let forward = self.transpose_forward;
+        let (shape, spacing) = (forward.map(|axis| scan.shape[axis]), forward.map(|axis| scan.spacing[axis]));
+        let target = self.pipeline.network_spacing(spacing);
+        let grid = self
+            .pipeline
+            .network_shape(shape, spacing)
+            .ok_or(NnunetError::EmptyGrid {
+                crop: shape,
+                spacing,
+                target,
+            })?;
+        crate::preprocess::check_size(grid, self.pipeline.n_input_channels(), limits)?;
+        let n_scan = product(scan.shape);
+        Ok(Footprint {
+            input: product(grid) * self.pipeline.n_input_channels() as u64 * F32,
+            preprocess: self.preprocess_bytes(shape, grid, numerics, n_threads as u64),
+            inference: self.inference_bytes(grid, numerics)?,
+            mask: n_scan * self.bytes_per_label(),
+        })
+    }
+
+    /// 1 or 2.
+    pub fn bytes_per_label(&self) -> u64 {
+        let largest = self.labels.iter().map(|label| label.id).max().unwrap_or(0);
+        if largest > u16::from(u8::MAX) { 2 } else { 1 }
+    }
+
+    fn preprocess_bytes(&self, from: [usize; 3], to: [usize; 3], numerics: Numerics, n_threads: u64) -> u64 {
+        let mut bytes = 0;
+        if from != to {
+            let value = match (numerics, &self.pipeline.data_resampling) {
+                (Numerics::Reference, Resampling::Spline(_)) => 8,
+                _ => F32,
+            };
+            // one array that shrinks or grows along the slowest axis, and two planes per thread
+            bytes += from[0].max(to[0]) as u64 * plane(to) * value;
+            bytes += n_threads * (plane(from) + to[1].max(from[1]) as u64 * to[2].max(from[2]) as u64) * value;
+        }
+        let masked = self.pipeline.channels.iter().any(|channel| channel.needs_mask());
+        if masked || self.pipeline.is_cascade() {
+            bytes += product(from) * 2; // what is not zero, and what is outside of it
+        }
+        if self.pipeline.is_cascade() {
+            // the labels as i32, on both grids, and where they count as inside
+            bytes += product(from) * (4 + 1) + product(to) * 4;
+        }
+        bytes
+    }
+
+    fn inference_bytes(&self, grid: [usize; 3], numerics: Numerics) -> Result<u64, NnunetError> {
+        // where tiles lie changes nothing: a step of a whole patch makes the fewest
+        let tiles = TileGrid::new(grid, &self.patch_size, 1.0, &NO_TILE_LIMIT)?;
+        let sums = match numerics {
+            Numerics::Fast => Accumulator::<f32>::n_bytes(&tiles, self.n_classes, 1),
+            Numerics::Reference => Accumulator::<f16>::n_bytes(&tiles, self.n_classes, self.folds.len()),
+        };
+        let n_patch = product(tiles.patch);
+        let n_classes = self.n_classes as u64;
+        let n_planes = (PLANES_PER_FLUSH + 2).min(grid[0]) as u64;
+        let window = n_planes * plane(grid) * (n_classes * F32 + 2);
+        let one_tile = n_patch * (self.pipeline.n_input_channels() as u64 + n_classes) * F32;
+        Ok(sums.unwrap_or(u64::MAX).saturating_add(window + one_tile * BUFFERS_PER_TILE + n_patch * F32))
+    }
+}
+
+const F32: u64 = size_of::<f32>() as u64;
+
+/// Tiles are counted elsewhere.
+const NO_TILE_LIMIT: Limits = Limits {
+    max_tiles: u64::MAX,
+    ..Limits::DEFAULT
+};
+
+fn product(shape: [usize; 3]) -> u64 {
+    shape.iter().fold(1, |n: u64, &len| n.saturating_mul(len as u64))
+}
+
+fn plane([_, y, x]: [usize; 3]) -> u64 {
+    (y as u64).saturating_mul(x as u64)
+}

@@ -1,0 +1,252 @@
+//! Admission by memory: a request starts when what it expects to need at its peak fits beside what others reserved.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nephrite_types::CancelToken;
+
+use super::Allowance;
+use crate::CoreError;
+
+/// What this process may hold at once, and who has reserved how much of it.
+///
+/// Three things are counted: the process itself with its libraries, what requests reserved before they started, and what is
+/// resident but idle. What is resident and in use is part of the reservation of whoever uses it. Idle things are dropped when
+/// their room is needed. Requests get in in the order of asking; what is larger than the whole is refused at once.
+#[derive(Debug)]
+pub struct MemoryBudget {
+    allowance: Allowance,
+    /// Without the process itself.
+    capacity: u64,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    reserved: u64,
+    next_ticket: u64,
+    /// Tickets of those who wait, first come first.
+    waiting: VecDeque<u64>,
+}
+
+/// Memory that is held for later requests, and can be given back.
+pub(crate) trait Idle {
+    /// Bytes that nobody uses, those that the asking request will use left out: they are in its reservation.
+    fn bytes(&self) -> u64;
+    /// Drops at least so many of them, or all.
+    fn drop_bytes(&self, bytes: u64);
+}
+
+/// Bytes that a request may hold; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Reservation<'a> {
+    budget: &'a MemoryBudget,
+    bytes: u64,
+}
+
+/// Who waits looks at its token this often.
+const CANCEL_POLL: Duration = Duration::from_millis(20);
+
+impl MemoryBudget {
+    /// `process_bytes` are those of the process before any request.
+    pub fn new(allowance: Allowance, process_bytes: u64) -> Self {
+        MemoryBudget {
+            allowance,
+            capacity: allowance.bytes.saturating_sub(process_bytes),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// What the whole process may hold.
+    pub fn allowance(&self) -> Allowance {
+        self.allowance
+    }
+
+    /// What all requests together may hold.
+    pub fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// Refuses what can never fit.
+    ///
+    /// # Errors
+    /// [`CoreError::OverMemory`]
+    pub(crate) fn check(&self, what: &'static str, bytes: u64) -> Result<(), CoreError> {
+        if bytes <= self.capacity {
+            return Ok(());
+        }
+        Err(CoreError::OverMemory {
+            what,
+            needed: bytes,
+            available: self.capacity,
+            bound: self.allowance.source,
+        })
+    }
+
+    /// Waits until `bytes` fit; drops what is idle if that makes them fit. `what` is for the message of a refusal.
+    ///
+    /// # Errors
+    /// [`CoreError::OverMemory`] at once if they can never fit; [`CoreError::Cancelled`].
+    pub(crate) fn reserve(
+        &self,
+        what: &'static str,
+        bytes: u64,
+        idle: &dyn Idle,
+        cancel: &CancelToken,
+    ) -> Result<Reservation<'_>, CoreError> {
+        self.check(what, bytes)?;
+        let mut state = self.lock();
+        let ticket = state.next_ticket;
+        state.next_ticket += 1;
+        state.waiting.push_back(ticket);
+        loop {
+            let room = self.capacity - state.reserved; // never more is reserved
+            if bytes <= room && state.waiting.front() == Some(&ticket) {
+                state.waiting.pop_front();
+                state.reserved += bytes;
+                drop(state);
+                self.changed.notify_all(); // the next in line may fit too
+                let reservation = Reservation { budget: self, bytes };
+                let surplus = idle.bytes().saturating_sub(room - bytes);
+                if surplus > 0 {
+                    idle.drop_bytes(surplus);
+                }
+                return Ok(reservation);
+            }
+            if let Err(cancelled) = cancel.check() {
+                state.waiting.retain(|waiting| *waiting != ticket);
+                drop(state);
+                self.changed.notify_all();
+                return Err(cancelled.into());
+            }
+            let woken = self.changed.wait_timeout(state, CANCEL_POLL);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reservation<'_> {
+    /// What may be held.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        let mut state = self.budget.lock();
+        state.reserved -= self.bytes;
+        drop(state);
+        self.budget.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use nephrite_types::ErrorCode;
+
+    use super::*;
+
+    /// So many bytes are idle.
+    struct Held(AtomicU64);
+
+    impl Idle for Held {
+        fn bytes(&self) -> u64 {
+            self.0.load(Ordering::SeqCst)
+        }
+
+        fn drop_bytes(&self, bytes: u64) {
+            let before = self.0.load(Ordering::SeqCst);
+            self.0.store(before.saturating_sub(bytes), Ordering::SeqCst);
+        }
+    }
+
+    fn nothing() -> Held {
+        Held(AtomicU64::new(0))
+    }
+
+    fn budget(bytes: u64) -> MemoryBudget {
+        MemoryBudget::new(Allowance::configured(bytes + 5), 5)
+    }
+
+    #[test]
+    fn never_more_is_reserved_than_fits_and_everybody_gets_in() {
+        let (budget, inside, done) = (budget(10), AtomicU64::new(0), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            for n in 0..32u64 {
+                let (budget, inside, done) = (&budget, &inside, &done);
+                scope.spawn(move || {
+                    let bytes = n % 11;
+                    let _reserved = budget
+                        .reserve("a test", bytes, &nothing(), &CancelToken::new())
+                        .unwrap();
+                    assert!(inside.fetch_add(bytes, Ordering::SeqCst) + bytes <= 10);
+                    std::thread::sleep(Duration::from_millis(2));
+                    inside.fetch_sub(bytes, Ordering::SeqCst);
+                    done.fetch_add(1, Ordering::SeqCst);
+                });
+            }
+        });
+        assert_eq!(done.into_inner(), 32);
+    }
+
+    #[test]
+    fn what_can_never_fit_is_refused_at_once_and_says_how_much_there_is() {
+        let budget = budget(10);
+        let _all = budget
+            .reserve("a test", 10, &nothing(), &CancelToken::new())
+            .unwrap();
+        let refused = budget
+            .reserve("a test", 11, &nothing(), &CancelToken::new())
+            .unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::LimitExceeded);
+        assert_eq!(
+            refused.to_string(),
+            "a test needs about 11 bytes of memory, this process may take 10 (configured)"
+        );
+    }
+
+    #[test]
+    fn only_as_much_of_what_is_idle_is_dropped_as_is_needed() {
+        let (budget, idle) = (budget(10), Held(AtomicU64::new(6)));
+        let reserve = |bytes| {
+            budget
+                .reserve("a test", bytes, &idle, &CancelToken::new())
+                .unwrap()
+        };
+        let four = reserve(4);
+        assert_eq!(idle.bytes(), 6, "all fits");
+        let three = reserve(3);
+        assert_eq!(idle.bytes(), 3);
+        drop((four, three));
+        let _all = reserve(10);
+        assert_eq!(idle.bytes(), 0);
+    }
+
+    #[test]
+    fn a_cancelled_request_leaves_the_line() {
+        let budget = budget(10);
+        let all = budget
+            .reserve("a test", 10, &nothing(), &CancelToken::new())
+            .unwrap();
+        let cancelled = CancelToken::new();
+        cancelled.cancel();
+        let refused = budget
+            .reserve("a test", 1, &nothing(), &cancelled)
+            .unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::Cancelled);
+        drop(all);
+        budget
+            .reserve("a test", 10, &nothing(), &CancelToken::new())
+            .unwrap();
+    }
+}

@@ -1,0 +1,79 @@
+//! What a model on a scan holds at its peak, from headers and plans alone.
+
+use nephrite_nnunet::{Footprint, ModelDescription, NnunetError, Numerics, ScanSize};
+use nephrite_types::{Geometry, Limits};
+
+/// A model on a scan.
+pub(crate) struct StepMemory<'a> {
+    pub(crate) model: &'a ModelDescription,
+    /// The first stage of a cascade, if it runs too.
+    pub(crate) previous: Option<&'a ModelDescription>,
+    /// The scan, or the part of it that the model looks at.
+    pub(crate) scan: &'a Geometry,
+    /// Voxels of all channels, as they are stored.
+    pub(crate) scan_bytes: u64,
+    /// The scan is kept for other steps while the network runs.
+    pub(crate) scan_stays: bool,
+    pub(crate) numerics: Numerics,
+    /// Probabilities are made.
+    pub(crate) probabilities: bool,
+}
+
+/// Of one folder's network, which nobody has looked into: an exported graph.
+const UNKNOWN_NETWORK: u64 = 1 << 30;
+
+/// Of compressing a mask on all threads, and of what is small.
+const WRITING: u64 = 8 << 20;
+
+impl StepMemory<'_> {
+    /// Bytes besides the process itself; models and scan are counted as if none were in memory.
+    ///
+    /// # Errors
+    /// As [`ModelDescription::footprint`].
+    pub(crate) fn peak_bytes(&self, n_threads: usize, limits: &Limits) -> Result<u64, NnunetError> {
+        let own = self.footprint(self.model, n_threads, limits)?;
+        let first = self
+            .previous
+            .map(|model| self.footprint(model, n_threads, limits))
+            .transpose()?;
+        let networks = network_bytes(self.model) + self.previous.map_or(0, network_bytes);
+        let kept = if self.scan_stays { self.scan_bytes } else { 0 };
+        let probabilities = match self.probabilities {
+            true => own.mask / self.model.bytes_per_label() * 4 * self.model.n_classes as u64,
+            false => 0,
+        };
+        // The mask of the first stage is an input of the second.
+        let stage = first.map_or(0, |first| first.mask);
+        let moments = [
+            networks + self.scan_bytes,
+            networks + self.scan_bytes + stage + own.input + own.preprocess,
+            networks + kept + own.input + own.inference + own.mask + probabilities,
+            networks + kept + own.mask * 2 + probabilities + WRITING,
+            first.map_or(0, |first| networks + self.scan_bytes + first.input + first.preprocess),
+            first.map_or(0, |first| {
+                networks + self.scan_bytes + first.input + first.inference + first.mask
+            }),
+        ];
+        Ok(moments.into_iter().max().unwrap_or(0))
+    }
+
+    fn footprint(
+        &self,
+        model: &ModelDescription,
+        n_threads: usize,
+        limits: &Limits,
+    ) -> Result<Footprint, NnunetError> {
+        let scan = ScanSize {
+            shape: self.scan.shape.zyx(),
+            spacing: self.scan.spacing.zyx(),
+        };
+        model.footprint(scan, self.numerics, n_threads, limits)
+    }
+}
+
+/// Sessions of all chosen folds, each with what it needs to run a tile.
+pub(crate) fn network_bytes(model: &ModelDescription) -> u64 {
+    model
+        .network_bytes()
+        .unwrap_or(UNKNOWN_NETWORK * model.folds.len() as u64)
+}
