@@ -3,12 +3,12 @@ use std::sync::Arc;
 
 use nephrite_types::{CancelToken, Limits};
 
+use crate::estimate::PROCESS_BYTES;
 use crate::file_hashes::FileHashes;
 use crate::memory::{Allowance, Gate, MemoryBudget, Reservation, Residents};
 use crate::resident::{ModelBudget, ModelKey, ModelStore, ResidentStore};
 use crate::runtime::{Runtime, RuntimeSettings};
 use crate::volumes::{ScanKey, VolumeStore};
-use crate::estimate::PROCESS_BYTES;
 use crate::{CoreError, Root, SpeedMeter};
 
 /// What a [`Core`] is made from.

@@ -189,7 +189,14 @@ fn step_cost(
     };
     let of = |model: &ModelDescription| -> Result<ModelEstimate, CoreError> {
         let (mirroring, step_size) = (step.options.mirroring, step.options.tile_step_size);
-        Ok(estimate_model(model, &geometry, mirroring, step_size, speed, &core.limits)?)
+        Ok(estimate_model(
+            model,
+            &geometry,
+            mirroring,
+            step_size,
+            speed,
+            &core.limits,
+        )?)
     };
     let mut cost = of(&model.description)?;
     // Without a step that gives its mask, the previous stage runs first.

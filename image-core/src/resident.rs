@@ -107,7 +107,10 @@ impl<V> Resident<V> {
 impl<K: Clone + Eq + Hash, V> State<K, V> {
     /// Of what is idle and not wanted.
     fn least_recent(&self, is_wanted: &impl Fn(&K) -> bool) -> Option<K> {
-        let idle = self.resident.iter().filter(|(key, r)| r.is_idle() && !is_wanted(key));
+        let idle = self
+            .resident
+            .iter()
+            .filter(|(key, r)| r.is_idle() && !is_wanted(key));
         let oldest = idle.min_by_key(|(_, resident)| resident.last_used);
         oldest.map(|(key, _)| key.clone())
     }
@@ -222,7 +225,10 @@ impl<K: Clone + Eq + Hash, V> ResidentStore<K, V> {
     /// Bytes of what nobody uses and nobody is about to use.
     pub(crate) fn idle_bytes(&self, is_wanted: impl Fn(&K) -> bool) -> u64 {
         let state = self.lock();
-        let idle = state.resident.iter().filter(|(key, r)| r.is_idle() && !is_wanted(key));
+        let idle = state
+            .resident
+            .iter()
+            .filter(|(key, r)| r.is_idle() && !is_wanted(key));
         idle.fold(0, |sum, (_, resident)| sum.saturating_add(resident.bytes))
     }
 
@@ -232,7 +238,9 @@ impl<K: Clone + Eq + Hash, V> ResidentStore<K, V> {
         let mut dropped: Vec<Resident<V>> = Vec::new();
         let mut sum = 0u64;
         while sum < bytes {
-            let Some(key) = state.least_recent(&is_wanted) else { break };
+            let Some(key) = state.least_recent(&is_wanted) else {
+                break;
+            };
             if let Some(resident) = state.resident.remove(&key) {
                 sum = sum.saturating_add(resident.bytes);
                 dropped.push(resident);

@@ -53,7 +53,10 @@ pub struct ResizeReport {
 fn peak_bytes(header: &ScanHeader, request: &ResizeRequest, limits: &Limits) -> Result<u64, CoreError> {
     let (scan, from) = (header.bytes, header.geometry.shape.zyx());
     let voxel_bytes = header.voxel_type.n_bytes();
-    let to = request.target.geometry(&header.geometry, voxel_bytes, limits)?.shape;
+    let to = request
+        .target
+        .geometry(&header.geometry, voxel_bytes, limits)?
+        .shape;
     let n_target = to.n_voxels() as u64;
     let result = n_target.saturating_mul(voxel_bytes as u64);
     let between = match request.kind {

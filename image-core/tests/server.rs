@@ -13,6 +13,8 @@ mod command;
 mod contract;
 #[path = "server/lifecycle.rs"]
 mod lifecycle;
+#[path = "server/memory.rs"]
+mod memory;
 #[path = "server/runs.rs"]
 mod runs;
 #[path = "server/stopping.rs"]

@@ -139,7 +139,12 @@ pub fn reference_logits(
         description,
         engines,
     } = loaded;
-    let grid = TileGrid::new([n0, n1, n2], model.patch(), options.tile_step_size, &Limits::default())?;
+    let grid = TileGrid::new(
+        [n0, n1, n2],
+        model.patch(),
+        options.tile_step_size,
+        &Limits::default(),
+    )?;
     // of a 2-D network the last two of three array axes
     let axes = description
         .mirroring_axes

@@ -45,7 +45,10 @@ impl ModelDescription {
         limits: &Limits,
     ) -> Result<Footprint, NnunetError> {
         let forward = self.transpose_forward;
-        let (shape, spacing) = (forward.map(|axis| scan.shape[axis]), forward.map(|axis| scan.spacing[axis]));
+        let (shape, spacing) = (
+            forward.map(|axis| scan.shape[axis]),
+            forward.map(|axis| scan.spacing[axis]),
+        );
         let target = self.pipeline.network_spacing(spacing);
         let grid = self
             .pipeline
@@ -80,7 +83,8 @@ impl ModelDescription {
             };
             // one array that shrinks or grows along the slowest axis, and two planes per thread
             bytes += from[0].max(to[0]) as u64 * plane(to) * value;
-            bytes += n_threads * (plane(from) + to[1].max(from[1]) as u64 * to[2].max(from[2]) as u64) * value;
+            bytes +=
+                n_threads * (plane(from) + to[1].max(from[1]) as u64 * to[2].max(from[2]) as u64) * value;
         }
         let masked = self.pipeline.channels.iter().any(|channel| channel.needs_mask());
         if masked || self.pipeline.is_cascade() {
@@ -105,7 +109,9 @@ impl ModelDescription {
         let n_planes = (PLANES_PER_FLUSH + 2).min(grid[0]) as u64;
         let window = n_planes * plane(grid) * (n_classes * F32 + 2);
         let one_tile = n_patch * (self.pipeline.n_input_channels() as u64 + n_classes) * F32;
-        Ok(sums.unwrap_or(u64::MAX).saturating_add(window + one_tile * BUFFERS_PER_TILE + n_patch * F32))
+        Ok(sums
+            .unwrap_or(u64::MAX)
+            .saturating_add(window + one_tile * BUFFERS_PER_TILE + n_patch * F32))
     }
 }
 

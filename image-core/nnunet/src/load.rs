@@ -304,29 +304,6 @@ pub struct ModelDescription {
 }
 
 impl ModelDescription {
-    /// [`ModelDescription::expected_memory_bytes`] for a network's grid (axis order of the network), and the grid itself:
-    /// all that one step needs besides its scan and its mask.
-    pub fn memory_for(&self, grid: [usize; 3]) -> Option<u64> {
-        let described = class_sums(&self.patch_size, DESCRIBED_PLANE, self.n_classes);
-        let plane: [usize; 2] = match *self.patch_size {
-            [.., y, x] => [grid[1].max(y), grid[2].max(x)],
-            _ => [grid[1], grid[2]],
-        };
-        let sums = class_sums(&self.patch_size, plane, self.n_classes);
-        let voxels = grid.iter().fold(1u64, |n, &len| n.saturating_mul(len as u64));
-        let input = voxels
-            .saturating_mul(self.pipeline.n_input_channels() as u64)
-            .saturating_mul(4);
-        let rest = self.expected_memory_bytes?.saturating_sub(described);
-        Some(rest.saturating_add(sums).saturating_add(input))
-    }
-
-    /// What the sessions of all chosen folds hold while they run tiles; `None` if the network is not built in.
-    pub fn network_bytes(&self) -> Option<u64> {
-        let described = class_sums(&self.patch_size, DESCRIBED_PLANE, self.n_classes);
-        Some(self.expected_memory_bytes?.saturating_sub(described))
-    }
-
     /// Runs of the network for a scan: tiles, each with every chosen fold and mirroring. `shape` and `spacing` are those of
     /// the scan, or of the part of it that is not all zero, `[z, y, x]` of the reader.
     ///

@@ -92,7 +92,8 @@ pub fn estimate_case(
                 } = model.request.options;
                 let description = inspect_model(core, &model.request.model)?;
                 let scan = &plan.scans[&model.phase].geometry;
-                let cost = estimate_model(&description, scan, mirroring, tile_step_size, speed, &core.limits)?;
+                let cost =
+                    estimate_model(&description, scan, mirroring, tile_step_size, speed, &core.limits)?;
                 estimate.phase = Some(model.phase.name());
                 estimate.tiles = cost.runs.runs;
                 estimate.seconds = cost.seconds.unwrap_or(0.0);

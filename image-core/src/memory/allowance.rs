@@ -65,11 +65,17 @@ impl Allowance {
         let claimed = read(Path::new("/proc/self/status")).and_then(|text| kib_of(&text, "VmSize:"));
         let of_space = getrlimit(Resource::As).current.map(|bytes| {
             let claimed = claimed.unwrap_or(0).saturating_mul(1024);
-            (bytes.saturating_sub(claimed + CLAIMED_LATER), AllowanceSource::ResourceLimit)
+            (
+                bytes.saturating_sub(claimed + CLAIMED_LATER),
+                AllowanceSource::ResourceLimit,
+            )
         });
-        let of_data = getrlimit(Resource::Data)
-            .current
-            .map(|bytes| (bytes.saturating_sub(CLAIMED_LATER), AllowanceSource::ResourceLimit));
+        let of_data = getrlimit(Resource::Data).current.map(|bytes| {
+            (
+                bytes.saturating_sub(CLAIMED_LATER),
+                AllowanceSource::ResourceLimit,
+            )
+        });
         let all = [of_machine, of_groups, of_space, of_data];
         smallest(all.into_iter().flatten())
     }
@@ -203,8 +209,14 @@ mod tests {
         let v1 = limit_of(&[
             ("/proc/self/cgroup", "4:memory:/docker/x\n3:cpuset:/\n0::/\n"),
             ("/proc/self/mountinfo", V1),
-            ("/sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes", "2147483648\n"),
-            ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"),
+            (
+                "/sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes",
+                "2147483648\n",
+            ),
+            (
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+                "9223372036854771712\n",
+            ),
         ]);
         assert_eq!(v1, Some(2 << 30));
     }

@@ -240,9 +240,7 @@ mod tests {
             .unwrap();
         let cancelled = CancelToken::new();
         cancelled.cancel();
-        let refused = budget
-            .reserve("a test", 1, &nothing(), &cancelled)
-            .unwrap_err();
+        let refused = budget.reserve("a test", 1, &nothing(), &cancelled).unwrap_err();
         assert_eq!(refused.code(), ErrorCode::Cancelled);
         drop(all);
         budget

@@ -44,12 +44,20 @@ impl StepMemory<'_> {
         };
         // The mask of the first stage is an input of the second.
         let stage = first.map_or(0, |first| first.mask);
+        let building = self
+            .previous
+            .map_or(0, building_bytes)
+            .max(building_bytes(self.model));
         let moments = [
+            // models are loaded before the scan is read, or beside it
+            networks + building + kept,
             networks + self.scan_bytes,
             networks + self.scan_bytes + stage + own.input + own.preprocess,
             networks + kept + own.input + own.inference + own.mask + probabilities,
             networks + kept + own.mask * 2 + probabilities + WRITING,
-            first.map_or(0, |first| networks + self.scan_bytes + first.input + first.preprocess),
+            first.map_or(0, |first| {
+                networks + self.scan_bytes + first.input + first.preprocess
+            }),
             first.map_or(0, |first| {
                 networks + self.scan_bytes + first.input + first.inference + first.mask
             }),
@@ -71,9 +79,18 @@ impl StepMemory<'_> {
     }
 }
 
+/// What making the session of one fold takes for a moment beyond what it keeps: its weights twice more, but not yet its
+/// activations.
+fn building_bytes(model: &ModelDescription) -> u64 {
+    let weights = model.n_parameters.unwrap_or(0).saturating_mul(4);
+    let of_fold = network_bytes(model) / model.folds.len().max(1) as u64;
+    let activations = of_fold.saturating_sub(weights.saturating_mul(3));
+    weights.saturating_mul(2).saturating_sub(activations)
+}
+
 /// Sessions of all chosen folds, each with what it needs to run a tile.
 pub(crate) fn network_bytes(model: &ModelDescription) -> u64 {
     model
-        .network_bytes()
+        .resident_bytes
         .unwrap_or(UNKNOWN_NETWORK * model.folds.len() as u64)
 }

@@ -80,8 +80,12 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 fn write_large_scan(folder: &Path, name: &str) {
-    let shape = [96, 96, 96];
-    let spacing = Spacing::new([1.7, 1.6, 1.4]).unwrap();
+    write_scan(folder, name, [96, 96, 96], [1.7, 1.6, 1.4]);
+}
+
+/// A scan of this shape and spacing in mm, `[z, y, x]`, no voxel of it zero for long.
+pub(crate) fn write_scan(folder: &Path, name: &str, shape: [usize; 3], spacing: [f64; 3]) {
+    let spacing = Spacing::new(spacing).unwrap();
     let voxels = Array3::from_shape_fn(shape, |(z, y, x)| {
         ((z * 7 + y * 13 + x * 29) % 251) as i16 * 4 - 300
     });

@@ -44,7 +44,10 @@ pub fn zeroed_array<T: Zeroable, D: Dimension>(
     shape: D,
     what: &'static str,
 ) -> Result<Array<T, D>, OutOfMemory> {
-    let len = shape.slice().iter().try_fold(1usize, |n, &axis| n.checked_mul(axis));
+    let len = shape
+        .slice()
+        .iter()
+        .try_fold(1usize, |n, &axis| n.checked_mul(axis));
     let values = zeroed(len.ok_or(OutOfMemory::new::<T>(what, usize::MAX))?, what)?;
     Ok(Array::from_shape_vec(shape, values).expect("as many values as the shape has"))
 }
@@ -118,7 +121,10 @@ mod tests {
         );
         let overflow = zeroed_array::<f32, _>(Ix3(1 << 32, 1 << 32, 1 << 32), "a test");
         assert_eq!(overflow.unwrap_err().bytes, u64::MAX);
-        assert_eq!(expected.to_string(), "no memory for a test: 4611686018427387904 bytes");
+        assert_eq!(
+            expected.to_string(),
+            "no memory for a test: 4611686018427387904 bytes"
+        );
         assert_eq!(expected.code(), ErrorCode::LimitExceeded);
     }
 

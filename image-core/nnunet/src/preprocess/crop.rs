@@ -108,7 +108,14 @@ mod tests {
                 end: [3, 3, 4]
             }
         );
-        assert_eq!(nonzero_mask(&[&a, &b], &both).unwrap().iter().filter(|m| **m).count(), 2);
+        assert_eq!(
+            nonzero_mask(&[&a, &b], &both)
+                .unwrap()
+                .iter()
+                .filter(|m| **m)
+                .count(),
+            2
+        );
     }
 
     #[test]

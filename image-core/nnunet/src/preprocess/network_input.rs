@@ -1,9 +1,7 @@
 use ndarray::{Array3, Array4, Axis, Ix4, Zip};
 use nephrite_nnunet_folder::{Normalization, Resampling};
 use nephrite_resample::{Real, resize_planes};
-use nephrite_types::{
-    BoundingBox, CancelToken, Labels, Limits, OutOfMemory, Volume, memory, with_voxels,
-};
+use nephrite_types::{BoundingBox, CancelToken, Labels, Limits, OutOfMemory, Volume, memory, with_voxels};
 
 use super::crop::{cropped, nonzero_box, nonzero_mask};
 use super::fill_holes::fill_holes;
@@ -83,7 +81,9 @@ pub fn preprocess(
     check_size(network_shape, pipeline.n_input_channels(), limits)?;
 
     let needs_mask = pipeline.is_cascade() || pipeline.channels.iter().any(|c| c.needs_mask());
-    let mask = needs_mask.then(|| nonzero_without_holes(channels, &crop)).transpose()?;
+    let mask = needs_mask
+        .then(|| nonzero_without_holes(channels, &crop))
+        .transpose()?;
     let previous = previous_stage
         .map(|labels| PreviousStage::cropped(labels, &crop, mask.as_ref()))
         .transpose()?;

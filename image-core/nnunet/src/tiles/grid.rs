@@ -187,12 +187,20 @@ mod tests {
             ([300; 3], &[100; 3], 0.01, 201 * 201 * 201),
         ] {
             let refused = |error| match error {
-                NnunetError::OverLimit { unit, limit, found, .. } => (unit, limit, found),
+                NnunetError::OverLimit {
+                    unit, limit, found, ..
+                } => (unit, limit, found),
                 other => panic!("{other}"),
             };
             let expected = ("tiles", 1000, n);
-            assert_eq!(TileGrid::count(shape, patch, step, &limits).map_err(refused), Err(expected));
-            assert_eq!(TileGrid::new(shape, patch, step, &limits).map_err(refused), Err(expected));
+            assert_eq!(
+                TileGrid::count(shape, patch, step, &limits).map_err(refused),
+                Err(expected)
+            );
+            assert_eq!(
+                TileGrid::new(shape, patch, step, &limits).map_err(refused),
+                Err(expected)
+            );
         }
     }
 
@@ -200,21 +208,33 @@ mod tests {
     fn a_step_under_one_voxel_is_refused() {
         let check = |patch: &[usize], step| TileGrid::check_step(patch, step).is_ok();
         assert!(check(&[64, 64, 64], 1.0 / 64.0));
-        assert!(check(&[1, 64, 64], 0.5), "an axis of one voxel has no smaller step");
+        assert!(
+            check(&[1, 64, 64], 0.5),
+            "an axis of one voxel has no smaller step"
+        );
         assert!(check(&[64, 64], 0.5));
         for step in [0.015, 1e-9, 1e-12, f64::MIN_POSITIVE] {
             assert!(!check(&[64, 64, 64], step), "{step}");
             assert!(!check(&[64, 64], step), "{step}");
             assert!(!check(&[1, 1, 64], step), "{step}");
         }
-        assert!(!check(&[128, 16, 128], 0.06), "0.96 of a voxel along the short axis");
+        assert!(
+            !check(&[128, 16, 128], 0.06),
+            "0.96 of a voxel along the short axis"
+        );
     }
 
     #[test]
     fn a_step_outside_0_to_1_is_refused() {
         for step in [0.0, -0.5, 1.01, f64::NAN] {
-            assert!(TileGrid::count([8; 3], &[8; 3], step, &Limits::default()).is_err(), "{step}");
-            assert!(TileGrid::new([8; 3], &[8; 3], step, &Limits::default()).is_err(), "{step}");
+            assert!(
+                TileGrid::count([8; 3], &[8; 3], step, &Limits::default()).is_err(),
+                "{step}"
+            );
+            assert!(
+                TileGrid::new([8; 3], &[8; 3], step, &Limits::default()).is_err(),
+                "{step}"
+            );
         }
     }
 }

@@ -1,0 +1,123 @@
+//! Memory from outside: what the program is told to take, and what the system lets it take.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::nifti_file::NiftiFile;
+use crate::scene::{ONE_CHANNEL, Outcome, Scene, golden_model};
+
+const LIMIT: i32 = 5;
+
+const RESIZE: [&str; 7] = [
+    "resize",
+    "--input",
+    "scan.nii.gz",
+    "--output",
+    "out/large.nii.gz",
+    "--shape",
+    "1000,1000,1000",
+];
+
+/// The same program with this much address space.
+fn within(scene: &Scene, kib: u64, arguments: &[&str]) -> Outcome {
+    let program = env!("CARGO_BIN_EXE_nephrite");
+    let mut command = Command::new("sh");
+    command
+        .current_dir(scene.path(""))
+        .args(["-c", &format!("ulimit -v {kib}; exec \"$@\""), "sh", program])
+        .args(arguments);
+    Outcome::of(command.output().unwrap())
+}
+
+#[test]
+fn a_resize_that_does_not_fit_is_refused_before_it_takes_anything() {
+    let scene = Scene::new();
+    let began = Instant::now();
+    scene
+        .run(&[&RESIZE[..], &["--max-memory-bytes", "1073741824"]].concat())
+        .refused(LIMIT, &["bytes of memory", "configured"]);
+    // 1 GiB of address space, where an allocation that fails would end the process
+    within(&scene, 1 << 20, &RESIZE).refused(LIMIT, &["bytes of memory", "resource limit"]);
+    assert!(began.elapsed() < Duration::from_secs(20));
+    assert!(scene.names("out").is_empty());
+}
+
+#[test]
+fn a_scan_that_a_network_sees_as_huge_is_refused_from_its_header() {
+    let scene = Scene::new();
+    scene.write("coarse.nii.gz", &NiftiFile::scan([40, 40, 16], [60.0; 3]).gzip());
+    let arguments = ["--input", "coarse.nii.gz", "--output", "out/mask.nii.gz"];
+    scene
+        .segment(
+            &golden_model(ONE_CHANNEL),
+            &[&arguments[..], &["--max-memory-bytes", "1000000000"]].concat(),
+        )
+        .refused(LIMIT, &["bytes of memory"]);
+    assert!(scene.names("out").is_empty());
+}
+
+/// What is refused for its memory says how much it needs; with that much it runs.
+#[test]
+fn what_a_run_is_said_to_need_is_enough_for_it() {
+    let scene = Scene::new();
+    let arguments = ["--input", "scan.nii.gz", "--output", "out/mask.nii.gz"];
+    let model = golden_model(ONE_CHANNEL);
+    let refused = scene.segment(
+        &model,
+        &[&arguments[..], &["--max-memory-bytes", "50000000"]].concat(),
+    );
+    assert_eq!(refused.exit, Some(LIMIT), "{refused:?}");
+    let said = refused.stderr.split("needs about ").nth(1).unwrap();
+    let needed: u64 = said.split(' ').next().unwrap().parse().unwrap();
+    let with = |bytes: u64| {
+        let bytes = bytes.to_string();
+        scene.segment(
+            &model,
+            &[&arguments[..], &["--max-memory-bytes", &bytes]].concat(),
+        )
+    };
+    // the message counts what the request needs; the process itself comes on top
+    let process = 42_000_000;
+    assert_eq!(with(needed + process - 1).exit, Some(LIMIT));
+    with(needed + process).succeeded();
+}
+
+#[test]
+fn a_tile_step_under_a_voxel_is_refused_by_every_command() {
+    let scene = Scene::new();
+    let model = golden_model(ONE_CHANNEL);
+    for step in ["1e-12", "1e-9", "0.049"] {
+        let more = [
+            "--input",
+            "scan.nii.gz",
+            "--output",
+            "out/mask.nii.gz",
+            "--tile-step-size",
+            step,
+        ];
+        let began = Instant::now();
+        scene.segment(&model, &more).refused(2, &["less than one voxel"]);
+        let text = format!(
+            "[[models]]\nid = 'kidneys'\nmodel = '{}'\nphases = ['portal_venous']\ntile_step_size = {step}\n\
+             [[save]]\nstep = 'kidneys'\nfile = 'kidneys.nii.gz'\n",
+            model.display()
+        );
+        scene.write("p.toml", text.as_bytes());
+        scene
+            .run(&["pipeline", "check", "p.toml"])
+            .refused(2, &["kidneys", "less than one voxel"]);
+        scene
+            .run(&[
+                "run",
+                "--pipeline",
+                "p.toml",
+                "--scan",
+                "portal_venous=scan.nii.gz",
+                "--output",
+                "out/case",
+            ])
+            .refused(2, &["kidneys", "less than one voxel"]);
+        assert!(began.elapsed() < Duration::from_secs(20));
+    }
+    assert!(scene.names("out").is_empty());
+}
