@@ -252,7 +252,7 @@ impl Case {
 
         clock.stage(Stage::Write);
         cancel.check()?;
-        let labels = count_labels(&prediction.labels, geometry.spacing, &model.description.labels);
+        let labels = count_labels(&prediction.labels, &geometry, &model.description.labels);
         write_outputs(&output, save_probabilities.as_ref(), &prediction, &source)?;
         Ok(SegmentReport {
             mask: output.path.display().to_string(),

@@ -1,5 +1,5 @@
 use nephrite_mask_codec::RunMask;
-use nephrite_types::{BoundingBox, CancelToken, Limits};
+use nephrite_types::{BoundingBox, CancelToken, Limits, length};
 
 use crate::RunsError;
 use crate::reach::within;
@@ -7,8 +7,9 @@ use crate::{combine, flatten};
 
 /// Voxels whose centre lies at most `radius_mm` from the centre of a voxel of `set` (all voxels with any label); label 1.
 ///
-/// Distances are Euclidean, in mm, with the spacing of the geometry. The volume's border cuts the result off. Equal to
-/// `scipy.ndimage.distance_transform_edt(~set, sampling=spacing) <= radius_mm`.
+/// Distances are Euclidean, in mm, with the steps of the geometry in the world; a radius that is a distance of voxels up to
+/// the rounding of headers reaches them ([`length`]). The volume's border cuts the result off. Equal to
+/// `scipy.ndimage.distance_transform_edt(~set, sampling=steps) <= radius_mm` but for that.
 ///
 /// *Cost*: linear in the voxels of the set's box grown by the radius, whatever the radius; 2 bytes for each.
 ///
@@ -25,7 +26,7 @@ pub fn grow(
     let Some(bounds) = set.bounding_box() else {
         return Ok(flatten(set, 1));
     };
-    let spacing = set.geometry().spacing.zyx();
+    let spacing = set.geometry().steps_mm();
     let shape = set.shape();
     let around = BoundingBox {
         start: std::array::from_fn(|axis| {
@@ -46,7 +47,7 @@ pub fn grow(
 ///
 /// Distances as in [`grow`]. **Border**: nothing is known outside of the volume, so it is no background: a structure that
 /// the border cuts does not shrink there, and a set that fills the volume stays as it is. Equal to
-/// `scipy.ndimage.distance_transform_edt(set, sampling=spacing) > radius_mm` wherever there is background at all.
+/// `scipy.ndimage.distance_transform_edt(set, sampling=steps) > radius_mm` wherever there is background at all.
 ///
 /// # Errors
 /// As [`grow`].
@@ -123,6 +124,6 @@ fn check_radius(radius_mm: f64) -> Result<(), RunsError> {
 
 /// Voxels that a radius reaches along an axis, one for rounding; at most the whole axis.
 fn steps(radius_mm: f64, spacing: f64, len: usize) -> usize {
-    let steps = (radius_mm / spacing).floor() + 1.0;
+    let steps = length::steps_within(radius_mm, spacing) + 1.0;
     if steps < len as f64 { steps as usize } else { len } // infinite if the quotient overflows
 }

@@ -1,7 +1,7 @@
 //! Which voxels lie within a distance of others: an exact Euclidean distance transform that knows where it may stop.
 
 use nephrite_mask_codec::{Run, RunMask, RunMaskBuilder};
-use nephrite_types::{BoundingBox, CancelToken, Cancelled, Geometry, Limits};
+use nephrite_types::{BoundingBox, CancelToken, Cancelled, Geometry, Limits, length};
 use rayon::prelude::*;
 
 use crate::RunsError;
@@ -24,7 +24,7 @@ pub(crate) fn within(
 ) -> Result<RunMask, RunsError> {
     let [nz, ny, nx] = bounds.shape();
     check_size(bounds, limits)?;
-    let ball = Ball::new(geometry.spacing.zyx(), radius_mm, [nz, ny, nx]);
+    let ball = Ball::new(geometry.steps_mm(), radius_mm, [nz, ny, nx]);
     let n_plane = ny * nx;
     // One more than the number of planes that a voxel's reach has left; 0 is out of reach.
     let mut reach = vec![0u16; nz * n_plane];
@@ -94,12 +94,13 @@ struct Ball {
 impl Ball {
     /// For offsets within a box of `shape`, whose axes fit 16 bits.
     ///
-    /// Whether an offset lies inside is computed as scipy does: `sqrt((dz·sz)² + (dy·sy)² + (dx·sx)²) <= radius`.
+    /// Whether an offset lies inside is computed as scipy does, `sqrt((dz·sz)² + (dy·sy)² + (dx·sx)²) <= radius`, but for
+    /// the rounding of headers.
     fn new(spacing: [f64; 3], radius_mm: f64, [nz, ny, nx]: [usize; 3]) -> Ball {
         let inside = |dz: usize, dy: usize, dx: usize| {
             let square = |steps: usize, mm: f64| (steps as f64 * mm) * (steps as f64 * mm);
             let sum = square(dz, spacing[0]) + square(dy, spacing[1]) + square(dx, spacing[2]);
-            sum.sqrt() <= radius_mm
+            length::at_most(sum.sqrt(), radius_mm)
         };
         let in_y = (0..ny).take_while(|&dy| inside(0, dy, 0)).count();
         let in_x = (0..nx).take_while(|&dx| inside(0, 0, dx)).count();

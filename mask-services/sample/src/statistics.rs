@@ -62,7 +62,7 @@ pub(crate) fn report(mask: &Mask, cancel: &CancelToken) -> Result<Vec<LabelRepor
             )?;
             let [z, y, x] = label.centroid;
             report.voxels = label.voxels;
-            report.volume_ml = rounded(label.voxels as f64 * geometry.spacing.voxel_mm3() / 1000.0);
+            report.volume_ml = rounded(label.voxels as f64 * geometry.voxel_mm3() / 1000.0);
             report.components = parts.get(&entry.id).copied().unwrap_or(0);
             report.surface_mm2 = rounded(areas[usize::from(entry.id)]);
             report.diameter_mm = rounded(extent.diameter_mm);
