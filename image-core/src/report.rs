@@ -84,7 +84,8 @@ pub struct SegmentReport {
     pub labels: Vec<LabelReport>,
     /// Voxels of the mask, x, y, z.
     pub shape: [usize; 3],
-    /// Millimetres between voxel centres, x, y, z.
+    /// Between voxel centres, x, y, z, as the model's reader gives it to the network: mm, but for nibabel's readers and files
+    /// in another unit; the third of a 2-D image is nnU-Net's 999 times the larger. Volumes are measured in the world.
     pub spacing: [f64; 3],
     /// Seconds per stage.
     pub stages: StageSeconds,

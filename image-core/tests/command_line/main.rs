@@ -5,6 +5,7 @@
 mod bad_input;
 mod demo;
 mod mask;
+mod mask_files;
 mod models;
 mod nifti_file;
 #[allow(dead_code)] // the tests of the library use the rest
