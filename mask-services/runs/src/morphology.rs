@@ -2,7 +2,8 @@ use nephrite_mask_codec::RunMask;
 use nephrite_types::{BoundingBox, CancelToken, Limits, length};
 
 use crate::RunsError;
-use crate::reach::within;
+use crate::reach::{Ball, within};
+use crate::scattered::BallRows;
 use crate::{combine, flatten};
 
 /// Voxels whose centre lies at most `radius_mm` from the centre of a voxel of `set` (all voxels with any label); label 1.
@@ -11,7 +12,8 @@ use crate::{combine, flatten};
 /// the rounding of headers reaches them ([`length`]). The volume's border cuts the result off. Equal to
 /// `scipy.ndimage.distance_transform_edt(~set, sampling=steps) <= radius_mm` but for that.
 ///
-/// *Cost*: linear in the voxels of the set's box grown by the radius, whatever the radius; 2 bytes for each.
+/// *Cost*: linear in the voxels of the set's box grown by the radius, whatever the radius; 2 bytes for each. Or, for few
+/// runs in a large box, in the runs times the rows of the ball.
 ///
 /// # Errors
 /// [`RunsError::Radius`] if the radius is negative or not finite, [`RunsError::Limit`], [`RunsError::Mask`] if there are
@@ -36,11 +38,15 @@ pub fn grow(
             shape[axis].min(bounds.end[axis] + steps(radius_mm, spacing[axis], shape[axis]))
         }),
     };
+    let ball = Ball::within(set.geometry(), around, radius_mm, limits)?;
+    if let Some(rows) = BallRows::if_cheaper(&ball, set.runs().len(), around) {
+        return rows.grow(set, limits, cancel);
+    }
     let ny = shape[1];
     let row = |z: usize, y: usize, out: &mut Vec<(u32, u32)>| {
         out.extend(set.row(z * ny + y).iter().map(|run| (run.start, run.end)));
     };
-    within(*set.geometry(), around, row, radius_mm, limits, cancel)
+    within(*set.geometry(), around, row, &ball, limits, cancel)
 }
 
 /// Voxels of `set` whose centre lies more than `radius_mm` from the centre of every background voxel; label 1.
@@ -67,6 +73,10 @@ pub fn shrink(
         start: bounds.start.map(|index| index.saturating_sub(1)),
         end: std::array::from_fn(|axis| shape[axis].min(bounds.end[axis] + 1)),
     };
+    let ball = Ball::within(set.geometry(), around, radius_mm, limits)?;
+    if let Some(rows) = BallRows::if_cheaper(&ball, set.runs().len(), around) {
+        return rows.shrink(&flatten(set, 1), limits, cancel);
+    }
     let (x_start, x_end) = (around.start[2] as u32, around.end[2] as u32); // x indices of runs are u32
     let ny = shape[1];
     let row = |z: usize, y: usize, out: &mut Vec<(u32, u32)>| {
@@ -77,7 +87,7 @@ pub fn shrink(
         }
         out.extend((at < x_end).then_some((at, x_end)));
     };
-    let near_background = within(*set.geometry(), around, row, radius_mm, limits, cancel)?;
+    let near_background = within(*set.geometry(), around, row, &ball, limits, cancel)?;
     combine(set, &near_background, limits, |inside, near| {
         u16::from(inside != 0 && near == 0)
     })

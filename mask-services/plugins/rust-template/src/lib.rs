@@ -1,6 +1,6 @@
 //! A plugin to copy: one operation, and a `main` of one line. Everything that it uses is in [`nephrite_kernel`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nephrite_kernel::*;
 
@@ -66,7 +66,9 @@ impl MaskOperation for Calibre {
         context: &Context<'_>,
     ) -> Result<Outcome, OperationError> {
         let mask = inputs.one("mask")?;
-        let wanted = label_ids(mask, "labels", parameters.texts("labels")?)?;
+        let wanted: BTreeSet<u16> = label_ids(mask, "labels", parameters.texts("labels")?)?
+            .into_iter()
+            .collect();
         let bound = parameters.number("max_diameter_mm").unwrap_or(f64::INFINITY);
         let diameters = diameters_mm(mask.runs(), context.cancel)?;
         // Spacings are rounded in headers: lengths are compared with what users say through `length`.
