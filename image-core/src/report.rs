@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use nephrite_nnunet::LabelDescription;
-use nephrite_types::{Labels, Spacing, Stage};
+use nephrite_types::{Geometry, Labels, Stage};
 use serde::{Deserialize, Serialize};
 
 /// Seconds of wall time per stage. Loading and reading of a previous stage are included.
@@ -84,7 +84,8 @@ pub struct SegmentReport {
     pub labels: Vec<LabelReport>,
     /// Voxels of the mask, x, y, z.
     pub shape: [usize; 3],
-    /// Millimetres between voxel centres, x, y, z.
+    /// Between voxel centres, x, y, z, as the model's reader gives it to the network: mm, but for nibabel's readers and files
+    /// in another unit; the third of a 2-D image is nnU-Net's 999 times the larger. Volumes are measured in the world.
     pub spacing: [f64; 3],
     /// Seconds per stage.
     pub stages: StageSeconds,
@@ -143,14 +144,14 @@ pub struct OptionsReport {
     pub postprocessing: bool,
 }
 
-/// Counts the voxels of each structure.
+/// Counts the voxels of each structure; `geometry` says how large one is in the world.
 pub(crate) fn count_labels(
     labels: &Labels,
-    spacing: Spacing,
+    geometry: &Geometry,
     structures: &[LabelDescription],
 ) -> Vec<LabelReport> {
     let counts = labels.voxel_counts();
-    let voxel_ml = spacing.voxel_mm3() / 1000.0;
+    let voxel_ml = geometry.voxel_mm3() / 1000.0;
     let report = |structure: &LabelDescription| {
         let voxels = counts.get(usize::from(structure.id)).copied().unwrap_or(0);
         let volume_ml = voxels as f64 * voxel_ml;
@@ -167,6 +168,7 @@ pub(crate) fn count_labels(
 #[cfg(test)]
 mod tests {
     use ndarray::Array3;
+    use nephrite_types::{Affine, Shape3, Spacing};
 
     use super::*;
 
@@ -181,11 +183,24 @@ mod tests {
             id,
         });
         let spacing = Spacing::new([5.0, 10.0, 10.0]).unwrap();
-        let reports = count_labels(&Labels::U8(array), spacing, &structures);
+        let geometry = |spacing, in_world| Geometry {
+            shape: Shape3::new([1, 2, 5]).unwrap(),
+            spacing,
+            affine: Affine::from_spacing(in_world, [0.0; 3]),
+        };
+        let reports = count_labels(
+            &Labels::U8(array.clone()),
+            &geometry(spacing, spacing),
+            &structures,
+        );
         assert_eq!(
             reports.iter().map(|r| (r.id, r.voxels)).collect::<Vec<_>>(),
             [(2, 2), (1, 1), (300, 0)]
         );
+        assert_eq!(reports[0].volume_ml, 1.0);
+        // What the network takes for the third spacing of a 2-D image is no length in the world.
+        let made_up = Spacing::new([9990.0, 10.0, 10.0]).unwrap();
+        let reports = count_labels(&Labels::U8(array), &geometry(made_up, spacing), &structures);
         assert_eq!(reports[0].volume_ml, 1.0);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use nephrite_nnunet::{Numerics, PredictOptions, Prediction, predict, predict_preprocessed, preprocess};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection, Postprocessing, RemoveAllButLargest};
 use nephrite_types::{CancelToken, Geometry, Labels, Limits, Progress, Stage, Volume};
-use nephrite_volume::{Reader, SourceGeometry, labels_from_volume, read_volume, write_label_map};
+use nephrite_volume::{Reader, SourceGeometry, read_labels, write_label_map};
 
 use crate::channels::{Channels, OpenScan, check_same_grid, no_input, read_channels};
 use crate::estimate::{PROCESS_BYTES, network_runs};
@@ -303,7 +303,7 @@ impl Case {
 
         clock.stage(Stage::Write);
         cancel.check()?;
-        let labels = count_labels(&prediction.labels, geometry.spacing, &model.description.labels);
+        let labels = count_labels(&prediction.labels, &geometry, &model.description.labels);
         write_outputs(&output, save_probabilities.as_ref(), &prediction, &source)?;
         Ok(SegmentReport {
             mask: output.path.display().to_string(),
@@ -377,13 +377,9 @@ fn read_mask(
     cancel: &CancelToken,
 ) -> Result<(Labels, u64), CoreError> {
     let name = mask.path.to_string_lossy();
-    let read = read_volume(mask.file, &name, reader, limits, cancel)?;
-    check_same_grid(scan, &read.volume.geometry, &mask.path)?;
-    let labels = labels_from_volume(&read.volume).map_err(|source| CoreError::NotAMask {
-        path: mask.path.clone(),
-        source,
-    })?;
-    Ok((labels, read.bytes_read))
+    let (map, bytes_read) = read_labels(mask.file, &name, reader, limits, cancel)?;
+    check_same_grid(scan, &map.geometry, &mask.path)?;
+    Ok((map.labels, bytes_read))
 }
 
 /// Writes the probabilities, then the mask: where the mask is, everything is.

@@ -1,4 +1,4 @@
-use nephrite_types::{BoundingBox, Geometry};
+use nephrite_types::{BoundingBox, Geometry, length};
 
 /// A box of voxels of some grid, and a margin around it: where a model looks.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,10 +32,10 @@ impl WorldBox {
                 high[axis] = high[axis].max(voxel[axis]);
             }
         }
-        let (shape, spacing) = (target.shape.xyz(), target.spacing.xyz());
+        let (shape, steps) = (target.shape.xyz(), target.affine.column_norms_xyz());
         let mut ends = [[0usize; 2]; 3];
         for axis in 0..3 {
-            let margin = (self.margin_mm / spacing[axis] - TOUCHES).ceil().max(0.0);
+            let margin = length::voxels_to_cover(self.margin_mm, steps[axis]);
             // voxel k covers k - 0.5 to k + 0.5; a cast from float saturates
             let start = ((low[axis] + 0.5 + TOUCHES).floor() - margin).max(0.0) as usize;
             let end = (high[axis] + 0.5 - TOUCHES).ceil() + margin;
@@ -121,6 +121,19 @@ mod tests {
         check(2.0, &same, Some([[1, 4], [2, 6], [3, 7]]));
         check(2.5, &same, Some([[0, 5], [1, 7], [2, 8]]));
         check(1e4, &same, Some([[0, 10], [0, 10], [0, 10]]));
+        check(2.0001, &same, Some([[0, 5], [1, 7], [2, 8]]));
+        // What a header made of 0.4 mm: a margin of five voxels is five. Voxel 20 begins where the box does.
+        let stored = f64::from(0.4f32);
+        let rows = [
+            [stored, 0.0, 0.0, -0.8],
+            [0.0, stored, 0.0, -0.8],
+            [0.0, 0.0, stored, -0.8],
+        ];
+        let fine = grid(rows, [50; 3], [stored; 3]);
+        check(2.0, &fine, Some([[7, 22], [12, 27], [17, 37]]));
+        // The third spacing of a 2-D image is made up; lengths are those of the world.
+        let made_up = grid(rows, [50; 3], [stored, stored, 999.0]);
+        check(2.0, &made_up, Some([[7, 22], [12, 27], [17, 37]]));
         // x turned round, half the voxel: the box's x from 3 to 5 mm is 14 to 16 mm of the turned axis
         let turned = grid(
             [

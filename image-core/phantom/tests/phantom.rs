@@ -137,7 +137,7 @@ fn volumes_are_those_of_people() {
         let counts = phantom.truth.labels.voxel_counts();
         let ml = |name: &str| {
             let id = phantom.label_id(name).unwrap();
-            counts[usize::from(id)] as f64 * phantom.truth.geometry.spacing.voxel_mm3() / 1000.0
+            counts[usize::from(id)] as f64 * phantom.truth.geometry.voxel_mm3() / 1000.0
         };
         for (name, low, high) in [
             ("aorta", 35.0, 120.0),

@@ -1,4 +1,4 @@
-use nephrite_types::{Geometry, Limits, Shape3, Spacing};
+use nephrite_types::{Geometry, Limits, Shape3, Spacing, length};
 
 use crate::ResampleError;
 
@@ -8,8 +8,8 @@ pub enum ResizeTarget {
     /// This many voxels per axis.
     Shape(Shape3),
     /// About this spacing: the field of view is kept, so an axis gets `spacing / target · n` voxels, rounded to the
-    /// nearest whole number (ties to even, as nnU-Net rounds) and at least 1. The spacing of the result is what that
-    /// number makes of it.
+    /// nearest whole number (ties to even, as nnU-Net rounds; what headers made of a tie is one) and at least 1. The
+    /// spacing of the result is what that number makes of it.
     Spacing(Spacing),
 }
 
@@ -31,7 +31,7 @@ impl ResizeTarget {
                 let (n, old, new) = (source.shape.zyx(), source.spacing.zyx(), target.zyx());
                 std::array::from_fn(|axis| {
                     // The conversion saturates, and what is too large is over the limit below.
-                    ((old[axis] / new[axis] * n[axis] as f64).round_ties_even() as u64).max(1)
+                    (length::nearest_count(old[axis] / new[axis] * n[axis] as f64) as u64).max(1)
                 })
             }
         };
@@ -86,6 +86,29 @@ mod tests {
         check([5.0, 0.7, 0.7], [10, 101, 33]);
         check([2.0, 1.4, 1.4], [25, 50, 16]); // 50.5 and 16.5 are ties
         check([20.0, 1e3, 1e3], [2, 1, 1]); // 2.5 is a tie; never 0
+    }
+
+    #[test]
+    fn what_a_header_made_of_a_spacing_has_the_same_ties() {
+        for (mm, target, n) in [(0.8, 1.6, 101), (0.7, 1.4, 101), (0.9, 1.8, 101), (0.3, 0.6, 333)] {
+            let shape = |mm: f64| {
+                let spacing = Spacing::new([mm; 3]).unwrap();
+                let source = Geometry {
+                    shape: Shape3::new([1, 1, n]).unwrap(),
+                    spacing,
+                    affine: Affine::from_spacing(spacing, [0.0; 3]),
+                };
+                let target = ResizeTarget::Spacing(Spacing::new([target; 3]).unwrap());
+                target
+                    .geometry(&source, 1, &Limits::default())
+                    .unwrap()
+                    .shape
+                    .zyx()
+            };
+            let expected = (n as f64 / 2.0).round_ties_even() as usize;
+            assert_eq!(shape(f64::from(mm as f32))[2], expected, "{mm}");
+            assert_eq!(shape(mm)[2], expected, "{mm}");
+        }
     }
 
     #[test]

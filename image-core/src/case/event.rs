@@ -104,6 +104,6 @@ fn case_label(mask: &Mask, entry: &LabelEntry) -> CaseLabel {
         name: entry.name.clone(),
         status: entry.status.name().to_owned(),
         voxels,
-        volume_ml: voxels as f64 * mask.runs().geometry().spacing.voxel_mm3() / 1000.0,
+        volume_ml: voxels as f64 * mask.runs().geometry().voxel_mm3() / 1000.0,
     }
 }

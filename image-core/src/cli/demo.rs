@@ -161,7 +161,7 @@ fn structure_rows(
         rows.push(StructureRow {
             name: name.to_owned(),
             overlap: overlap(mask, id.into(), &phantom.truth, truth_id.into())?,
-            voxel_mm3: mask.geometry.spacing.voxel_mm3(),
+            voxel_mm3: mask.geometry.voxel_mm3(),
             secs: rows.is_empty().then_some(report.total_seconds),
         });
     }

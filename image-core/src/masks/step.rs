@@ -288,7 +288,7 @@ fn in_file(error: OperationError, path: &Path) -> CoreError {
 }
 
 fn labels(mask: &Mask) -> Vec<MaskLabelReport> {
-    let voxel_ml = mask.runs().geometry().spacing.voxel_mm3() / 1000.0;
+    let voxel_ml = mask.runs().geometry().voxel_mm3() / 1000.0;
     let entries = mask.labels().entries().iter();
     let reports = entries.map(|entry| {
         let voxels = mask

@@ -5,6 +5,7 @@
 mod bad_input;
 mod demo;
 mod mask;
+mod mask_files;
 mod memory;
 mod models;
 mod nifti_file;

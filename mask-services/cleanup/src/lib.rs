@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod label_sets;
 mod measure;
 mod nnunet;
 mod parts;

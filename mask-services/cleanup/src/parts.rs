@@ -2,14 +2,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use nephrite_kernel::{Context, OperationError, RunMask};
+use nephrite_kernel::{Context, OperationError, RunMask, length};
 use nephrite_runs::{Components, components, grow};
 
 use crate::operation_error;
 use crate::rules::Rules;
-
-/// Volumes are products of rounded numbers: a part this much below the least volume has it.
-const ROUNDING: f64 = 1e-9;
 
 /// The mask after steps 6 to 8, and how many components each label lost.
 ///
@@ -57,12 +54,12 @@ pub(crate) fn apply(
 
 /// Step 6.
 fn large_enough(mask: &RunMask, rules: &Rules, found: &Components) -> Vec<bool> {
-    let voxel_mm3 = mask.geometry().spacing.voxel_mm3();
+    let voxel_mm3 = mask.geometry().voxel_mm3();
     let min_voxels = rules.min_voxels.unwrap_or(0);
-    let min_mm3 = rules.min_volume_mm3.unwrap_or(0.0) * (1.0 - ROUNDING);
+    let min_mm3 = rules.min_volume_mm3.unwrap_or(0.0);
     found
         .parts
         .iter()
-        .map(|part| part.voxels >= min_voxels && part.voxels as f64 * voxel_mm3 >= min_mm3)
+        .map(|part| part.voxels >= min_voxels && length::at_least(part.voxels as f64 * voxel_mm3, min_mm3))
         .collect()
 }

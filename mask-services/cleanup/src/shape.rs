@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use nephrite_kernel::{Context, OperationError, RunMask};
-use nephrite_runs::{Holes, RunsError, close, combine, grow, holes, open, select, shrink};
+use nephrite_kernel::{Context, OperationError, RunMask, length};
+use nephrite_runs::{Holes, close, grow, holes, open, select, shrink};
 
+use crate::label_sets::{LabelSets, fill_background};
 use crate::operation_error;
 use crate::rules::Rules;
 
@@ -35,7 +36,7 @@ pub(crate) fn apply<'a>(
     let mut mask = Cow::Borrowed(mask);
     let mut filled = BTreeMap::new();
     for step in steps.into_iter().flatten() {
-        let after = apply_step(&mask, &rules.labels, step, context).map_err(operation_error)?;
+        let after = apply_step(&mask, &rules.labels, step, context)?;
         if matches!(step, Step::Fill(_)) {
             let (before, after) = (mask.summaries(), after.summaries());
             filled = before
@@ -48,6 +49,9 @@ pub(crate) fn apply<'a>(
     Ok((mask, filled))
 }
 
+/// Claims that are kept before they are written into the mask: 20 bytes each.
+const MAX_CLAIMS: usize = 4 << 20;
+
 /// Every label from what was there before the step, so that the order of labels decides no more than who gets
 /// background that several claim: the first.
 fn apply_step(
@@ -55,39 +59,58 @@ fn apply_step(
     labels: &[u16],
     step: Step,
     context: &Context<'_>,
-) -> Result<RunMask, RunsError> {
+) -> Result<RunMask, OperationError> {
     let (limits, cancel) = (context.limits, context.cancel);
-    let present = mask.summaries();
-    let mut after = Cow::Borrowed(mask);
-    for &label in labels.iter().filter(|label| present.contains_key(label)) {
+    let sets = LabelSets::of(mask);
+    let ny = mask.shape()[1];
+    // What shrinks is taken out, and what is left of it claims its place again; no other label can claim that.
+    let mut after = match step {
+        Step::Open(_) | Step::Erode(_) => {
+            let mut shrinks = vec![false; usize::from(u16::MAX) + 1];
+            labels
+                .iter()
+                .for_each(|label| shrinks[usize::from(*label)] = true);
+            Cow::Owned(select(mask, |label| !shrinks[usize::from(label)]))
+        }
+        Step::Close(_) | Step::Dilate(_) | Step::Fill(_) => Cow::Borrowed(mask),
+    };
+    let margin = margin(step, mask);
+    let mut claims = Vec::new();
+    for (rank, &label) in (0..).zip(labels) {
         cancel.check()?;
-        let set = select(mask, |other| other == label);
-        after = Cow::Owned(match step {
-            Step::Open(mm) => keep_only(&after, label, &open(&set, mm, limits, cancel)?, context)?,
-            Step::Erode(mm) => keep_only(&after, label, &shrink(&set, mm, limits, cancel)?, context)?,
-            Step::Close(mm) => add(&after, label, &close(&set, mm, limits, cancel)?, context)?,
-            Step::Dilate(mm) => add(&after, label, &grow(&set, mm, limits, cancel)?, context)?,
-            Step::Fill(mode) => add(&after, label, &holes(&set, mode, limits, cancel)?, context)?,
-        });
+        let Some(part) = sets.part(label, margin, limits)? else {
+            continue;
+        };
+        let shaped = match step {
+            Step::Open(mm) => open(&part.set, mm, limits, cancel),
+            Step::Close(mm) => close(&part.set, mm, limits, cancel),
+            Step::Erode(mm) => shrink(&part.set, mm, limits, cancel),
+            Step::Dilate(mm) => grow(&part.set, mm, limits, cancel),
+            Step::Fill(mode) => holes(&part.set, mode, limits, cancel),
+        };
+        part.claim(&shaped.map_err(operation_error)?, ny, rank, label, &mut claims);
+        if claims.len() > MAX_CLAIMS {
+            // Who claims later gets what is left.
+            after = Cow::Owned(fill_background(&after, &mut claims, limits)?);
+        }
     }
-    Ok(after.into_owned())
+    Ok(fill_background(&after, &mut claims, limits)?)
 }
 
-/// Voxels of the label that are not in `kept` become background.
-fn keep_only(
-    mask: &RunMask,
-    label: u16,
-    kept: &RunMask,
-    context: &Context<'_>,
-) -> Result<RunMask, RunsError> {
-    combine(mask, kept, context.limits, |found, kept| {
-        if found == label && kept == 0 { 0 } else { found }
-    })
-}
-
-/// Background in `added` gets the label.
-fn add(mask: &RunMask, label: u16, added: &RunMask, context: &Context<'_>) -> Result<RunMask, RunsError> {
-    combine(mask, added, context.limits, |found, added| {
-        if found == 0 && added != 0 { label } else { found }
-    })
+/// Voxels (z, y, x) around a label's box that decide what becomes of it: how far it grows, and one more that tells
+/// background from the end of the volume.
+fn margin(step: Step, mask: &RunMask) -> [usize; 3] {
+    let (steps, shape) = (mask.geometry().steps_mm(), mask.shape());
+    match step {
+        Step::Open(_) | Step::Erode(_) => [1; 3],
+        Step::Fill(_) => [0; 3],
+        Step::Close(mm) | Step::Dilate(mm) => std::array::from_fn(|axis| {
+            let reach = length::steps_within(mm, steps[axis]) + 1.0;
+            if reach < shape[axis] as f64 {
+                reach as usize
+            } else {
+                shape[axis]
+            }
+        }),
+    }
 }

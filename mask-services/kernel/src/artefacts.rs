@@ -4,7 +4,9 @@ use std::sync::Mutex;
 
 use cap_std::fs::Dir;
 use nephrite_types::{Geometry, Labels, Volume};
-use nephrite_volume::{SourceGeometry, write_atomically, write_label_map, write_volume};
+use nephrite_volume::{
+    SourceGeometry, write_atomically, write_files_atomically, write_label_map, write_volume,
+};
 
 use crate::OperationError;
 
@@ -53,6 +55,30 @@ impl Artefacts {
             reason: source.to_string(),
         })?;
         Ok(self.note(name, media_type))
+    }
+
+    /// Writes many files of one kind, each whole or not at all, in far less time than one after the other: a disk commits
+    /// many at once. `content` gets the index of a file, on any thread.
+    ///
+    /// # Errors
+    /// As [`Artefacts::write`]; files before the one that failed may be there, for [`Artefacts::discard`].
+    pub fn write_all(
+        &self,
+        names: &[String],
+        media_type: &str,
+        content: impl Fn(usize, &mut dyn Write) -> std::io::Result<()> + Sync,
+    ) -> Result<Vec<Artefact>, OperationError> {
+        for name in names {
+            self.check_name(name)?;
+        }
+        let mut artefacts = Vec::with_capacity(names.len());
+        let written = |index: usize| artefacts.push(self.note(&names[index], media_type));
+        let done = write_files_atomically(&self.folder, names, content, written);
+        done.map_err(|source| OperationError::Write {
+            path: self.path.clone(),
+            reason: source.to_string(),
+        })?;
+        Ok(artefacts)
     }
 
     /// Writes a label map as `.nii.gz`.

@@ -15,6 +15,8 @@
 //! for any number of threads.
 //!
 //! ```
+//! use std::collections::BTreeSet;
+//!
 //! use nephrite_kernel::*;
 //!
 //! /// Gives back only the labels that are named.
@@ -39,7 +41,7 @@
 //!
 //!     fn run(&self, inputs: &Inputs, parameters: &Parameters, context: &Context<'_>) -> Result<Outcome, OperationError> {
 //!         let mask = inputs.one("mask")?;
-//!         let ids: Vec<u16> = label_ids(mask, "labels", parameters.texts("labels")?)?;
+//!         let ids: BTreeSet<u16> = label_ids(mask, "labels", parameters.texts("labels")?)?.into_iter().collect();
 //!         context.cancel.check()?;
 //!         let runs = mask.runs().relabel(|_, run| if ids.contains(&run.label) { run.label } else { 0 });
 //!         Ok(Outcome::mask("mask", Mask::new(runs, mask.labels().clone())?))
@@ -73,7 +75,9 @@ pub use inputs::{Inputs, label_ids};
 pub use nephrite_mask_codec::{
     LabelEntry, LabelStatus, LabelTable, Mask, MaskError, Run, RunMask, RunMaskBuilder,
 };
-pub use nephrite_types::{Affine, BoundingBox, CancelToken, ErrorCode, Geometry, Limits, Shape3, Spacing};
+pub use nephrite_types::{
+    Affine, BoundingBox, CancelToken, ErrorCode, Geometry, Limits, Shape3, Spacing, length,
+};
 pub use nifti::{read_mask, write_mask};
 pub use operation::{Context, MaskOperation};
 pub use outcome::{Measurement, Outcome};

@@ -4,16 +4,16 @@ use std::fs::File;
 
 use cap_std::fs::Dir;
 use nephrite_mask_codec::{LabelEntry, LabelStatus, LabelTable, Mask, RunMask};
-use nephrite_types::{CancelToken, Limits};
-use nephrite_volume::{Reader, SourceGeometry, labels_from_volume, read_volume, write_label_map};
+use nephrite_types::{CancelToken, LabelMap, Limits};
+use nephrite_volume::{SourceGeometry, read_label_map, write_label_map};
 
 use crate::OperationError;
 
 /// Reads a label map. `table` names its labels; ids that the file holds and the table does not are called `label_<id>`.
 /// `name` stands in messages only.
 ///
-/// The affine is taken as the file has it, shear and all, as nibabel does: where a mask lies is not for a mask
-/// operation to correct.
+/// The affine is taken as the file has it, shear and all, as nibabel does, in mm: where a mask lies is not for a mask
+/// operation to correct. A header that says two lengths for one axis is refused; [`read_label_map`] says more.
 ///
 /// # Errors
 /// [`OperationError::Volume`] if the file is no label map, [`OperationError::Mask`] if it is over the limits.
@@ -24,10 +24,7 @@ pub fn read_mask(
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<Mask, OperationError> {
-    let volume = read_volume(file, name, Reader::Nibabel, limits, cancel)?.volume;
-    let labels = labels_from_volume(&volume)?;
-    let geometry = volume.geometry;
-    drop(volume);
+    let LabelMap { labels, geometry } = read_label_map(file, name, limits, cancel)?;
     let runs = RunMask::from_labels(&labels, &geometry, limits)?;
     drop(labels);
     let unnamed = runs

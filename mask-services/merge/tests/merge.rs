@@ -556,3 +556,25 @@ proptest! {
         prop_assert_eq!(dense(&outcome), expected);
     }
 }
+
+#[test]
+fn grown_by_a_spacing_reaches_the_next_voxel_on_every_grid() {
+    for mm in [0.1, 0.3, 0.6, 0.7, 0.8, 0.9, 1.0, 1.3, 2.4] {
+        let stored = f64::from(mm as f32);
+        let rows = [
+            [stored, 0.0, 0.0, 0.0],
+            [0.0, stored, 0.0, 0.0],
+            [0.0, 0.0, stored, 0.0],
+        ];
+        let mut array = Array3::zeros([1, 1, 9]);
+        array[[0, 0, 4]] = 1;
+        let one = mask(&array, grid([1, 1, 9], rows), &[(1, "a", LabelStatus::Present)]);
+        let inputs = Inputs::new().with("masks", one);
+        for (grown, voxels) in [(mm, 3), (3.0 * mm, 7), (2.9999 * mm, 5)] {
+            let steps = texts(&[&format!("a = a union a grown {grown}")]);
+            let merged = dense(&merge(&inputs, &[("steps", steps)]).unwrap());
+            let found = merged.iter().filter(|id| **id == 1).count();
+            assert_eq!(found, voxels, "grown {grown} on {mm} mm");
+        }
+    }
+}

@@ -78,6 +78,11 @@ class Mask:
         return Mask(ids, self.labels, self.spacing, self.affine)
 
 
+def at_least(found, bound):
+    """True if a length, area or volume is `bound` or more; headers round spacings to 32 bits, so never compare exactly."""
+    return found >= bound * (1 - 1e-6)
+
+
 # --- masks in messages
 
 
@@ -181,7 +186,7 @@ def inflate(message, n_planes):
 
 def described_labels(mask, found, offset=(0, 0, 0)):
     """The label table for the wire; a label is present exactly if it has voxels."""
-    voxel_ml = float(np.prod(mask.spacing)) / 1000
+    voxel_ml = abs(float(np.linalg.det(np.asarray(mask.affine, float)[:3, :3]))) / 1000
     for label, (name, status) in sorted(mask.labels.items()):
         if label in found:
             voxels, slices = found[label]
@@ -231,6 +236,38 @@ def encode(mask):
 # --- masks in files
 
 
+def grid_mm(header, affine, n_axes, path):
+    """Affine and voxel lengths (z, y, x) of a label map in mm; refuses a header that says two lengths for one axis."""
+    unit = {1: 1e3, 3: 1e-3}.get(int(header["xyzt_units"]) & 7, 1.0)
+    affine, pixdim = np.array(affine, float), np.abs(np.asarray(header["pixdim"], float)[1:4])
+    if n_axes == 2:  # one slice; many writers leave out what they do not know of its third axis
+        thickness = pixdim[2] if np.isfinite(pixdim[2]) and pixdim[2] > 0 else 1 / unit
+        normal, across = np.cross(affine[:3, 0], affine[:3, 1]), affine[:3, 2]
+        area = np.linalg.norm(normal)
+        if area > 0 and not abs(normal @ across) > 1e-6 * area * np.linalg.norm(across):
+            affine[:3, 2] = normal / area * thickness
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    off = np.abs(pixdim - lengths)
+    agrees = (off <= 1e-3 * lengths) | (pixdim == 0)
+    refuse_if(not agrees[:n_axes].all(), f"{path}: pixdim {pixdim} contradicts the affine, {lengths} (x, y, z)")
+    affine[:3] *= unit
+    spacing = (pixdim if (off <= 1e-6 * lengths).all() else lengths) * unit
+    return affine, tuple(float(mm) for mm in spacing[::-1])
+
+
+def whole_numbers(values, path):
+    """Label ids 0 to 65535; what was scaled or stored as floats may be a thousandth off."""
+    refuse_if(values.dtype.kind not in "iuf", f"{path}: not a label map")
+    nearest = values
+    if values.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            nearest = np.rint(values)
+            wrong = ~(np.abs(values - nearest) <= 1e-3)
+        refuse_if(wrong.any(), f"{path}: {values[wrong][:1]} is no whole number")
+    refuse_if(not (nearest.min() >= 0 and nearest.max() <= 65535), f"{path}: ids are not in 0 to 65535")
+    return nearest.astype(np.uint8 if nearest.max() < 256 else np.uint16)
+
+
 class Root:
     """Only what lies beneath one folder has a name. Checked on what was opened, so that no link leads out."""
 
@@ -277,22 +314,20 @@ class Root:
                 stream.seek(0)
                 kind = nibabel.Nifti2Image if size in (540, 0x1C020000) else nibabel.Nifti1Image
                 image = kind.from_stream(stream)
-                x, y, z = (tuple(image.shape) + (1, 1))[:3]
-                refuse_if(int(np.prod(image.shape, dtype=object)) != x * y * z, f"{path}: not three axes")
-                spacing = tuple(float(mm) for mm in (image.header.get_zooms() + (1.0, 1.0))[2::-1])
-                check_grid((z, y, x), spacing, np.asarray(image.affine, float))
+                shape = tuple(image.shape)
+                x, y, z = (shape + (1, 1))[:3]
+                refuse_if(len(shape) < 2 or any(n != 1 for n in shape[3:]), f"{path}: not two or three axes")
+                affine, spacing = grid_mm(image.header, image.affine, min(len(shape), 3), path)
+                check_grid((z, y, x), spacing, affine)
                 values = np.asanyarray(image.dataobj).reshape((x, y, z), order="F").T
             except (Refused, MemoryError):
                 raise
             except Exception as error:  # of nibabel, gzip and zlib there are many
                 raise Refused(f"{path}: {error}", "invalid_input") from None
-        refuse_if(values.dtype.kind not in "iuf", f"{path}: not a label map")
-        refuse_if(not (values.min() >= 0 and values.max() <= 65535), f"{path}: ids are not in 0 to 65535")
-        ids = values.astype(np.uint8 if values.max() < 256 else np.uint16)
-        refuse_if(values.dtype.kind == "f" and not np.array_equal(ids, values), f"{path}: ids are not whole numbers")
+        ids = whole_numbers(values, path)
         unnamed = (label for label in summaries(ids) if label not in table)
         labels = dict(sorted((table | {label: (f"label_{label}", PRESENT) for label in unnamed}).items()))
-        return Mask(np.ascontiguousarray(ids), labels, spacing, np.asarray(image.affine, float))
+        return Mask(np.ascontiguousarray(ids), labels, spacing, affine)
 
     def write_mask(self, folder, name, mask):
         """Writes the label map beneath the root, whole or not at all; gives its path."""

@@ -43,7 +43,7 @@ def run(inputs, parameters, check):
             check()  # ends here if nobody waits any more
             line = skeletonize(structures[box] == number)
             length = length_mm(line, mask.spacing)
-            if length >= parameters["min_length_mm"]:
+            if nephrite.at_least(length, parameters["min_length_mm"]):
                 lines[here][box][line] = label
                 total += length
         measurements.append(pb.Measurement(label=mask.labels[label][0], name="length", unit="mm", value=total))

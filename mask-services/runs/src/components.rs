@@ -239,7 +239,11 @@ pub fn keep_largest_of_union(
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<(RunMask, usize), RunsError> {
-    let set = mask.relabel(|_, run| u16::from(labels.contains(&run.label)));
+    let mut is_listed = vec![false; usize::from(u16::MAX) + 1];
+    labels
+        .iter()
+        .for_each(|label| is_listed[usize::from(*label)] = true);
+    let set = mask.relabel(|_, run| u16::from(is_listed[usize::from(run.label)]));
     let components = components(&set, Connectivity::Corners26, cancel)?;
     let largest = components.parts.iter().map(|part| part.voxels).max();
     let is_removed = |part: &Component| Some(part.voxels) < largest;

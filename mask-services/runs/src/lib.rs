@@ -20,6 +20,7 @@ mod forest;
 mod holes;
 mod morphology;
 mod reach;
+mod scattered;
 mod sets;
 mod statistics;
 

@@ -1,15 +1,15 @@
 //! Which voxels lie within a distance of others: an exact Euclidean distance transform that knows where it may stop.
 
 use nephrite_mask_codec::{Run, RunMask, RunMaskBuilder};
-use nephrite_types::{BoundingBox, CancelToken, Cancelled, Geometry, Limits};
+use nephrite_types::{BoundingBox, CancelToken, Cancelled, Geometry, Limits, length};
 use rayon::prelude::*;
 
 use crate::RunsError;
 
-/// Voxels of the box whose centre lies at most `radius_mm` from that of a voxel of `row`; label 1.
+/// Voxels of the box for which an offset of `ball`, made for this box, leads to a voxel of `row`; label 1.
 ///
 /// `row(z, y, out)` appends the runs of a row as `start..end`, sorted, within the box in x; it is asked for rows of the
-/// box only. The largest axis of the box may have 65 534 voxels.
+/// box only.
 ///
 /// Source: separable exact Euclidean distance transform (Felzenszwalb & Huttenlocher, "Distance Transforms of Sampled
 /// Functions", Theory of Computing 8, 2012), stopped one axis early: along z only the radius matters, so that a voxel
@@ -18,13 +18,11 @@ pub(crate) fn within(
     geometry: Geometry,
     bounds: BoundingBox,
     row: impl Fn(usize, usize, &mut Vec<(u32, u32)>) + Sync,
-    radius_mm: f64,
+    ball: &Ball,
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<RunMask, RunsError> {
     let [nz, ny, nx] = bounds.shape();
-    check_size(bounds, limits)?;
-    let ball = Ball::new(geometry.spacing.zyx(), radius_mm, [nz, ny, nx]);
     let n_plane = ny * nx;
     // One more than the number of planes that a voxel's reach has left; 0 is out of reach.
     let mut reach = vec![0u16; nz * n_plane];
@@ -32,8 +30,8 @@ pub(crate) fn within(
         || PlaneScratch::new(ny, nx),
         |scratch, (z, plane)| -> Result<(), Cancelled> {
             cancel.check()?;
-            scratch.fill(bounds, z, &row, &ball);
-            scratch.spread(&ball, plane);
+            scratch.fill(bounds, z, &row, ball);
+            scratch.spread(ball, plane);
             Ok(())
         },
     )?;
@@ -50,6 +48,8 @@ pub(crate) fn within(
     to_runs(geometry, bounds, &reach, limits)
 }
 
+/// # Errors
+/// [`RunsError::Limit`] if the box has too many voxels, or an axis of more than 65 534.
 fn check_size(bounds: BoundingBox, limits: &Limits) -> Result<(), RunsError> {
     let found = bounds.n_voxels() as u64;
     if found > limits.max_voxels {
@@ -82,24 +82,39 @@ fn pass_on(from: &[u16], to: &mut [u16]) {
 const FAR: u16 = u16::MAX;
 
 /// The voxel offsets whose distance is at most the radius.
-struct Ball {
+pub(crate) struct Ball {
     spacing: [f64; 3],
     /// Offsets along y and x that can lie inside: `0..ny`, `0..nx`.
-    ny: usize,
-    nx: usize,
+    pub(crate) ny: usize,
+    pub(crate) nx: usize,
     /// `[dy, dx]`: one more than the largest dz inside, 0 if there is none.
-    reach: Vec<u16>,
+    pub(crate) reach: Vec<u16>,
 }
 
 impl Ball {
+    /// For offsets within a box of voxels, whose size is compared with the limits.
+    ///
+    /// # Errors
+    /// [`RunsError::Limit`]
+    pub(crate) fn within(
+        geometry: &Geometry,
+        bounds: BoundingBox,
+        radius_mm: f64,
+        limits: &Limits,
+    ) -> Result<Ball, RunsError> {
+        check_size(bounds, limits)?;
+        Ok(Ball::new(geometry.steps_mm(), radius_mm, bounds.shape()))
+    }
+
     /// For offsets within a box of `shape`, whose axes fit 16 bits.
     ///
-    /// Whether an offset lies inside is computed as scipy does: `sqrt((dz·sz)² + (dy·sy)² + (dx·sx)²) <= radius`.
+    /// Whether an offset lies inside is computed as scipy does, `sqrt((dz·sz)² + (dy·sy)² + (dx·sx)²) <= radius`, but for
+    /// the rounding of headers.
     fn new(spacing: [f64; 3], radius_mm: f64, [nz, ny, nx]: [usize; 3]) -> Ball {
         let inside = |dz: usize, dy: usize, dx: usize| {
             let square = |steps: usize, mm: f64| (steps as f64 * mm) * (steps as f64 * mm);
             let sum = square(dz, spacing[0]) + square(dy, spacing[1]) + square(dx, spacing[2]);
-            sum.sqrt() <= radius_mm
+            length::at_most(sum.sqrt(), radius_mm)
         };
         let in_y = (0..ny).take_while(|&dy| inside(0, dy, 0)).count();
         let in_x = (0..nx).take_while(|&dx| inside(0, 0, dx)).count();

@@ -4,7 +4,7 @@ use nephrite_kernel::{
     Geometry, LabelTable, Limits, Mask, OperationError, Run, RunMask, RunMaskBuilder, label_ids,
 };
 use nephrite_runs::select;
-use nephrite_types::{Affine, BoundingBox, Shape3};
+use nephrite_types::{Affine, BoundingBox, Shape3, length};
 
 use crate::SampleError;
 
@@ -30,15 +30,15 @@ pub fn choose(mask: &Mask, names: &[String]) -> Result<Mask, OperationError> {
 
 /// The box around all labels plus a margin on every side, cut to the grid. The whole grid if there are no labels.
 ///
-/// The margin is rounded up to whole voxels.
+/// The margin is rounded up to whole voxels; a multiple of the spacing is that many ([`length`]).
 pub fn crop_box(mask: &RunMask, margin_mm: f64) -> BoundingBox {
     let shape = mask.shape();
     let Some(labels) = mask.bounding_box() else {
         return BoundingBox::full(shape);
     };
-    let spacing = mask.geometry().spacing.zyx();
+    let steps = mask.geometry().steps_mm();
     let margin: [usize; 3] = std::array::from_fn(|axis| {
-        let voxels = (margin_mm / spacing[axis]).ceil().max(0.0);
+        let voxels = length::voxels_to_cover(margin_mm, steps[axis]);
         voxels.min(shape[axis] as f64) as usize // at most the axis, so that it fits
     });
     BoundingBox {
@@ -133,6 +133,31 @@ mod tests {
         check(0.0, [2, 1, 4], [3, 2, 6]);
         check(2.0, [1, 0, 2], [4, 3, 8]);
         check(1e300, [0; 3], [5, 5, 20]);
+    }
+
+    #[test]
+    fn a_margin_of_whole_voxels_is_not_one_more_on_any_grid() {
+        for mm in [0.1, 0.3, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 2.4] {
+            for k in 1..8 {
+                let stored = Spacing::new([f64::from(mm as f32); 3]).unwrap();
+                let geometry = Geometry {
+                    shape: Shape3::new([1, 1, 20]).unwrap(),
+                    spacing: stored,
+                    affine: Affine::from_spacing(stored, [0.0; 3]),
+                };
+                let mut builder = RunMaskBuilder::new(geometry, &Limits::default()).unwrap();
+                let run = Run {
+                    start: 9,
+                    end: 10,
+                    label: 1,
+                };
+                builder.push_row([run]).unwrap();
+                let mask = builder.finish().unwrap();
+                let margin = |mm: f64| 9 - crop_box(&mask, mm).start[2];
+                assert_eq!(margin(f64::from(k as f32) * mm), k, "{k} of {mm} mm");
+                assert_eq!(margin(f64::from(k as f32) * mm * 1.0001), k + 1, "{k} of {mm} mm");
+            }
+        }
     }
 
     #[test]

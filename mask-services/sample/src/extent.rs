@@ -22,7 +22,7 @@ pub(crate) struct Extent {
 
 /// Exact: the farthest voxels are corners of the convex hull, and only these are compared.
 ///
-/// *Cost*: linear in the label's rows, then quadratic in what may be corners of its hull (some hundred for an organ).
+/// *Cost*: linear in the label's runs, then quadratic in what may be corners of its hull (some hundred for an organ).
 pub(crate) fn extent(spans: &Spans, affine: Affine, cancel: &CancelToken) -> Result<Extent, Cancelled> {
     let corners = hull_candidates(spans, cancel)?;
     let world: Vec<[f64; 3]> = corners
@@ -42,21 +42,24 @@ pub(crate) fn extent(spans: &Spans, affine: Affine, cancel: &CancelToken) -> Res
 /// Voxels among which all corners of the convex hull are: in every plane of z, then of y, then of x, only the corners
 /// of the hull of that plane stay.
 fn hull_candidates(spans: &Spans, cancel: &CancelToken) -> Result<Vec<Point>, Cancelled> {
-    let (start, end) = (spans.bounds.start, spans.bounds.end);
     let mut kept = Vec::new();
     let mut plane: Vec<[i64; 2]> = Vec::new();
-    for z in start[0] as i64..end[0] as i64 {
-        cancel.check()?;
-        plane.clear();
-        for y in start[1] as i64..end[1] as i64 {
-            let row = spans.row(z, y);
-            if let (Some(first), Some(last)) = (row.first(), row.last()) {
-                // y first: sorted already
-                plane.push([y, i64::from(first[0])]);
-                plane.push([y, i64::from(last[1]) - 1]);
-            }
+    let mut rows = spans.rows().peekable();
+    while let Some(([z, y], row)) = rows.next() {
+        if let (Some(first), Some(last)) = (row.first(), row.last()) {
+            // y first: sorted already
+            plane.push([y.into(), first[0].into()]);
+            plane.push([y.into(), i64::from(last[1]) - 1]);
         }
-        kept.extend(hull_corners(&mut plane).into_iter().map(|[y, x]| [x, y, z]));
+        if rows.peek().is_none_or(|([next, _], _)| *next != z) {
+            cancel.check()?;
+            kept.extend(
+                hull_corners(&mut plane)
+                    .into_iter()
+                    .map(|[y, x]| [x, y, z.into()]),
+            );
+            plane.clear();
+        }
     }
     for across in [1, 0] {
         cancel.check()?;
@@ -185,8 +188,7 @@ mod tests {
             affine,
         };
         let mask = RunMask::from_labels(&Labels::U8(array.clone()), &geometry, &Limits::default()).unwrap();
-        let spans = Spans::of(&mask, 1, mask.bounding_box().unwrap());
-        extent(&spans, affine, &CancelToken::new()).unwrap()
+        extent(&Spans::of_labels(&mask)[&1], affine, &CancelToken::new()).unwrap()
     }
 
     #[test]

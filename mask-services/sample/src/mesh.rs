@@ -76,39 +76,48 @@ fn for_each_stretch(
     mut visit: impl FnMut(Cells, &Case) -> Result<(), Cancelled>,
 ) -> Result<(), Cancelled> {
     let cases = cases();
-    let (start, end) = (spans.bounds.start, spans.bounds.end);
     let mut ends: Vec<(i64, u8)> = Vec::new();
-    for z in start[0] as i64 - 1..end[0] as i64 {
-        for y in start[1] as i64 - 1..end[1] as i64 {
-            cancel.check()?;
-            // Where a row of voxels enters or leaves the label; bit dz·2 + dy for the four rows of the cells.
-            ends.clear();
-            for row in 0..4u8 {
-                for span in spans.row(z + i64::from(row >> 1), y + i64::from(row & 1)) {
-                    ends.push((i64::from(span[0]), 1 << row));
-                    ends.push((i64::from(span[1]), 1 << row));
+    for [z, y] in cell_rows(spans) {
+        cancel.check()?;
+        // Where a row of voxels enters or leaves the label; bit dz·2 + dy for the four rows of the cells.
+        ends.clear();
+        for row in 0..4u8 {
+            for span in spans.row(z + i64::from(row >> 1), y + i64::from(row & 1)) {
+                ends.push((i64::from(span[0]), 1 << row));
+                ends.push((i64::from(span[1]), 1 << row));
+            }
+        }
+        ends.sort_unstable();
+        // Which of the four voxels at an x belong to the label, and since which x.
+        let (mut column, mut since) = (0u8, 0);
+        for changes in ends.chunk_by(|a, b| a.0 == b.0) {
+            let x = changes[0].0;
+            let next = changes.iter().fold(column, |column, (_, row)| column ^ row);
+            for (x, case) in [
+                (since..x - 1, column | column << 4),
+                (x - 1..x, column | next << 4),
+            ] {
+                let case = &cases[usize::from(case)];
+                if !x.is_empty() && !case.triangles.is_empty() {
+                    visit(Cells { x, y, z }, case)?;
                 }
             }
-            ends.sort_unstable();
-            // Which of the four voxels at an x belong to the label, and since which x.
-            let (mut column, mut since) = (0u8, 0);
-            for changes in ends.chunk_by(|a, b| a.0 == b.0) {
-                let x = changes[0].0;
-                let next = changes.iter().fold(column, |column, (_, row)| column ^ row);
-                for (x, case) in [
-                    (since..x - 1, column | column << 4),
-                    (x - 1..x, column | next << 4),
-                ] {
-                    let case = &cases[usize::from(case)];
-                    if !x.is_empty() && !case.triangles.is_empty() {
-                        visit(Cells { x, y, z }, case)?;
-                    }
-                }
-                (column, since) = (next, x);
-            }
+            (column, since) = (next, x);
         }
     }
     Ok(())
+}
+
+/// z, y of the rows of cells that touch the label, in order.
+fn cell_rows(spans: &Spans) -> Vec<[i64; 2]> {
+    let around = spans.rows().flat_map(|([z, y], _)| {
+        let (z, y) = (i64::from(z), i64::from(y));
+        [[z - 1, y - 1], [z - 1, y], [z, y - 1], [z, y]]
+    });
+    let mut rows: Vec<[i64; 2]> = around.collect();
+    rows.sort_unstable();
+    rows.dedup();
+    rows
 }
 
 #[cfg(test)]
@@ -130,17 +139,14 @@ mod tests {
             affine,
         };
         let mask = RunMask::from_labels(&Labels::U8(array.clone()), &geometry, &Limits::default()).unwrap();
-        let Some(bounds) = mask.summaries().get(&1).map(|summary| summary.bounding_box) else {
+        let all = Spans::of_labels(&mask);
+        let Some(spans) = all.get(&1) else {
             return Vec::new();
         };
-        let spans = Spans::of(&mask, 1, bounds);
         let mut mesh = Vec::new();
-        triangles(&spans, affine, &CancelToken::new(), |triangle| {
-            mesh.push(triangle)
-        })
-        .unwrap();
+        triangles(spans, affine, &CancelToken::new(), |triangle| mesh.push(triangle)).unwrap();
         assert_eq!(
-            n_triangles(&spans, &CancelToken::new()).unwrap(),
+            n_triangles(spans, &CancelToken::new()).unwrap(),
             mesh.len() as u64
         );
         mesh

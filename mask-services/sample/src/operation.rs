@@ -252,26 +252,28 @@ fn write_meshes(
     artefacts: &mut Vec<Artefact>,
 ) -> Result<(), OperationError> {
     let affine = mask.runs().geometry().affine;
-    let names = mesh_names(mask.labels());
-    for (id, summary) in mask.summaries() {
-        context.cancel.check()?;
-        let spans = Spans::of(mask.runs(), *id, summary.bounding_box);
+    let all_names = mesh_names(mask.labels());
+    let (mut names, mut meshes) = (Vec::new(), Vec::new());
+    for (id, spans) in Spans::of_labels(mask.runs()) {
         let n = mesh::n_triangles(&spans, context.cancel)?;
         let bytes = n
             .saturating_mul(stl::TRIANGLE_BYTES)
             .saturating_add(stl::HEADER_BYTES);
         check_bytes("a mesh", bytes, context)?;
-        let name = names.get(id).ok_or_else(|| OperationError::Internal {
+        let name = all_names.get(&id).ok_or_else(|| OperationError::Internal {
             what: format!("label {id} has no name"),
         })?;
-        let written = folder.write(name, "model/stl", |out| {
-            stl::write(out, n, |emit| {
-                mesh::triangles(&spans, affine, context.cancel, emit).map_err(Error::other)
-            })
-        });
-        context.cancel.check()?; // says better why nothing was written
-        artefacts.push(written?);
+        names.push(name.clone());
+        meshes.push((spans, n));
     }
+    let written = folder.write_all(&names, "model/stl", |index, out| {
+        let (spans, n) = &meshes[index];
+        stl::write(out, *n, |emit| {
+            mesh::triangles(spans, affine, context.cancel, emit).map_err(Error::other)
+        })
+    });
+    context.cancel.check()?; // says better why nothing was written
+    artefacts.extend(written?);
     Ok(())
 }
 

@@ -1,17 +1,17 @@
 //! Fewer voxels: blocks into one, or every n-th slice.
 
 use nephrite_kernel::{CancelToken, Geometry, Limits, OperationError, Run, RunMask, RunMaskBuilder};
-use nephrite_types::{Shape3, Spacing};
+use nephrite_types::{Shape3, Spacing, length};
 use rayon::prelude::*;
 
 use crate::SampleError;
 use crate::crop::moved;
 
 /// Whole factors per axis, `[z, y, x]`, that bring a grid down to `max_voxels`: again and again the axis with the
-/// finest resulting spacing is made coarser (of equal ones the last of z, y, x), as long as it has more than one voxel.
+/// finest resulting spacing is made coarser (of equal ones, up to the rounding of headers, the last of z, y, x), as long as it has more than one voxel.
 pub(crate) fn factors(geometry: &Geometry, max_voxels: u64) -> [usize; 3] {
     let shape = geometry.shape.zyx();
-    let spacing = geometry.spacing.zyx();
+    let spacing = geometry.steps_mm();
     let mut factors = [1usize; 3];
     loop {
         let counts: [usize; 3] = std::array::from_fn(|axis| shape[axis].div_ceil(factors[axis]));
@@ -20,8 +20,10 @@ pub(crate) fn factors(geometry: &Geometry, max_voxels: u64) -> [usize; 3] {
             return factors;
         }
         let size = |axis: usize| spacing[axis] * factors[axis] as f64;
+        let finer = |a: f64, b: f64| !length::at_least(a, b);
         let long = [2, 1, 0].into_iter().filter(|&axis| counts[axis] > 1);
-        let Some(finest) = long.reduce(|best, axis| if size(axis) < size(best) { axis } else { best }) else {
+        let Some(finest) = long.reduce(|best, axis| if finer(size(axis), size(best)) { axis } else { best })
+        else {
             return factors; // one voxel
         };
         // the next factor that saves a voxel: at most 2·√n of them
@@ -205,6 +207,13 @@ mod tests {
         check([10, 40, 40], [4.0, 1.0, 1.0], 1000, [1, 4, 4]);
         check([1, 1, 1 << 40], [1.0; 3], 1, [1, 1, 1 << 40]);
         check([1, 1, 1], [1.0; 3], 1, [1, 1, 1]);
+        // equal up to the rounding of headers: the last of z, y, x
+        check(
+            [10, 10, 10],
+            [0.8, f64::from(0.8f32), f64::from(0.8f32)],
+            999,
+            [1, 1, 2],
+        );
         check(
             [1 << 20, 1 << 20, 1 << 20],
             [1.0; 3],

@@ -1,48 +1,73 @@
-use nephrite_kernel::RunMask;
-use nephrite_types::BoundingBox;
+use std::collections::BTreeMap;
 
-/// The runs of one label within its box: what meshes and diameters are made from.
+use nephrite_kernel::RunMask;
+
+/// The runs of one label: what meshes and diameters are made from.
 ///
-/// *Cost*: 8 bytes per run of the label and 4 per row of its box.
-#[derive(Debug, Clone)]
+/// *Cost*: 8 bytes per run of the label and 12 per row that has some; nothing grows with the size of its box, so that
+/// many labels of scattered voxels cost no more than one.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Spans {
-    pub(crate) bounds: BoundingBox,
-    /// Row `(z − z₀)·ny + (y − y₀)` of the box.
-    row_starts: Vec<u32>,
-    /// First voxel and first voxel past the end, x index of the mask.
+    /// Rows with runs, sorted by z, then y.
+    rows: Vec<Row>,
+    /// First voxel and first voxel past the end, x index of the mask; row by row.
     spans: Vec<[u32; 2]>,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    /// z, y.
+    at: [u32; 2],
+    /// Past its last span.
+    end: u32,
+}
+
 impl Spans {
-    /// `bounds` is the box of the label.
-    pub(crate) fn of(mask: &RunMask, label: u16, bounds: BoundingBox) -> Spans {
+    /// Of every label that occurs, by id; one pass over the runs.
+    pub(crate) fn of_labels(mask: &RunMask) -> BTreeMap<u16, Spans> {
         let ny = mask.shape()[1];
-        let mut row_starts = vec![0];
-        let mut spans = Vec::new();
-        for z in bounds.start[0]..bounds.end[0] {
-            for y in bounds.start[1]..bounds.end[1] {
-                let own = mask.row(z * ny + y).iter().filter(|run| run.label == label);
-                spans.extend(own.map(|run| [run.start, run.end]));
-                row_starts.push(spans.len() as u32); // no more than the mask has, whose number fits
+        let mut by_id: Vec<Spans> = Vec::new();
+        for (row, runs) in mask.rows().enumerate() {
+            let at = [(row / ny) as u32, (row % ny) as u32]; // as many rows as u32 counts
+            for run in runs {
+                let id = usize::from(run.label);
+                if id >= by_id.len() {
+                    by_id.resize_with(id + 1, Spans::default);
+                }
+                by_id[id].push(at, [run.start, run.end]);
             }
         }
-        Spans {
-            bounds,
-            row_starts,
-            spans,
+        let with_ids = (0..=u16::MAX).zip(by_id);
+        with_ids.filter(|(_, spans)| !spans.spans.is_empty()).collect()
+    }
+
+    fn push(&mut self, at: [u32; 2], span: [u32; 2]) {
+        self.spans.push(span);
+        let end = self.spans.len() as u32; // no more than the mask has, whose number fits
+        match self.rows.last_mut() {
+            Some(row) if row.at == at => row.end = end,
+            _ => self.rows.push(Row { at, end }),
         }
     }
 
-    /// Spans of a row, by indices of the mask; none outside of the box.
+    /// z, y and spans of every row that has some, in order.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = ([u32; 2], &[[u32; 2]])> {
+        (0..self.rows.len()).map(|index| (self.rows[index].at, self.spans_of(index)))
+    }
+
+    /// Spans of a row, by indices of the mask; none where the label has none.
     pub(crate) fn row(&self, z: i64, y: i64) -> &[[u32; 2]] {
-        let (Ok(z), Ok(y)) = (usize::try_from(z), usize::try_from(y)) else {
+        let (Ok(z), Ok(y)) = (u32::try_from(z), u32::try_from(y)) else {
             return &[];
         };
-        let BoundingBox { start, end } = self.bounds;
-        if z < start[0] || z >= end[0] || y < start[1] || y >= end[1] {
-            return &[];
+        match self.rows.binary_search_by_key(&[z, y], |row| row.at) {
+            Ok(index) => self.spans_of(index),
+            Err(_) => &[],
         }
-        let row = (z - start[0]) * (end[1] - start[1]) + (y - start[1]);
-        &self.spans[self.row_starts[row] as usize..self.row_starts[row + 1] as usize]
+    }
+
+    fn spans_of(&self, index: usize) -> &[[u32; 2]] {
+        let start = index.checked_sub(1).map_or(0, |before| self.rows[before].end);
+        &self.spans[start as usize..self.rows[index].end as usize]
     }
 }

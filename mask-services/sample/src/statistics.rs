@@ -40,6 +40,7 @@ pub(crate) fn report(mask: &Mask, cancel: &CancelToken) -> Result<Vec<LabelRepor
         .into_iter()
         .map(|label| (label.label, label))
         .collect();
+    let spans = Spans::of_labels(runs);
     let reports = mask.labels().entries().par_iter().map(|entry| {
         cancel.check()?;
         let mut report = LabelReport {
@@ -54,15 +55,11 @@ pub(crate) fn report(mask: &Mask, cancel: &CancelToken) -> Result<Vec<LabelRepor
             centroid_mm: [None; 3],
             box_mm: [[None; 3]; 2],
         };
-        if let Some(label) = found.get(&entry.id) {
-            let extent = extent(
-                &Spans::of(runs, entry.id, label.bounding_box),
-                geometry.affine,
-                cancel,
-            )?;
+        if let Some((label, spans)) = found.get(&entry.id).zip(spans.get(&entry.id)) {
+            let extent = extent(spans, geometry.affine, cancel)?;
             let [z, y, x] = label.centroid;
             report.voxels = label.voxels;
-            report.volume_ml = rounded(label.voxels as f64 * geometry.spacing.voxel_mm3() / 1000.0);
+            report.volume_ml = rounded(label.voxels as f64 * geometry.voxel_mm3() / 1000.0);
             report.components = parts.get(&entry.id).copied().unwrap_or(0);
             report.surface_mm2 = rounded(areas[usize::from(entry.id)]);
             report.diameter_mm = rounded(extent.diameter_mm);

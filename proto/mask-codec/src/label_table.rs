@@ -48,6 +48,8 @@ pub struct LabelEntry {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LabelTable {
     entries: Vec<LabelEntry>,
+    /// Indices of the entries, sorted by name.
+    by_name: Vec<u32>,
 }
 
 /// Bytes of one label's name.
@@ -88,7 +90,14 @@ impl LabelTable {
                 return fault(entry, "the name occurs twice");
             }
         }
-        Ok(LabelTable { entries })
+        Ok(LabelTable::sorted(entries))
+    }
+
+    /// From entries that are sorted by id.
+    fn sorted(entries: Vec<LabelEntry>) -> LabelTable {
+        let mut by_name: Vec<u32> = (0..entries.len() as u32).collect(); // no more than ids
+        by_name.sort_unstable_by(|&a, &b| entries[a as usize].name.cmp(&entries[b as usize].name));
+        LabelTable { entries, by_name }
     }
 
     /// Names ids `label_1`, `label_2` … for a mask whose labels nobody named.
@@ -104,7 +113,7 @@ impl LabelTable {
             .collect();
         entries.sort_by_key(|entry| entry.id);
         entries.dedup_by_key(|entry| entry.id);
-        LabelTable { entries }
+        LabelTable::sorted(entries)
     }
 
     /// All entries, sorted by id.
@@ -120,7 +129,12 @@ impl LabelTable {
 
     /// The entry with this name.
     pub fn by_name(&self, name: &str) -> Option<&LabelEntry> {
-        self.entries.iter().find(|entry| entry.name == name)
+        let name_at = |index: &u32| self.entries[*index as usize].name.as_str();
+        let place = self
+            .by_name
+            .binary_search_by(|index| name_at(index).cmp(name))
+            .ok()?;
+        self.entries.get(self.by_name[place] as usize)
     }
 
     pub(crate) fn entries_mut(&mut self) -> impl Iterator<Item = &mut LabelEntry> {

@@ -233,7 +233,7 @@ pub fn label_table(wire: &[v1::MaskLabel]) -> Result<LabelTable, ConvertError> {
 
 /// The labels of a mask, for one that travels by path.
 pub fn mask_labels(mask: &Mask) -> Vec<v1::MaskLabel> {
-    let voxel_ml = mask.runs().geometry().spacing.voxel_mm3() / 1000.0;
+    let voxel_ml = mask.runs().geometry().voxel_mm3() / 1000.0;
     let entries = mask.labels().entries().iter();
     let labels = entries.map(|entry| {
         let summary = mask.summaries().get(&entry.id);

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::BoundingBox;
+use crate::{BoundingBox, length};
 
 /// Number of voxels per axis, `[z, y, x]`; every axis at least 1, the product fits `usize`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,7 +22,7 @@ pub struct Geometry {
     /// Voxels per axis, `[z, y, x]`.
     pub shape: Shape3,
     /// Spacing as nnU-Net's reader reports it, `[z, y, x]` in mm. May differ from the column norms of `affine`
-    /// when the header contradicts itself; resampling follows this one.
+    /// when the header contradicts itself; resampling follows this one, measuring does not ([`Geometry::steps_mm`]).
     pub spacing: Spacing,
     /// World position of the voxel centres.
     pub affine: Affine,
@@ -113,11 +113,6 @@ impl Spacing {
     pub fn xyz(self) -> [f64; 3] {
         [self.0[2], self.0[1], self.0[0]]
     }
-
-    /// Volume of one voxel in cubic millimetres.
-    pub fn voxel_mm3(self) -> f64 {
-        self.0.iter().product()
-    }
 }
 
 impl Affine {
@@ -195,6 +190,31 @@ impl Affine {
 }
 
 impl Geometry {
+    /// Millimetres from voxel to voxel along z, y, x, as the world has them: the lengths of the affine's columns. What is
+    /// measured in mm is measured with these, never with [`Geometry::spacing`], which is the network's.
+    pub fn steps_mm(&self) -> [f64; 3] {
+        let [x, y, z] = self.affine.column_norms_xyz();
+        [z, y, x]
+    }
+
+    /// Volume of one voxel in cubic millimetres, as the world has it; sheared axes count.
+    pub fn voxel_mm3(&self) -> f64 {
+        self.affine.determinant().abs()
+    }
+
+    /// The same grid with one set of lengths: where `spacing` is not [`Geometry::steps_mm`] up to the rounding of headers,
+    /// it becomes that. A header may contradict itself, and the third spacing of a 2-D image is made up.
+    pub fn measured(mut self) -> Geometry {
+        let spacing = self.spacing.zyx();
+        // An error if the squares of tiny steps vanish; then there is nothing to compare with.
+        if let Ok(steps) = Spacing::new(self.steps_mm())
+            && !(0..3).all(|axis| length::same(spacing[axis], steps.zyx()[axis]))
+        {
+            self.spacing = steps;
+        }
+        self
+    }
+
     /// The grid of a box of its voxels, `[z, y, x]`: world positions stay.
     ///
     /// # Errors
@@ -232,6 +252,27 @@ mod tests {
             assert!(Shape3::new(shape).is_err(), "{shape:?}");
         }
         assert_eq!(Shape3::new([2, 3, 4]).unwrap().n_voxels(), 24);
+    }
+
+    #[test]
+    fn lengths_and_volumes_are_those_of_the_world() {
+        let rows = [[0.0, -2.0, 0.0, 7.0], [3.0, 0.0, 0.3, -4.0], [0.0, 0.0, 0.4, 1.0]];
+        let of = |spacing| Geometry {
+            shape: Shape3::new([8, 9, 10]).unwrap(),
+            spacing: Spacing::new(spacing).unwrap(),
+            affine: Affine::new(rows).unwrap(),
+        };
+        let contradicts = of([999.0, 1.0, 1.0]);
+        assert_eq!(contradicts.steps_mm(), [0.5, 2.0, 3.0]);
+        // the third axis leans: 3 · 2 · 0.4 and not 3 · 2 · 0.5
+        assert!((contradicts.voxel_mm3() - 2.4).abs() < 1e-12);
+        assert_eq!(contradicts.measured(), of([0.5, 2.0, 3.0]));
+        let rounded = of([0.5, f64::from(2.0f32 + 1e-7), 3.0 + 1e-8]);
+        assert_eq!(
+            rounded.measured(),
+            rounded,
+            "the same up to the rounding of headers"
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod cancel;
 mod error_code;
 mod geometry;
 mod label_map;
+pub mod length;
 mod limits;
 pub mod memory;
 mod phase;

@@ -41,14 +41,14 @@ pub fn write_atomically<T>(
 }
 
 /// Removes the file when dropped.
-struct Temporary<'a> {
+pub(crate) struct Temporary<'a> {
     dir: &'a Dir,
-    name: String,
+    pub(crate) name: String,
     remove: bool,
 }
 
 impl Temporary<'_> {
-    fn keep(mut self) {
+    pub(crate) fn keep(mut self) {
         self.remove = false;
     }
 }
@@ -62,7 +62,7 @@ impl Drop for Temporary<'_> {
     }
 }
 
-fn create_temporary(dir: &Dir) -> io::Result<(File, Temporary<'_>)> {
+pub(crate) fn create_temporary(dir: &Dir) -> io::Result<(File, Temporary<'_>)> {
     let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
     for _ in 0..N_NAMES {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
@@ -86,7 +86,7 @@ fn create_temporary(dir: &Dir) -> io::Result<(File, Temporary<'_>)> {
 }
 
 /// Makes the rename itself durable.
-fn sync_dir(dir: &Dir) -> io::Result<()> {
+pub(crate) fn sync_dir(dir: &Dir) -> io::Result<()> {
     // The handle may be one that only names the folder (O_PATH), which cannot be synced.
     match dir.open(".")?.sync_all() {
         // Some network file systems do not sync folders.
@@ -95,7 +95,7 @@ fn sync_dir(dir: &Dir) -> io::Result<()> {
     }
 }
 
-fn check_plain(file_name: &str) -> Result<(), VolumeError> {
+pub(crate) fn check_plain(file_name: &str) -> Result<(), VolumeError> {
     let refuse = |reason| {
         Err(VolumeError::OutputName {
             name: file_name.to_owned(),
@@ -112,7 +112,7 @@ fn check_plain(file_name: &str) -> Result<(), VolumeError> {
 }
 
 /// Sorts the errors of the system by what a caller can do about them.
-fn write_error(file_name: &str, source: io::Error) -> VolumeError {
+pub(crate) fn write_error(file_name: &str, source: io::Error) -> VolumeError {
     use io::ErrorKind::*;
     let name = file_name.to_owned();
     match source.kind() {

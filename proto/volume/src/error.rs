@@ -204,8 +204,34 @@ pub enum VolumeError {
         /// Bytes that would have been ignored.
         allowed: u64,
     },
+    /// A label map says two lengths for one axis.
+    #[error(
+        "{name}: the header contradicts itself: pixdim says {pixdim} from voxel to voxel along {axis}, the affine says \
+         {affine}"
+    )]
+    Lengths {
+        /// As named by the caller.
+        name: String,
+        /// `x`, `y` or `z`.
+        axis: &'static str,
+        /// In the file's unit.
+        pixdim: f64,
+        /// In the file's unit.
+        affine: f64,
+    },
+    /// A file is no label map.
+    #[error("{name}: {source}")]
+    LabelMap {
+        /// As named by the caller.
+        name: String,
+        /// What it holds.
+        #[source]
+        source: Box<VolumeError>,
+    },
     /// A label map holds a value that is no label.
-    #[error("value {value} at voxel {index:?} (z, y, x) is no label, expected an integer from 0 to 65535")]
+    #[error(
+        "value {value} at voxel {index:?} (z, y, x) is no label, expected a whole number from 0 to 65535, to a thousandth"
+    )]
     NotALabel {
         /// First such value, scale factors applied.
         value: f64,
@@ -285,6 +311,7 @@ impl VolumeError {
             }
             OutputFolderMissing { .. } => ErrorCode::NotFound,
             ShapeMismatch { .. } | OutputName { .. } => ErrorCode::InvalidArgument,
+            LabelMap { source, .. } => source.code(),
             Cancelled(nephrite_types::Cancelled::ByCaller) => ErrorCode::Cancelled,
             Cancelled(nephrite_types::Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,
             NotAFile { .. }
@@ -303,6 +330,7 @@ impl VolumeError {
             | ImpossibleCompression { .. }
             | Gzip { .. }
             | TrailingData { .. }
+            | Lengths { .. }
             | NotALabel { .. } => ErrorCode::InvalidInput,
         }
     }

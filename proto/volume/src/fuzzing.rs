@@ -5,6 +5,7 @@ use std::io::Write;
 use nephrite_types::{CancelToken, Limits, Voxels, with_voxels};
 
 use crate::header::{Header, Version};
+use crate::label_map;
 use crate::read::{Scan, read_stream};
 use crate::reader::Reader;
 use crate::voxel_bytes::FileVoxel;
@@ -36,10 +37,19 @@ fn read(bytes: &[u8], reader: Reader) -> Option<Scan> {
     Some(scan)
 }
 
-/// Reads any bytes with every reader: no panic, bounded memory and time, consistent shapes.
+/// Reads any bytes with every reader and as a label map: no panic, bounded memory and time, consistent shapes.
 pub fn read_raw(bytes: &[u8]) {
     for reader in Reader::ALL {
         read(bytes, reader);
+    }
+    read_labels(bytes);
+}
+
+fn read_labels(bytes: &[u8]) {
+    let (limits, cancel) = (limits(), CancelToken::new());
+    if let Ok(map) = label_map::read_stream(bytes, bytes.len() as u64, "fuzz", &limits, &cancel) {
+        assert_eq!(map.geometry.shape.zyx(), map.labels.shape());
+        assert_eq!(map.geometry.measured(), map.geometry);
     }
 }
 
@@ -91,6 +101,7 @@ pub fn read_plausible(data: &[u8]) {
         + 16;
     bytes.extend((0..n_payload).map(|i| (small() * 16.0) as i8 as u8 ^ i as u8));
     let bytes = if compressed { gzip(&bytes) } else { bytes };
+    read_labels(&bytes);
     let Some(scan) = read(&bytes, reader) else { return };
 
     let mut written = Vec::new();

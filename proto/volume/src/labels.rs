@@ -1,19 +1,55 @@
+use std::fs::File;
+
 use ndarray::Array3;
-use nephrite_types::{IntensityScale, Labels, Stored, Volume, with_voxels};
+use nephrite_types::{
+    CancelToken, IntensityScale, LabelMap, Labels, Limits, Stored, Volume, Voxels, with_voxels,
+};
 use rayon::prelude::*;
 
-use crate::VolumeError;
+use crate::label_map::named;
+use crate::read::{Content, read_content, regular_file_size};
+use crate::{Reader, VolumeError};
 
 /// Voxels that one task looks at.
 const VOXELS_PER_TASK: usize = 1 << 18;
 
-/// Takes a volume as a label map (the mask of a previous stage, for one): every value, scale factors applied, is an
-/// integer from 0 to 65535. `[z, y, x]`; u8 if the largest is at most 255.
+/// Labels that were scaled or stored as floats come back this far from whole numbers, and not further.
+const WHOLE: f64 = 1e-3;
+
+/// Takes a volume as a label map (the mask of a previous stage, for one): every value, scale factors applied, lies within a
+/// thousandth of a whole number from 0 to 65535, and is taken for that. `[z, y, x]`; u8 if the largest is at most 255.
 ///
 /// # Errors
 /// [`VolumeError::NotALabel`] for the first value that is no label.
 pub fn labels_from_volume(volume: &Volume) -> Result<Labels, VolumeError> {
-    with_voxels!(&volume.voxels, array => labels_from(array, volume.scale))
+    labels_from_voxels(&volume.voxels, volume.scale)
+}
+
+pub(crate) fn labels_from_voxels(voxels: &Voxels, scale: IntensityScale) -> Result<Labels, VolumeError> {
+    with_voxels!(voxels, array => labels_from(array, scale))
+}
+
+/// Labels where `reader` of nnU-Net places them, as [`read_volume`](crate::read_volume) would; and the bytes that were read.
+/// For label maps that belong to a scan which that reader reads. Trailing axes of length 1 are dropped whatever the reader,
+/// and a value that is not finite is no label, though ITK's readers make 0 of it. For label maps that are measured, see
+/// [`read_label_map`](crate::read_label_map).
+///
+/// # Errors
+/// As [`read_volume`](crate::read_volume); [`VolumeError::LabelMap`] for the first value that is no label.
+pub fn read_labels(
+    file: File,
+    name: &str,
+    reader: Reader,
+    limits: &Limits,
+    cancel: &CancelToken,
+) -> Result<(LabelMap, u64), VolumeError> {
+    let size = regular_file_size(&file, name)?;
+    let scan = read_content(file, size, name, reader, Content::Labels, limits, cancel)?;
+    let map = LabelMap {
+        labels: named(labels_from_volume(&scan.volume), name)?,
+        geometry: scan.volume.geometry,
+    };
+    Ok((map, scan.bytes_read))
 }
 
 fn labels_from<T: Stored>(array: &Array3<T>, scale: IntensityScale) -> Result<Labels, VolumeError> {
@@ -50,16 +86,16 @@ fn labels_from<T: Stored>(array: &Array3<T>, scale: IntensityScale) -> Result<La
     })?;
     // Every value was checked above, so that the conversions are exact.
     Ok(if max <= u16::from(u8::MAX) {
-        Labels::U8(array.map(|&stored| value(stored) as u8))
+        Labels::U8(array.map(|&stored| value(stored).round() as u8))
     } else {
-        Labels::U16(array.map(|&stored| value(stored) as u16))
+        Labels::U16(array.map(|&stored| value(stored).round() as u16))
     })
 }
 
 fn label_of(value: f64) -> Option<u16> {
-    // NaN saturates to 0 and is unequal to it.
-    let label = value as u16;
-    (f64::from(label) == value).then_some(label)
+    let nearest = value.round();
+    let is_label = (value - nearest).abs() <= WHOLE && (0.0..=f64::from(u16::MAX)).contains(&nearest);
+    is_label.then_some(nearest as u16) // NaN is in no range
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@
 //! ```
 
 mod atomic;
+mod atomic_files;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -27,6 +28,7 @@ mod gzip;
 mod hash;
 mod header;
 mod input;
+mod label_map;
 mod labels;
 mod orientation;
 mod read;
@@ -40,10 +42,12 @@ mod write;
 mod tests;
 
 pub use atomic::write_atomically;
+pub use atomic_files::write_files_atomically;
 pub use error::VolumeError;
 pub use hash::{FileHash, hash_file};
 pub use header::Version;
-pub use labels::labels_from_volume;
+pub use label_map::read_label_map;
+pub use labels::{labels_from_volume, read_labels};
 pub use read::{Scan, Unit, VolumeInfo, inspect, read_geometry, read_volume, read_volume_hashed};
 pub use reader::Reader;
 pub use source_geometry::SourceGeometry;

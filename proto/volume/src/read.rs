@@ -12,6 +12,7 @@ use crate::grid::{Grid, stored_dims, voxel_type};
 use crate::hash::{FileHash, Hashing};
 use crate::header::{Header, MAX_HEADER_BYTES, SNIFF_BYTES, Version};
 use crate::input::{Input, MAX_DEFLATE_RATIO};
+use crate::label_map::without_trailing_axes;
 use crate::orientation::Orientation;
 use crate::reader::Reader;
 use crate::source_geometry::SourceGeometry;
@@ -123,6 +124,15 @@ pub fn read_volume(
     read_stream(file, size, name, reader, limits, cancel)
 }
 
+/// What a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// All as the reader has it.
+    Intensities,
+    /// Trailing axes of length 1 are dropped whatever the reader, and what is not finite stays, to be refused.
+    Labels,
+}
+
 /// [`read_volume`], and what the file held, all of it: a decoder may stop before the end. The file is read once.
 ///
 /// # Errors
@@ -193,16 +203,21 @@ pub fn inspect(file: File, name: &str, limits: &Limits) -> Result<VolumeInfo, Vo
         }
         other => other?,
     };
+    let mm = geometry.mm_per_unit();
+    let broken = |source| VolumeError::Geometry {
+        name: name.to_owned(),
+        source,
+    };
     Ok(VolumeInfo {
         version: header.version,
         compressed: input.is_gzip(),
         big_endian: header.big_endian,
         dims,
-        spacing_xyz: geometry.spacing_xyz,
+        spacing_xyz: geometry.spacing_xyz.map(|v| v * mm),
         unit: Unit::from_xyzt(header.xyzt_units),
         voxel_type: voxel_type(&header, name)?,
         scale: intensity_scale(&header, Reader::SimpleItk, name)?,
-        affine: geometry.affine,
+        affine: Affine::new(top_rows(geometry.affine).map(|row| row.map(|v| v * mm))).map_err(broken)?,
         orientation: Orientation::from_itk_direction(geometry.affine).code(),
     })
 }
@@ -240,26 +255,36 @@ pub(crate) fn read_stream<R: Read>(
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<Scan, VolumeError> {
+    read_content(file, size, name, reader, Content::Intensities, limits, cancel)
+}
+
+/// [`read_stream`] for either content.
+pub(crate) fn read_content<R: Read>(
+    file: R,
+    size: u64,
+    name: &str,
+    reader: Reader,
+    content: Content,
+    limits: &Limits,
+    cancel: &CancelToken,
+) -> Result<Scan, VolumeError> {
     cancel.check()?;
     let mut input = Input::new(file, name)?;
     let (header, header_bytes) = read_header(&mut input, name)?;
+    let header = match content {
+        Content::Intensities => header,
+        Content::Labels => without_trailing_axes(header),
+    };
     let grid = Grid::new(&header, reader, limits, name)?;
     let geometry = file_geometry(&header, &grid, reader, name)?;
     let scale = intensity_scale(&header, reader, name)?;
     check_size(&grid, input.is_gzip(), size, name)?;
 
-    let skipped = input.skip(grid.offset - header_bytes)?;
-    if skipped < grid.offset - header_bytes {
-        return Err(VolumeError::TruncatedHeader {
-            name: name.to_owned(),
-            expected: grid.offset,
-            found: header_bytes + skipped,
-        });
-    }
+    skip_to_voxels(&mut input, &grid, header_bytes, name)?;
     let payload = Payload {
         grid: &grid,
         big_endian: header.big_endian,
-        only_finite: reader.is_itk(),
+        only_finite: reader.is_itk() && content == Content::Intensities,
         name,
         cancel,
     };
@@ -292,7 +317,10 @@ fn wide_integers_to_f32(voxels: Voxels) -> Voxels {
 }
 
 /// The header, and how many bytes it took.
-fn read_header<R: Read>(input: &mut Input<'_, R>, name: &str) -> Result<(Header, u64), VolumeError> {
+pub(crate) fn read_header<R: Read>(
+    input: &mut Input<'_, R>,
+    name: &str,
+) -> Result<(Header, u64), VolumeError> {
     let truncated = |expected: usize, found: usize| VolumeError::TruncatedHeader {
         name: name.to_owned(),
         expected: expected as u64,
@@ -319,8 +347,26 @@ fn read_header<R: Read>(input: &mut Input<'_, R>, name: &str) -> Result<(Header,
     ))
 }
 
+/// Passes over what lies between the header and the first voxel.
+pub(crate) fn skip_to_voxels<R: Read>(
+    input: &mut Input<'_, R>,
+    grid: &Grid,
+    header_bytes: u64,
+    name: &str,
+) -> Result<(), VolumeError> {
+    let skipped = input.skip(grid.offset - header_bytes)?;
+    if skipped < grid.offset - header_bytes {
+        return Err(VolumeError::TruncatedHeader {
+            name: name.to_owned(),
+            expected: grid.offset,
+            found: header_bytes + skipped,
+        });
+    }
+    Ok(())
+}
+
 /// What the header promises against what the file can hold, before memory is asked for.
-fn check_size(grid: &Grid, is_gzip: bool, size: u64, name: &str) -> Result<(), VolumeError> {
+pub(crate) fn check_size(grid: &Grid, is_gzip: bool, size: u64, name: &str) -> Result<(), VolumeError> {
     if is_gzip {
         if grid.n_bytes > size.saturating_mul(MAX_DEFLATE_RATIO) {
             return Err(VolumeError::ImpossibleCompression {
@@ -341,7 +387,11 @@ fn check_size(grid: &Grid, is_gzip: bool, size: u64, name: &str) -> Result<(), V
 
 /// `scl_slope` and `scl_inter` as the reader's library takes them. ITK: a slope of 0 or none is 1, and the offset counts
 /// still; what is not finite is 0. nibabel: without a usable slope neither counts.
-fn intensity_scale(header: &Header, reader: Reader, name: &str) -> Result<IntensityScale, VolumeError> {
+pub(crate) fn intensity_scale(
+    header: &Header,
+    reader: Reader,
+    name: &str,
+) -> Result<IntensityScale, VolumeError> {
     let (slope, inter) = (header.scl_slope, header.scl_inter);
     if reader.is_itk() {
         let finite = |v: f64| if v.is_finite() { v } else { 0.0 };
@@ -367,16 +417,17 @@ fn intensity_scale(header: &Header, reader: Reader, name: &str) -> Result<Intens
 }
 
 /// The voxels of a file, still to be read.
-struct Payload<'a> {
-    grid: &'a Grid,
-    big_endian: bool,
-    only_finite: bool,
-    name: &'a str,
-    cancel: &'a CancelToken,
+pub(crate) struct Payload<'a> {
+    pub(crate) grid: &'a Grid,
+    pub(crate) big_endian: bool,
+    /// NaN and infinite values become 0, as in ITK.
+    pub(crate) only_finite: bool,
+    pub(crate) name: &'a str,
+    pub(crate) cancel: &'a CancelToken,
 }
 
 impl Payload<'_> {
-    fn read<R: Read>(&self, input: &mut Input<'_, R>) -> Result<Voxels, VolumeError> {
+    pub(crate) fn read<R: Read>(&self, input: &mut Input<'_, R>) -> Result<Voxels, VolumeError> {
         Ok(match self.grid.voxel_type {
             VoxelType::U8 => Voxels::U8(self.read_as(input)?),
             VoxelType::I8 => Voxels::I8(self.read_as(input)?),
@@ -509,6 +560,8 @@ fn array_geometry(
     } else {
         top_rows(file.affine)
     };
+    // nibabel's spacing is the network's, whatever its unit; the world is in mm.
+    let mm = file.mm_per_unit();
     let mut spacing = orientation.to_ras(file.spacing_xyz);
     if turned && reader == Reader::NibabelReorient {
         // nibabel writes the turned affine into the header again, and with it pixdim.
@@ -526,7 +579,7 @@ fn array_geometry(
     let geometry = Geometry {
         shape: Shape3::new([z, y, x]).map_err(broken)?,
         spacing: Spacing::new([sz, sy, sx]).map_err(broken)?,
-        affine: Affine::new(rows).map_err(broken)?,
+        affine: Affine::new(rows.map(|row| row.map(|v| v * mm))).map_err(broken)?,
     };
     Ok((geometry, orientation))
 }

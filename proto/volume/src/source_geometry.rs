@@ -4,7 +4,7 @@ use crate::grid::{Grid, datatype_code};
 use crate::header::{Header, Version};
 use crate::orientation::{Orientation, closest_orthogonal};
 use crate::reader::Reader;
-use crate::world::{FileGeometry, has_orthonormal_columns, top_rows, unit_columns};
+use crate::world::{FileGeometry, MM, has_orthonormal_columns, top_rows, unit_columns};
 
 /// How the voxels of a source file lay, so that a result can be written the same way: axes turned back, the world
 /// geometry that the reader saw, two axes if the source had two.
@@ -27,6 +27,8 @@ pub struct SourceGeometry {
     style: Style,
     /// `SimpleITKIOWithReorient` writes masks as u8 whenever that loses nothing.
     prefers_u8: bool,
+    /// `xyzt_units` of spacing and affine.
+    unit: i32,
     /// Numbers keep all their bits, in NIfTI-2 if NIfTI-1 has too few.
     exact: bool,
 }
@@ -36,7 +38,7 @@ pub struct SourceGeometry {
 enum Style {
     /// qform and sform with code 1, mm and seconds.
     Itk,
-    /// sform with code 2, no units; `pixdim` from the affine.
+    /// sform with code 2, no units unless the source's are not mm; `pixdim` from the affine.
     Nibabel,
 }
 
@@ -44,16 +46,18 @@ enum Style {
 const MAX_DIM_1: usize = i16::MAX as usize;
 
 impl SourceGeometry {
-    /// For a volume that does not come from a file, or no longer has the grid of one; written as ITK would.
+    /// For a volume that does not come from a file, or no longer has the grid of one; written as ITK would, with the lengths
+    /// that the affine has.
     pub fn from_geometry(geometry: &Geometry) -> SourceGeometry {
         SourceGeometry {
             shape_xyz: geometry.shape.xyz(),
             n_dims: 3,
-            spacing_xyz: geometry.spacing.xyz(),
+            spacing_xyz: geometry.measured().spacing.xyz(),
             affine: geometry.affine,
             orientation: Orientation::RAS,
             style: Style::Itk,
             prefers_u8: false,
+            unit: MM,
             exact: false,
         }
     }
@@ -84,6 +88,7 @@ impl SourceGeometry {
             orientation,
             style,
             prefers_u8: reader == Reader::SimpleItkReorient,
+            unit: file.unit,
             exact: false,
         }
     }
@@ -151,7 +156,12 @@ impl SourceGeometry {
             vox_offset: version.min_vox_offset() as f64,
             scl_slope: scale.slope,
             scl_inter: scale.inter,
-            xyzt_units: if self.style == Style::Itk { 2 | 8 } else { 0 },
+            // nibabel says no unit; numbers that are not mm must, or the mask is another size than its scan.
+            xyzt_units: match (self.style, self.unit) {
+                (Style::Itk, _) => MM | 8,
+                (Style::Nibabel, unit @ (1 | 3)) => unit,
+                (Style::Nibabel, _) => 0,
+            },
             qform_code: if self.style == Style::Itk && has_qform {
                 1
             } else {

@@ -18,8 +18,17 @@ use crate::reader::Reader;
 pub(crate) struct FileGeometry {
     /// As the reader reports it, x first; the z entry of a 2-D image is 1 (see [`crate::read`]).
     pub(crate) spacing_xyz: [f64; 3],
-    /// Voxel `(x, y, z)` to RAS+ millimetres.
+    /// Voxel `(x, y, z)` to RAS+, in `unit`.
     pub(crate) affine: Affine,
+    /// `xyzt_units` of spacing and affine: ITK converts to mm, nibabel leaves numbers as they are.
+    pub(crate) unit: i32,
+}
+
+impl FileGeometry {
+    /// Millimetres that one unit of spacing and affine stands for.
+    pub(crate) fn mm_per_unit(&self) -> f64 {
+        mm_per_unit(self.unit)
+    }
 }
 
 /// Three rows: columns x, y, z and offset.
@@ -59,8 +68,16 @@ pub(crate) fn file_geometry(
     Ok(FileGeometry {
         spacing_xyz,
         affine: Affine::new(rows).map_err(geometry)?,
+        unit: if reader.is_itk() {
+            MM
+        } else {
+            header.xyzt_units & 0x07
+        },
     })
 }
+
+/// `xyzt_units` of millimetres.
+pub(crate) const MM: i32 = 2;
 
 fn check_finite(header: &Header, name: &str) -> Result<(), VolumeError> {
     let fields: [(&'static str, &[f64]); 6] = [
@@ -93,7 +110,7 @@ fn pixdim_xyz(header: &Header, n_dims: usize) -> [f64; 3] {
 }
 
 /// ITK's conversion to millimetres; unknown units count as millimetres.
-fn mm_per_unit(xyzt_units: i32) -> f64 {
+pub(crate) fn mm_per_unit(xyzt_units: i32) -> f64 {
     match xyzt_units & 0x07 {
         1 => 1e3,
         3 => 1e-3,

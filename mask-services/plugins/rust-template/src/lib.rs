@@ -1,6 +1,6 @@
 //! A plugin to copy: one operation, and a `main` of one line. Everything that it uses is in [`nephrite_kernel`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nephrite_kernel::*;
 
@@ -66,14 +66,18 @@ impl MaskOperation for Calibre {
         context: &Context<'_>,
     ) -> Result<Outcome, OperationError> {
         let mask = inputs.one("mask")?;
-        let wanted = label_ids(mask, "labels", parameters.texts("labels")?)?;
+        let wanted: BTreeSet<u16> = label_ids(mask, "labels", parameters.texts("labels")?)?
+            .into_iter()
+            .collect();
         let bound = parameters.number("max_diameter_mm").unwrap_or(f64::INFINITY);
         let diameters = diameters_mm(mask.runs(), context.cancel)?;
+        // Spacings are rounded in headers: lengths are compared with what users say through `length`.
+        let exceeds = |mm: f64| !length::at_most(mm, bound);
 
         let mut planes_of_runs = planes_of_runs(mask.runs());
         let wide = mask.runs().relabel(|_, run| {
             let z = planes_of_runs.next().expect("one plane per run");
-            let is_wide = wanted.contains(&run.label) && diameters[z][&run.label] > bound;
+            let is_wide = wanted.contains(&run.label) && exceeds(diameters[z][&run.label]);
             if is_wide { run.label } else { 0 }
         });
         let mut outcome = Outcome::mask("wide", Mask::new(wide, mask.labels().clone())?);
@@ -87,7 +91,7 @@ impl MaskOperation for Calibre {
             let n_slices = found.clone().count();
             let mean = found.clone().sum::<f64>() / n_slices.max(1) as f64;
             let greatest = found.clone().fold(0.0, f64::max);
-            let n_wide = found.filter(|mm| *mm > bound).count();
+            let n_wide = found.filter(|mm| exceeds(*mm)).count();
             for (name, unit, value) in [
                 ("mean_diameter", "mm", mean),
                 ("max_diameter", "mm", greatest),
@@ -109,7 +113,7 @@ impl MaskOperation for Calibre {
 /// Per plane, for every label in it: the diameter of the circle with the area of the label's voxels, mm.
 fn diameters_mm(runs: &RunMask, cancel: &CancelToken) -> Result<Vec<BTreeMap<u16, f64>>, OperationError> {
     let [_, ny, _] = runs.shape();
-    let [_, y_mm, x_mm] = runs.geometry().spacing.zyx();
+    let [_, y_mm, x_mm] = runs.geometry().steps_mm();
     let rows: Vec<&[Run]> = runs.rows().collect();
     let planes = rows.chunks(ny).map(|plane| {
         cancel.check()?;

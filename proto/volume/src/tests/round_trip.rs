@@ -474,7 +474,7 @@ fn an_exact_geometry_comes_back_bit_by_bit() {
     let folder = Dir::open_ambient_dir(dir.path(), ambient_authority()).unwrap();
     let labels = Labels::U8(Array3::from_elem((2, 3, 4), 7));
     for geometry in [
-        geometry(Affine::new(rows).unwrap()),
+        geometry(Affine::new(rows).unwrap()).measured(),
         geometry(Affine::from_spacing(spacing, [0.1, 0.2, 0.3])),
     ] {
         write_label_map(&folder, "m.nii.gz", &labels, &SourceGeometry::exact(&geometry)).unwrap();
@@ -484,6 +484,12 @@ fn an_exact_geometry_comes_back_bit_by_bit() {
         assert_eq!(scan.volume.geometry, geometry);
         assert_eq!(inspect(open(), "m", &limits).unwrap().version, Version::Two);
     }
+    // What is written has one set of lengths, those of the affine.
+    let contradicts = geometry(Affine::new(rows).unwrap());
+    write_label_map(&folder, "m.nii.gz", &labels, &SourceGeometry::exact(&contradicts)).unwrap();
+    let open = std::fs::File::open(dir.path().join("m.nii.gz")).unwrap();
+    let (found, _) = read_geometry(open, "m", Reader::Nibabel, &Limits::default()).unwrap();
+    assert_eq!(found, contradicts.measured());
     let spacing = Spacing::new([2.5, 0.5, 0.75]).unwrap();
     let short = Geometry {
         shape: Shape3::new([2, 3, 4]).unwrap(),

@@ -1,0 +1,180 @@
+//! Label maps as mask operations want them: labels that are whole numbers, lengths that are millimetres.
+//!
+//! A scan that goes into a network is read as a reader of nnU-Net reads it ([`crate::read_volume`]), whatever that makes of
+//! units, of a missing third axis, of a header that contradicts itself. A label map is measured, and so is read for what
+//! it says.
+
+use std::fs::File;
+use std::io::Read;
+
+use nephrite_types::{Affine, CancelToken, Geometry, LabelMap, Labels, Limits, Shape3, Spacing};
+
+use crate::VolumeError;
+use crate::grid::{Grid, stored_dims};
+use crate::header::Header;
+use crate::input::Input;
+use crate::labels::labels_from_voxels;
+use crate::read::{Payload, check_size, intensity_scale, read_header, regular_file_size, skip_to_voxels};
+use crate::reader::Reader;
+use crate::world::{file_geometry, mm_per_unit, top_rows};
+
+/// `pixdim` may differ by this share from the lengths of the axes in the world; files are written with four digits.
+const PIXDIM_TOLERANCE: f64 = 1e-3;
+
+/// Reads a label map from NIfTI (`.nii` or `.nii.gz`, version 1 or 2, either byte order), `[z, y, x]`.
+///
+/// * **Place**: the sform, else the qform, else the centre at the origin, as nibabel takes them; shear stays. Units are
+///   converted to mm (metre, millimetre, micrometre; unknown is millimetre), offsets too.
+/// * **Lengths**: those of the affine's columns, one set for volumes, surfaces and distances. `pixdim` that differs by more
+///   than a thousandth is refused; 0 says nothing.
+/// * **Axes**: trailing ones of length 1 are dropped; a 2-D image is one slice, 1 mm thick unless the header says how thick.
+/// * **Values**: scale factors as nibabel takes them; within a thousandth of a whole number from 0 to 65535, as
+///   [`crate::labels_from_volume`].
+///
+/// `name` stands in messages only. Sizes are compared with `limits` before memory is asked for.
+///
+/// # Errors
+/// [`VolumeError`]; [`VolumeError::Lengths`] for a header that contradicts itself, [`VolumeError::LabelMap`] for a value
+/// that is no label.
+pub fn read_label_map(
+    file: File,
+    name: &str,
+    limits: &Limits,
+    cancel: &CancelToken,
+) -> Result<LabelMap, VolumeError> {
+    let size = regular_file_size(&file, name)?;
+    read_stream(file, size, name, limits, cancel)
+}
+
+/// [`read_label_map`] for anything that can be read; `size` is that of the file.
+pub(crate) fn read_stream<R: Read>(
+    file: R,
+    size: u64,
+    name: &str,
+    limits: &Limits,
+    cancel: &CancelToken,
+) -> Result<LabelMap, VolumeError> {
+    cancel.check()?;
+    let mut input = Input::new(file, name)?;
+    let (header, header_bytes) = read_header(&mut input, name)?;
+    let (header, n_axes) = three_axes(header, name)?;
+    let grid = Grid::new(&header, Reader::Nibabel, limits, name)?;
+    let geometry = geometry_mm(&header, &grid, n_axes, name)?;
+    let scale = intensity_scale(&header, Reader::Nibabel, name)?;
+    check_size(&grid, input.is_gzip(), size, name)?;
+    skip_to_voxels(&mut input, &grid, header_bytes, name)?;
+    let payload = Payload {
+        grid: &grid,
+        big_endian: header.big_endian,
+        only_finite: false,
+        name,
+        cancel,
+    };
+    let voxels = payload.read(&mut input)?;
+    input.finish()?;
+    Ok(LabelMap {
+        labels: named(labels_from_voxels(&voxels, scale), name)?,
+        geometry,
+    })
+}
+
+/// The labels, or an error that names the file.
+pub(crate) fn named(labels: Result<Labels, VolumeError>, name: &str) -> Result<Labels, VolumeError> {
+    labels.map_err(|source| VolumeError::LabelMap {
+        name: name.to_owned(),
+        source: Box::new(source),
+    })
+}
+
+/// The header without trailing axes of length 1 beyond the third.
+pub(crate) fn without_trailing_axes(mut header: Header) -> Header {
+    while let n @ 4..=7 = header.dim[0]
+        && header.dim[n as usize] == 1
+    {
+        header.dim[0] -= 1;
+    }
+    header
+}
+
+/// The same voxels as a 3-D image, where the missing axis of a 2-D one has a direction and a length; and how many axes there
+/// were.
+fn three_axes(header: Header, name: &str) -> Result<(Header, usize), VolumeError> {
+    let mut header = without_trailing_axes(header);
+    let dims = stored_dims(&header, name)?;
+    match dims.len() {
+        3 => return Ok((header, 3)),
+        2 => {}
+        _ => {
+            return Err(VolumeError::Dimensions {
+                name: name.to_owned(),
+                dims,
+                reader: "a label map",
+                expected: "2 or 3, and all others of length 1",
+            });
+        }
+    }
+    (header.dim[0], header.dim[3]) = (3, 1);
+    let thickness = header.pixdim[3].abs();
+    if !thickness.is_finite() || thickness == 0.0 {
+        header.pixdim[3] = 1.0 / mm_per_unit(header.xyzt_units);
+    }
+    let column = |c: usize| [0, 1, 2].map(|r: usize| header.srow[r][c]);
+    let (x, y, z) = (column(0), column(1), column(2));
+    let normal = cross(x, y);
+    let (area, length) = (norm(normal), norm(z));
+    // A slice that leaves its own plane has a third column; writers of 2-D files leave out what they do not know.
+    let leaves_plane = dot(normal, z).abs() > 1e-6 * area * length;
+    if !leaves_plane && area > 0.0 {
+        for r in 0..3 {
+            header.srow[r][2] = normal[r] / area * header.pixdim[3].abs();
+        }
+    }
+    Ok((header, 2))
+}
+
+/// Where the voxels lie, in mm, with one set of lengths.
+fn geometry_mm(header: &Header, grid: &Grid, n_axes: usize, name: &str) -> Result<Geometry, VolumeError> {
+    let file = file_geometry(header, grid, Reader::Nibabel, name)?;
+    let steps = file.affine.column_norms_xyz();
+    let agrees = |axis: usize| {
+        let (stated, step) = (header.pixdim[axis + 1].abs(), steps[axis]);
+        stated == 0.0 || (stated - step).abs() <= PIXDIM_TOLERANCE * step
+    };
+    if let Some(axis) = (0..n_axes).find(|&axis| !agrees(axis)) {
+        return Err(VolumeError::Lengths {
+            name: name.to_owned(),
+            axis: ["x", "y", "z"][axis],
+            pixdim: header.pixdim[axis + 1].abs(),
+            affine: steps[axis],
+        });
+    }
+    let broken = |source| VolumeError::Geometry {
+        name: name.to_owned(),
+        source,
+    };
+    let unit = mm_per_unit(header.xyzt_units);
+    let rows = top_rows(file.affine).map(|row| row.map(|v| v * unit));
+    let ([sx, sy, sz], [x, y, z]) = (file.spacing_xyz.map(|v| v * unit), grid.shape_xyz);
+    let geometry = Geometry {
+        shape: Shape3::new([z, y, x]).map_err(broken)?,
+        spacing: Spacing::new([sz, sy, sx]).map_err(broken)?,
+        affine: Affine::new(rows).map_err(broken)?,
+    };
+    Ok(geometry.measured())
+}
+
+fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {
+    (0..3).map(|i| a[i] * b[i]).sum()
+}
+
+fn norm(a: [f64; 3]) -> f64 {
+    dot(a, a).sqrt()
+}
+
+fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
+    [
+        a[1] * b[2] - a[2] * b[1],
+        a[2] * b[0] - a[0] * b[2],
+        a[0] * b[1] - a[1] * b[0],
+    ]
+}
