@@ -206,6 +206,12 @@ pub enum CoreError {
     /// There is no room for an array.
     #[error(transparent)]
     OutOfMemory(#[from] OutOfMemory),
+    /// Somebody wrote to a file or replaced it while it was read, or between two readings that must agree.
+    #[error("the file changed while it was used: start again once nobody writes to it; file {}", path.display())]
+    FileChanged {
+        /// The file.
+        path: PathBuf,
+    },
     /// The part of the scan that a model should look at lies outside of it.
     #[error("the part to look at lies outside of the scan; file {}", path.display())]
     CropOutside {
@@ -253,6 +259,7 @@ impl CoreError {
             CoreError::Message(error) => error.code(),
             CoreError::Case(fault) => fault.code(),
             CoreError::Step { source, .. } => source.code(),
+            CoreError::FileChanged { .. } => ErrorCode::Environment,
             CoreError::StepPanicked => ErrorCode::Internal,
             CoreError::Cancelled(Cancelled::ByCaller) => ErrorCode::Cancelled,
             CoreError::Cancelled(Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,

@@ -45,7 +45,7 @@ pub use peak_memory::peak_rss_bytes;
 pub use pipeline_check::{PipelineReport, SaveReport, StepFault, StepReport, check_pipeline};
 pub use pipeline_cost::{PipelineEstimate, ScanEstimate, StepCost, estimate_pipeline};
 pub use report::{FileRecord, LabelReport, ModelReport, OptionsReport, SegmentReport, StageSeconds};
-pub use resident::{FileStamp, ModelBudget, ModelKey, ModelStore, ResidentEntry, ResidentStore};
+pub use resident::{ModelBudget, ModelKey, ModelStore, ResidentEntry, ResidentStore};
 pub use resize::{ResizeKind, ResizeReport, ResizeRequest, resize};
 pub use runtime::RuntimeSettings;
 pub use segment::{ModelChoice, PostprocessingChoice, SegmentOptions, SegmentRequest, segment};

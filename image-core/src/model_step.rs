@@ -127,7 +127,7 @@ fn run(
     };
     clock.stage(Stage::LoadModel);
     let network = load(core, &model, &mut counters, cancel)?;
-    let model_files = core.file_hashes.of_model(core, &model, cancel)?;
+    let model_files = core.file_hashes.of_model(&model, cancel)?;
     let previous_network = match &previous {
         Some(stage) => Some(load(core, stage, &mut counters, cancel)?),
         None => None,
@@ -388,6 +388,7 @@ impl Part<'_> {
         }
         let key = InputKey {
             scan: self.scan.key.clone(),
+            content: self.scan.get().hash,
             crop: InputKey::crop(&self.bounds),
             recipe: recipe(network.pipeline(), options),
         };

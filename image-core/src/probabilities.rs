@@ -2,7 +2,8 @@ use std::io::{self, Write};
 
 use ndarray::Array4;
 use ndarray_npy::WriteNpyExt as _;
-use nephrite_volume::write_atomically;
+use nephrite_types::FileIdentity;
+use nephrite_volume::write_identified;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -12,11 +13,15 @@ use crate::{CoreError, OutputFile};
 const LEVEL: i64 = 1;
 
 /// Writes an `.npz` as `numpy.savez_compressed` does: member `probabilities`, f32 `[class, z, y, x]`, deflated.
-pub(crate) fn write_probabilities(output: &OutputFile, probabilities: &Array4<f32>) -> Result<(), CoreError> {
-    write_atomically(&output.folder, &output.file_name, |out| {
+/// Gives which file it was.
+pub(crate) fn write_probabilities(
+    output: &OutputFile,
+    probabilities: &Array4<f32>,
+) -> Result<FileIdentity, CoreError> {
+    let ((), file) = write_identified(&output.folder, &output.file_name, |out| {
         write_npz(out, probabilities)
     })?;
-    Ok(())
+    Ok(file)
 }
 
 fn write_npz(out: &mut dyn Write, probabilities: &Array4<f32>) -> io::Result<()> {

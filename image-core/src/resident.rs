@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nephrite_nnunet::Model;
 use nephrite_nnunet_folder::CheckpointKind;
-use nephrite_types::CancelToken;
+use nephrite_types::{CancelToken, FileIdentity};
 
 use crate::CoreError;
 
@@ -40,19 +40,9 @@ pub struct ModelKey {
     pub folds: Vec<String>,
     /// Which checkpoint of each.
     pub checkpoint: CheckpointKind,
-    /// Plans, dataset and weights. A file that was replaced makes another model.
-    pub files: Vec<FileStamp>,
-}
-
-/// What tells whether a file is still the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct FileStamp {
-    /// Inode.
-    pub inode: u64,
-    /// Bytes.
-    pub size: u64,
-    /// Last change, seconds and nanoseconds.
-    pub changed: (i64, i64),
+    /// Plans, dataset, weights and exported networks; `None` for one that is not there. A file that was written to or
+    /// replaced makes another model.
+    pub files: Vec<Option<FileIdentity>>,
 }
 
 /// Something that is in memory.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use nephrite_nnunet::{Numerics, PredictOptions, Prediction, predict, predict_preprocessed, preprocess};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection, Postprocessing, RemoveAllButLargest};
+use nephrite_root::{remove_file_if_same, sweep};
 use nephrite_types::{CancelToken, Geometry, Labels, Limits, Progress, Stage, Volume};
 use nephrite_volume::{Reader, SourceGeometry, read_labels, write_label_map};
 
@@ -16,7 +17,7 @@ use crate::open_model::OpenModel;
 use crate::probabilities::write_probabilities;
 use crate::report::{OptionsReport, StageSeconds, count_labels};
 use crate::stage_clock::StageClock;
-use crate::volumes::header_of;
+use crate::volumes::{changed, header_of, identity};
 use crate::{Core, CoreError, ModelKey, OutputFile, PathError, SegmentReport, peak_rss_bytes};
 
 /// Which model, and what of it.
@@ -346,7 +347,7 @@ pub(crate) fn check_step_size(found: f64) -> Result<(), CoreError> {
     })
 }
 
-/// Opens the folder of an output whose name ends as its format wants.
+/// Opens the folder of an output whose name ends as its format wants. What dead processes left in that folder goes.
 pub(crate) fn open_output(
     core: &Core,
     option: &'static str,
@@ -358,6 +359,7 @@ pub(crate) fn open_output(
         .iter()
         .any(|ending| output.file_name.len() > ending.len() && output.file_name.ends_with(ending))
     {
+        sweep(&output.folder);
         return Ok(output);
     }
     let expected = endings.join(" or ");
@@ -390,12 +392,15 @@ fn write_outputs(
     source: &SourceGeometry,
 ) -> Result<(), CoreError> {
     let probabilities = save_probabilities.zip(prediction.probabilities.as_ref());
-    if let Some((output, probabilities)) = probabilities {
-        write_probabilities(output, probabilities)?;
-    }
+    let written = probabilities.map(|(output, probabilities)| {
+        let written = write_probabilities(output, probabilities)?;
+        Ok::<_, CoreError>((output, written))
+    });
+    let written = written.transpose()?;
     write_label_map(&output.folder, &output.file_name, &prediction.labels, source).inspect_err(|_| {
-        if let Some((output, _)) = probabilities {
-            let _ = output.folder.remove_file(&output.file_name); // the error at hand says more
+        if let Some((output, file)) = &written {
+            // Not what somebody else has put there meanwhile. The error at hand says more than one of this.
+            let _ = remove_file_if_same(&output.folder, &output.file_name, file);
         }
     })?;
     Ok(())
@@ -434,16 +439,23 @@ pub(crate) fn read_postprocessing(
     Ok(postprocessing.steps)
 }
 
+/// # Errors
+/// [`CoreError::FileTooLarge`], [`CoreError::FileChanged`] if somebody writes to it meanwhile; what the system says.
 pub(crate) fn read_small_file(core: &Core, path: &Path, limit: u64) -> Result<Vec<u8>, CoreError> {
     let file = core.root.open_file(path)?;
+    let before = identity(&file, path)?;
     let failed = |source| PathError::Io {
         path: path.to_owned(),
         source,
     };
     let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1))
+    (&file)
+        .take(limit.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(failed)?;
+    if identity(&file, path)? != before {
+        return Err(changed(path));
+    }
     if bytes.len() as u64 > limit {
         return Err(CoreError::FileTooLarge {
             limit,

@@ -10,14 +10,15 @@ mod error;
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nephrite_proto::v1::case_service_server::CaseServiceServer;
 use nephrite_proto::v1::model_service_server::ModelServiceServer;
 use nephrite_proto::v1::segmentation_service_server::SegmentationServiceServer;
 use nephrite_proto::v1::step_service_server::StepServiceServer;
 use nephrite_proto::v1::volume_service_server::VolumeServiceServer;
-use nephrite_server::{Coded, MountState, Services, check_mounts, mount_service};
+use nephrite_root::sweep_below;
+use nephrite_server::{Coded, Hooks, MountState, Services, check_mounts, mount_service};
 use nephrite_types::{CancelToken, ErrorCode};
 use tokio::net::TcpListener;
 
@@ -62,8 +63,9 @@ const MAX_STEP_BYTES: usize = (1 << 20) + (64 << 10);
 /// Serves on `listener` until `shutdown` is ready, then drains: accepts nothing new, says NOT_SERVING, sends those away
 /// who wait, lets running requests finish within the configured time, and cancels them then.
 ///
-/// Health is NOT_SERVING, and requests are refused with UNAVAILABLE, until ONNX Runtime and the configured models are
-/// loaded and warm.
+/// Health is NOT_SERVING, and requests are refused with UNAVAILABLE, until what dead processes left beneath the root is
+/// swept away and ONNX Runtime and the configured models are loaded and warm. While the root folder is gone, health says
+/// NOT_SERVING; a root that is made again or mounted anew is found.
 ///
 /// # Errors
 /// [`ServeError`] if the root, ONNX Runtime or a configured model cannot be used.
@@ -95,11 +97,31 @@ pub async fn run(
         .with(mount_service(Root::beneath(&config.root)?));
     let (drain_timeout, models) = (config.drain_timeout, config.models);
     let exchange = config.operations.exchange;
-    let warm_up = move |core: &Core, cancel: &CancelToken| {
-        check_common_volume(core, &places, exchange.as_deref())?;
-        warm_up(core, &models, cancel)
+    let hooks = Hooks {
+        warm_up: move |core: &Core, cancel: &CancelToken| {
+            sweep_root(core)?;
+            check_common_volume(core, &places, exchange.as_deref())?;
+            warm_up(core, &models, cancel)
+        },
+        healthy: |core: &Core| core.root().check(),
     };
-    nephrite_server::run(work, services, drain_timeout, listener, warm_up, shutdown).await
+    nephrite_server::run(work, services, drain_timeout, listener, hooks, shutdown).await
+}
+
+/// Entries beneath the root that a sweep looks at, and how long it may look. What it does not come to is swept when a
+/// request writes there.
+const SWEEP: (usize, Duration) = (200_000, Duration::from_secs(5));
+
+/// Removes what dead processes left beneath the root.
+fn sweep_root(core: &Core) -> Result<(), ServeError> {
+    let folder = core.root().open_folder(Path::new("."))?;
+    let (entries, time) = SWEEP;
+    let swept = sweep_below(&folder, entries, Instant::now() + time);
+    if swept.removed > 0 {
+        tracing::info!(swept.removed, "what dead processes left was removed");
+    }
+    tracing::debug!(swept.seen, swept.complete, "the root was swept");
+    Ok(())
 }
 
 /// Refuses to start beside a process that sees another volume at this path: every request would fail there, or worse, find

@@ -4,6 +4,8 @@
 
 #[path = "cases/faults.rs"]
 mod faults;
+#[path = "cases/killed.rs"]
+mod killed;
 #[path = "cases/modes.rs"]
 mod modes;
 #[path = "cases/one_load.rs"]
@@ -12,3 +14,5 @@ mod one_load;
 mod patient;
 #[path = "cases/process.rs"]
 mod process;
+#[path = "cases/stale.rs"]
+mod stale;

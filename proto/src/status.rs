@@ -53,9 +53,11 @@ pub fn error_code(status: &Status) -> ErrorCode {
     named.unwrap_or_else(|| nearest(status.code()))
 }
 
-fn nearest(code: Code) -> ErrorCode {
+/// The code nearest to that of a foreign status, such as one that the transport makes itself.
+pub fn nearest(code: Code) -> ErrorCode {
     match code {
-        Code::InvalidArgument => ErrorCode::InvalidArgument,
+        // A method that is not there is one that the request names wrongly.
+        Code::InvalidArgument | Code::Unimplemented => ErrorCode::InvalidArgument,
         Code::NotFound => ErrorCode::NotFound,
         Code::FailedPrecondition => ErrorCode::Environment,
         Code::OutOfRange => ErrorCode::LimitExceeded,
@@ -98,6 +100,7 @@ mod tests {
         status.metadata_mut().insert(ERROR_CODE_KEY, unknown);
         assert_eq!(error_code(&status), ErrorCode::NotFound);
         assert_eq!(error_code(&Status::data_loss("")), ErrorCode::Internal);
+        assert_eq!(error_code(&Status::unimplemented("")), ErrorCode::InvalidArgument);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use nephrite_kernel::is_name;
-use nephrite_types::Phase;
+use nephrite_types::{Phase, check_file_name};
 use toml::de::{DeTable, DeValue};
 
 use crate::read_mask::{mask_step, sample_step};
@@ -17,7 +17,8 @@ const MAX_BYTES: usize = 1 << 20;
 const MAX_STEPS: usize = 256;
 
 /// What an `id` may be.
-pub(crate) const STEP_NAME: &str = "a name of lower case letters, digits, _ and -, that begins with a letter";
+pub(crate) const STEP_NAME: &str =
+    "a name of lower case letters, digits, _ and -, that begins with a letter and is no device of Windows";
 pub(crate) const TRUE_OR_FALSE: &str = "true or false";
 pub(crate) const PHASES: &str = "non_contrast, arterial, portal_venous or delayed";
 
@@ -136,7 +137,8 @@ fn read_step<'a, 't>(
 ) {
     let mut table = SpannedTable::new(name, line, table, lines);
     let id = table.require("id", STEP_NAME, &mut draft.faults, |value| {
-        text(value).filter(|id| is_name(id))
+        // Also the name of the folder of its files.
+        text(value).filter(|id| is_name(id) && check_file_name(id).is_ok())
     });
     // Without a name of its own, the rest is still looked at, for its own faults.
     let mut own_name = id.is_some();
@@ -167,10 +169,10 @@ fn read_step<'a, 't>(
 fn read_save(draft: &mut Draft, table: &DeTable<'_>, line: usize, lines: &Lines) {
     let mut table = SpannedTable::new("save.", line, table, lines);
     let step = table.require("step", "the name of a step", &mut draft.faults, text);
-    let expected = "a plain file name that ends in .nii.gz or .nii";
+    let expected = "a plain file name that ends in .nii.gz or .nii, without characters that are not seen or turn the text";
     let file = table.require("file", expected, &mut draft.faults, |value| {
         text(value).filter(|file| {
-            let plain = !file.contains(['/', '\\', '\0']) && !file.starts_with('.') && file.len() <= 200;
+            let plain = check_file_name(file).is_ok() && !file.starts_with('.') && file.len() <= 200;
             plain && (file.ends_with(".nii.gz") || file.ends_with(".nii"))
         })
     });

@@ -347,6 +347,40 @@ fn samples_have_no_mask_and_names_of_their_own() {
     );
 }
 
+/// A name that looks like another one in a terminal or a listing, or that some system cannot have.
+#[test]
+fn files_that_do_not_look_like_what_they_are_are_refused() {
+    for file in [
+        "a\\u202Ezg.iin.nii.gz",
+        "a\\u2066b.nii.gz",
+        "a\\u200Bb.nii.gz",
+        "a\\uFEFF.nii",
+        "a\\nb.nii.gz",
+        "a\\u0000b.nii.gz",
+        "a\\u001B[2Jb.nii.gz",
+        "a\\u0085b.nii",
+        "a/b.nii.gz",
+        "a\\\\b.nii.gz",
+        "nul.nii.gz",
+        ".nephrite-0123456789abcdef.partial.nii",
+        ".a.nii",
+    ] {
+        let text = format!("{}[[save]]\nstep = 'a'\nfile = \"{file}\"\n", model("a", ""));
+        let faults = Pipeline::parse(&text).unwrap_err();
+        let said = faults[0].to_string();
+        assert!(faults.len() == 1 && said.contains("save.file"), "{file}: {said}");
+        assert!(
+            !said.contains(['\n', '\u{202e}', '\u{2066}', '\u{200b}', '\u{1b}']),
+            "{said:?}"
+        );
+    }
+    for file in ["niere-größe.nii.gz", "腎臓.nii", "a b.nii.gz"] {
+        let text = format!("{}[[save]]\nstep = 'a'\nfile = \"{file}\"\n", model("a", ""));
+        assert_eq!(Pipeline::parse(&text).unwrap().save[0].file, file);
+    }
+    check(&format!("{}{}", model("con", ""), save("con")), 2, "models.id");
+}
+
 #[test]
 fn steps_that_need_each_other_are_a_cycle() {
     let step = |id: &str, needs: &str| model(id, &format!("previous_stage = '{needs}'"));

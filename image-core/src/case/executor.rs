@@ -259,7 +259,7 @@ impl<'a> Executor<'a> {
             self.note_process(&place, outcome.peak_rss_bytes);
             (place, outcome)
         };
-        self.note_scan(model.phase, &outcome, &place)?;
+        self.note_scan(model.phase, &outcome.scan.to_string(), &place)?;
         let ModelStepOutcome {
             mask,
             stages,
@@ -403,7 +403,7 @@ impl<'a> Executor<'a> {
             };
             let (files, hash, counters) = run_sample_step(self.core, &request, &folder, cancel)?;
             record.counters = counters;
-            self.state().scans.insert(sample.phase, hash.to_string());
+            self.note_scan(sample.phase, &hash.to_string(), &record.place)?;
             files.into_iter().map(|file| file.name).collect::<Vec<_>>()
         } else {
             let request = RemoteSample {
@@ -416,6 +416,7 @@ impl<'a> Executor<'a> {
             };
             let (place, outcome) = sample_in_cores(&sample.cores, &request, &self.core.limits, cancel)?;
             self.note_process(&place, outcome.peak_rss_bytes);
+            self.note_scan(sample.phase, &outcome.scan_sha256, &place)?;
             record.place = place;
             record.counters = outcome.counters;
             outcome.files
@@ -471,12 +472,7 @@ impl<'a> Executor<'a> {
         cancel: &CancelToken,
     ) -> Result<(), CoreError> {
         for name in names {
-            if name.contains(['/', '\\', '\0']) || name.starts_with('.') {
-                return Err(nephrite_kernel::OperationError::ArtefactName {
-                    name: name.chars().take(64).collect(),
-                }
-                .into());
-            }
+            nephrite_kernel::check_artefact_name(name)?;
             let file = format!("{id}/{name}");
             self.results.note(&file, cancel)?;
             record.files.push(file);
@@ -490,20 +486,22 @@ impl<'a> Executor<'a> {
         *peak = (*peak).max(peak_rss_bytes);
     }
 
-    /// All cores must have read the same bytes.
-    fn note_scan(&self, phase: Phase, outcome: &ModelStepOutcome, place: &str) -> Result<(), CoreError> {
-        let found = outcome.scan.to_string();
+    /// All steps must have read the same bytes, here and in other cores.
+    fn note_scan(&self, phase: Phase, found: &str, place: &str) -> Result<(), CoreError> {
         let mut state = self.state();
-        let known = state.scans.entry(phase).or_insert_with(|| found.clone());
+        let known = state.scans.entry(phase).or_insert_with(|| found.to_owned());
         if *known == found {
             return Ok(());
         }
+        let scan = &self.plan.scans[&phase];
+        scan.check_unchanged(self.core)?;
         Err(CaseFault::Core {
             core: place.to_owned(),
             code: ErrorCode::Environment,
             message: format!(
-                "it read other bytes from the scan of {phase} than another core: is the shared volume mounted at the same \
-                 path everywhere?"
+                "it read other bytes from the scan of {phase} than another step: is the shared volume mounted at the same \
+                 path everywhere? file {}",
+                scan.path.display()
             ),
         }
         .into())

@@ -113,17 +113,22 @@ pub enum CaseFault {
         /// Its file.
         reference_path: PathBuf,
     },
-    /// The result folder is there already.
-    #[error("the result folder exists already: {}", path.display())]
+    /// The result folder is there already, or another case that runs has its name.
+    #[error("{}: {}", if *running { "another case writes this result folder now" } else { "the result folder exists already" },
+        path.display())]
     OutputExists {
         /// As given.
         path: PathBuf,
+        /// It is not there yet: a case that runs will make it.
+        running: bool,
     },
     /// The result folder has no usable name.
-    #[error("the result folder needs a name of its own; path {}", path.display())]
+    #[error("the result folder needs a name of its own; path {path:?} {reason}")]
     OutputName {
         /// As given.
         path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// The result folder cannot be made or kept.
     #[error("{}: {reason}", path.display())]

@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nephrite_root::Root;
+use nephrite_root::{Root, sweep};
 
 use super::remote_core::RemoteCore;
 use crate::masks::{OperationSettings, Operations};
@@ -46,6 +46,8 @@ impl Default for ServiceSettings {
 #[derive(Debug)]
 pub struct CaseServices {
     pub(super) operations: Operations,
+    /// Where masks go that are too large for a message.
+    exchange: Option<PathBuf>,
     cores: Vec<(Arc<RemoteCore>, Vec<PathBuf>)>,
     /// Name and address of everything that is another process.
     endpoints: Vec<(String, String)>,
@@ -73,9 +75,18 @@ impl CaseServices {
         let mut addresses = std::collections::BTreeSet::new();
         endpoints.retain(|(_, address)| addresses.insert(address.clone()));
         CaseServices {
+            exchange: exchange.clone(),
             operations: Operations::new(&settings.operations, root),
             cores: cores.collect(),
             endpoints,
+        }
+    }
+
+    /// Removes what dead processes left in the exchange folder. One that cannot be opened is for the step that needs it.
+    pub(super) fn sweep_exchange(&self, root: &Root) {
+        let folder = self.exchange.as_ref().map(|path| root.open_folder(path));
+        if let Some(Ok(folder)) = folder {
+            sweep(&folder);
         }
     }
 

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cap_std::fs::{Metadata, MetadataExt as _};
 use nephrite_nnunet::{LabelDescription, Numerics};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 use nephrite_pipeline::{MaskStep, ModelStep, Pipeline, SampleStep, Step};
-use nephrite_types::{CancelToken, Geometry, Phase};
+use nephrite_types::{CancelToken, FileIdentity, Geometry, Phase};
 use nephrite_volume::{FileHash, Reader, SourceGeometry, read_geometry};
 
 use super::frames::overlap;
@@ -17,6 +16,7 @@ use super::{BareModel, CaseFault, CasePipeline, CaseRequest, CaseServices, Profi
 use crate::model_step::{ModelStepRequest, check_model_step};
 use crate::open_model::OpenModel;
 use crate::segment::read_small_file;
+use crate::volumes::{changed, identity};
 use crate::{Core, CoreError, ModelChoice, PathError, SegmentOptions, check_pipeline};
 
 /// A request whose parts fit together; nothing large has been read.
@@ -45,6 +45,8 @@ pub(super) struct PlannedScan {
     pub(super) path: PathBuf,
     /// Size of the file.
     pub(super) bytes: u64,
+    /// The file when its header was read.
+    pub(super) file: FileIdentity,
     pub(super) geometry: Geometry,
     pub(super) source: SourceGeometry,
 }
@@ -174,6 +176,22 @@ impl Plan {
     }
 }
 
+impl PlannedScan {
+    /// Headers are read when a case is planned, voxels later, and perhaps by another process: it must have been one file
+    /// all the time. One that is gone by the end was none other.
+    ///
+    /// # Errors
+    /// [`CoreError::FileChanged`]; what the system says.
+    pub(super) fn check_unchanged(&self, core: &Core) -> Result<(), CoreError> {
+        match core.root.open_file(&self.path) {
+            Ok(file) if identity(&file, &self.path)? == self.file => Ok(()),
+            Ok(_) => Err(changed(&self.path)),
+            Err(PathError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
 /// On which phase a model step runs.
 struct Chosen {
     /// `None`: left out.
@@ -187,17 +205,14 @@ fn open_scans(core: &Core, request: &CaseRequest) -> Result<BTreeMap<Phase, Plan
     }
     let mut scans = BTreeMap::new();
     for (phase, path) in &request.scans {
-        let failed = |source| PathError::Io {
-            path: path.clone(),
-            source,
-        };
         let file = core.root.open_file(path)?;
-        let bytes = Metadata::from_file(&file).map_err(failed)?.size();
+        let identity = identity(&file, path)?;
         let (geometry, source) =
             read_geometry(file, &path.to_string_lossy(), Reader::SimpleItk, &core.limits)?;
         let scan = PlannedScan {
             path: path.clone(),
-            bytes,
+            bytes: identity.size,
+            file: identity,
             geometry,
             source,
         };

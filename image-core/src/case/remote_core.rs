@@ -128,6 +128,8 @@ pub(super) struct RemoteSample<'a> {
 
 pub(super) struct RemoteSampleOutcome {
     pub(super) files: Vec<String>,
+    /// Of the scan that it was taken of, in hexadecimal.
+    pub(super) scan_sha256: String,
     pub(super) counters: Counters,
     pub(super) peak_rss_bytes: u64,
 }
@@ -306,6 +308,7 @@ impl RemoteCore {
         outgoing.sent();
         Ok(RemoteSampleOutcome {
             files: reply.files.into_iter().map(|file| file.name).collect(),
+            scan_sha256: reply.scan_sha256,
             counters: reply.counters.as_ref().map(Counters::from).unwrap_or_default(),
             peak_rss_bytes: reply.peak_rss_bytes,
         })

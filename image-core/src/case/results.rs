@@ -1,83 +1,89 @@
-//! The result folder: made new, filled file by file, kept only if the case succeeds.
+//! The result folder: filled under a hidden name beside its own, which it gets when it is whole; gone if the case fails.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use cap_std::fs::Dir;
 use nephrite_kernel::{Artefacts, Mask, write_mask};
+use nephrite_root::{ClaimError, WorkFolder, split_output, sweep};
 use nephrite_types::{CancelToken, Geometry, Limits};
-use nephrite_volume::{SourceGeometry, VolumeError, hash_file, write_atomically, write_label_map};
+use nephrite_volume::{FileHash, SourceGeometry, hash_file, write_atomically, write_label_map};
 
 use super::CaseFault;
-use crate::{CoreError, FileRecord, Root};
+use crate::{CoreError, FileRecord, PathError, Root};
 
 /// The name of the file that is written last.
 pub(super) const RECORD: &str = "record.json";
 
-/// A folder that goes away unless it is kept.
+/// A folder that goes away unless it is finished.
 #[derive(Debug)]
 pub(super) struct ResultFolder {
-    parent: Dir,
     name: String,
+    /// `None` once it is finished, or gone.
+    work: Option<WorkFolder>,
     dir: Dir,
     /// As the request named it.
     path: PathBuf,
+    /// Where it lies until it is finished: what other processes are told that write into it.
+    work_path: PathBuf,
     files: Mutex<Vec<FileRecord>>,
-    keep: bool,
 }
 
 impl ResultFolder {
-    /// Makes it. Other processes that write into it have the rights that they have in the folder above.
+    /// Claims the name and makes a hidden folder for it. Other processes that write into it have the rights that they have
+    /// in the folder above. What dead processes left in that folder goes.
     ///
     /// # Errors
-    /// [`CaseFault::OutputExists`], [`CaseFault::OutputName`]; what is wrong with the folder above.
+    /// [`CaseFault::OutputExists`], also if another case that runs has the name; [`CaseFault::OutputName`]; what is wrong
+    /// with the folder above.
     pub(super) fn create(root: &Root, path: &Path) -> Result<ResultFolder, CoreError> {
-        let unnamed = || CaseFault::OutputName {
+        let (above, name) = split_output(path).map_err(|error| match error {
+            PathError::FileName { path, reason } => CoreError::from(CaseFault::OutputName { path, reason }),
+            error => error.into(),
+        })?;
+        let exists = |running| CaseFault::OutputExists {
             path: path.to_owned(),
+            running,
         };
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .ok_or_else(unnamed)?;
-        let above = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
+        let failed = |error: std::io::Error| CaseFault::Output {
+            path: path.to_owned(),
+            reason: error.to_string(),
         };
         let parent = root.open_writable_folder(above)?;
-        let failed = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => CaseFault::OutputExists {
-                path: path.to_owned(),
-            },
-            _ => CaseFault::Output {
+        let swept = sweep(&parent);
+        if swept.removed > 0 {
+            tracing::info!(folder = %above.display(), swept.removed, "what dead processes left was removed");
+        }
+        let work = WorkFolder::claim(&parent, claim_of(&name)).map_err(|error| match error {
+            ClaimError::Taken => exists(true),
+            ClaimError::Io(error) => failed(error),
+            error => CaseFault::Output {
                 path: path.to_owned(),
                 reason: error.to_string(),
             },
-        };
-        parent.create_dir(name).map_err(failed)?;
-        let opened = parent.dir_metadata().and_then(|metadata| {
-            let _ = parent.set_permissions(name, metadata.permissions()); // refused by some file systems
-            parent.open_dir(name)
-        });
-        let dir = opened.map_err(|error| {
-            let _ = parent.remove_dir(name); // the error at hand says more
-            failed(error)
         })?;
+        // Only now: a case that was just finished has given its claim up.
+        match parent.symlink_metadata(&name) {
+            Ok(_) => return Err(exists(false).into()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error).into()),
+        }
         Ok(ResultFolder {
-            parent,
-            name: name.to_owned(),
-            dir,
+            dir: work.folder().try_clone().map_err(failed)?,
+            work_path: above.join(work.name()),
+            name,
+            work: Some(work),
             path: path.to_owned(),
             files: Mutex::default(),
-            keep: false,
         })
     }
 
-    /// As the request named it.
+    /// As the request named it; there once the case is done.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes a mask, on the grid of the reference as a mask of its scan; gives its path.
+    /// Writes a mask, on the grid of the reference as a mask of its scan; gives the path that it has once the case is done.
     pub(super) fn write_mask(
         &self,
         file: &str,
@@ -95,9 +101,10 @@ impl ResultFolder {
         Ok(self.path.join(file).display().to_string())
     }
 
-    /// A new folder inside, for the files of a step.
+    /// A new folder inside, for the files of a step. Its path is the one that it has now, hidden, since services and other
+    /// cores write there.
     pub(super) fn folder(&self, step: &str) -> Result<Artefacts, CoreError> {
-        let path = self.path.join(step);
+        let path = self.work_path.join(step);
         let failed = |error: std::io::Error| CaseFault::Output {
             path: path.clone(),
             reason: error.to_string(),
@@ -134,21 +141,39 @@ impl ResultFolder {
         files
     }
 
-    /// Writes the record and keeps everything.
-    pub(super) fn finish(mut self, record: &str) -> Result<(), VolumeError> {
+    /// Writes the record and gives the folder its name, which is never taken from anything that is there.
+    ///
+    /// # Errors
+    /// [`CaseFault::OutputExists`] if somebody made something of that name meanwhile; what the system says.
+    pub(super) fn finish(mut self, record: &str) -> Result<(), CoreError> {
         write_atomically(&self.dir, RECORD, |out| out.write_all(record.as_bytes()))?;
-        self.keep = true;
+        let Some(work) = self.work.take() else {
+            return Ok(());
+        };
+        work.publish(&self.name).map_err(|error| {
+            let path = self.path.clone();
+            if error.kind() == std::io::ErrorKind::AlreadyExists {
+                return CaseFault::OutputExists { path, running: false };
+            }
+            CaseFault::Output {
+                path,
+                reason: error.to_string(),
+            }
+        })?;
         Ok(())
     }
 }
 
+/// The claim of a name within its folder.
+fn claim_of(name: &str) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = FileHash::of(name.as_bytes()).sha256;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
 impl Drop for ResultFolder {
     fn drop(&mut self) {
-        if self.keep {
-            return;
-        }
-        if let Err(error) = self.parent.remove_dir_all(&self.name) {
-            tracing::warn!(folder = %self.path.display(), %error, "the folder of a failed case could not be removed");
+        if let Some(Err(error)) = self.work.take().map(WorkFolder::discard) {
+            tracing::warn!(folder = %self.work_path.display(), %error, "the folder of a failed case could not be removed");
         }
     }
 }
@@ -159,21 +184,30 @@ mod tests {
 
     use super::*;
 
+    fn names(temp: &tempfile::TempDir) -> Vec<String> {
+        let entries = std::fs::read_dir(temp.path()).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
     #[test]
-    fn a_folder_is_new_and_goes_away_unless_it_is_kept() {
+    fn a_folder_is_new_and_goes_away_unless_it_is_finished() {
         let temp = tempfile::tempdir().unwrap();
         let root = Root::beneath(temp.path()).unwrap();
-        let code = |path: &str| {
+        let refused = |path: &str| {
             ResultFolder::create(&root, path.as_ref())
                 .map(|_| ())
                 .unwrap_err()
-                .code()
         };
         let folder = ResultFolder::create(&root, "out".as_ref()).unwrap();
-        assert_eq!(code("out"), ErrorCode::InvalidArgument, "there already");
+        assert!(!temp.path().join("out").exists(), "not before it is whole");
+        let error = refused("out");
+        assert_eq!(error.code(), ErrorCode::InvalidArgument);
+        assert!(error.to_string().contains("another case"), "{error}");
         folder.folder("sample").unwrap();
         drop(folder);
-        assert!(!temp.path().join("out").exists());
+        assert_eq!(names(&temp), Vec::<String>::new());
         ResultFolder::create(&root, "out".as_ref())
             .unwrap()
             .finish("{}")
@@ -182,9 +216,26 @@ mod tests {
             std::fs::read_to_string(temp.path().join("out/record.json")).unwrap(),
             "{}"
         );
-        assert_eq!(code("../out"), ErrorCode::PermissionDenied);
-        assert_eq!(code("a/b"), ErrorCode::NotFound);
-        assert_eq!(code(".."), ErrorCode::InvalidArgument);
-        assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 1);
+        let error = refused("out");
+        assert_eq!(error.code(), ErrorCode::InvalidArgument);
+        assert!(error.to_string().contains("exists already"), "{error}");
+        assert_eq!(refused("../out").code(), ErrorCode::PermissionDenied);
+        assert_eq!(refused("a/b").code(), ErrorCode::NotFound);
+        assert_eq!(refused("..").code(), ErrorCode::InvalidArgument);
+        assert_eq!(refused("a\u{202e}b").code(), ErrorCode::InvalidArgument);
+        assert_eq!(names(&temp), ["out"]);
+    }
+
+    #[test]
+    fn files_of_a_step_are_named_where_they_lie_now_and_masks_where_they_will() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = Root::beneath(temp.path()).unwrap();
+        let folder = ResultFolder::create(&root, "out".as_ref()).unwrap();
+        let artefacts = folder.folder("sample").unwrap();
+        assert!(
+            temp.path().join(artefacts.path()).is_dir(),
+            "other processes write there"
+        );
+        assert_eq!(folder.path(), Path::new("out"));
     }
 }

@@ -24,8 +24,9 @@ pub struct CaseReport {
     pub files: Vec<FileRecord>,
 }
 
-/// Runs a case: checks everything that can be checked without running, makes the result folder, runs the steps where they
-/// are placed, writes each mask when it is ready and `record.json` last.
+/// Runs a case: checks everything that can be checked without running, claims the name of the result folder, runs the steps
+/// where they are placed, writes each mask when it is ready and `record.json` last. Until then the folder has a hidden name
+/// beside its own; that is given to it at the end, so that a result folder is there whole or not at all.
 ///
 /// Each scan is read once by each process that needs it; nothing intermediate is written, unless a mask is too large for a
 /// message.
@@ -44,7 +45,13 @@ pub fn run_case(
     let plan = Plan::new(core, services, request, cancel)?;
     plan.check_memory(core)?;
     let results = ResultFolder::create(&core.root, &request.output)?;
+    services.sweep_exchange(&core.root);
     let state = Executor::new(core, services, &plan, &results, events).run(cancel)?;
+    for (phase, scan) in &plan.scans {
+        if state.scans.contains_key(phase) {
+            scan.check_unchanged(core)?;
+        }
+    }
     let record = record(Facts {
         core,
         request,

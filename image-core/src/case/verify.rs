@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use nephrite_root::{WorkFolder, sweep};
 use nephrite_types::CancelToken;
 use nephrite_volume::hash_file;
 
@@ -244,30 +245,28 @@ fn request(record: &Record) -> Result<CaseRequest, String> {
 
 /// A folder for the second run, gone afterwards.
 struct Again {
-    parent: cap_std::fs::Dir,
-    name: String,
+    work: Option<WorkFolder>,
     path: PathBuf,
 }
 
 impl Again {
     fn beside(core: &Core, folder: &Path) -> Result<Again, CoreError> {
         let parent = core.root.open_writable_folder(folder)?;
-        let name = format!(".nephrite-verify-{:x}", std::process::id());
-        parent.create_dir(&name).map_err(|source| CaseFault::Output {
-            path: folder.join(&name),
+        sweep(&parent);
+        let work = WorkFolder::new(&parent).map_err(|source| CaseFault::Output {
+            path: folder.to_owned(),
             reason: source.to_string(),
         })?;
         Ok(Again {
-            parent,
-            path: folder.join(&name),
-            name,
+            path: folder.join(work.name()),
+            work: Some(work),
         })
     }
 }
 
 impl Drop for Again {
     fn drop(&mut self) {
-        if let Err(error) = self.parent.remove_dir_all(&self.name) {
+        if let Some(Err(error)) = self.work.take().map(WorkFolder::discard) {
             tracing::warn!(folder = %self.path.display(), %error, "the folder of a second run could not be removed");
         }
     }

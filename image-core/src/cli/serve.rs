@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use nephrite_image_core::serve::{ServeConfig, run as serve};
-use nephrite_server::{log_to_stderr, run_process};
+use nephrite_server::{leave, log_to_stderr, run_process};
 
 use super::failure::Failure;
 
@@ -13,5 +13,5 @@ pub(crate) fn run(config: PathBuf) -> Result<(), Failure> {
     run_process(config.listen, announce, |listener, stopped| {
         serve(config, listener, stopped)
     })?;
-    Ok(())
+    leave(0) // a network that cannot be interrupted may still run
 }

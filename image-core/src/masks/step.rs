@@ -9,8 +9,8 @@ use nephrite_kernel::{
     Artefacts, Context, Inputs, LabelTable, Mask, OperationDescription, OperationError, ParameterValue,
     Parameters, read_mask, write_mask,
 };
-use nephrite_root::OutputFile;
-use nephrite_types::CancelToken;
+use nephrite_root::{OutputFile, remove_file_if_same, sweep};
+use nephrite_types::{CancelToken, FileIdentity};
 use serde::Serialize;
 
 use super::Operations;
@@ -152,6 +152,7 @@ pub fn run_mask(
     let artefacts = match &request.artefacts {
         Some(folder) => {
             let open = core.root().open_writable_folder(folder)?;
+            sweep(&open);
             Some(Artefacts::new(open, folder))
         }
         None => None,
@@ -169,17 +170,23 @@ pub fn run_mask(
     let ran = started.elapsed();
     drop(inputs);
     let mut masks = Vec::new();
+    let mut kept: Vec<(&OutputFile, FileIdentity)> = Vec::new();
     for (name, mask) in &outcome.masks {
         let output = outputs
             .iter()
             .find(|(output, _)| output == name)
             .map(|(_, file)| file);
         if let Some(file) = output {
-            let written = write_mask(&file.folder, &file.file_name, mask, core.limits());
-            if let Err(error) = written {
-                // An operation that fails leaves nothing, and neither does a result that cannot be kept.
-                artefacts.iter().for_each(Artefacts::discard);
-                return Err(error.into());
+            match write_mask(&file.folder, &file.file_name, mask, core.limits()) {
+                Ok(written) => kept.push((file, written)),
+                Err(error) => {
+                    // An operation that fails leaves nothing, and neither does a result that cannot be kept.
+                    artefacts.iter().for_each(Artefacts::discard);
+                    for (file, written) in kept {
+                        let _ = remove_file_if_same(&file.folder, &file.file_name, &written);
+                    }
+                    return Err(error.into());
+                }
             }
         }
         masks.push(MaskOutputReport {

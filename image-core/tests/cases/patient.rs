@@ -20,7 +20,7 @@ use nephrite_image_core::{Core, CoreError, CoreSettings, ModelBudget, Root, Runt
 use nephrite_kernel::grpc::{Service, ServiceConfig, serve_all};
 use nephrite_phantom::PhantomSpec;
 use nephrite_phantom::models::demo_models;
-use nephrite_types::{CancelToken, Geometry, Limits, Phase, Shape3, Spacing, Volume};
+use nephrite_types::{CancelToken, Geometry, Limits, Phase, Shape3, Spacing, Stage, Volume};
 use nephrite_volume::{SourceGeometry, write_volume};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -179,8 +179,14 @@ impl Patient {
     /// Nothing is left of a case that failed: no result folder, no file of an exchange.
     pub(crate) fn assert_nothing_left(&self, output: &str) {
         assert!(!self.path("results").join(output).exists(), "{output} is left");
-        let left: Vec<_> = fs::read_dir(self.path("exchange")).unwrap().collect();
-        assert!(left.is_empty(), "{left:?}");
+        for folder in ["results", "exchange"] {
+            let left: Vec<_> = fs::read_dir(self.path(folder))
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .filter(|name| folder == "exchange" || name.starts_with('.'))
+                .collect();
+            assert!(left.is_empty(), "{folder}: {left:?}");
+        }
     }
 }
 
@@ -227,6 +233,35 @@ pub(crate) struct Told(pub(crate) Mutex<Vec<CaseEvent>>);
 impl CaseEvents for Told {
     fn event(&self, event: CaseEvent) {
         self.0.lock().unwrap().push(event);
+    }
+}
+
+/// Does something once, when a step comes to a stage.
+pub(crate) struct AtStage<F> {
+    stage: Stage,
+    act: Mutex<Option<F>>,
+}
+
+impl<F: FnOnce() + Send> AtStage<F> {
+    pub(crate) fn new(stage: Stage, act: F) -> AtStage<F> {
+        AtStage {
+            stage,
+            act: Mutex::new(Some(act)),
+        }
+    }
+}
+
+impl<F: FnOnce() + Send> CaseEvents for AtStage<F> {
+    fn event(&self, event: CaseEvent) {
+        let CaseEvent::Stage { stage, .. } = event else {
+            return;
+        };
+        if stage == self.stage {
+            let act = self.act.lock().unwrap().take();
+            if let Some(act) = act {
+                act();
+            }
+        }
     }
 }
 

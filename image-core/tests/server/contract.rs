@@ -7,13 +7,15 @@ use nephrite_proto::v1::{
 use tokio_stream::StreamExt as _;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::{Code, IntoRequest, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 use tonic_prost::ProstCodec;
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use crate::harness::{MODEL, SMALL_SCAN, TWO_CHANNELS, TestServer, small_run};
+use crate::harness::{MODEL, SMALL_SCAN, TWO_CHANNELS, TestServer, long_run, small_run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reflection_lists_the_services() {
@@ -113,14 +115,26 @@ async fn what_is_no_request_is_refused_and_the_next_request_is_served() {
     // A number where `model` is a string.
     let status = call(&server, run, Shape { x: 1, y: 1, z: 1 }).await;
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    assert_eq!(named(&status), "invalid_argument");
     let status = call(&server, "/nephrite.v1.SegmentationService/Walk", Shape::default()).await;
     assert_eq!(status.code(), Code::Unimplemented, "{status:?}");
+    assert_eq!(named(&status), "invalid_argument");
     let status = call(&server, "/nephrite.v2.SegmentationService/Run", Shape::default()).await;
     assert_eq!(status.code(), Code::Unimplemented, "{status:?}");
+    assert_eq!(named(&status), "invalid_argument");
     let mut large = small_run("results/a.nii.gz");
     large.input = vec!["x".repeat(100); 30];
     let status = call(&server, run, large).await;
     assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
+    assert_eq!(named(&status), "limit_exceeded");
+    let request = HealthCheckRequest {
+        service: "nephrite.v1.NoService".to_owned(),
+    };
+    let unknown = HealthClient::new(server.channel().await)
+        .check(request)
+        .await
+        .unwrap_err();
+    assert_eq!(named(&unknown), "not_found", "{unknown:?}");
 
     let mut client = tonic::client::Grpc::new(server.channel().await);
     client.ready().await.unwrap();
@@ -132,6 +146,68 @@ async fn what_is_no_request_is_refused_and_the_next_request_is_served() {
     let called = client
         .server_streaming(request, PathAndQuery::from_static(run), codec)
         .await;
-    assert_eq!(called.unwrap_err().code(), Code::InvalidArgument);
+    let malformed = called.unwrap_err();
+    assert_eq!(malformed.code(), Code::InvalidArgument);
+    assert_eq!(named(&malformed), "invalid_argument");
     server.serves().await;
+}
+
+/// Deadlines that are over when the call comes, or pass while it works or streams: by the server, since this client does
+/// not look at them.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_deadline_names_its_code() {
+    let server = TestServer::start(|_| {}).await;
+    for (path, timeout) in [
+        ("/nephrite.v1.SegmentationService/Run", "1n"),
+        ("/nephrite.v1.SegmentationService/Run", "200m"),
+        ("/nephrite.v1.VolumeService/Resize", "1n"),
+        ("/nephrite.v1.ModelService/Load", "1n"),
+        ("/nephrite.v1.ModelService/Inspect", "1n"),
+    ] {
+        let mut client = tonic::client::Grpc::new(server.channel().await);
+        client.ready().await.unwrap();
+        let mut request = long_run("results/a.nii.gz").into_request();
+        request
+            .metadata_mut()
+            .insert("grpc-timeout", timeout.parse().unwrap());
+        let codec = ProstCodec::<_, RunResponse>::default();
+        let called = client
+            .server_streaming(request, PathAndQuery::from_static(path), codec)
+            .await;
+        let status = match called {
+            Err(status) => status,
+            Ok(response) => {
+                let mut stream = response.into_inner();
+                loop {
+                    match stream.message().await {
+                        Ok(Some(_)) => {}
+                        Ok(None) => panic!("{path} {timeout}: it ended well"),
+                        Err(status) => break status,
+                    }
+                }
+            }
+        };
+        // what a message of another type is, is found out first or not at all
+        let expected = [
+            (Code::DeadlineExceeded, "deadline_exceeded"),
+            (Code::InvalidArgument, "invalid_argument"),
+        ];
+        let found = (status.code(), named(&status));
+        assert!(
+            expected.contains(&found),
+            "{path} {timeout}: {found:?} {status:?}"
+        );
+        if path.ends_with("SegmentationService/Run") {
+            assert_eq!(found, expected[0], "{timeout}: {status:?}");
+        }
+    }
+    server.serves().await;
+}
+
+/// What the status names as its code.
+fn named(status: &Status) -> &str {
+    let name = status.metadata().get("nephrite-error-code");
+    name.unwrap_or_else(|| panic!("{status:?} names no code"))
+        .to_str()
+        .unwrap()
 }

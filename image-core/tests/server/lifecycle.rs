@@ -116,6 +116,76 @@ async fn after_the_drain_timeout_what_runs_is_cancelled() {
     assert!(server.results().is_empty(), "{:?}", server.results());
 }
 
+/// Waits until the server says this of its health.
+async fn health_becomes(server: &TestServer, expected: ServingStatus) {
+    let mut health = HealthClient::new(server.channel().await);
+    let started = Instant::now();
+    loop {
+        let answer = health.check(health_request("")).await.unwrap().into_inner();
+        if answer.status() == expected {
+            return;
+        }
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "health does not become {expected:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_that_is_gone_turns_health_and_one_that_is_back_is_found() {
+    let server = TestServer::start(|config| config.models = vec![choice(MODEL)]).await;
+    let root = server.root.path().to_owned();
+    let away = root.with_extension("away");
+    let watched = {
+        let mut health = HealthClient::new(server.channel().await);
+        health
+            .watch(health_request("nephrite.v1.SegmentationService"))
+            .await
+            .unwrap()
+    };
+    let mut watched = watched.into_inner();
+    assert_eq!(
+        watched.message().await.unwrap().unwrap().status(),
+        ServingStatus::Serving
+    );
+    std::fs::rename(&root, &away).unwrap();
+    health_becomes(&server, ServingStatus::NotServing).await;
+    let status = watched.message().await.unwrap().unwrap().status();
+    assert_eq!(status, ServingStatus::NotServing);
+    let error = match server.client.run(small_run("results/mask.nii.gz")).await {
+        Ok(events) => events.done().await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
+    assert!(error.message.contains("root folder"), "{error}");
+    assert!(
+        !away.join("results/mask.nii.gz").exists(),
+        "not into a folder that nobody sees"
+    );
+
+    // made anew: another folder under the same path
+    let copied = std::process::Command::new("cp")
+        .arg("-r")
+        .arg(&away)
+        .arg(&root)
+        .status();
+    assert!(copied.unwrap().success());
+    std::fs::remove_dir_all(&away).unwrap();
+    health_becomes(&server, ServingStatus::Serving).await;
+    assert_eq!(
+        watched.message().await.unwrap().unwrap().status(),
+        ServingStatus::Serving
+    );
+    server.serves().await;
+    let listed = server
+        .client
+        .list_models(nephrite_proto::v1::ListRequest::default())
+        .await;
+    assert_eq!(listed.unwrap().models.len(), 2);
+}
+
 async fn start_fails(change: impl FnOnce(&mut ServeConfig)) -> ServeError {
     let root = root();
     let mut config = ServeConfig::new(root.path().to_owned());

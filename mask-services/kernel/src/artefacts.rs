@@ -2,10 +2,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use cap_std::fs::Dir;
-use nephrite_types::{Geometry, Labels, Volume};
+use cap_std::fs::{Dir, Metadata, MetadataExt as _};
+use nephrite_root::remove_file_if_same;
+use nephrite_types::{FileIdentity, Geometry, Labels, Volume, check_file_name};
 use nephrite_volume::{
-    SourceGeometry, write_atomically, write_files_atomically, write_label_map, write_volume,
+    SourceGeometry, write_files_atomically, write_identified, write_label_map, write_volume,
 };
 
 use crate::OperationError;
@@ -26,7 +27,8 @@ pub struct Artefact {
 pub struct Artefacts {
     folder: Dir,
     path: PathBuf,
-    written: Mutex<Vec<Artefact>>,
+    /// Names, and which files they were.
+    written: Mutex<Vec<(String, FileIdentity)>>,
 }
 
 impl Artefacts {
@@ -50,11 +52,12 @@ impl Artefacts {
         content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
     ) -> Result<Artefact, OperationError> {
         self.check_name(name)?;
-        write_atomically(&self.folder, name, |out| content(out)).map_err(|source| OperationError::Write {
+        let written = write_identified(&self.folder, name, |out| content(out));
+        let ((), file) = written.map_err(|source| OperationError::Write {
             path: self.path.join(name),
             reason: source.to_string(),
         })?;
-        Ok(self.note(name, media_type))
+        Ok(self.note(name, media_type, file))
     }
 
     /// Writes many files of one kind, each whole or not at all, in far less time than one after the other: a disk commits
@@ -72,7 +75,7 @@ impl Artefacts {
             self.check_name(name)?;
         }
         let mut artefacts = Vec::with_capacity(names.len());
-        let written = |index: usize| artefacts.push(self.note(&names[index], media_type));
+        let written = |index: usize, file| artefacts.push(self.note(&names[index], media_type, file));
         let done = write_files_atomically(&self.folder, names, content, written);
         done.map_err(|source| OperationError::Write {
             path: self.path.clone(),
@@ -93,11 +96,12 @@ impl Artefacts {
     ) -> Result<Artefact, OperationError> {
         self.check_name(name)?;
         let source = SourceGeometry::from_geometry(geometry);
-        write_label_map(&self.folder, name, labels, &source).map_err(|source| OperationError::Write {
+        let written = write_label_map(&self.folder, name, labels, &source);
+        let written = written.map_err(|source| OperationError::Write {
             path: self.path.join(name),
             reason: source.to_string(),
         })?;
-        Ok(self.note(name, "application/x-nifti"))
+        Ok(self.note(name, "application/x-nifti", written.file))
     }
 
     /// Writes a volume as `.nii.gz`, in its stored type and with its scale factors.
@@ -107,11 +111,12 @@ impl Artefacts {
     pub fn write_volume(&self, name: &str, volume: &Volume) -> Result<Artefact, OperationError> {
         self.check_name(name)?;
         let source = SourceGeometry::from_geometry(&volume.geometry);
-        write_volume(&self.folder, name, volume, &source).map_err(|source| OperationError::Write {
+        let written = write_volume(&self.folder, name, volume, &source);
+        let written = written.map_err(|source| OperationError::Write {
             path: self.path.join(name),
             reason: source.to_string(),
         })?;
-        Ok(self.note(name, "application/x-nifti"))
+        Ok(self.note(name, "application/x-nifti", written.file))
     }
 
     /// The open folder.
@@ -135,25 +140,19 @@ impl Artefacts {
             path: self.path.join(name),
             reason: source.to_string(),
         };
-        if !from.symlink_metadata(name).map_err(failed)?.is_file() {
+        let file = from.symlink_metadata(name).map_err(failed)?;
+        if !file.is_file() {
             return Err(failed(std::io::Error::other("not a regular file")));
         }
         from.rename(name, &self.folder, name).map_err(failed)?;
-        Ok(self.note(name, media_type))
+        Ok(self.note(name, media_type, identity(&file)))
     }
 
     fn check_name(&self, name: &str) -> Result<(), OperationError> {
-        let plain = !name.is_empty() && name.len() <= 200 && !name.starts_with('.');
-        if plain && !name.contains(['/', '\\', '\0']) {
-            Ok(())
-        } else {
-            Err(OperationError::ArtefactName {
-                name: name.chars().take(64).collect(),
-            })
-        }
+        check_artefact_name(name)
     }
 
-    fn note(&self, name: &str, media_type: &str) -> Artefact {
+    fn note(&self, name: &str, media_type: &str, file: FileIdentity) -> Artefact {
         let artefact = Artefact {
             name: name.to_owned(),
             path: self.path.join(name),
@@ -163,18 +162,85 @@ impl Artefacts {
             .written
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        written.push(artefact.clone());
+        written.push((name.to_owned(), file));
         artefact
     }
 
-    /// Removes what was written so far: an operation that fails leaves nothing.
+    /// Removes what was written so far: an operation that fails leaves nothing. What somebody else has put under these names
+    /// meanwhile stays.
     pub fn discard(&self) {
         let mut written = self
             .written
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        for artefact in written.drain(..) {
-            let _ = self.folder.remove_file(&artefact.name); // the error of the operation is the one to tell
+        for (name, file) in written.drain(..) {
+            let _ = remove_file_if_same(&self.folder, &name, &file); // the error of the operation is the one to tell
         }
+    }
+}
+
+/// Checks the name of a file that an operation writes: a plain name of at most 200 bytes that is not hidden.
+///
+/// # Errors
+/// [`OperationError::ArtefactName`]
+pub fn check_artefact_name(name: &str) -> Result<(), OperationError> {
+    if check_file_name(name).is_ok() && name.len() <= 200 && !name.starts_with('.') {
+        return Ok(());
+    }
+    Err(OperationError::ArtefactName {
+        name: name.chars().take(64).collect(),
+    })
+}
+
+fn identity(metadata: &Metadata) -> FileIdentity {
+    FileIdentity {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        size: metadata.size(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cap_std::ambient_authority;
+
+    use super::*;
+
+    #[test]
+    fn what_an_operation_wrote_is_discarded_and_what_others_put_there_stays() {
+        let temp = tempfile::tempdir().unwrap();
+        let open = || Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();
+        let artefacts = Artefacts::new(open(), temp.path());
+        for name in ["a.json", "b.json"] {
+            artefacts
+                .write(name, "application/json", |out| out.write_all(b"ours"))
+                .unwrap();
+        }
+        std::fs::write(temp.path().join("theirs"), "theirs").unwrap();
+        std::fs::rename(temp.path().join("theirs"), temp.path().join("b.json")).unwrap();
+        artefacts.discard();
+        assert!(!temp.path().join("a.json").exists());
+        assert_eq!(
+            std::fs::read_to_string(temp.path().join("b.json")).unwrap(),
+            "theirs"
+        );
+    }
+
+    #[test]
+    fn names_that_look_like_others_are_refused() {
+        for name in [
+            "",
+            ".a",
+            "a/b",
+            "a\u{202e}gnp.exe",
+            "a\n.png",
+            "con.png",
+            &"x".repeat(201),
+        ] {
+            assert!(check_artefact_name(name).is_err(), "{name:?}");
+        }
+        check_artefact_name("preview.png").unwrap();
     }
 }

@@ -65,7 +65,7 @@ mod service_fault;
 #[cfg(feature = "test-util")]
 pub mod test_util;
 
-pub use artefacts::{Artefact, Artefacts};
+pub use artefacts::{Artefact, Artefacts, check_artefact_name};
 pub use check::{check_inputs, check_outcome, grid_difference, run_checked};
 pub use description::{
     InputGeometry, InputSpec, OperationDescription, OutputGeometry, OutputSpec, ServiceDescription, is_name,

@@ -4,7 +4,7 @@ use std::fs::File;
 
 use cap_std::fs::Dir;
 use nephrite_mask_codec::{LabelEntry, LabelStatus, LabelTable, Mask, RunMask};
-use nephrite_types::{CancelToken, LabelMap, Limits};
+use nephrite_types::{CancelToken, FileIdentity, LabelMap, Limits};
 use nephrite_volume::{SourceGeometry, read_label_map, write_label_map};
 
 use crate::OperationError;
@@ -41,11 +41,16 @@ pub fn read_mask(
 }
 
 /// Writes the label map, whole or not at all, as `.nii.gz` or `.nii`; [`read_mask`] with the same table gives the same
-/// mask. Names and statuses of the labels are not in the file.
+/// mask. Names and statuses of the labels are not in the file. Gives which file it was, for whoever may have to remove it.
 ///
 /// # Errors
 /// [`OperationError::Limit`] if the dense array is over the limits, [`OperationError::Volume`] if it cannot be written.
-pub fn write_mask(folder: &Dir, file_name: &str, mask: &Mask, limits: &Limits) -> Result<(), OperationError> {
+pub fn write_mask(
+    folder: &Dir,
+    file_name: &str,
+    mask: &Mask,
+    limits: &Limits,
+) -> Result<FileIdentity, OperationError> {
     let geometry = mask.runs().geometry();
     let found = geometry.shape.n_voxels() as u64 * 2;
     if found > limits.max_payload_bytes {
@@ -56,8 +61,8 @@ pub fn write_mask(folder: &Dir, file_name: &str, mask: &Mask, limits: &Limits) -
         });
     }
     let labels = mask.runs().to_labels();
-    write_label_map(folder, file_name, &labels, &SourceGeometry::exact(geometry))?;
-    Ok(())
+    let written = write_label_map(folder, file_name, &labels, &SourceGeometry::exact(geometry))?;
+    Ok(written.file)
 }
 
 #[cfg(test)]

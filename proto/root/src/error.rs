@@ -40,10 +40,20 @@ pub enum PathError {
         source: io::Error,
     },
     /// The path ends in no usable file name.
-    #[error("{}: not a usable file name", path.display())]
+    #[error("{path:?}: not a usable file name: it {reason}")]
     FileName {
         /// As the caller named it.
         path: PathBuf,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The root folder itself is not there: removed, or not mounted.
+    #[error("the root folder {} is gone: {source}", path.display())]
+    RootGone {
+        /// As configured.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// The system refused for another reason.
     #[error("{}: {source}", path.display())]
@@ -63,6 +73,7 @@ impl PathError {
             PathError::NotAFile { .. } | PathError::NotAFolder { .. } => ErrorCode::InvalidInput,
             PathError::OutsideRoot { .. } => ErrorCode::PermissionDenied,
             PathError::FileName { .. } => ErrorCode::InvalidArgument,
+            PathError::RootGone { .. } => ErrorCode::Unavailable,
             PathError::NotWritable { .. } | PathError::Io { .. } => ErrorCode::Environment,
         }
     }
@@ -72,7 +83,10 @@ impl PathError {
         match source.kind() {
             io::ErrorKind::NotFound => PathError::NotFound { path },
             io::ErrorKind::NotADirectory => PathError::NotAFolder { path },
-            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename => PathError::FileName { path },
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename => PathError::FileName {
+                path,
+                reason: "is too long, or has a NUL",
+            },
             // cap-std reports an escape without an errno; a real EACCES carries one.
             io::ErrorKind::PermissionDenied if source.raw_os_error().is_none() => {
                 PathError::OutsideRoot { path }

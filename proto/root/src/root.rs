@@ -1,9 +1,12 @@
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, MetadataExt as _, OpenOptions, OpenOptionsExt as _};
+use nephrite_types::check_file_name;
 use rustix::fs::{Access, AtFlags, OFlags};
 
 use crate::PathError;
@@ -14,6 +17,10 @@ use crate::PathError;
 /// Confinement works by directory handle: the kernel resolves every component, `..` and symbolic link beneath the
 /// open root, so that neither a crafted path nor a link changed meanwhile leads out. Absolute symbolic links are
 /// refused beneath a root, also when their target lies beneath it.
+///
+/// The handle is that of the folder that the root's own path leads to *now*: a root that was removed and made again, or
+/// mounted anew, is opened again, and one that is gone refuses everything with [`PathError::RootGone`], instead of going on
+/// in a folder that nobody else sees.
 #[derive(Debug)]
 pub struct Root {
     scope: Scope,
@@ -22,11 +29,53 @@ pub struct Root {
 #[derive(Debug)]
 enum Scope {
     Filesystem,
+    /// Found by its path.
     Beneath {
-        dir: Dir,
-        /// As configured, and with its own links resolved: both are accepted as the start of an absolute path.
-        names: [PathBuf; 2],
+        /// Absolute, as configured.
+        path: PathBuf,
+        opened: Mutex<Opened>,
     },
+    /// Handed over open, and the only one of its kind.
+    Folder(Opened),
+}
+
+/// An open root.
+#[derive(Debug, Clone)]
+struct Opened {
+    dir: Arc<Dir>,
+    /// Device and inode.
+    identity: (u64, u64),
+    /// As configured, and with its own links resolved: both are accepted as the start of an absolute path.
+    names: [PathBuf; 2],
+}
+
+impl Opened {
+    fn open(path: &Path) -> io::Result<Opened> {
+        let dir = Dir::open_ambient_dir(path, ambient_authority())?;
+        let metadata = dir.dir_metadata()?;
+        Ok(Opened {
+            identity: (metadata.dev(), metadata.ino()),
+            dir: Arc::new(dir),
+            names: [path.to_owned(), path.canonicalize()?],
+        })
+    }
+
+    /// The path below the handle; where it leads is decided when it is opened.
+    fn relative<'a>(&self, path: &'a Path) -> Result<&'a Path, PathError> {
+        let below = if path.is_absolute() {
+            let below = self.names.iter().find_map(|name| path.strip_prefix(name).ok());
+            below.ok_or_else(|| PathError::OutsideRoot {
+                path: path.to_owned(),
+            })?
+        } else {
+            path
+        };
+        Ok(if below == Path::new("") {
+            Path::new(".")
+        } else {
+            below
+        })
+    }
 }
 
 /// A folder that can be written to and the name that a file shall get in it.
@@ -55,25 +104,51 @@ impl Root {
     /// [`PathError`] if `folder` cannot be opened.
     pub fn beneath(folder: &Path) -> Result<Self, PathError> {
         let failed = |source| PathError::from_io(folder, source);
-        let dir = Dir::open_ambient_dir(folder, ambient_authority()).map_err(failed)?;
-        let absolute = std::path::absolute(folder).map_err(failed)?;
-        let resolved = folder.canonicalize().map_err(failed)?;
+        let path = std::path::absolute(folder).map_err(failed)?;
+        let opened = Mutex::new(Opened::open(&path).map_err(failed)?);
         Ok(Root {
-            scope: Scope::Beneath {
-                dir,
-                names: [absolute, resolved],
-            },
+            scope: Scope::Beneath { path, opened },
         })
     }
 
-    /// Only what lies beneath a folder that is open already; `path` is its absolute path.
+    /// Only what lies beneath a folder that is open already; `path` is its absolute path, and is not looked up again.
     pub fn of_folder(folder: Dir, path: &Path) -> Self {
+        let metadata = folder.dir_metadata();
         Root {
-            scope: Scope::Beneath {
-                dir: folder,
+            scope: Scope::Folder(Opened {
+                identity: metadata.map_or((0, 0), |metadata| (metadata.dev(), metadata.ino())),
+                dir: Arc::new(folder),
                 names: [path.to_owned(), path.to_owned()],
-            },
+            }),
         }
+    }
+
+    /// Whether the root is there: what a server tells as its health. Opens it again if its path leads to another folder.
+    ///
+    /// # Errors
+    /// [`PathError::RootGone`]
+    pub fn check(&self) -> Result<(), PathError> {
+        self.opened().map(|_| ())
+    }
+
+    /// The folder that the root's path leads to now; `None` if there is no root.
+    fn opened(&self) -> Result<Option<Opened>, PathError> {
+        let (path, opened) = match &self.scope {
+            Scope::Filesystem => return Ok(None),
+            Scope::Folder(opened) => return Ok(Some(opened.clone())),
+            Scope::Beneath { path, opened } => (path, opened),
+        };
+        let gone = |source| PathError::RootGone {
+            path: path.clone(),
+            source,
+        };
+        // Outside of the lock: a file system that hangs holds only those that wait for it.
+        let there = std::fs::metadata(path).map_err(gone)?;
+        let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if opened.identity != (there.dev(), there.ino()) {
+            *opened = Opened::open(path).map_err(gone)?;
+        }
+        Ok(Some(opened.clone()))
     }
 
     /// The absolute path that other processes, which see the same files at the same place, know it by. Whether it leads
@@ -84,7 +159,8 @@ impl Root {
     pub fn absolute(&self, path: &Path) -> Result<PathBuf, PathError> {
         match &self.scope {
             Scope::Filesystem => std::path::absolute(path).map_err(|source| PathError::from_io(path, source)),
-            Scope::Beneath { names, .. } => Ok(names[0].join(path)),
+            Scope::Beneath { path: root, .. } => Ok(root.join(path)),
+            Scope::Folder(opened) => Ok(opened.names[0].join(path)),
         }
     }
 
@@ -98,9 +174,9 @@ impl Root {
         options
             .read(true)
             .custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32);
-        let opened = match &self.scope {
-            Scope::Filesystem => cap_std::fs::File::open_ambient_with(path, &options, ambient_authority()),
-            Scope::Beneath { dir, .. } => dir.open_with(self.relative(path)?, &options),
+        let opened = match self.opened()? {
+            None => cap_std::fs::File::open_ambient_with(path, &options, ambient_authority()),
+            Some(root) => root.dir.open_with(root.relative(path)?, &options),
         };
         let file = opened
             .map_err(|source| PathError::from_io(path, source))?
@@ -122,9 +198,9 @@ impl Root {
     /// # Errors
     /// [`PathError`]
     pub fn open_folder(&self, path: &Path) -> Result<Dir, PathError> {
-        match &self.scope {
-            Scope::Filesystem => Dir::open_ambient_dir(path, ambient_authority()),
-            Scope::Beneath { dir, .. } => dir.open_dir(self.relative(path)?),
+        match self.opened()? {
+            None => Dir::open_ambient_dir(path, ambient_authority()),
+            Some(root) => root.dir.open_dir(root.relative(path)?),
         }
         .map_err(|source| PathError::from_io(path, source))
     }
@@ -147,19 +223,9 @@ impl Root {
     /// Opens the folder of a file to be written and checks that a file can be created there. Creates nothing.
     ///
     /// # Errors
-    /// [`PathError`]; [`PathError::NotAFile`] if a folder has the name already.
+    /// [`PathError`]; [`PathError::FileName`] if the name is none, [`PathError::NotAFile`] if a folder has it already.
     pub fn open_output(&self, path: &Path) -> Result<OutputFile, PathError> {
-        let unusable = || PathError::FileName {
-            path: path.to_owned(),
-        };
-        let file_name = match path.components().next_back() {
-            Some(Component::Normal(name)) => name.to_str().ok_or_else(unusable)?.to_owned(),
-            _ => return Err(unusable()),
-        };
-        let parent = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
+        let (parent, file_name) = split_output(path)?;
         let folder = self.open_writable_folder(parent)?;
         match folder.symlink_metadata(&file_name) {
             Ok(there) if there.is_dir() => Err(PathError::NotAFile {
@@ -173,26 +239,28 @@ impl Root {
             }),
         }
     }
+}
 
-    /// The path below the root's handle; where it leads is decided when it is opened.
-    fn relative<'a>(&self, path: &'a Path) -> Result<&'a Path, PathError> {
-        let Scope::Beneath { names, .. } = &self.scope else {
-            return Ok(path);
-        };
-        let below = if path.is_absolute() {
-            let below = names.iter().find_map(|name| path.strip_prefix(name).ok());
-            below.ok_or_else(|| PathError::OutsideRoot {
-                path: path.to_owned(),
-            })?
-        } else {
-            path
-        };
-        Ok(if below == Path::new("") {
-            Path::new(".")
-        } else {
-            below
-        })
-    }
+/// The folder that something new shall lie in, and the name that it shall get there; the current folder if only a name is
+/// given.
+///
+/// # Errors
+/// [`PathError::FileName`] if that is no name, by [`check_file_name`].
+pub fn split_output(path: &Path) -> Result<(&Path, String), PathError> {
+    let refused = |reason| PathError::FileName {
+        path: path.to_owned(),
+        reason,
+    };
+    let name = match path.components().next_back() {
+        Some(Component::Normal(name)) => name.to_str().ok_or_else(|| refused("is not UTF-8"))?,
+        _ => return Err(refused("is a folder")),
+    };
+    check_file_name(name).map_err(|fault| refused(fault.reason()))?;
+    let parent = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    Ok((parent, name.to_owned()))
 }
 
 impl OutputFile {
@@ -353,6 +421,76 @@ mod tests {
             check(root.open_output(&at("m.nii")), None);
             check(root.open_output(&at("a.nii")), None);
         }
+    }
+
+    #[test]
+    fn an_output_that_looks_like_another_name_is_refused() {
+        let (_temp, root) = tree();
+        for name in [
+            "a\u{202e}zg.iin",
+            "folder/a\nb.nii",
+            ".nephrite-0123456789abcdef.partial",
+            "NUL",
+        ] {
+            let error = root.open_output(name.as_ref()).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::InvalidArgument, "{error}");
+            assert!(!error.to_string().contains(['\n', '\u{202e}']), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_root_that_is_gone_says_so_and_is_found_again_when_it_is_back() {
+        let (temp, root) = tree();
+        let path = temp.path().join("root");
+        let away = temp.path().join("away");
+        std::fs::rename(&path, &away).unwrap();
+        let unavailable = Some(ErrorCode::Unavailable);
+        let error = root.open_file("a.nii".as_ref()).unwrap_err();
+        assert!(matches!(error, PathError::RootGone { .. }), "{error}");
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        check(root.open_folder(".".as_ref()), unavailable);
+        check(root.open_output("m.nii".as_ref()), unavailable);
+        check(root.check(), unavailable);
+        // another folder at this path: not the one that is open
+        std::fs::create_dir(&path).unwrap();
+        check(root.check(), None);
+        check(root.open_file("a.nii".as_ref()), Some(ErrorCode::NotFound));
+        std::fs::write(path.join("b.nii"), "b").unwrap();
+        check(root.open_file("b.nii".as_ref()), None);
+        check(root.open_file(&path.join("b.nii")), None);
+        check(
+            root.open_file("../secret".as_ref()),
+            Some(ErrorCode::PermissionDenied),
+        );
+        // the old one again
+        std::fs::remove_dir_all(&path).unwrap();
+        std::fs::rename(&away, &path).unwrap();
+        check(root.open_file("a.nii".as_ref()), None);
+        // a file where the root was
+        std::fs::rename(&path, &away).unwrap();
+        std::fs::write(&path, "").unwrap();
+        check(root.open_file("a.nii".as_ref()), unavailable);
+    }
+
+    /// A root that is a link, as deployments have them, leads where the link leads now.
+    #[test]
+    fn a_root_whose_link_is_set_anew_is_opened_anew() {
+        let (temp, _) = tree();
+        let link = temp.path().join("current");
+        symlink("root", &link).unwrap();
+        let root = Root::beneath(&link).unwrap();
+        check(root.open_file("a.nii".as_ref()), None);
+        std::fs::create_dir(temp.path().join("next")).unwrap();
+        std::fs::write(temp.path().join("next/b.nii"), "b").unwrap();
+        std::fs::remove_file(&link).unwrap();
+        symlink("next", &link).unwrap();
+        check(root.open_file("a.nii".as_ref()), Some(ErrorCode::NotFound));
+        check(root.open_file("b.nii".as_ref()), None);
+        check(root.open_file(&temp.path().join("next/b.nii")), None);
+        check(
+            root.open_file(&temp.path().join("root/a.nii")),
+            Some(ErrorCode::PermissionDenied),
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use crate::Refusal;
+use crate::coded_body::coded;
 
 /// When the caller stops waiting; an extension of every request that says so.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +27,8 @@ impl Deadline {
 
 /// Reads `grpc-timeout` and ends a call at its deadline with DEADLINE_EXCEEDED (tonic alone says CANCELLED). A response
 /// that has begun, such as a stream, is for its handler to end. A message that cannot be decoded becomes
-/// INVALID_ARGUMENT (tonic: INTERNAL).
+/// INVALID_ARGUMENT (tonic: INTERNAL). Every status names our code, also those that tonic makes itself: a message that is
+/// too long, a method that is not there.
 #[derive(Debug, Clone, Copy)]
 pub struct EdgeLayer;
 
@@ -80,7 +82,7 @@ where
                     Err(_) => Status::from(Refusal::DeadlineExceeded).into_http(),
                 },
             };
-            Ok(blame_the_caller(response))
+            Ok(coded(blame_the_caller(response)))
         })
     }
 }
@@ -191,6 +193,7 @@ mod tests {
         )
         .await;
         assert_eq!(response.headers()["grpc-status"], "3");
+        assert_eq!(response.headers()["nephrite-error-code"], "invalid_argument");
         let response = call("1H", async { Status::internal("ours").into_http() }).await;
         assert_eq!(response.headers()["grpc-status"], "13");
     }

@@ -3,7 +3,8 @@
 //! * [`Work`] hands requests to threads that may block: admitted or refused at once, stopped when their caller goes
 //!   away, INTERNAL when they panic. Handlers return a [`Refusal`], which becomes a status.
 //! * [`run`] serves [`Services`] with health and reflection: NOT_SERVING, warm up, SERVING, and a drain with an end.
-//!   Every call goes through [`EdgeLayer`] first: its [`Deadline`], and whom a malformed message is blamed on.
+//!   Every call goes through [`EdgeLayer`] first: its [`Deadline`], whom a malformed message is blamed on, and the name of
+//!   our code on every status.
 //! * [`Section`] reads a strict configuration file: all faults at once, no unknown keys. [`settings`] are the keys that
 //!   all servers have.
 //! * [`run_process`] is the rest of a server's `main`: signals, the listening socket, and [`log_to_stderr`]. [`probe`] asks
@@ -13,6 +14,7 @@
 //! Nothing here computes, and nothing here knows what is served.
 
 mod admission;
+mod coded_body;
 mod config;
 mod edge;
 mod error;
@@ -33,8 +35,8 @@ pub use error::ServerError;
 pub use log::{LogFormat, log_to_stderr};
 pub use mount::{MountError, MountFinding, MountState, check_mounts, mount_service};
 pub use probe::{ProbeError, probe};
-pub use process::{Shutdown, run_process};
+pub use process::{Shutdown, leave, run_process};
 pub use refusal::{Coded, Refusal};
 pub use section::{ConfigFault, Section, count, float, strings, text};
-pub use serve::{Services, run};
+pub use serve::{Hooks, Services, run};
 pub use work::{Work, token};

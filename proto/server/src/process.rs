@@ -1,6 +1,7 @@
 //! The rest of a server's `main`.
 
 use std::future::Future;
+use std::io::Write as _;
 use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
@@ -15,7 +16,8 @@ const ASYNC_THREADS: usize = 2;
 const ASKED_TWICE: i32 = 130;
 
 /// Listens on `address`, says where with `announce` (port 0 takes a free one), and serves with `serve` until SIGTERM or
-/// SIGINT comes. A second signal ends the process at once.
+/// SIGINT comes. A second signal ends the process at once: nothing is removed and no destructor runs, since threads of a
+/// network may still work with what it would take away. What is left behind is swept at the next start.
 ///
 /// `serve` gets the socket and a future that is ready when the server shall stop.
 ///
@@ -45,7 +47,7 @@ where
             signals.next().await;
             let _ = stop.send(());
             signals.next().await;
-            std::process::exit(ASKED_TWICE);
+            signal_hook::low_level::exit(ASKED_TWICE);
         });
         serve(
             listener,
@@ -57,6 +59,13 @@ where
     });
     runtime.shutdown_background(); // a step that takes minutes does not hold the process
     outcome
+}
+
+/// Ends the process of a server at once, without destructors of the process: a step that cannot be interrupted may still
+/// run on a thread of its own when the drain is over. Standard output is written out first.
+pub fn leave(code: u8) -> ! {
+    let _ = std::io::stdout().flush(); // nobody need listen
+    signal_hook::low_level::exit(code.into())
 }
 
 /// Ready when the process was asked to stop.

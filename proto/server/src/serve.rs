@@ -1,6 +1,7 @@
 //! A server from its start to its end.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,19 @@ const WINDOW_BYTES: u32 = 4 << 20;
 const LAST_STEP: Duration = Duration::from_secs(10);
 /// After the last request: time for callers to close their connections.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// How often it is looked whether what requests need is there, and how long the look may take.
+const LOOK: Duration = Duration::from_millis(250);
+const LOOK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a server does besides serving; both may block.
+#[derive(Debug)]
+pub struct Hooks<W, H> {
+    /// Once, before the first request is let in; its error ends the server.
+    pub warm_up: W,
+    /// Several times a second: what requests need that may go away, such as the root folder, is there. As long as it is
+    /// not, the server says NOT_SERVING; requests are let in, and say themselves what is missing.
+    pub healthy: H,
+}
 
 /// What a server serves, health and reflection aside.
 #[derive(Debug)]
@@ -85,22 +99,28 @@ impl Services {
 /// Serves on `listener` until `shutdown` is ready, then drains: accepts nothing new, says NOT_SERVING, sends those away
 /// who wait, lets running requests finish within `drain_timeout`, and cancels them then.
 ///
-/// Health is NOT_SERVING, and requests are refused with UNAVAILABLE, until `warm_up` is done; it may block.
+/// Health is NOT_SERVING, and requests are refused with UNAVAILABLE, until the warm-up is done; then it is what
+/// [`Hooks::healthy`] says.
 ///
 /// # Errors
-/// What `warm_up` says; [`ServerError::Transport`], [`ServerError::Panicked`].
-pub async fn run<T, E>(
+/// What the warm-up says; [`ServerError::Transport`], [`ServerError::Panicked`].
+pub async fn run<T, E, F>(
     work: Arc<Work<T>>,
     services: Services,
     drain_timeout: Duration,
     listener: TcpListener,
-    warm_up: impl FnOnce(&T, &CancelToken) -> Result<(), E> + Send + 'static,
+    hooks: Hooks<
+        impl FnOnce(&T, &CancelToken) -> Result<(), E> + Send + 'static,
+        impl Fn(&T) -> Result<(), F> + Send + Sync + 'static,
+    >,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), E>
 where
     T: Send + Sync + 'static,
     E: From<ServerError> + Send + 'static,
+    F: Error + Send + 'static,
 {
+    let Hooks { warm_up, healthy } = hooks;
     let (health, health_service) = health_reporter();
     services.set_health(&health, ServingStatus::NotServing).await;
     let descriptors = || {
@@ -147,6 +167,7 @@ where
             tokio::select! {
                 () = shutdown => {}
                 ended = &mut server => return flatten(ended),
+                never = tell_health(&work, &services, &health, Arc::new(healthy)) => match never {},
             }
         }
         Some(Err(error)) => {
@@ -175,6 +196,44 @@ where
     };
     tracing::info!("stopped");
     outcome
+}
+
+/// Tells the health as long as the server serves.
+async fn tell_health<T: Send + Sync + 'static, F: Error + Send + 'static>(
+    work: &Arc<Work<T>>,
+    services: &Services,
+    health: &HealthReporter,
+    healthy: Arc<impl Fn(&T) -> Result<(), F> + Send + Sync + 'static>,
+) -> Infallible {
+    let mut was_healthy = true;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let look = tokio::task::spawn_blocking({
+            let (work, healthy) = (work.clone(), healthy.clone());
+            move || healthy(work.shared()).map_err(|error| error.to_string())
+        });
+        let mut look = std::pin::pin!(look);
+        let found = match tokio::time::timeout(LOOK_PATIENCE, &mut look).await {
+            Ok(looked) => looked.unwrap_or_else(|_| Err("a bug in nephrite".to_owned())),
+            Err(_) => Err("the file system does not answer".to_owned()),
+        };
+        let hangs = found.is_err() && !look.is_finished();
+        match &found {
+            Ok(()) if !was_healthy => {
+                services.set_health(health, ServingStatus::Serving).await;
+                tracing::info!("serving again");
+            }
+            Err(reason) if was_healthy => {
+                services.set_health(health, ServingStatus::NotServing).await;
+                tracing::error!(reason, "not serving");
+            }
+            _ => {}
+        }
+        was_healthy = found.is_ok();
+        if hangs {
+            let _ = look.await; // one look at a time
+        }
+    }
 }
 
 fn flatten<E: From<ServerError>>(

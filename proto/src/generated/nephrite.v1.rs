@@ -2835,7 +2835,7 @@ pub struct MaskReady {
     /// The step.
     #[prost(string, tag = "1")]
     pub step: ::prost::alloc::string::String,
-    /// Its file in the result folder; empty if the pipeline does not keep it.
+    /// Its file in the result folder, which is there, whole, once the case is done; empty if the pipeline does not keep it.
     #[prost(string, tag = "2")]
     pub path: ::prost::alloc::string::String,
     /// Sorted by id.

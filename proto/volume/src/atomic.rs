@@ -1,19 +1,21 @@
+use std::fs::{File, TryLockError};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, BufWriter, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use cap_std::fs::{Dir, File, OpenOptions};
+use cap_std::fs::{Dir, MetadataExt as _, OpenOptions};
+use nephrite_types::{FileIdentity, HiddenKind, HiddenName, check_file_name};
 
 use crate::VolumeError;
 
-/// Tries for a temporary name that a stopped process has not left behind.
+/// Tries for a temporary name that nobody else has, or takes away before it is locked.
 const N_NAMES: u32 = 100;
 
-/// Numbers the temporary files of this process.
-static COUNTER: AtomicU64 = AtomicU64::new(0);
-
-/// Writes a file that appears under its final name only when it is whole: temporary name in the same folder, sync,
-/// rename, sync of the folder. A file of that name is replaced. On any error, or a panic in `write`, the temporary file
-/// is removed and what had the final name stays.
+/// Writes a file that appears under its final name only when it is whole: hidden name in the same folder, sync, rename,
+/// sync of the folder. A file of that name is replaced. On any error, or a panic in `write`, the hidden file is removed
+/// and what had the final name stays.
+///
+/// The hidden file is locked as long as it is written (see [`HiddenName`]): what a process leaves that is killed has no
+/// lock, and is removed by the next one that looks.
 ///
 /// `write` gets a buffered writer. `file_name` is one plain name, without folders.
 ///
@@ -26,63 +28,104 @@ pub fn write_atomically<T>(
     file_name: &str,
     write: impl FnOnce(&mut dyn Write) -> io::Result<T>,
 ) -> Result<T, VolumeError> {
-    check_plain(file_name)?;
-    let failed = |source| write_error(file_name, source);
-    let (file, temporary) = create_temporary(dir).map_err(failed)?;
-    let mut writer = BufWriter::with_capacity(64 << 10, file);
-    let result = write(&mut writer).map_err(failed)?;
-    let file = writer.into_inner().map_err(|error| failed(error.into_error()))?;
-    file.sync_all().map_err(failed)?;
-    drop(file);
-    dir.rename(&temporary.name, dir, file_name).map_err(failed)?;
-    temporary.keep();
-    sync_dir(dir).map_err(failed)?;
-    Ok(result)
+    write_identified(dir, file_name, write).map(|(result, _)| result)
 }
 
-/// Removes the file when dropped.
+/// [`write_atomically`], and which file it was: for whoever may have to remove it again, and nothing else of that name.
+///
+/// # Errors
+/// As [`write_atomically`].
+pub fn write_identified<T>(
+    dir: &Dir,
+    file_name: &str,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<T>,
+) -> Result<(T, FileIdentity), VolumeError> {
+    check_name(file_name)?;
+    let failed = |source| write_error(file_name, source);
+    let temporary = Temporary::create(dir).map_err(failed)?;
+    let result = temporary.write(write).map_err(failed)?;
+    temporary.file.sync_all().map_err(failed)?;
+    let identity = temporary.publish(file_name).map_err(failed)?;
+    sync_dir(dir).map_err(failed)?;
+    Ok((result, identity))
+}
+
+/// A file of ours under a hidden name, locked; removed when dropped, unless it got its final name.
 pub(crate) struct Temporary<'a> {
     dir: &'a Dir,
-    pub(crate) name: String,
+    name: String,
+    /// Holds the lock, and keeps the file's number from being given to another one.
+    pub(crate) file: File,
     remove: bool,
 }
 
 impl Temporary<'_> {
-    pub(crate) fn keep(mut self) {
+    pub(crate) fn create(dir: &Dir) -> io::Result<Temporary<'_>> {
+        for _ in 0..N_NAMES {
+            let name = HiddenName {
+                kind: HiddenKind::Partial,
+                id: RandomState::new().hash_one(file!()), // not for secrets
+            };
+            let name = name.to_string();
+            let file = match dir.open_with(&name, OpenOptions::new().write(true).create_new(true)) {
+                Ok(file) => file.into_std(),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(error) => return Err(error),
+            };
+            let temporary = Temporary {
+                dir,
+                name,
+                file,
+                remove: true,
+            };
+            match temporary.file.try_lock() {
+                // Whoever sweeps may have come between the creation and the lock.
+                Ok(()) if temporary.is_there() => return Ok(temporary),
+                Ok(()) | Err(TryLockError::WouldBlock) => {}
+                // A file system without locks: nobody can sweep there either.
+                Err(TryLockError::Error(_)) => return Ok(temporary),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// True if the hidden name still leads to this file.
+    fn is_there(&self) -> bool {
+        let Ok(own) = FileIdentity::of(&self.file) else {
+            return false;
+        };
+        let there = self.dir.symlink_metadata(&self.name);
+        there.is_ok_and(|there| (there.dev(), there.ino()) == (own.device, own.inode))
+    }
+
+    /// Its content, buffered.
+    pub(crate) fn write<T>(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<T>) -> io::Result<T> {
+        let mut writer = BufWriter::with_capacity(64 << 10, &self.file);
+        let result = write(&mut writer)?;
+        writer.into_inner().map_err(|error| error.into_error())?;
+        Ok(result)
+    }
+
+    /// Gives it its final name.
+    pub(crate) fn publish(mut self, file_name: &str) -> io::Result<FileIdentity> {
+        if !self.is_there() {
+            return Err(io::Error::other(
+                "somebody took the file away while it was written",
+            ));
+        }
+        self.dir.rename(&self.name, self.dir, file_name)?;
         self.remove = false;
+        FileIdentity::of(&self.file)
     }
 }
 
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
-        if self.remove {
+        if self.remove && self.is_there() {
             // Nothing can be done if this fails too; the error that led here is the one to report.
             let _ = self.dir.remove_file(&self.name);
         }
     }
-}
-
-pub(crate) fn create_temporary(dir: &Dir) -> io::Result<(File, Temporary<'_>)> {
-    let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
-    for _ in 0..N_NAMES {
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let name = format!(".nephrite-{}-{number}.partial", std::process::id());
-        match dir.open_with(&name, OpenOptions::new().write(true).create_new(true)) {
-            Ok(file) => {
-                return Ok((
-                    file,
-                    Temporary {
-                        dir,
-                        name,
-                        remove: true,
-                    },
-                ));
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
-            Err(error) => return Err(error),
-        }
-    }
-    Err(last)
 }
 
 /// Makes the rename itself durable.
@@ -95,20 +138,12 @@ pub(crate) fn sync_dir(dir: &Dir) -> io::Result<()> {
     }
 }
 
-pub(crate) fn check_plain(file_name: &str) -> Result<(), VolumeError> {
-    let refuse = |reason| {
-        Err(VolumeError::OutputName {
-            name: file_name.to_owned(),
-            reason,
-        })
-    };
-    match file_name {
-        "" => refuse("is empty"),
-        "." | ".." => refuse("is a folder"),
-        name if name.contains(['/', '\\', '\0']) => refuse("is not a plain file name"),
-        name if name.len() > 255 => refuse("is longer than 255 bytes"),
-        _ => Ok(()),
-    }
+/// One plain file name, that looks like what it is.
+pub(crate) fn check_name(file_name: &str) -> Result<(), VolumeError> {
+    check_file_name(file_name).map_err(|fault| VolumeError::OutputName {
+        name: file_name.to_owned(),
+        reason: fault.reason(),
+    })
 }
 
 /// Sorts the errors of the system by what a caller can do about them.
@@ -186,6 +221,63 @@ mod tests {
         }
         assert!(names(&temp).is_empty());
         write_atomically(&dir, &"a".repeat(255), |_| Ok(())).unwrap();
+    }
+
+    #[test]
+    fn names_that_look_like_others_are_refused() {
+        let (temp, dir) = folder();
+        for name in [
+            "a\u{202e}nii.bat",
+            "a\nb.nii",
+            ".nephrite-0123456789abcdef.partial",
+            "nul.nii",
+        ] {
+            let error = write_atomically(&dir, name, |_| Ok(())).unwrap_err();
+            assert!(matches!(error, VolumeError::OutputName { .. }), "{error}");
+            assert!(!error.to_string().contains(['\n', '\u{202e}']), "{error:?}");
+        }
+        assert!(names(&temp).is_empty());
+    }
+
+    /// While it is written, the file is locked and has a hidden name that rests on no process number.
+    #[test]
+    fn the_hidden_file_is_locked_by_who_writes_it() {
+        let (temp, dir) = folder();
+        write_atomically(&dir, "a.json", |_| {
+            let found = names(&temp);
+            let hidden = HiddenName::parse(&found[0]).expect("a hidden name");
+            assert_eq!((found.len(), hidden.kind), (1, HiddenKind::Partial));
+            let file = File::open(temp.path().join(&found[0]))?;
+            assert!(matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
+            Ok(())
+        })
+        .unwrap();
+        let (_, identity) = write_identified(&dir, "b.json", |out| out.write_all(b"b")).unwrap();
+        let file = File::open(temp.path().join("b.json")).unwrap();
+        assert_eq!(FileIdentity::of(&file).unwrap(), identity);
+        file.try_lock().expect("nobody holds what is written");
+    }
+
+    /// Somebody took the hidden file away and put another one there: it is neither given the final name nor removed.
+    #[test]
+    fn what_another_process_put_under_the_hidden_name_is_left_alone() {
+        for fails in [true, false] {
+            let (temp, dir) = folder();
+            let error = write_atomically(&dir, "a.json", |_| {
+                let hidden = temp.path().join(&names(&temp)[0]);
+                std::fs::remove_file(&hidden)?;
+                std::fs::write(&hidden, "theirs")?;
+                if fails {
+                    Err(io::Error::other("no"))
+                } else {
+                    Ok(())
+                }
+            });
+            assert!(matches!(error, Err(VolumeError::Write { .. })), "{error:?}");
+            let left = names(&temp);
+            assert_eq!(left.len(), 1, "{left:?}");
+            assert_eq!(std::fs::read(temp.path().join(&left[0])).unwrap(), b"theirs");
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cap_std::fs::{Dir, File};
+use cap_std::fs::Dir;
+use nephrite_types::FileIdentity;
 use rayon::prelude::*;
 
 use crate::VolumeError;
-use crate::atomic::{Temporary, check_plain, create_temporary, sync_dir, write_error};
+use crate::atomic::{Temporary, check_name, sync_dir, write_error};
 
 /// Files that are open at the same time.
 const FILES_AT_ONCE: usize = 128;
@@ -16,7 +17,7 @@ const SYNCS_AT_ONCE: usize = 16;
 /// commit for many at once, and for the folder at the end.
 ///
 /// `write` gets the index of a file and a buffered writer, on any thread. `written` is told the index of every file that
-/// has its final name, in order: these stay if a later one fails.
+/// has its final name, and which file it is, in order: these stay if a later one fails.
 ///
 /// # Errors
 /// As [`write_atomically`](crate::write_atomically), for the first file that fails.
@@ -24,10 +25,10 @@ pub fn write_files_atomically(
     dir: &Dir,
     file_names: &[String],
     write: impl Fn(usize, &mut dyn Write) -> io::Result<()> + Sync,
-    mut written: impl FnMut(usize),
+    mut written: impl FnMut(usize, FileIdentity),
 ) -> Result<(), VolumeError> {
     for name in file_names {
-        check_plain(name)?;
+        check_name(name)?;
     }
     let indices: Vec<usize> = (0..file_names.len()).collect();
     for group in indices.chunks(FILES_AT_ONCE) {
@@ -35,16 +36,15 @@ pub fn write_files_atomically(
             stage(dir, |out| write(index, out)).map_err(|source| write_error(&file_names[index], source))
         });
         // Collected before the first failure is looked for, so that it is that of the first file on any number of threads.
-        let staged: Vec<Result<(File, Temporary<'_>), VolumeError>> = staged.collect();
-        let staged: Vec<(File, Temporary<'_>)> = staged.into_iter().collect::<Result<_, _>>()?;
+        let staged: Vec<Result<Temporary<'_>, VolumeError>> = staged.collect();
+        let staged: Vec<Temporary<'_>> = staged.into_iter().collect::<Result<_, _>>()?;
         sync_all(&staged).map_err(|(at, source)| write_error(&file_names[group[at]], source))?;
-        for (&index, (file, temporary)) in group.iter().zip(staged) {
-            drop(file);
+        for (&index, temporary) in group.iter().zip(staged) {
             let name = &file_names[index];
-            dir.rename(&temporary.name, dir, name)
+            let file = temporary
+                .publish(name)
                 .map_err(|source| write_error(name, source))?;
-            temporary.keep();
-            written(index);
+            written(index, file);
         }
     }
     match file_names.last() {
@@ -56,25 +56,23 @@ pub fn write_files_atomically(
 fn stage<'a>(
     dir: &'a Dir,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> io::Result<(File, Temporary<'a>)> {
-    let (file, temporary) = create_temporary(dir)?;
-    let mut writer = BufWriter::with_capacity(64 << 10, file);
-    write(&mut writer)?;
-    let file = writer.into_inner().map_err(|error| error.into_error())?;
-    Ok((file, temporary))
+) -> io::Result<Temporary<'a>> {
+    let temporary = Temporary::create(dir)?;
+    temporary.write(write)?;
+    Ok(temporary)
 }
 
 /// Waits for all of them; which failed first, if any did.
-fn sync_all(files: &[(File, Temporary<'_>)]) -> Result<(), (usize, io::Error)> {
+fn sync_all(files: &[Temporary<'_>]) -> Result<(), (usize, io::Error)> {
     let next = AtomicUsize::new(0);
     let sync = || {
         let mut failed: Option<(usize, io::Error)> = None;
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some((file, _)) = files.get(at) else {
+            let Some(temporary) = files.get(at) else {
                 return failed;
             };
-            if let Err(error) = file.sync_all() {
+            if let Err(error) = temporary.file.sync_all() {
                 failed.get_or_insert((at, error));
             }
         }
@@ -115,7 +113,7 @@ mod tests {
             &dir,
             &names(n),
             |k, out| write!(out, "file {k}"),
-            |k| done.push(k),
+            |k, _| done.push(k),
         )
         .unwrap();
         assert_eq!(done, (0..n).collect::<Vec<_>>());
@@ -128,7 +126,7 @@ mod tests {
             n,
             "nothing else is left"
         );
-        write_files_atomically(&dir, &[], |_, _| Ok(()), |_| ()).unwrap();
+        write_files_atomically(&dir, &[], |_, _| Ok(()), |_, _| ()).unwrap();
     }
 
     #[test]
@@ -146,12 +144,12 @@ mod tests {
             }
         };
         let mut done = Vec::new();
-        let error = write_files_atomically(&dir, &names(n), write, |k| done.push(k)).unwrap_err();
+        let error = write_files_atomically(&dir, &names(n), write, |k, _| done.push(k)).unwrap_err();
         assert_eq!(error.code(), ErrorCode::Environment);
         assert!(error.to_string().starts_with(&format!("{bad}.stl ")), "{error}");
         assert_eq!(done.len(), FILES_AT_ONCE, "the group before");
         assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), FILES_AT_ONCE);
-        let outside = write_files_atomically(&dir, &["../x".to_owned()], |_, _| Ok(()), |_| ()).unwrap_err();
+        let outside = write_files_atomically(&dir, &["../x".to_owned()], |_, _| Ok(()), |_, _| ()).unwrap_err();
         assert!(matches!(outside, VolumeError::OutputName { .. }), "{outside}");
     }
 }

@@ -32,6 +32,12 @@ pub enum VolumeError {
         #[source]
         source: io::Error,
     },
+    /// Somebody wrote to the file, replaced it or gave it other rights while it was read.
+    #[error("{name} changed while it was read")]
+    Changed {
+        /// As named by the caller.
+        name: String,
+    },
     /// The file does not begin with a NIfTI-1 or NIfTI-2 header.
     #[error("{name} is not NIfTI: {reason}")]
     NotNifti {
@@ -299,16 +305,19 @@ pub enum VolumeError {
 impl VolumeError {
     /// How a caller can act on it.
     ///
-    /// A missing output folder is [`ErrorCode::NotFound`]; a folder that cannot be written to and a full disk are
-    /// [`ErrorCode::Environment`].
+    /// A missing output folder is [`ErrorCode::NotFound`]; a folder that cannot be written to, a full disk and a file that
+    /// changed while it was read are [`ErrorCode::Environment`].
     pub fn code(&self) -> ErrorCode {
         use VolumeError::*;
         match self {
             UnknownReader { .. } => ErrorCode::InvalidModel,
             TooManyVoxels { .. } | TooManyBytes { .. } => ErrorCode::LimitExceeded,
-            Read { .. } | NoMemory { .. } | NotWritable { .. } | DiskFull { .. } | Write { .. } => {
-                ErrorCode::Environment
-            }
+            Read { .. }
+            | Changed { .. }
+            | NoMemory { .. }
+            | NotWritable { .. }
+            | DiskFull { .. }
+            | Write { .. } => ErrorCode::Environment,
             OutputFolderMissing { .. } => ErrorCode::NotFound,
             ShapeMismatch { .. } | OutputName { .. } => ErrorCode::InvalidArgument,
             LabelMap { source, .. } => source.code(),

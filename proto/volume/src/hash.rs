@@ -10,7 +10,7 @@ use nephrite_types::CancelToken;
 use sha2::{Digest, Sha256};
 
 use crate::VolumeError;
-use crate::read::regular_file_size;
+use crate::unchanged::read_unchanged;
 
 /// Bytes that are read at a time where nobody else sets the pace.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -58,10 +58,11 @@ impl FileHash {
 /// Hashes a file from where it stands to its end; `name` stands in messages only.
 ///
 /// # Errors
-/// [`VolumeError::NotAFile`], [`VolumeError::Read`], [`VolumeError::Cancelled`].
+/// [`VolumeError::NotAFile`], [`VolumeError::Read`], [`VolumeError::Changed`], [`VolumeError::Cancelled`].
 pub fn hash_file(file: File, name: &str, cancel: &CancelToken) -> Result<FileHash, VolumeError> {
-    let size = regular_file_size(&file, name)?;
-    Hashing::new(file).finish(size, name, cancel)
+    read_unchanged(&file, name, |file, size| {
+        Hashing::new(file).finish(size, name, cancel)
+    })
 }
 
 /// Hashes what passes.

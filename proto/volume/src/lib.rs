@@ -34,6 +34,7 @@ mod orientation;
 mod read;
 mod reader;
 mod source_geometry;
+mod unchanged;
 mod voxel_bytes;
 mod world;
 mod write;
@@ -41,7 +42,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use atomic::write_atomically;
+pub use atomic::{write_atomically, write_identified};
 pub use atomic_files::write_files_atomically;
 pub use error::VolumeError;
 pub use hash::{FileHash, hash_file};

@@ -16,6 +16,7 @@ use crate::label_map::without_trailing_axes;
 use crate::orientation::Orientation;
 use crate::reader::Reader;
 use crate::source_geometry::SourceGeometry;
+use crate::unchanged::read_unchanged;
 use crate::voxel_bytes::FileVoxel;
 use crate::world::{FileGeometry, file_geometry, top_rows};
 
@@ -106,7 +107,7 @@ impl Unit {
 ///
 /// Every size is checked against `limits` and the size of the file before memory is asked for; of a gzip stream no more
 /// is decompressed than the header promises and 1 MiB to find its end. NIfTI-2, which ITK does not read, is read by the
-/// same rules.
+/// same rules. A file that somebody changes while it is read is refused.
 ///
 /// # Errors
 /// See [`VolumeError`]; the file is refused as a whole.
@@ -120,8 +121,9 @@ pub fn read_volume(
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<Scan, VolumeError> {
-    let size = regular_file_size(&file, name)?;
-    read_stream(file, size, name, reader, limits, cancel)
+    read_unchanged(&file, name, |file, size| {
+        read_stream(file, size, name, reader, limits, cancel)
+    })
 }
 
 /// What a file holds.
@@ -144,10 +146,11 @@ pub fn read_volume_hashed(
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<(Scan, FileHash), VolumeError> {
-    let size = regular_file_size(&file, name)?;
-    let mut file = Hashing::new(file);
-    let scan = read_stream(&mut file, size, name, reader, limits, cancel)?;
-    Ok((scan, file.finish(size, name, cancel)?))
+    read_unchanged(&file, name, |file, size| {
+        let mut file = Hashing::new(file);
+        let scan = read_stream(&mut file, size, name, reader, limits, cancel)?;
+        Ok((scan, file.finish(size, name, cancel)?))
+    })
 }
 
 /// Where the voxels of a file lie, as [`read_volume`] would give it, and how to write a result beside it. Reads the header
@@ -161,17 +164,18 @@ pub fn read_geometry(
     reader: Reader,
     limits: &Limits,
 ) -> Result<(Geometry, SourceGeometry), VolumeError> {
-    let size = regular_file_size(&file, name)?;
-    let mut input = Input::new(file, name)?;
-    let (header, _) = read_header(&mut input, name)?;
-    let grid = Grid::new(&header, reader, limits, name)?;
-    let in_file = file_geometry(&header, &grid, reader, name)?;
-    check_size(&grid, input.is_gzip(), size, name)?;
-    let (geometry, orientation) = array_geometry(&header, &grid, in_file, reader, name)?;
-    Ok((
-        geometry,
-        SourceGeometry::of_file(&grid, in_file, orientation, reader),
-    ))
+    read_unchanged(&file, name, |file, size| {
+        let mut input = Input::new(file, name)?;
+        let (header, _) = read_header(&mut input, name)?;
+        let grid = Grid::new(&header, reader, limits, name)?;
+        let in_file = file_geometry(&header, &grid, reader, name)?;
+        check_size(&grid, input.is_gzip(), size, name)?;
+        let (geometry, orientation) = array_geometry(&header, &grid, in_file, reader, name)?;
+        Ok((
+            geometry,
+            SourceGeometry::of_file(&grid, in_file, orientation, reader),
+        ))
+    })
 }
 
 /// Reads the header of a NIfTI file.
@@ -179,7 +183,10 @@ pub fn read_geometry(
 /// # Errors
 /// As [`read_volume`] for a broken header. A 4-D file and a sheared one are described, not refused.
 pub fn inspect(file: File, name: &str, limits: &Limits) -> Result<VolumeInfo, VolumeError> {
-    regular_file_size(&file, name)?;
+    read_unchanged(&file, name, |file, _| describe(file, name, limits))
+}
+
+fn describe(file: &File, name: &str, limits: &Limits) -> Result<VolumeInfo, VolumeError> {
     let mut input = Input::new(file, name)?;
     let (header, _) = read_header(&mut input, name)?;
     let dims = stored_dims(&header, name)?;
@@ -231,19 +238,6 @@ fn spatial_dim(header: &Header) -> [i64; 8] {
         (dim[0], dim[2]) = (2, 1);
     }
     dim
-}
-
-pub(crate) fn regular_file_size(file: &File, name: &str) -> Result<u64, VolumeError> {
-    let metadata = file.metadata().map_err(|source| VolumeError::Read {
-        name: name.to_owned(),
-        source,
-    })?;
-    if !metadata.is_file() {
-        return Err(VolumeError::NotAFile {
-            name: name.to_owned(),
-        });
-    }
-    Ok(metadata.len())
 }
 
 /// [`read_volume`] for anything that can be read; `size` is that of the file.

@@ -4,10 +4,10 @@ use std::ops::Range;
 use cap_std::fs::Dir;
 use flate2::Compression;
 use ndarray::{ArrayView3, s};
-use nephrite_types::{IntensityScale, Labels, Volume, VoxelType};
+use nephrite_types::{FileIdentity, IntensityScale, Labels, Volume, VoxelType};
 
 use crate::VolumeError;
-use crate::atomic::write_atomically;
+use crate::atomic::write_identified;
 use crate::gzip::{BLOCK_BYTES, write_gzip};
 use crate::source_geometry::SourceGeometry;
 use crate::voxel_bytes::FileVoxel;
@@ -24,6 +24,8 @@ pub struct WriteSummary {
     pub bytes: u64,
     /// Type of the stored voxels.
     pub voxel_type: VoxelType,
+    /// Which file it was.
+    pub file: FileIdentity,
 }
 
 /// Writes a label map beside its scan: the geometry of `source`, its axes, `.nii` or `.nii.gz` by `file_name`.
@@ -33,7 +35,7 @@ pub struct WriteSummary {
 /// labels; here they are stored as u16. The same labels give the same bytes on any number of threads.
 ///
 /// # Errors
-/// [`VolumeError::ShapeMismatch`], [`VolumeError::OutputName`] and those of [`write_atomically`].
+/// [`VolumeError::ShapeMismatch`], [`VolumeError::OutputName`] and those of [`write_atomically`](crate::write_atomically).
 pub fn write_label_map(
     dir: &Dir,
     file_name: &str,
@@ -86,12 +88,16 @@ fn write_file(
             found: shape,
         });
     }
-    let bytes = write_atomically(dir, file_name, |out| {
+    let (bytes, file) = write_identified(dir, file_name, |out| {
         let mut out = Counted { out, n_bytes: 0 };
         encode(&mut out, compressed)?;
         Ok(out.n_bytes)
     })?;
-    Ok(WriteSummary { bytes, voxel_type })
+    Ok(WriteSummary {
+        bytes,
+        voxel_type,
+        file,
+    })
 }
 
 fn is_compressed(file_name: &str) -> Result<bool, VolumeError> {

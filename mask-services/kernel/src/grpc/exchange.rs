@@ -9,7 +9,8 @@ use nephrite_mask_codec::{EncodedMask, LabelTable, Mask};
 use nephrite_proto::convert::{label_table, mask_labels, path};
 use nephrite_proto::v1::mask::Content;
 use nephrite_proto::{ConvertError, v1};
-use nephrite_types::{CancelToken, Limits};
+use nephrite_root::remove_file_if_same;
+use nephrite_types::{CancelToken, FileIdentity, Limits};
 use prost::Message as _;
 
 use super::Traffic;
@@ -28,7 +29,8 @@ pub struct Outgoing<'a> {
     prefix: String,
     limits: &'a Limits,
     inline_bytes: usize,
-    written: Vec<String>,
+    /// Names, and which files they were.
+    written: Vec<(String, FileIdentity)>,
 }
 
 impl<'a> Outgoing<'a> {
@@ -65,9 +67,9 @@ impl<'a> Outgoing<'a> {
             Some((folder, path)) => {
                 drop(encoded);
                 let file = format!("{}{}.nii.gz", self.prefix, self.written.len());
-                write_mask(folder, &file, mask, self.limits)?;
+                let written = write_mask(folder, &file, mask, self.limits)?;
                 let path = path.join(&file).to_string_lossy().into_owned();
-                self.written.push(file);
+                self.written.push((file, written));
                 Traffic::count_exchange_file();
                 (Content::Path(path), mask_labels(mask))
             }
@@ -102,8 +104,8 @@ impl<'a> Outgoing<'a> {
 impl Drop for Outgoing<'_> {
     fn drop(&mut self) {
         if let Some((folder, _)) = self.folder {
-            for file in &self.written {
-                let _ = folder.remove_file(file); // the error at hand says more
+            for (file, written) in &self.written {
+                let _ = remove_file_if_same(folder, file, written); // the error at hand says more
             }
         }
     }

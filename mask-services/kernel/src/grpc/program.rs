@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use nephrite_server::{log_to_stderr, probe, run_process};
+use nephrite_server::{leave, log_to_stderr, probe, run_process};
 
 use super::{Service, ServiceConfig, ServiceError, serve_all};
 use crate::{MaskOperation, Registry};
@@ -40,7 +40,8 @@ enum Command {
     Operations,
 }
 
-/// Serves one operation until SIGTERM: what a plugin's `main` returns. The service is named like the operation.
+/// Serves one operation until SIGTERM: what a plugin's `main` returns. The service is named like the operation. A service
+/// that has served ends the process itself, without destructors: an operation may still run.
 ///
 /// The command line is `--config FILE`, `health --config FILE` or `operations`.
 pub fn serve(operation: impl MaskOperation + 'static) -> ExitCode {
@@ -109,7 +110,11 @@ fn run(service: Service, config: &Path) -> Result<(), ServiceError> {
     let announce = |address| {
         let _ = print(&format!("listening on http://{address}\n"));
     };
-    run_process(config.listen, announce, |listener, stopped| {
+    let outcome = run_process(config.listen, announce, |listener, stopped| {
         serve_all(service, config, listener, stopped)
-    })
+    });
+    match outcome {
+        Ok(()) => leave(0), // an operation that took no notice may still run
+        Err(error) => Err(error),
+    }
 }

@@ -1,15 +1,14 @@
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use cap_std::fs::Dir;
-use nephrite_root::{PathError, Root};
+use nephrite_root::{PathError, Root, WorkFolder, sweep};
 
-/// A new folder of one call, gone when the call is over: what a service that dies leaves behind goes with it.
+/// A new folder of one call, gone when the call is over: what a service that dies leaves behind goes with it. What a caller
+/// leaves behind that dies itself goes when the next folder is made beside it.
 #[derive(Debug)]
 pub struct Scratch {
-    parent: Dir,
-    name: String,
+    /// `None` once it is removed.
+    work: Option<WorkFolder>,
     folder: Dir,
     /// Absolute: as other processes know it.
     path: PathBuf,
@@ -22,31 +21,17 @@ impl Scratch {
     /// # Errors
     /// [`PathError`] if that folder is not there or cannot be written to.
     pub fn new(root: &Root, path: &Path) -> Result<Scratch, PathError> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
         let failed = |source| PathError::Io {
             path: path.to_owned(),
             source,
         };
         let parent = root.open_writable_folder(path)?;
-        let nanos = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_nanos());
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!(".nephrite-{:x}-{nanos:x}-{count}", std::process::id());
-        parent.create_dir(&name).map_err(failed)?;
-        let opened = parent.dir_metadata().and_then(|metadata| {
-            let _ = parent.set_permissions(&name, metadata.permissions()); // refused by some file systems
-            parent.open_dir(&name)
-        });
-        let folder = opened.map_err(|source| {
-            let _ = parent.remove_dir(&name);
-            failed(source)
-        })?;
+        sweep(&parent);
+        let work = WorkFolder::new(&parent).map_err(failed)?;
         Ok(Scratch {
-            path: root.absolute(path)?.join(&name),
-            parent,
-            name,
-            folder,
+            path: root.absolute(path)?.join(work.name()),
+            folder: work.folder().try_clone().map_err(failed)?,
+            work: Some(work),
         })
     }
 
@@ -97,7 +82,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Err(error) = self.parent.remove_dir_all(&self.name) {
+        if let Some(Err(error)) = self.work.take().map(WorkFolder::discard) {
             tracing::warn!(folder = %self.path.display(), %error, "a folder of a call could not be removed");
         }
     }
@@ -122,6 +107,21 @@ mod tests {
         std::fs::create_dir(path.join("left")).unwrap();
         std::fs::write(path.join("left/behind"), "").unwrap();
         drop(scratch);
+        assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_dead_caller_left_goes_and_what_a_living_one_has_stays() {
+        let temp = tempfile::tempdir().unwrap();
+        let root = Root::beneath(temp.path()).unwrap();
+        let dead = temp.path().join(".nephrite-00000000000000aa.work");
+        std::fs::create_dir(&dead).unwrap();
+        std::fs::write(dead.join("mask.nii.gz"), "half").unwrap();
+        let living = Scratch::new(&root, Path::new(".")).unwrap();
+        let other = Scratch::new(&root, Path::new(".")).unwrap();
+        assert!(!dead.exists());
+        assert!(living.path().exists() && other.path().exists());
+        drop((living, other));
         assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0);
     }
 }

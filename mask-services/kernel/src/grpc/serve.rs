@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use nephrite_proto::v1::mask_service_server::MaskServiceServer;
 use nephrite_root::Root;
-use nephrite_server::{Services, Work, mount_service};
+use nephrite_server::{Hooks, Services, Work, mount_service};
 use tokio::net::TcpListener;
 
 use super::host::{Host, MaskHost};
@@ -51,7 +51,8 @@ impl Service {
 }
 
 /// Serves on `listener` until `shutdown` is ready, then drains: accepts nothing new, says NOT_SERVING, sends those away
-/// who wait, lets running requests finish within the configured time, and cancels them then.
+/// who wait, lets running requests finish within the configured time, and cancels them then. While the root folder is gone,
+/// health says NOT_SERVING.
 ///
 /// # Errors
 /// [`ServiceError`] if the root or an operation that the configuration names cannot be used.
@@ -78,6 +79,9 @@ pub async fn serve_all(
     let services = Services::new(nephrite_proto::FILE_DESCRIPTOR_SET)
         .with(masks.max_decoding_message_size(config.max_message_bytes))
         .with(mount_service(Root::beneath(&config.root)?));
-    let ready = |_: &Host, _: &_| Ok(());
-    nephrite_server::run(work, services, config.drain_timeout, listener, ready, shutdown).await
+    let hooks = Hooks {
+        warm_up: |_: &Host, _: &_| Ok(()),
+        healthy: |host: &Host| host.root.check(),
+    };
+    nephrite_server::run(work, services, config.drain_timeout, listener, hooks, shutdown).await
 }

@@ -210,6 +210,43 @@ async fn a_service_that_cannot_start_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_root_that_is_gone_turns_health_and_one_that_is_back_is_found() {
+    let service = TestService::start(|_| {}).await;
+    let root = service.root.path().to_owned();
+    let away = root.with_extension("away");
+    let becomes = async |expected: ServingStatus| {
+        let mut health = HealthClient::new(channel(service.address).await);
+        let started = Instant::now();
+        while health
+            .check(HealthCheckRequest::default())
+            .await
+            .unwrap()
+            .get_ref()
+            .status()
+            != expected
+        {
+            assert!(
+                started.elapsed() < PATIENCE,
+                "health does not become {expected:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    std::fs::rename(&root, &away).unwrap();
+    becomes(ServingStatus::NotServing).await;
+    let mut request = identity(&small());
+    request.exchange_folder = root.join("exchange").display().to_string();
+    let status = service.client.clone().process(request.clone()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    assert!(status.message().contains("root folder"), "{status:?}");
+    // made anew: another folder under the same path
+    std::fs::create_dir_all(root.join("exchange")).unwrap();
+    becomes(ServingStatus::Serving).await;
+    service.client.clone().process(request).await.unwrap();
+    std::fs::remove_dir_all(&away).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_says_whether_it_sees_the_same_volume() {
     let (service, other) = (TestService::start(|_| {}).await, TestService::start(|_| {}).await);
     let endpoints =

@@ -1,21 +1,22 @@
 use std::error::Error;
 use std::fmt;
+use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, OpenOptions};
 use nephrite_proto::v1::CheckRequest;
 use nephrite_proto::v1::mount_service_client::MountServiceClient;
-use nephrite_root::{PathError, Root};
-use nephrite_types::ErrorCode;
+use nephrite_root::{PathError, Root, remove_file_if_same};
+use nephrite_types::{ErrorCode, FileIdentity, HiddenKind, HiddenName};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-use super::{MAX_BYTES, PREFIX};
+use super::MAX_BYTES;
 use crate::ServerError;
 
 /// Before somebody is asked again who was not there.
@@ -146,38 +147,54 @@ pub fn check_mounts(
     Ok(findings.collect())
 }
 
-/// A file of random content, as long as this lives.
+/// A file of random content, as long as this lives; locked, so that nobody sweeps it away.
 struct CheckFile {
     folder: Dir,
     name: String,
     /// Absolute: as the others must know it.
     path: PathBuf,
     content: String,
+    file: File,
 }
 
 impl CheckFile {
     fn write(root: &Root, folder: &Path) -> Result<CheckFile, MountError> {
         let open = root.open_writable_folder(folder)?;
-        let name = format!("{PREFIX}{:016x}", random());
-        let file = CheckFile {
-            path: root.absolute(folder)?.join(&name),
+        let name = HiddenName {
+            kind: HiddenKind::Check,
+            id: random(),
+        };
+        let name = name.to_string();
+        let path = root.absolute(folder)?.join(&name);
+        let failed = |source| MountError::Write {
+            path: path.clone(),
+            source,
+        };
+        let created = open.open_with(&name, OpenOptions::new().write(true).create_new(true));
+        let mut file = CheckFile {
+            file: created.map_err(failed)?.into_std(),
+            path: path.clone(),
             folder: open,
             name,
             content: format!("{:016x}{:016x}", random(), random()),
         };
+        let _ = file.file.try_lock(); // refused by some file systems
         // Removed if it was written in part, too.
-        let written = file.folder.write(&file.name, &file.content);
-        written.map_err(|source| MountError::Write {
-            path: file.path.clone(),
-            source,
-        })?;
+        file.file.write_all(file.content.as_bytes()).map_err(failed)?;
         Ok(file)
+    }
+
+    /// Removes it, if its name still leads to it.
+    fn remove(&self) -> io::Result<()> {
+        let written = FileIdentity::of(&self.file)?;
+        remove_file_if_same(&self.folder, &self.name, &written)?;
+        Ok(())
     }
 }
 
 impl Drop for CheckFile {
     fn drop(&mut self) {
-        if let Err(error) = self.folder.remove_file(&self.name) {
+        if let Err(error) = self.remove() {
             tracing::warn!(file = %self.path.display(), %error, "a check file could not be removed");
         }
     }
@@ -185,7 +202,7 @@ impl Drop for CheckFile {
 
 /// Not for secrets: the standard library seeds its hash maps with it.
 fn random() -> u64 {
-    RandomState::new().hash_one(PREFIX)
+    RandomState::new().hash_one(file!())
 }
 
 async fn ask_all(endpoints: &[(String, String)], file: &CheckFile, patience: Duration) -> Vec<MountState> {

@@ -6,7 +6,5 @@ mod service;
 pub use check::{MountError, MountFinding, MountState, check_mounts};
 pub use service::mount_service;
 
-/// Begins the names of check files.
-const PREFIX: &str = ".nephrite-check-";
 /// Most bytes of one.
 const MAX_BYTES: usize = 64;

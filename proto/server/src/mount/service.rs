@@ -7,11 +7,11 @@ use nephrite_proto::v1::mount_service_server::{MountService, MountServiceServer}
 use nephrite_proto::v1::{CheckRequest, CheckResponse};
 use nephrite_proto::{ConvertError, status};
 use nephrite_root::{PathError, Root};
-use nephrite_types::ErrorCode;
+use nephrite_types::{ErrorCode, HiddenName};
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
-use super::{MAX_BYTES, PREFIX};
+use super::MAX_BYTES;
 
 /// Files that are read at once; a file system that hangs holds no more threads than these.
 const MAX_AT_ONCE: usize = 4;
@@ -70,7 +70,10 @@ fn read(root: &Root, text: &str) -> Result<Vec<u8>, CheckError> {
     let path = path("path", text)?;
     let no_check_file = || CheckError::NoCheckFile { path: path.clone() };
     let name = path.file_name().unwrap_or_default();
-    if !name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+    if !name
+        .as_encoded_bytes()
+        .starts_with(HiddenName::CHECK_PREFIX.as_bytes())
+    {
         return Err(no_check_file());
     }
     let mut content = Vec::new();
