@@ -15,6 +15,7 @@ mod limits;
 mod phase;
 mod progress;
 mod volume;
+mod warning;
 
 pub use bounding_box::BoundingBox;
 pub use cancel::{CancelToken, Cancelled};
@@ -25,3 +26,4 @@ pub use limits::Limits;
 pub use phase::Phase;
 pub use progress::{NoProgress, Progress, Stage};
 pub use volume::{IntensityScale, Stored, Volume, VoxelType, Voxels};
+pub use warning::{Warning, WarningCode};

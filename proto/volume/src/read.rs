@@ -14,6 +14,7 @@ use crate::header::{Header, MAX_HEADER_BYTES, SNIFF_BYTES, Version};
 use crate::input::{Input, MAX_DEFLATE_RATIO};
 use crate::orientation::Orientation;
 use crate::reader::Reader;
+use crate::scan_header::ScanHeader;
 use crate::source_geometry::SourceGeometry;
 use crate::voxel_bytes::FileVoxel;
 use crate::world::{FileGeometry, file_geometry, top_rows};
@@ -32,6 +33,8 @@ pub struct Scan {
     pub volume: Volume,
     /// How to write a result with the geometry of this file.
     pub source: SourceGeometry,
+    /// The header, with what other readers make of it.
+    pub header: ScanHeader,
     /// Taken from the file, compressed.
     pub bytes_read: u64,
 }
@@ -56,7 +59,7 @@ pub struct VolumeInfo {
     /// From stored values to intensities, as `SimpleITKIO` takes it.
     pub scale: IntensityScale,
     /// Voxel `(x, y, z)` to RAS+ millimetres as `SimpleITKIO` sees it, or as `NibabelIO` does where that one refuses
-    /// (shear, or not a 3-D file).
+    /// (shear, forms that place nothing, or not a 3-D file).
     pub affine: Affine,
     /// The way x, y, z run, in three letters: `RAS`, `LPS`, …
     pub orientation: String,
@@ -140,30 +143,6 @@ pub fn read_volume_hashed(
     Ok((scan, file.finish(size, name, cancel)?))
 }
 
-/// Where the voxels of a file lie, as [`read_volume`] would give it, and how to write a result beside it. Reads the header
-/// only.
-///
-/// # Errors
-/// As [`read_volume`] for what the header says.
-pub fn read_geometry(
-    file: File,
-    name: &str,
-    reader: Reader,
-    limits: &Limits,
-) -> Result<(Geometry, SourceGeometry), VolumeError> {
-    let size = regular_file_size(&file, name)?;
-    let mut input = Input::new(file, name)?;
-    let (header, _) = read_header(&mut input, name)?;
-    let grid = Grid::new(&header, reader, limits, name)?;
-    let in_file = file_geometry(&header, &grid, reader, name)?;
-    check_size(&grid, input.is_gzip(), size, name)?;
-    let (geometry, orientation) = array_geometry(&header, &grid, in_file, reader, name)?;
-    Ok((
-        geometry,
-        SourceGeometry::of_file(&grid, in_file, orientation, reader),
-    ))
-}
-
 /// Reads the header of a NIfTI file.
 ///
 /// # Errors
@@ -188,9 +167,12 @@ pub fn inspect(file: File, name: &str, limits: &Limits) -> Result<VolumeInfo, Vo
         )
     };
     let geometry = match geometry(Reader::SimpleItk) {
-        Err(VolumeError::NotOrthonormal { .. } | VolumeError::Dimensions { .. }) => {
-            geometry(Reader::Nibabel)?
-        }
+        Err(
+            error @ (VolumeError::NotOrthonormal { .. }
+            | VolumeError::Dimensions { .. }
+            | VolumeError::NotFinite { .. }
+            | VolumeError::Geometry { .. }),
+        ) => geometry(Reader::Nibabel).map_err(|_| error)?,
         other => other?,
     };
     Ok(VolumeInfo {
@@ -246,7 +228,8 @@ pub(crate) fn read_stream<R: Read>(
     let grid = Grid::new(&header, reader, limits, name)?;
     let geometry = file_geometry(&header, &grid, reader, name)?;
     let scale = intensity_scale(&header, reader, name)?;
-    check_size(&grid, input.is_gzip(), size, name)?;
+    let is_gzip = input.is_gzip();
+    check_size(&grid, is_gzip, size, name)?;
 
     let skipped = input.skip(grid.offset - header_bytes)?;
     if skipped < grid.offset - header_bytes {
@@ -275,6 +258,7 @@ pub(crate) fn read_stream<R: Read>(
         volume,
         source,
         bytes_read: input.bytes_read(),
+        header: ScanHeader::new(header, is_gzip, size, limits, name),
     })
 }
 
@@ -292,7 +276,10 @@ fn wide_integers_to_f32(voxels: Voxels) -> Voxels {
 }
 
 /// The header, and how many bytes it took.
-fn read_header<R: Read>(input: &mut Input<'_, R>, name: &str) -> Result<(Header, u64), VolumeError> {
+pub(crate) fn read_header<R: Read>(
+    input: &mut Input<'_, R>,
+    name: &str,
+) -> Result<(Header, u64), VolumeError> {
     let truncated = |expected: usize, found: usize| VolumeError::TruncatedHeader {
         name: name.to_owned(),
         expected: expected as u64,
@@ -320,7 +307,7 @@ fn read_header<R: Read>(input: &mut Input<'_, R>, name: &str) -> Result<(Header,
 }
 
 /// What the header promises against what the file can hold, before memory is asked for.
-fn check_size(grid: &Grid, is_gzip: bool, size: u64, name: &str) -> Result<(), VolumeError> {
+pub(crate) fn check_size(grid: &Grid, is_gzip: bool, size: u64, name: &str) -> Result<(), VolumeError> {
     if is_gzip {
         if grid.n_bytes > size.saturating_mul(MAX_DEFLATE_RATIO) {
             return Err(VolumeError::ImpossibleCompression {
@@ -483,11 +470,12 @@ fn orient(
         scale,
         geometry,
     };
-    Ok((volume, SourceGeometry::of_file(grid, file, orientation, reader)))
+    let source = SourceGeometry::of_file(grid, file, orientation, reader, header.xyzt_units);
+    Ok((volume, source))
 }
 
 /// Where the voxels of the array lie, and how the file's axes become those of the array.
-fn array_geometry(
+pub(crate) fn array_geometry(
     header: &Header,
     grid: &Grid,
     file: FileGeometry,
@@ -501,6 +489,7 @@ fn array_geometry(
     };
     let broken = |source| VolumeError::Geometry {
         name: name.to_owned(),
+        form: file.form,
         source,
     };
     let turned = orientation != Orientation::RAS;

@@ -29,14 +29,19 @@ pub struct SourceGeometry {
     prefers_u8: bool,
     /// Numbers keep all their bits, in NIfTI-2 if NIfTI-1 has too few.
     exact: bool,
+    /// `xyzt_units` to be written.
+    xyzt_units: i32,
 }
+
+/// Millimetres and seconds.
+const MM_AND_S: i32 = 2 | 8;
 
 /// Whose header to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Style {
     /// qform and sform with code 1, mm and seconds.
     Itk,
-    /// sform with code 2, no units; `pixdim` from the affine.
+    /// sform with code 2, no units unless they are metres or micrometres; `pixdim` from the affine.
     Nibabel,
 }
 
@@ -55,6 +60,7 @@ impl SourceGeometry {
             style: Style::Itk,
             prefers_u8: false,
             exact: false,
+            xyzt_units: MM_AND_S,
         }
     }
 
@@ -67,7 +73,15 @@ impl SourceGeometry {
         }
     }
 
-    pub(crate) fn of_file(grid: &Grid, file: FileGeometry, orientation: Orientation, reader: Reader) -> Self {
+    /// `xyzt_units` are those of the file: ITK's numbers are millimetres already; nibabel's are as in the file, and without
+    /// their unit nobody could tell their length.
+    pub(crate) fn of_file(
+        grid: &Grid,
+        file: FileGeometry,
+        orientation: Orientation,
+        reader: Reader,
+        xyzt_units: i32,
+    ) -> Self {
         let style = if reader.is_itk() {
             Style::Itk
         } else {
@@ -85,6 +99,11 @@ impl SourceGeometry {
             style,
             prefers_u8: reader == Reader::SimpleItkReorient,
             exact: false,
+            xyzt_units: match (style, xyzt_units & 0x07) {
+                (Style::Itk, _) => MM_AND_S,
+                (Style::Nibabel, metre_or_micrometre @ (1 | 3)) => metre_or_micrometre,
+                (Style::Nibabel, _) => 0,
+            },
         }
     }
 
@@ -94,7 +113,8 @@ impl SourceGeometry {
         [z, y, x]
     }
 
-    pub(crate) fn orientation(&self) -> Orientation {
+    /// How the axes of the file become those of arrays.
+    pub fn orientation(&self) -> Orientation {
         self.orientation
     }
 
@@ -151,7 +171,7 @@ impl SourceGeometry {
             vox_offset: version.min_vox_offset() as f64,
             scl_slope: scale.slope,
             scl_inter: scale.inter,
-            xyzt_units: if self.style == Style::Itk { 2 | 8 } else { 0 },
+            xyzt_units: self.xyzt_units,
             qform_code: if self.style == Style::Itk && has_qform {
                 1
             } else {
