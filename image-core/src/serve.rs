@@ -53,6 +53,7 @@ impl ServeConfig {
             models: self.resident,
             steps: self.steps,
         })
+        .with_strict_geometry(self.strict_geometry)
     }
 }
 

@@ -9,6 +9,7 @@ use nephrite_nnunet::NetworkInput;
 use nephrite_types::{BoundingBox, CancelToken};
 use nephrite_volume::{FileHash, Reader, Scan, read_volume_hashed};
 
+use crate::channels::check_finite;
 use crate::resident::{FileStamp, ResidentStore};
 use crate::{Core, CoreError, Counters, PathError};
 
@@ -101,6 +102,7 @@ pub(crate) fn scan(
         .volumes
         .get_or_load(VolumeKey::Scan(key.clone()), &name, cancel, || {
             let (scan, hash) = read_volume_hashed(file, &name, reader, &core.limits, cancel)?;
+            check_finite(&scan.volume, path)?;
             let bytes = scan.volume.voxels.n_bytes() as u64;
             Ok((Held::Scan(Box::new(HashedScan { scan, hash })), bytes))
         })?;
@@ -113,17 +115,6 @@ pub(crate) fn scan(
         None => counters.scan_cache_hits += 1,
     }
     Ok(lease)
-}
-
-/// The reader with which a scan is in memory now, if it is.
-pub(crate) fn resident_reader(core: &Core, path: &Path) -> Result<Option<Reader>, CoreError> {
-    let file = core.root.open_file(path)?;
-    let key = scan_key(&file, path, Reader::SimpleItk)?;
-    let resident = core.volumes.list();
-    Ok(resident.into_iter().find_map(|entry| match entry.key {
-        VolumeKey::Scan(scan) if (scan.device, scan.file) == (key.device, key.file) => Some(scan.reader),
-        _ => None,
-    }))
 }
 
 /// A network input that is in memory, or is made now.

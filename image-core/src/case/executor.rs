@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nephrite_kernel::grpc::Traffic;
 use nephrite_kernel::{Artefacts, Context, Inputs, LabelStatus, Mask, RunMask};
 use nephrite_pipeline::{Crop, MaskStep};
-use nephrite_types::{BoundingBox, CancelToken, ErrorCode, Phase, Progress, Stage};
+use nephrite_types::{BoundingBox, CancelToken, ErrorCode, Phase, Progress, Stage, Warning};
 
 use super::plan::{Plan, PlannedModel, PlannedSample, PlannedStep, at};
 use super::remote_core::{RemoteSample, run_in_cores, sample_in_cores};
@@ -47,14 +47,16 @@ pub(super) struct State {
     pub(super) scans: BTreeMap<Phase, String>,
     /// Peak memory of other cores.
     pub(super) processes: BTreeMap<String, u64>,
+    /// Of steps; those of scans are in the plan.
+    pub(super) warnings: BTreeSet<Warning>,
 }
 
 /// The mask of a step.
 #[derive(Clone)]
 struct StepMasks {
-    /// On the grid of its scan.
+    /// On the frame of its scan.
     native: Arc<Mask>,
-    /// On the grid of the reference; of an operation, on the grid that it chose.
+    /// On the frame of the reference's scan; of an operation, on the grid that it chose.
     reference: Arc<Mask>,
 }
 
@@ -209,7 +211,7 @@ impl<'a> Executor<'a> {
 
     /// The mask of a model that was not run: its labels, none of them searched.
     fn not_searched(&self, labels: &[nephrite_nnunet::LabelDescription]) -> Result<StepMasks, CoreError> {
-        let geometry = self.plan.scans[&self.plan.reference].geometry;
+        let geometry = self.plan.scans[&self.plan.reference].frame;
         let failed = |error: nephrite_kernel::MaskError| CoreError::Operation(error.into());
         let runs = RunMask::empty(geometry, &self.core.limits).map_err(failed)?;
         let table = label_table_with(labels, LabelStatus::NotSearched)?;
@@ -248,6 +250,7 @@ impl<'a> Executor<'a> {
         let progress = StepProgress {
             step: &step.id,
             events: self.events,
+            state: &self.state,
         };
         let (place, outcome) = if model.cores.is_empty() {
             let outcome = run_model_step(self.core, &request, &progress, cancel)?;
@@ -259,6 +262,11 @@ impl<'a> Executor<'a> {
             (place, outcome)
         };
         self.note_scan(model.phase, &outcome, &place)?;
+        // those that a slow stream of events left out
+        outcome
+            .warnings
+            .iter()
+            .for_each(|warning| progress.warning(warning));
         let ModelStepOutcome {
             mask,
             stages,
@@ -293,7 +301,7 @@ impl<'a> Executor<'a> {
                 [2, 1, 0].map(|axis| [start[axis], end[axis]])
             }),
         });
-        let geometry = self.plan.scans[&self.plan.reference].geometry;
+        let geometry = self.plan.scans[&self.plan.reference].frame;
         let reference = on_grid(&mask, &geometry, &self.core.limits, &mut record.counters, cancel)?;
         Ok(StepMasks {
             native: mask,
@@ -394,6 +402,8 @@ impl<'a> Executor<'a> {
             let request = SampleStepRequest {
                 scan: &scan.path,
                 scan_bytes: Some(scan.bytes),
+                reader: sample.reader,
+                world: scan.world,
                 mask: &mask,
                 labels: &step.labels,
                 margin_mm: step.margin_mm,
@@ -406,6 +416,8 @@ impl<'a> Executor<'a> {
             let request = RemoteSample {
                 scan: &scan.path,
                 scan_bytes: scan.bytes,
+                reader: sample.reader,
+                world: scan.world,
                 mask: &mask,
                 labels: &step.labels,
                 margin_mm: step.margin_mm,
@@ -432,7 +444,7 @@ impl<'a> Executor<'a> {
         let mut paths = Vec::new();
         for save in self.plan.pipeline.save.iter().filter(|save| save.step == id) {
             cancel.check()?;
-            let grid = (&reference.geometry, &reference.source);
+            let grid = (&reference.frame, &reference.source);
             paths.push(
                 self.results
                     .write_mask(&save.file, mask, grid, &self.core.limits, cancel)?,
@@ -521,6 +533,7 @@ impl<'a> Executor<'a> {
 struct StepProgress<'a> {
     step: &'a str,
     events: &'a dyn CaseEvents,
+    state: &'a Mutex<State>,
 }
 
 impl Progress for StepProgress<'_> {
@@ -537,6 +550,17 @@ impl Progress for StepProgress<'_> {
             done,
             total,
         });
+    }
+
+    fn warning(&self, warning: &Warning) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.warnings.insert(warning.clone()) {
+            drop(state);
+            self.events.event(CaseEvent::Warning {
+                step: Some(self.step.to_owned()),
+                warning: warning.clone(),
+            });
+        }
     }
 }
 

@@ -54,6 +54,8 @@ pub struct ServeConfig {
     pub cores: Vec<RemoteCoreSettings>,
     /// For one model step in another core.
     pub core_timeout: Duration,
+    /// Odd geometry is an error for every request.
+    pub strict_geometry: bool,
 }
 
 /// Entries of `[[models]]`.
@@ -83,6 +85,7 @@ impl ServeConfig {
             operations: OperationSettings::default(),
             cores: Vec::new(),
             core_timeout: ServiceSettings::default().core_timeout,
+            strict_geometry: false,
         }
     }
 
@@ -151,6 +154,13 @@ fn read_top(top: &mut Section<'_>, folder: &Path) -> ServeConfig {
         top,
         "max_model_step_bytes",
         &mut config.steps.max_model_step_bytes,
+    );
+    let flag = |value: &toml::Value| value.as_bool();
+    top.set(
+        "strict_geometry",
+        "true or false",
+        flag,
+        &mut config.strict_geometry,
     );
     read_operations(top, &mut config.operations);
     top.set("core_timeout_seconds", TIMEOUT, timeout, &mut config.core_timeout);

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod demo;
+mod geometry;
 mod mask;
 mod models;
 mod nifti_file;
