@@ -49,6 +49,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ..SegmentOptions::default()
         },
         postprocessing: PostprocessingChoice::None,
+        strict_geometry: false,
     };
     let first = segment(&core, &request, &NoProgress, &CancelToken::new())?;
     let second = segment(&core, &request, &NoProgress, &CancelToken::new())?;

@@ -65,6 +65,8 @@ pub struct Core {
     pub(crate) file_hashes: FileHashes,
     /// How fast networks run here.
     pub(crate) speed: SpeedMeter,
+    /// Odd geometry is an error for every request.
+    pub(crate) strict_geometry: bool,
 }
 
 impl Core {
@@ -89,7 +91,15 @@ impl Core {
             networks: Gate::new(steps.max_networks.max(1) as u64),
             memory: MemoryBudget::new(allowance, PROCESS_BYTES),
             file_hashes: FileHashes::default(),
+            strict_geometry: false,
         }
+    }
+
+    /// Makes odd geometry an error for every request, whatever the request says.
+    #[must_use]
+    pub fn with_strict_geometry(mut self, strict: bool) -> Self {
+        self.strict_geometry = strict;
+        self
     }
 
     /// Loads ONNX Runtime and checks that the wanted provider starts. A server calls it before it listens.

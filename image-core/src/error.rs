@@ -5,7 +5,7 @@ use nephrite_kernel::OperationError;
 use nephrite_nnunet::NnunetError;
 use nephrite_nnunet_folder::FolderError;
 use nephrite_resample::ResampleError;
-use nephrite_types::{Cancelled, ErrorCode, OutOfMemory, Shape3, Spacing};
+use nephrite_types::{Cancelled, ErrorCode, OutOfMemory, Shape3, Spacing, Warning};
 use nephrite_volume::VolumeError;
 
 use crate::{AllowanceSource, PathError, StepFault};
@@ -72,6 +72,47 @@ pub enum CoreError {
         found: Spacing,
         /// This input.
         path: PathBuf,
+    },
+    /// The mask of a previous stage does not lie on the voxels of the scan.
+    #[error(
+        "the mask of the previous stage does not lie on the voxels of the scan: {found} (x×y×z) against {expected}, {}; it \
+         must have the scan's grid, though its axes may run another way; file {}",
+        apart.map_or_else(|| "in other directions or steps".to_owned(), |mm| format!("up to {mm:.3} mm apart")),
+        path.display()
+    )]
+    PreviousStageElsewhere {
+        /// Of the scan's file.
+        expected: Shape3,
+        /// Of the mask's file.
+        found: Shape3,
+        /// How far voxels of equal index lie apart, mm; `None` if the shapes differ.
+        apart: Option<f64>,
+        /// The mask.
+        path: PathBuf,
+    },
+    /// A scan that the network cannot take holds a voxel that is not a number, or is infinite.
+    #[error("voxel {index:?} (z, y, x) is {value}, expected a finite number; file {}", path.display())]
+    NotFinite {
+        /// The first such voxel of the reader's array, `[z, y, x]`.
+        index: [usize; 3],
+        /// Its intensity.
+        value: f32,
+        /// The scan.
+        path: PathBuf,
+    },
+    /// A scan that the model's preprocessing cannot take.
+    #[error("{source}; file {}", path.display())]
+    Preprocess {
+        /// Why not.
+        source: NnunetError,
+        /// The scan; of several channels the first.
+        path: PathBuf,
+    },
+    /// Geometry is strict, and there is something odd about it.
+    #[error("{warning} (an error, because geometry is strict)")]
+    StrictGeometry {
+        /// What would be a warning otherwise.
+        warning: Warning,
     },
     /// The model is the second stage of a cascade, and neither a mask nor the folder of the first stage is there.
     #[error(
@@ -237,12 +278,15 @@ impl CoreError {
             CoreError::Volume(error) => error.code(),
             CoreError::Resample(error) => error.code(),
             CoreError::Folder(error) => error.code(),
-            CoreError::Nnunet(error) => error.code(),
+            CoreError::Nnunet(error) | CoreError::Preprocess { source: error, .. } => error.code(),
             CoreError::Engine(error) => error.code(),
             CoreError::Operation(error) | CoreError::Mask { source: error, .. } => error.code(),
             CoreError::ChannelCount { .. }
             | CoreError::ChannelShape { .. }
             | CoreError::ChannelSpacing { .. }
+            | CoreError::PreviousStageElsewhere { .. }
+            | CoreError::NotFinite { .. }
+            | CoreError::StrictGeometry { .. }
             | CoreError::PreviousStageMissing { .. }
             | CoreError::OtherFile { .. }
             | CoreError::CropOutside { .. }

@@ -6,7 +6,8 @@ use ndarray::Axis;
 use nephrite_kernel::{Artefact, Artefacts, CancelToken, Limits, Mask, OperationError};
 use nephrite_merge::{Interpolation, resample_mask};
 use nephrite_sample::{SampleError, choose, crop, crop_box, preview_over};
-use nephrite_types::{Volume, with_voxels};
+use nephrite_types::{Geometry, Volume, with_voxels};
+use nephrite_volume::Orientation;
 
 use crate::CoreError;
 
@@ -16,7 +17,8 @@ const OVERLAY: &str = "overlay.png";
 
 /// Writes `image.nii.gz`, `mask.nii.gz` and `overlay.png` of the box around `labels` (all of the mask if empty).
 ///
-/// The mask may lie on any grid; it is brought to that of the scan by world coordinates, nearest voxel. The margin is
+/// `frame` is that of the scan's file, and how its axes become those of the scan's array. The mask may lie on any grid; on
+/// the frame it is taken by voxel, from elsewhere it is brought there by world coordinates, nearest voxel. The margin is
 /// rounded up to whole voxels and ends at the scan. The image keeps the scan's voxel type and scale factors, and every
 /// voxel its place in the world; the mask holds only the labels that are named. The picture shows the slices with most of
 /// the labels, as [`Window::of`] makes grey of intensities.
@@ -29,6 +31,7 @@ const OVERLAY: &str = "overlay.png";
 /// mask does not know, a grid over the limits, or a file that cannot be written; [`CoreError::Cancelled`].
 pub(crate) fn image_sample(
     scan: &Volume,
+    (frame, orientation): (&Geometry, Orientation),
     mask: &Mask,
     labels: &[String],
     margin_mm: f64,
@@ -37,7 +40,7 @@ pub(crate) fn image_sample(
     cancel: &CancelToken,
 ) -> Result<Vec<Artefact>, CoreError> {
     let chosen = choose(mask, labels)?;
-    let chosen = resample_mask(&chosen, &scan.geometry, Interpolation::Nearest, limits, cancel)?;
+    let chosen = resample_mask(&chosen, frame, Interpolation::Nearest, limits, cancel)?;
     if chosen.runs().is_empty() {
         let entries = chosen.labels().entries().iter();
         return Err(CoreError::EmptySample {
@@ -45,8 +48,14 @@ pub(crate) fn image_sample(
         });
     }
     let bounds = crop_box(chosen.runs(), margin_mm);
-    let image = scan.crop(&bounds);
-    let image = image.map_err(|error| OperationError::from(SampleError::from(error)))?;
+    let broken = |error| OperationError::from(SampleError::from(error));
+    let part = scan.crop(&orientation.box_to_ras(&bounds, frame.shape.zyx()));
+    let part = part.map_err(broken)?;
+    let image = Volume {
+        voxels: orientation.voxels_to_file(part.voxels),
+        scale: part.scale,
+        geometry: frame.crop(&bounds).map_err(broken)?,
+    };
     let runs = crop(chosen.runs(), &bounds, limits)?;
     let mask = Mask::new(runs, chosen.labels().clone()).map_err(OperationError::from)?;
 
@@ -123,9 +132,7 @@ mod tests {
     use cap_std::fs::Dir;
     use ndarray::{Array3, s};
     use nephrite_kernel::{LabelEntry, LabelStatus, LabelTable, RunMask};
-    use nephrite_types::{
-        Affine, ErrorCode, Geometry, IntensityScale, Labels, Shape3, Spacing, VoxelType, Voxels,
-    };
+    use nephrite_types::{Affine, ErrorCode, IntensityScale, Labels, Shape3, Spacing, VoxelType, Voxels};
     use nephrite_volume::{Reader, read_volume};
 
     use super::*;
@@ -189,6 +196,7 @@ mod tests {
             let (limits, cancel) = (Limits::default(), CancelToken::new());
             image_sample(
                 &scan(),
+                (&scan().geometry, Orientation::RAS),
                 mask,
                 &labels,
                 margin_mm,

@@ -5,6 +5,7 @@
 //! synchronous, and the command line and the server call the same ones.
 
 pub mod case;
+mod case_world;
 mod catalog;
 mod channels;
 mod core;
@@ -44,7 +45,9 @@ pub use memory::{Allowance, AllowanceSource, MemoryBudget};
 pub use peak_memory::peak_rss_bytes;
 pub use pipeline_check::{PipelineReport, SaveReport, StepFault, StepReport, check_pipeline};
 pub use pipeline_cost::{PipelineEstimate, ScanEstimate, StepCost, estimate_pipeline};
-pub use report::{FileRecord, LabelReport, ModelReport, OptionsReport, SegmentReport, StageSeconds};
+pub use report::{
+    FileRecord, LabelReport, ModelReport, OptionsReport, SegmentReport, StageSeconds, WarningReport,
+};
 pub use resident::{ModelBudget, ModelKey, ModelStore, ResidentEntry, ResidentStore};
 pub use resize::{ResizeKind, ResizeReport, ResizeRequest, resize};
 pub use runtime::RuntimeSettings;

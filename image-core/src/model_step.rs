@@ -10,14 +10,14 @@ use nephrite_nnunet::{
     LabelDescription, Model, NetworkInput, PredictOptions, Prediction, predict_preprocessed, preprocess,
 };
 use nephrite_types::{
-    BoundingBox, CancelToken, Geometry, IntensityScale, Labels, Progress, Stage, Volume, Voxels,
+    BoundingBox, CancelToken, Geometry, IntensityScale, Labels, Progress, Stage, Volume, Voxels, Warning,
 };
-use nephrite_volume::{FileHash, Reader};
+use nephrite_volume::{FileHash, Orientation, Reader, World};
 
 use crate::estimate::network_runs;
 use crate::memory::{Reservation, StepMemory};
 use crate::open_model::OpenModel;
-use crate::segment::{numerics_name, read_postprocessing};
+use crate::segment::{numerics_name, on_scan, read_postprocessing};
 use crate::stage_clock::StageClock;
 use crate::volumes::{self, InputKey, InputLease, ScanKey, ScanLease};
 use crate::world_box::WorldBox;
@@ -33,6 +33,8 @@ pub(crate) struct ModelStepRequest {
     pub(crate) scan: PathBuf,
     /// Size of the scan's file as the process that runs the case sees it.
     pub(crate) scan_bytes: Option<u64>,
+    /// Places the scan among other files: its frame in this world is what masks and boxes of the same file lie on.
+    pub(crate) world: World,
     pub(crate) options: SegmentOptions,
     /// Apply the postprocessing file in the model's folder.
     pub(crate) postprocessing: bool,
@@ -47,8 +49,10 @@ pub(crate) struct ModelStepRequest {
 /// What came of it.
 #[derive(Debug, Clone)]
 pub(crate) struct ModelStepOutcome {
-    /// On the grid of the scan, as the model's reader sees it.
+    /// On the frame of the scan.
     pub(crate) mask: Arc<Mask>,
+    /// What was odd.
+    pub(crate) warnings: Vec<Warning>,
     pub(crate) stages: StageSeconds,
     /// Tile positions over folds; mirrored copies not counted.
     pub(crate) tiles: u64,
@@ -76,6 +80,7 @@ pub(crate) fn run_model_step(
     let mut outcome = outcome?;
     outcome.stages = clock.stop();
     outcome.peak_rss_bytes = crate::peak_rss_bytes();
+    outcome.warnings = clock.warnings();
     Ok(outcome)
 }
 
@@ -118,10 +123,11 @@ fn run(
         &mut counters,
         cancel,
     )?;
-    let geometry = scan.get().scan.volume.geometry;
-    let bounds = match &request.crop {
-        None => BoundingBox::full(geometry.shape.zyx()),
-        Some(crop) => crop.on(&geometry).ok_or_else(|| CoreError::CropOutside {
+    let frame = scan.get().scan.header.frame(request.world)?;
+    let orientation = scan.get().scan.source.orientation();
+    let in_file = match &request.crop {
+        None => BoundingBox::full(frame.shape.zyx()),
+        Some(crop) => crop.on(&frame).ok_or_else(|| CoreError::CropOutside {
             path: request.scan.clone(),
         })?,
     };
@@ -145,7 +151,10 @@ fn run(
     let part = Part {
         core,
         scan: &scan,
-        bounds,
+        frame,
+        in_file,
+        bounds: orientation.box_to_ras(&in_file, frame.shape.zyx()),
+        orientation,
         name: &request.scan,
     };
     let mut tiles = 0;
@@ -188,9 +197,10 @@ fn run(
             .observe(multiply_adds.saturating_mul(runs), clock.so_far().inference);
     }
     cancel.check()?;
-    let runs = part.whole_mask(&prediction.labels)?;
+    let runs = part.whole_mask(prediction.labels)?;
     Ok(ModelStepOutcome {
         mask: Arc::new(Mask::new(runs, label_table(&model.description.labels)?).map_err(mask_error)?),
+        warnings: Vec::new(),
         stages: StageSeconds::default(),
         tiles,
         provider: core.runtime.provider().name().to_owned(),
@@ -342,8 +352,14 @@ fn mask_error(error: nephrite_kernel::MaskError) -> CoreError {
 struct Part<'a> {
     core: &'a Core,
     scan: &'a ScanLease,
-    /// `[z, y, x]` of the reader.
+    /// What masks of the scan lie on: the voxels in the order of the file, in the world of the case.
+    frame: Geometry,
+    /// The part, `[z, y, x]` of the file.
+    in_file: BoundingBox,
+    /// The same, `[z, y, x]` of the reader.
     bounds: BoundingBox,
+    /// From the file's axes to the reader's.
+    orientation: Orientation,
     name: &'a std::path::Path,
 }
 
@@ -374,14 +390,8 @@ impl Part<'_> {
             let mut channels = vec![cropped.as_ref().unwrap_or(self.volume())];
             channels.extend(masks);
             let limits = &self.core.limits;
-            Ok(preprocess(
-                network,
-                &channels,
-                previous,
-                options.numerics,
-                limits,
-                cancel,
-            )?)
+            let input = preprocess(network, &channels, previous, options.numerics, limits, cancel);
+            input.map_err(|error| on_scan(error, self.name))
         };
         if !masks.is_empty() || previous.is_some() {
             return Ok(volumes::private_input(make()?, counters));
@@ -402,16 +412,34 @@ impl Part<'_> {
         )
     }
 
-    /// A mask on the grid of this part.
+    /// A mask in the order of the reader, cut to this part: from the frame of this file by voxel, from other grids by world
+    /// coordinates.
     fn labels_of(
         &self,
         mask: &Arc<Mask>,
         counters: &mut Counters,
         cancel: &CancelToken,
     ) -> Result<Labels, CoreError> {
-        let geometry = self.volume().geometry.crop(&self.bounds).map_err(outside)?;
-        let moved = on_grid(mask, &geometry, &self.core.limits, counters, cancel)?;
-        Ok(moved.runs().to_labels())
+        let mask = self.on_part(mask, counters, cancel)?;
+        Ok(self.orientation.labels_to_ras(mask.runs().to_labels()))
+    }
+
+    /// A mask on this part of the frame.
+    fn on_part(
+        &self,
+        mask: &Arc<Mask>,
+        counters: &mut Counters,
+        cancel: &CancelToken,
+    ) -> Result<Arc<Mask>, CoreError> {
+        let limits = &self.core.limits;
+        let mask = on_grid(mask, &self.frame, limits, counters, cancel)?;
+        if self.is_whole() {
+            return Ok(mask);
+        }
+        let runs = nephrite_sample::crop(mask.runs(), &self.in_file, limits)?;
+        Ok(Arc::new(
+            Mask::new(runs, mask.labels().clone()).map_err(mask_error)?,
+        ))
     }
 
     /// One label of a mask as a channel, 1 inside and 0 outside.
@@ -423,10 +451,11 @@ impl Part<'_> {
         cancel: &CancelToken,
     ) -> Result<Volume, CoreError> {
         let id = nephrite_kernel::label_ids(mask, "channels", &[label.to_owned()])?;
+        // as the network sees the scan: its spacing is the reader's
         let geometry = self.volume().geometry.crop(&self.bounds).map_err(outside)?;
-        let moved = on_grid(mask, &geometry, &self.core.limits, counters, cancel)?;
+        let moved = self.on_part(mask, counters, cancel)?;
         let only = moved.runs().relabel(|_, run| u16::from(id.contains(&run.label)));
-        let array = match only.to_labels() {
+        let array = match self.orientation.labels_to_ras(only.to_labels()) {
             Labels::U8(array) => array,
             Labels::U16(array) => array.mapv(|value| value as u8), // 0 or 1
         };
@@ -437,19 +466,20 @@ impl Part<'_> {
         })
     }
 
-    /// The prediction for this part as a mask on the whole scan.
-    fn whole_mask(&self, labels: &Labels) -> Result<RunMask, CoreError> {
+    /// The prediction for this part as a mask on the whole frame.
+    fn whole_mask(&self, labels: Labels) -> Result<RunMask, CoreError> {
         let limits = &self.core.limits;
-        let geometry = self.volume().geometry;
+        let geometry = self.frame;
+        let labels = self.orientation.labels_to_file(labels);
         if self.is_whole() {
-            return RunMask::from_labels(labels, &geometry, limits).map_err(mask_error);
+            return RunMask::from_labels(&labels, &geometry, limits).map_err(mask_error);
         }
-        let part_geometry = geometry.crop(&self.bounds).map_err(outside)?;
-        let part = RunMask::from_labels(labels, &part_geometry, limits).map_err(mask_error)?;
+        let part_geometry = geometry.crop(&self.in_file).map_err(outside)?;
+        let part = RunMask::from_labels(&labels, &part_geometry, limits).map_err(mask_error)?;
         let mut builder = RunMaskBuilder::new(geometry, limits).map_err(mask_error)?;
         let ny = geometry.shape.zyx()[1];
         let [_, part_ny, _] = part.shape();
-        let [z0, y0, x0] = self.bounds.start;
+        let [z0, y0, x0] = self.in_file.start;
         for (row, runs) in part.rows().enumerate() {
             if runs.is_empty() {
                 continue;

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use nephrite_nnunet::ModelDescription;
 use nephrite_pipeline::{ModelStep, Pipeline, Step};
 use nephrite_types::{Affine, CancelToken, Geometry, Phase, Shape3, Spacing};
-use nephrite_volume::{Reader, inspect, read_geometry};
+use nephrite_volume::{Reader, ScanHeader, World};
 use serde::Serialize;
 
+use crate::case_world::{case_world, place_scan};
 use crate::estimate::{ModelEstimate, PROCESS_BYTES, Speed, estimate_model};
 use crate::open_model::OpenModel;
-use crate::{Core, CoreError, ModelChoice, PathError, StepFault};
+use crate::segment::on_scan;
+use crate::{Core, CoreError, ModelChoice, StepFault, WarningReport};
 
 /// What a pipeline will cost. Figures are rough: they hold for the scans named, and for a machine that does nothing else.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -44,6 +46,9 @@ pub struct ScanEstimate {
     pub spacing: [f64; 3],
     /// In memory.
     pub memory_bytes: u64,
+    /// What is odd about it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<WarningReport>,
 }
 
 /// What a model step will cost.
@@ -87,8 +92,13 @@ pub fn estimate_pipeline(
     cancel: &CancelToken,
 ) -> Result<PipelineEstimate, CoreError> {
     let mut said = Vec::new();
-    for (phase, path) in scans {
-        said.push(scan_estimate(core, *phase, path)?);
+    let headers = scan_headers(core, scans)?;
+    let readers = readers(core, pipeline, folder, scans)?;
+    let case = case_world(readers.iter().map(|(_, reader)| *reader));
+    for (phase, (path, header)) in &headers {
+        let of_scan = readers.iter().filter(|(of, _)| of == phase);
+        let of_scan: Vec<Reader> = of_scan.map(|(_, reader)| *reader).collect();
+        said.push(scan_estimate(*phase, path, header, case, &of_scan)?);
     }
     if scans.is_empty() {
         said.push(assumed_scan());
@@ -138,7 +148,7 @@ pub fn estimate_pipeline(
             });
             continue;
         }
-        let scan = phase.and_then(|phase| scans.get(&phase));
+        let scan = phase.and_then(|phase| headers.get(&phase));
         let cost = step_cost(core, step, folder, scan, speed);
         steps.push(StepCost {
             phase: phase.map(Phase::name),
@@ -174,29 +184,21 @@ fn step_cost(
     core: &Core,
     step: &ModelStep,
     folder: &Path,
-    scan: Option<&PathBuf>,
+    scan: Option<&(PathBuf, ScanHeader)>,
     speed: Speed,
 ) -> Result<StepCost, CoreError> {
-    let choice = ModelChoice {
-        folder: folder.join(&step.model),
-        folds: step.folds.clone(),
-        checkpoint: step.checkpoint,
-    };
-    let model = OpenModel::open(core, &choice)?;
+    let model = OpenModel::open(core, &model_choice(step, folder))?;
     let geometry = match scan {
-        Some(path) => geometry(core, path, model.reader()?)?,
+        Some((_, header)) => header.geometry(model.reader()?)?,
         None => assumed_geometry(),
     };
     let of = |model: &ModelDescription| -> Result<ModelEstimate, CoreError> {
         let (mirroring, step_size) = (step.options.mirroring, step.options.tile_step_size);
-        Ok(estimate_model(
-            model,
-            &geometry,
-            mirroring,
-            step_size,
-            speed,
-            &core.limits,
-        )?)
+        let estimate = estimate_model(model, &geometry, mirroring, step_size, speed, &core.limits);
+        estimate.map_err(|error| match scan {
+            Some((path, _)) => on_scan(error, path),
+            None => error.into(),
+        })
     };
     let mut cost = of(&model.description)?;
     // Without a step that gives its mask, the previous stage runs first.
@@ -219,21 +221,67 @@ fn step_cost(
     })
 }
 
-fn geometry(core: &Core, path: &Path, reader: Reader) -> Result<Geometry, CoreError> {
-    let file = core.root.open_file(path)?;
-    Ok(read_geometry(file, &path.to_string_lossy(), reader, &core.limits)?.0)
+fn scan_headers(
+    core: &Core,
+    scans: &BTreeMap<Phase, PathBuf>,
+) -> Result<BTreeMap<Phase, (PathBuf, ScanHeader)>, CoreError> {
+    let header = |(phase, path): (&Phase, &PathBuf)| {
+        let file = core.root.open_file(path)?;
+        let header = ScanHeader::read(file, &path.to_string_lossy(), &core.limits)?;
+        Ok((*phase, (path.clone(), header)))
+    };
+    scans.iter().map(header).collect()
 }
 
-fn scan_estimate(core: &Core, phase: Phase, path: &Path) -> Result<ScanEstimate, CoreError> {
-    let Geometry { shape, spacing, .. } = geometry(core, path, Reader::SimpleItk)?;
-    let file: Result<_, PathError> = core.root.open_file(path);
-    let stored = inspect(file?, &path.to_string_lossy(), &core.limits)?.voxel_type;
+/// The readers of the models that would run, with the phases of their scans. What a step lacks is for others to say.
+fn readers(
+    core: &Core,
+    pipeline: &Pipeline,
+    folder: &Path,
+    scans: &BTreeMap<Phase, PathBuf>,
+) -> Result<Vec<(Phase, Reader)>, CoreError> {
+    let mut readers = Vec::new();
+    for step in pipeline.steps() {
+        let Step::Model(step) = step else { continue };
+        let mut phases = step.phases.iter().copied();
+        let Some(phase) = phases.find(|phase| scans.contains_key(phase)) else {
+            continue;
+        };
+        let reader = OpenModel::open(core, &model_choice(step, folder)).and_then(|model| model.reader());
+        let failed = |error| CoreError::PipelineStep {
+            step: step.id.clone(),
+            fault: StepFault::Model(Box::new(error)),
+        };
+        readers.push((phase, reader.map_err(failed)?));
+    }
+    Ok(readers)
+}
+
+fn model_choice(step: &ModelStep, folder: &Path) -> ModelChoice {
+    ModelChoice {
+        folder: folder.join(&step.model),
+        folds: step.folds.clone(),
+        checkpoint: step.checkpoint,
+    }
+}
+
+fn scan_estimate(
+    phase: Phase,
+    path: &Path,
+    header: &ScanHeader,
+    case: World,
+    readers: &[Reader],
+) -> Result<ScanEstimate, CoreError> {
+    let place = place_scan(header, &path.to_string_lossy(), case, readers)?;
+    let Geometry { shape, spacing, .. } = place.frame;
+    let stored = header.voxel_type()?;
     Ok(ScanEstimate {
         phase: Some(phase.name()),
         file: Some(path.display().to_string()),
         shape: shape.xyz(),
         spacing: spacing.xyz(),
         memory_bytes: (shape.n_voxels() as u64).saturating_mul(stored.n_bytes() as u64),
+        warnings: place.warnings.iter().map(WarningReport::from).collect(),
     })
 }
 
@@ -245,6 +293,7 @@ fn assumed_scan() -> ScanEstimate {
         shape: shape.xyz(),
         spacing: spacing.xyz(),
         memory_bytes: shape.n_voxels() as u64 * ASSUMED_BYTES_PER_VOXEL,
+        warnings: Vec::new(),
     }
 }
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use nephrite_nnunet::LabelDescription;
-use nephrite_types::{Geometry, Labels, Stage};
+use nephrite_types::{Geometry, Labels, Stage, Warning};
 use serde::{Deserialize, Serialize};
 
 /// Seconds of wall time per stage. Loading and reading of a previous stage are included.
@@ -59,6 +59,28 @@ pub struct FileRecord {
     pub bytes: u64,
 }
 
+/// Something odd that did not stop the work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WarningReport {
+    /// Which kind: a name of [`nephrite_types::WarningCode`].
+    pub code: String,
+    /// The file it is about; may be empty.
+    pub file: String,
+    /// What is odd, and what was done about it.
+    pub message: String,
+}
+
+impl From<&Warning> for WarningReport {
+    fn from(warning: &Warning) -> Self {
+        WarningReport {
+            code: warning.code.name().to_owned(),
+            file: warning.file.clone(),
+            message: warning.message.clone(),
+        }
+    }
+}
+
 /// One structure of the mask.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LabelReport {
@@ -82,11 +104,12 @@ pub struct SegmentReport {
     pub probabilities: Option<String>,
     /// Structures, in the order of `dataset.json`; background left out.
     pub labels: Vec<LabelReport>,
-    /// Voxels of the mask, x, y, z.
+    /// Voxels of the mask, x, y, z of its file.
     pub shape: [usize; 3],
-    /// Between voxel centres, x, y, z, as the model's reader gives it to the network: mm, but for nibabel's readers and files
-    /// in another unit; the third of a 2-D image is nnU-Net's 999 times the larger. Volumes are measured in the world.
+    /// Millimetres between voxel centres, x, y, z of its file.
     pub spacing: [f64; 3],
+    /// Everything odd, in the order in which it was found.
+    pub warnings: Vec<WarningReport>,
     /// Seconds per stage.
     pub stages: StageSeconds,
     /// Seconds from request to mask.

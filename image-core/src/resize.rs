@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::channels::OpenScan;
 use crate::segment::open_output;
-use crate::volumes::{ScanHeader, header_of};
+use crate::volumes::{ScanSize, header_of};
 use crate::{Core, CoreError};
 
 /// What a file holds, and how values between its voxels are made.
@@ -48,7 +48,7 @@ pub struct ResizeReport {
 }
 
 /// What a resize holds at its peak, besides the process.
-fn peak_bytes(header: &ScanHeader, request: &ResizeRequest, limits: &Limits) -> Result<u64, CoreError> {
+fn peak_bytes(header: &ScanSize, request: &ResizeRequest, limits: &Limits) -> Result<u64, CoreError> {
     let (scan, from) = (header.bytes, header.geometry.shape.zyx());
     let voxel_bytes = header.voxel_type.n_bytes();
     let to = request
@@ -105,7 +105,7 @@ pub fn resize(
             (from, volume.geometry)
         }
         ResizeKind::LabelMap(interpolation) => {
-            let (map, _) = read_labels(input.file, &name, Reader::SimpleItk, &core.limits, cancel)?;
+            let map = read_labels(input.file, &name, Reader::SimpleItk, &core.limits, cancel)?.map;
             let from = map.geometry;
             progress.stage(Stage::Preprocess);
             let map = resize_label_map(&map, request.target, interpolation, &core.limits, cancel)?;

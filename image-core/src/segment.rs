@@ -4,18 +4,23 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use nephrite_nnunet::{Numerics, PredictOptions, Prediction, predict, predict_preprocessed, preprocess};
+use nephrite_nnunet::{
+    NnunetError, Numerics, PredictOptions, Prediction, predict, predict_preprocessed, preprocess,
+};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection, Postprocessing, RemoveAllButLargest};
 use nephrite_root::{remove_file_if_same, sweep};
 use nephrite_types::{CancelToken, Geometry, Labels, Limits, Progress, Stage, Volume};
-use nephrite_volume::{Reader, SourceGeometry, read_labels, write_label_map};
+use nephrite_volume::{
+    Orientation, Reader, SourceGeometry, World, displacement, read_labels, same_voxels, write_label_map,
+};
 
-use crate::channels::{Channels, OpenScan, check_same_grid, no_input, read_channels};
+use crate::case_world::warn;
+use crate::channels::{Channels, OpenScan, no_input, read_channels};
 use crate::estimate::{PROCESS_BYTES, network_runs};
 use crate::memory::{Reservation, StepMemory};
 use crate::open_model::OpenModel;
 use crate::probabilities::write_probabilities;
-use crate::report::{OptionsReport, StageSeconds, count_labels};
+use crate::report::{OptionsReport, StageSeconds, WarningReport, count_labels};
 use crate::stage_clock::StageClock;
 use crate::volumes::{changed, header_of, identity};
 use crate::{Core, CoreError, ModelKey, OutputFile, PathError, SegmentReport, peak_rss_bytes};
@@ -75,8 +80,8 @@ pub struct SegmentRequest {
     pub model: ModelChoice,
     /// One NIfTI file per channel of the model, in its order.
     pub inputs: Vec<PathBuf>,
-    /// Mask of the previous stage of a cascade, on the grid of the inputs. Without it, the previous stage is run
-    /// first if its folder lies beside the model's.
+    /// Mask of the previous stage of a cascade, on the voxels of the first input; its axes may run another way. Without
+    /// it, the previous stage is run first if its folder lies beside the model's.
     pub previous_stage: Option<PathBuf>,
     /// Where the mask goes: `.nii.gz` or `.nii`.
     pub output: PathBuf,
@@ -86,6 +91,9 @@ pub struct SegmentRequest {
     pub options: SegmentOptions,
     /// What follows.
     pub postprocessing: PostprocessingChoice,
+    /// Whether odd geometry (channels that lie elsewhere than the first, headers that contradict themselves) is an error; a
+    /// warning otherwise.
+    pub strict_geometry: bool,
 }
 
 /// Makes a mask: checks what is cheap to check, loads the model or takes the resident one, reads the scan once,
@@ -256,17 +264,25 @@ impl Case {
         }
 
         clock.stage(Stage::Read);
+        let first_input = inputs.first().map(|input| input.path.clone()).unwrap_or_default();
         let Channels {
             volumes,
             source,
+            header,
+            warnings,
             bytes_read,
         } = read_channels(inputs, reader, limits, cancel)?;
-        let geometry = volumes[0].geometry;
+        let strict = request.strict_geometry || core.strict_geometry;
+        for warning in &warnings {
+            warn(warning, strict, clock)?;
+        }
+        let frame = header.frame(reader.world())?;
         let mut input_bytes_read = bytes_read;
         let mut n_tiles = 0;
         let mut previous_labels = None;
         if let PreviousStage::Mask(mask) = previous {
-            let (labels, bytes) = read_mask(mask, &geometry, reader, limits, cancel)?;
+            let scan = (&frame, source.orientation());
+            let (labels, bytes) = read_mask(mask, scan, reader.world(), limits, cancel)?;
             previous_labels = Some(labels);
             input_bytes_read += bytes;
         }
@@ -280,8 +296,10 @@ impl Case {
             probabilities: false,
             postprocessing: Vec::new(),
         };
+        let on_scan = |error| on_scan(error, &first_input);
         if let Some(network) = previous_network {
-            let first = predict(&network, &channels, None, &options, limits, clock, cancel)?;
+            let first = predict(&network, &channels, None, &options, limits, clock, cancel);
+            let first = first.map_err(on_scan)?;
             n_tiles += first.n_tiles;
             previous_labels = Some(first.labels);
         }
@@ -296,7 +314,8 @@ impl Case {
             options.numerics,
             limits,
             cancel,
-        )?;
+        )
+        .map_err(on_scan)?;
         drop(volumes); // hundreds of megabytes that only preprocessing needs
         let prediction = predict_preprocessed(&network, &input, &options, limits, clock, cancel)?;
         drop(input);
@@ -304,14 +323,15 @@ impl Case {
 
         clock.stage(Stage::Write);
         cancel.check()?;
-        let labels = count_labels(&prediction.labels, &geometry, &model.description.labels);
+        let labels = count_labels(&prediction.labels, &frame, &model.description.labels);
         write_outputs(&output, save_probabilities.as_ref(), &prediction, &source)?;
         Ok(SegmentReport {
             mask: output.path.display().to_string(),
             probabilities: save_probabilities.map(|output| output.path.display().to_string()),
             labels,
-            shape: geometry.shape.xyz(),
-            spacing: geometry.spacing.xyz(),
+            shape: frame.shape.xyz(),
+            spacing: frame.spacing.xyz(),
+            warnings: clock.warnings().iter().map(WarningReport::from).collect(),
             stages: StageSeconds::default(),
             total_seconds: 0.0,
             tiles: n_tiles,
@@ -370,18 +390,42 @@ pub(crate) fn open_output(
     })
 }
 
-/// The mask of a previous stage, on the grid of the scan.
+/// What a scan does not fit names the scan; what a model does wrong names the model itself.
+pub(crate) fn on_scan(error: NnunetError, path: &Path) -> CoreError {
+    match error {
+        NnunetError::EmptyGrid { .. } | NnunetError::Normalization { .. } | NnunetError::OverLimit { .. } => {
+            CoreError::Preprocess {
+                source: error,
+                path: path.to_owned(),
+            }
+        }
+        error => error.into(),
+    }
+}
+
+/// The mask of a previous stage in the order of the reader's array. `scan` is the frame of the scan's file and how its axes
+/// become those of the array.
+///
+/// The mask lies where the world says, on the voxels of the scan: its axes may run another way in its own file. nnU-Net takes
+/// it by index, wherever it lies; a mask of other voxels is refused here, since none was trained with one.
 fn read_mask(
     mask: OpenScan,
-    scan: &Geometry,
-    reader: Reader,
+    (frame, orientation): (&Geometry, Orientation),
+    world: World,
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<(Labels, u64), CoreError> {
     let name = mask.path.to_string_lossy();
-    let (map, bytes_read) = read_labels(mask.file, &name, reader, limits, cancel)?;
-    check_same_grid(scan, &map.geometry, &mask.path)?;
-    Ok((map.labels, bytes_read))
+    let read = read_labels(mask.file, &name, world.plain_reader(), limits, cancel)?;
+    let there = read.header.frame(world)?;
+    let turn = same_voxels(&there, frame).ok_or_else(|| CoreError::PreviousStageElsewhere {
+        expected: frame.shape,
+        found: there.shape,
+        apart: (there.shape == frame.shape).then(|| displacement(frame, &there).millimetres),
+        path: mask.path.clone(),
+    })?;
+    let in_file_order = turn.labels_to_ras(read.map.labels);
+    Ok((orientation.labels_to_ras(in_file_order), read.bytes_read))
 }
 
 /// Writes the probabilities, then the mask: where the mask is, everything is.

@@ -54,6 +54,7 @@ impl ServeConfig {
             models: self.resident,
             steps: self.steps,
         })
+        .with_strict_geometry(self.strict_geometry)
     }
 }
 

@@ -1,11 +1,11 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use nephrite_types::{Progress, Stage};
+use nephrite_types::{Progress, Stage, Warning};
 
 use crate::StageSeconds;
 
-/// Sums the seconds spent in each stage and passes everything on.
+/// Sums the seconds spent in each stage, keeps warnings, and passes everything on.
 ///
 /// The algorithms read no clock; they say when they switch. Inference and export alternate while slabs stream.
 pub(crate) struct StageClock<'a> {
@@ -16,6 +16,7 @@ pub(crate) struct StageClock<'a> {
 struct State {
     current: Option<(Stage, Instant)>,
     sums: StageSeconds,
+    warnings: Vec<Warning>,
 }
 
 impl<'a> StageClock<'a> {
@@ -25,6 +26,7 @@ impl<'a> StageClock<'a> {
             state: Mutex::new(State {
                 current: None,
                 sums: StageSeconds::default(),
+                warnings: Vec::new(),
             }),
         }
     }
@@ -45,6 +47,12 @@ impl<'a> StageClock<'a> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).sums
     }
 
+    /// The warnings so far, each once.
+    pub(crate) fn warnings(&self) -> Vec<Warning> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.warnings.clone()
+    }
+
     fn switch(&self, to: Option<Stage>) {
         let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,6 +71,16 @@ impl Progress for StageClock<'_> {
 
     fn advance(&self, done: u64, total: u64) {
         self.next.advance(done, total);
+    }
+
+    fn warning(&self, warning: &Warning) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.warnings.contains(warning) {
+            return;
+        }
+        state.warnings.push(warning.clone());
+        drop(state);
+        self.next.warning(warning);
     }
 }
 

@@ -9,8 +9,9 @@ use std::time::SystemTime;
 
 use nephrite_nnunet::NetworkInput;
 use nephrite_types::{BoundingBox, CancelToken, FileIdentity, Geometry, Limits, VoxelType};
-use nephrite_volume::{FileHash, Reader, Scan, hash_file, inspect, read_geometry, read_volume_hashed};
+use nephrite_volume::{FileHash, Reader, Scan, hash_file, read_volume_hashed};
 
+use crate::channels::check_finite;
 use crate::resident::ResidentStore;
 use crate::{Core, CoreError, Counters, PathError};
 
@@ -127,6 +128,7 @@ pub(crate) fn scan(
             if identity(&file, path)? != key.file {
                 return Err(changed(path));
             }
+            check_finite(&scan.volume, path)?;
             let bytes = scan.volume.voxels.n_bytes() as u64;
             let settled = AtomicBool::new(settled);
             Ok((Held::Scan(Box::new(HashedScan { scan, hash, settled })), bytes))
@@ -174,8 +176,8 @@ fn still_holds(
     Ok(true)
 }
 
-/// What the header of a scan says.
-pub(crate) struct ScanHeader {
+/// What the header of a scan says of its size.
+pub(crate) struct ScanSize {
     /// As the reader sees it.
     pub(crate) geometry: Geometry,
     /// As they are stored.
@@ -185,7 +187,7 @@ pub(crate) struct ScanHeader {
 }
 
 /// Reads the header of a scan.
-pub(crate) fn header(core: &Core, path: &Path, reader: Reader) -> Result<(ScanKey, ScanHeader), CoreError> {
+pub(crate) fn header(core: &Core, path: &Path, reader: Reader) -> Result<(ScanKey, ScanSize), CoreError> {
     let mut file = core.root.open_file(path)?;
     let key = scan_key(&file, path, reader)?;
     let header = header_of(&mut file, path, reader, &core.limits)?;
@@ -198,33 +200,20 @@ pub(crate) fn header_of(
     path: &Path,
     reader: Reader,
     limits: &Limits,
-) -> Result<ScanHeader, CoreError> {
+) -> Result<ScanSize, CoreError> {
     let failed = |source| PathError::Io {
         path: path.to_owned(),
         source,
     };
-    let name = path.to_string_lossy();
-    let same_file = || file.try_clone().map_err(failed);
-    let (geometry, _) = read_geometry(same_file()?, &name, reader, limits)?;
+    let same_file = file.try_clone().map_err(failed)?;
+    let header = nephrite_volume::ScanHeader::read(same_file, &path.to_string_lossy(), limits)?;
     (&*file).rewind().map_err(failed)?;
-    let stored = inspect(same_file()?, &name, limits)?.voxel_type;
-    (&*file).rewind().map_err(failed)?;
-    Ok(ScanHeader {
+    let (geometry, voxel_type) = (header.geometry(reader)?, header.voxel_type()?);
+    Ok(ScanSize {
         geometry,
-        voxel_type: stored,
-        bytes: (geometry.shape.n_voxels() as u64).saturating_mul(stored.n_bytes() as u64),
+        voxel_type,
+        bytes: (geometry.shape.n_voxels() as u64).saturating_mul(voxel_type.n_bytes() as u64),
     })
-}
-
-/// The reader with which a scan is in memory now, if it is.
-pub(crate) fn resident_reader(core: &Core, path: &Path) -> Result<Option<Reader>, CoreError> {
-    let file = core.root.open_file(path)?;
-    let key = scan_key(&file, path, Reader::SimpleItk)?;
-    let resident = core.volumes.list();
-    Ok(resident.into_iter().find_map(|entry| match entry.key {
-        VolumeKey::Scan(scan) if scan.file == key.file => Some(scan.reader),
-        _ => None,
-    }))
 }
 
 /// A network input that is in memory, or is made now.

@@ -15,18 +15,23 @@ impl WorldBox {
     /// The smallest box of voxels of another grid that covers this one with its margin, `[z, y, x]`; `None` if it lies
     /// outside.
     ///
-    /// The outer faces of the box go through the world, oblique grids too; the margin is added in the axes of the target,
-    /// in whole voxels rounded up.
+    /// On its own grid the box stays as it is. Elsewhere its outer faces go through the world, oblique grids too. The margin
+    /// is added in the axes of the target, in whole voxels rounded up.
     pub(crate) fn on(&self, target: &Geometry) -> Option<BoundingBox> {
         /// Of a voxel: faces that touch do not add one by rounding.
         const TOUCHES: f64 = 1e-4;
         let to_voxel = inverse(target)?;
         let ([z0, y0, x0], [z1, y1, x1]) = (self.bounds.start, self.bounds.end);
+        let own_grid = self.geometry == *target;
         let faces = [[x0, x1], [y0, y1], [z0, z1]].map(|ends| ends.map(|end| end as f64 - 0.5));
         let (mut low, mut high) = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
         for corner in 0..8 {
             let xyz = std::array::from_fn(|axis| faces[axis][corner >> axis & 1]);
-            let voxel = to_voxel(self.geometry.affine.world_from_voxel(xyz));
+            let voxel = if own_grid {
+                xyz
+            } else {
+                to_voxel(self.geometry.affine.world_from_voxel(xyz))
+            };
             for axis in 0..3 {
                 low[axis] = low[axis].min(voxel[axis]);
                 high[axis] = high[axis].max(voxel[axis]);

@@ -57,6 +57,7 @@ fn no_path_of_a_request_leads_out() {
         save_probabilities: None,
         options: SegmentOptions::default(),
         postprocessing: PostprocessingChoice::None,
+        strict_geometry: false,
     };
     let run =
         |request: &SegmentRequest| segment(&core, request, &NoProgress, &CancelToken::new()).unwrap_err();

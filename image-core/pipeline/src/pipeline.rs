@@ -12,6 +12,8 @@ use crate::{Fault, PipelineFault, order, read};
 pub struct Pipeline {
     /// The phase whose scan gives the grid that masks of all phases come together on; `None` is that of the first model.
     pub reference: Option<Phase>,
+    /// Odd geometry of a scan (a header that contradicts itself, for one) is an error; a warning otherwise.
+    pub strict_geometry: bool,
     /// Every step after those that it needs.
     steps: Vec<Step>,
     /// What is kept; at least one, unless there are samples.
@@ -221,6 +223,7 @@ impl Pipeline {
         }
         Ok(Pipeline {
             reference: draft.reference,
+            strict_geometry: draft.strict_geometry,
             steps,
             save: draft.save.into_iter().map(|(save, _)| save).collect(),
         })
@@ -264,6 +267,7 @@ impl Pipeline {
             Some(Fault { fault, .. }) => Err(fault),
             None => Ok(Pipeline {
                 reference: None,
+                strict_geometry: false,
                 steps,
                 save,
             }),
@@ -338,6 +342,7 @@ impl Pipeline {
         }
         Ok(Pipeline {
             reference: self.reference,
+            strict_geometry: self.strict_geometry,
             steps: self
                 .steps
                 .iter()

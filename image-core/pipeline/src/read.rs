@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::read_mask::{mask_step, sample_step};
 use crate::read_model::model_step;
-use crate::spanned_table::{Lines, SpannedTable, number, tables, text, texts};
+use crate::spanned_table::{Lines, SpannedTable, flag, number, tables, text, texts};
 use crate::{Fault, PipelineFault, Save, Step};
 
 /// Bytes of a pipeline file; far more than anybody writes.
@@ -25,6 +25,7 @@ pub(crate) const PHASES: &str = "non_contrast, arterial, portal_venous or delaye
 /// What a file says, before steps are put in order.
 pub(crate) struct Draft {
     pub(crate) reference: Option<Phase>,
+    pub(crate) strict_geometry: bool,
     pub(crate) steps: Vec<(Step, usize)>,
     /// Line of every step that has a name, also of one with a fault.
     pub(crate) lines: BTreeMap<String, usize>,
@@ -54,6 +55,7 @@ pub(crate) fn draft(file: &str) -> Result<Draft, Vec<Fault>> {
     })?;
     let mut draft = Draft {
         reference: None,
+        strict_geometry: false,
         steps: Vec::new(),
         lines: BTreeMap::new(),
         save: Vec::new(),
@@ -61,6 +63,8 @@ pub(crate) fn draft(file: &str) -> Result<Draft, Vec<Fault>> {
     };
     let mut top = SpannedTable::new("", 1, parsed.get_ref(), &lines);
     draft.reference = top.take("reference", PHASES, &mut draft.faults, phase);
+    let strict = top.take("strict_geometry", TRUE_OR_FALSE, &mut draft.faults, flag);
+    draft.strict_geometry = strict.unwrap_or(false);
     let models = step_tables(&mut top, "models", &lines, &mut draft.faults);
     let masks = step_tables(&mut top, "masks", &lines, &mut draft.faults);
     let samples = step_tables(&mut top, "samples", &lines, &mut draft.faults);

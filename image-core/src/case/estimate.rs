@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use nephrite_types::{CancelToken, Phase};
+use nephrite_types::{CancelToken, Phase, Warning};
 use nephrite_volume::inspect;
 
-use super::plan::{Plan, PlannedStep};
+use super::plan::{Plan, PlannedStep, at};
 use super::{CaseRequest, CaseServices};
 use crate::estimate::PROCESS_BYTES;
+use crate::segment::on_scan;
 use crate::{Core, CoreError, SegmentOptions, estimate_model, inspect_model};
 
 /// What a case would cost.
@@ -23,6 +24,8 @@ pub struct CaseEstimate {
     pub memory_bytes: u64,
     /// `measured` on runs of this process, or `calibrated` by a short computation.
     pub speed: &'static str,
+    /// What is odd about the scans.
+    pub warnings: Vec<Warning>,
 }
 
 /// What a step would cost.
@@ -91,9 +94,10 @@ pub fn estimate_case(
                     ..
                 } = model.request.options;
                 let description = inspect_model(core, &model.request.model)?;
-                let scan = &plan.scans[&model.phase].geometry;
                 let cost =
-                    estimate_model(&description, scan, mirroring, tile_step_size, speed, &core.limits)?;
+                    estimate_model(&description, &model.grid, mirroring, tile_step_size, speed, &core.limits);
+                let scan = &plan.scans[&model.phase].path;
+                let cost = cost.map_err(|error| at(&model.step.id, on_scan(error, scan)))?;
                 estimate.phase = Some(model.phase.name());
                 estimate.tiles = cost.runs.runs;
                 estimate.seconds = cost.seconds.unwrap_or(0.0);
@@ -121,6 +125,7 @@ pub fn estimate_case(
         steps,
         memory_bytes,
         speed: speed.source,
+        warnings: plan.warnings,
     })
 }
 

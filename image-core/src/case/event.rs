@@ -1,5 +1,5 @@
 use nephrite_kernel::{LabelEntry, Mask};
-use nephrite_types::Stage;
+use nephrite_types::{Stage, Warning};
 use serde::{Deserialize, Serialize};
 
 /// How far a case is.
@@ -42,6 +42,13 @@ pub enum CaseEvent {
     },
     /// A step's mask is there; written, if the pipeline keeps it.
     Mask(CaseMask),
+    /// Something odd that does not stop the case.
+    Warning {
+        /// The step that found it; `None` if it is about a scan.
+        step: Option<String>,
+        /// What it is.
+        warning: Warning,
+    },
 }
 
 /// A mask of a case.

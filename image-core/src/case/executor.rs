@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nephrite_kernel::grpc::Traffic;
 use nephrite_kernel::{Artefacts, Context, Inputs, LabelStatus, Mask, RunMask};
 use nephrite_pipeline::{Crop, MaskStep};
-use nephrite_types::{BoundingBox, CancelToken, ErrorCode, Phase, Progress, Stage};
+use nephrite_types::{BoundingBox, CancelToken, ErrorCode, Phase, Progress, Stage, Warning};
 
 use super::plan::{Plan, PlannedModel, PlannedSample, PlannedStep, at};
 use super::remote_core::{RemoteSample, run_in_cores, sample_in_cores};
@@ -48,14 +48,16 @@ pub(super) struct State {
     pub(super) scans: BTreeMap<Phase, String>,
     /// Peak memory of other cores.
     pub(super) processes: BTreeMap<String, u64>,
+    /// Of steps; those of scans are in the plan.
+    pub(super) warnings: BTreeSet<Warning>,
 }
 
 /// The mask of a step.
 #[derive(Clone)]
 struct StepMasks {
-    /// On the grid of its scan.
+    /// On the frame of its scan.
     native: Arc<Mask>,
-    /// On the grid of the reference; of an operation, on the grid that it chose.
+    /// On the frame of the reference's scan; of an operation, on the grid that it chose.
     reference: Arc<Mask>,
 }
 
@@ -210,7 +212,7 @@ impl<'a> Executor<'a> {
 
     /// The mask of a model that was not run: its labels, none of them searched.
     fn not_searched(&self, labels: &[nephrite_nnunet::LabelDescription]) -> Result<StepMasks, CoreError> {
-        let geometry = self.plan.scans[&self.plan.reference].geometry;
+        let geometry = self.plan.scans[&self.plan.reference].frame;
         let failed = |error: nephrite_kernel::MaskError| CoreError::Operation(error.into());
         let runs = RunMask::empty(geometry, &self.core.limits).map_err(failed)?;
         let table = label_table_with(labels, LabelStatus::NotSearched)?;
@@ -249,6 +251,7 @@ impl<'a> Executor<'a> {
         let progress = StepProgress {
             step: &step.id,
             events: self.events,
+            state: &self.state,
         };
         let (place, outcome) = if model.cores.is_empty() {
             let outcome = run_model_step(self.core, &request, &progress, cancel)?;
@@ -260,6 +263,11 @@ impl<'a> Executor<'a> {
             (place, outcome)
         };
         self.note_scan(model.phase, &outcome.scan.to_string(), &place)?;
+        // those that a slow stream of events left out
+        outcome
+            .warnings
+            .iter()
+            .for_each(|warning| progress.warning(warning));
         let ModelStepOutcome {
             mask,
             stages,
@@ -294,7 +302,7 @@ impl<'a> Executor<'a> {
                 [2, 1, 0].map(|axis| [start[axis], end[axis]])
             }),
         });
-        let geometry = self.plan.scans[&self.plan.reference].geometry;
+        let geometry = self.plan.scans[&self.plan.reference].frame;
         let reference = on_grid(&mask, &geometry, &self.core.limits, &mut record.counters, cancel)?;
         Ok(StepMasks {
             native: mask,
@@ -397,6 +405,8 @@ impl<'a> Executor<'a> {
             let request = SampleStepRequest {
                 scan: &scan.path,
                 scan_bytes: Some(scan.bytes),
+                reader: sample.reader,
+                world: scan.world,
                 mask: &mask,
                 labels: &step.labels,
                 margin_mm: step.margin_mm,
@@ -409,6 +419,8 @@ impl<'a> Executor<'a> {
             let request = RemoteSample {
                 scan: &scan.path,
                 scan_bytes: scan.bytes,
+                reader: sample.reader,
+                world: scan.world,
                 mask: &mask,
                 labels: &step.labels,
                 margin_mm: step.margin_mm,
@@ -437,7 +449,7 @@ impl<'a> Executor<'a> {
         for save in self.plan.pipeline.save.iter().filter(|save| save.step == id) {
             cancel.check()?;
             let _memory = self.reserve_grid("writing a mask", cancel)?;
-            let grid = (&reference.geometry, &reference.source);
+            let grid = (&reference.frame, &reference.source);
             paths.push(
                 self.results
                     .write_mask(&save.file, mask, grid, &self.core.limits, cancel)?,
@@ -459,7 +471,7 @@ impl<'a> Executor<'a> {
 
     /// Room for a dense array of 2 bytes per voxel of the reference grid.
     fn reserve_grid(&self, what: &'static str, cancel: &CancelToken) -> Result<Reservation<'_>, CoreError> {
-        let n_voxels = self.plan.scans[&self.plan.reference].geometry.shape.n_voxels();
+        let n_voxels = self.plan.scans[&self.plan.reference].frame.shape.n_voxels();
         self.core.reserve(what, 2 * n_voxels as u64, &[], None, cancel)
     }
 
@@ -529,6 +541,7 @@ impl<'a> Executor<'a> {
 struct StepProgress<'a> {
     step: &'a str,
     events: &'a dyn CaseEvents,
+    state: &'a Mutex<State>,
 }
 
 impl Progress for StepProgress<'_> {
@@ -545,6 +558,17 @@ impl Progress for StepProgress<'_> {
             done,
             total,
         });
+    }
+
+    fn warning(&self, warning: &Warning) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.warnings.insert(warning.clone()) {
+            drop(state);
+            self.events.event(CaseEvent::Warning {
+                step: Some(self.step.to_owned()),
+                warning: warning.clone(),
+            });
+        }
     }
 }
 

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use nephrite_nnunet::{LabelDescription, Numerics};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 use nephrite_pipeline::{MaskStep, ModelStep, Pipeline, SampleStep, Step};
-use nephrite_types::{CancelToken, FileIdentity, Geometry, Phase};
-use nephrite_volume::{FileHash, Reader, SourceGeometry, read_geometry};
+use nephrite_types::{CancelToken, FileIdentity, Geometry, Phase, Warning};
+use nephrite_volume::{FileHash, Reader, ScanHeader, SourceGeometry, World};
 
 use super::frames::overlap;
 use super::remote_core::RemoteCore;
 use super::{BareModel, CaseFault, CasePipeline, CaseRequest, CaseServices, Profile, places};
+use crate::case_world::{ScanPlace, case_world, place_scan};
 use crate::model_step::{ModelStepRequest, check_model_step};
 use crate::open_model::OpenModel;
 use crate::segment::read_small_file;
@@ -31,6 +32,8 @@ pub(super) struct Plan {
     pub(super) steps: Vec<PlannedStep>,
     /// Steps that run on a phase that they do not accept.
     pub(super) overrides: Vec<(String, Phase)>,
+    /// What is odd about the scans.
+    pub(super) warnings: Vec<Warning>,
 }
 
 /// A pipeline file as it was read.
@@ -47,8 +50,19 @@ pub(super) struct PlannedScan {
     pub(super) bytes: u64,
     /// The file when its header was read.
     pub(super) file: FileIdentity,
-    pub(super) geometry: Geometry,
+    /// Whose rules place it among the scans of the case.
+    pub(super) world: World,
+    /// Its frame in this world: what every mask of this scan lies on, whatever reader its model has.
+    pub(super) frame: Geometry,
+    /// How masks on the frame are written.
     pub(super) source: SourceGeometry,
+}
+
+/// A scan before it is known which models run on it.
+struct OpenedScan {
+    path: PathBuf,
+    file: FileIdentity,
+    header: ScanHeader,
 }
 
 /// One step, with its place.
@@ -71,6 +85,10 @@ pub(super) struct PlannedModel {
     /// As the pipeline has it, but for the profile.
     pub(super) step: ModelStep,
     pub(super) phase: Phase,
+    /// That its plans name.
+    pub(super) reader: Reader,
+    /// The scan as this reader sees it.
+    pub(super) grid: Geometry,
     /// Without what other steps have to give.
     pub(super) request: ModelStepRequest,
     /// None: in this process.
@@ -82,6 +100,8 @@ pub(super) struct PlannedModel {
 pub(super) struct PlannedSample {
     pub(super) step: SampleStep,
     pub(super) phase: Phase,
+    /// That of the first model on the scan, which is in memory then.
+    pub(super) reader: Reader,
     /// None: in this process.
     pub(super) cores: Vec<Arc<RemoteCore>>,
 }
@@ -126,8 +146,8 @@ impl Plan {
         request: &CaseRequest,
         cancel: &CancelToken,
     ) -> Result<Plan, CoreError> {
-        let scans = open_scans(core, request)?;
-        let (mut pipeline, file) = pipeline(core, request, &scans)?;
+        let opened = open_scans(core, request)?;
+        let (mut pipeline, file) = pipeline(core, request, &opened)?;
         if !request.steps.is_empty() {
             pipeline = pipeline.only(&request.steps).map_err(CaseFault::from)?;
         }
@@ -135,8 +155,22 @@ impl Plan {
             pipeline = quick(core, &pipeline)?;
         }
         check_pipeline(core, &services.operations, &pipeline, Path::new(""), cancel)?;
-        let chosen = choose_phases(&pipeline, request, &scans)?;
-        let steps = place_steps(core, services, &pipeline, &chosen, &scans)?;
+        let chosen = choose_phases(&pipeline, request, &opened)?;
+        let mut steps = place_steps(core, services, &pipeline, &chosen, &opened)?;
+        let (scans, warnings) = place_scans(opened, &steps)?;
+        if core.strict_geometry || request.strict_geometry || pipeline.strict_geometry {
+            let mut strict = warnings.iter().filter(|warning| warning.code.is_geometry());
+            if let Some(warning) = strict.next() {
+                return Err(CoreError::StrictGeometry {
+                    warning: warning.clone(),
+                });
+            }
+        }
+        for step in &mut steps {
+            if let PlannedStep::Model(model) = step {
+                model.request.world = scans[&model.phase].world; // known only now
+            }
+        }
         let reference = reference(&pipeline, &steps, &scans)?;
         check_frames(&scans, reference)?;
         let samples = steps.into_iter().map(|step| match step {
@@ -154,6 +188,7 @@ impl Plan {
             .filter_map(|(id, chosen)| Some((id.clone(), chosen.phase?)));
         Ok(Plan {
             file,
+            warnings,
             overrides: overrides.collect(),
             pipeline,
             scans,
@@ -199,7 +234,7 @@ struct Chosen {
     is_override: bool,
 }
 
-fn open_scans(core: &Core, request: &CaseRequest) -> Result<BTreeMap<Phase, PlannedScan>, CoreError> {
+fn open_scans(core: &Core, request: &CaseRequest) -> Result<BTreeMap<Phase, OpenedScan>, CoreError> {
     if request.scans.is_empty() {
         return Err(CaseFault::NoScans.into());
     }
@@ -207,14 +242,11 @@ fn open_scans(core: &Core, request: &CaseRequest) -> Result<BTreeMap<Phase, Plan
     for (phase, path) in &request.scans {
         let file = core.root.open_file(path)?;
         let identity = identity(&file, path)?;
-        let (geometry, source) =
-            read_geometry(file, &path.to_string_lossy(), Reader::SimpleItk, &core.limits)?;
-        let scan = PlannedScan {
+        let header = ScanHeader::read(file, &path.to_string_lossy(), &core.limits)?;
+        let scan = OpenedScan {
             path: path.clone(),
-            bytes: identity.size,
             file: identity,
-            geometry,
-            source,
+            header,
         };
         if scans.insert(*phase, scan).is_some() {
             return Err(CaseFault::PhaseTwice { phase: *phase }.into());
@@ -223,10 +255,49 @@ fn open_scans(core: &Core, request: &CaseRequest) -> Result<BTreeMap<Phase, Plan
     Ok(scans)
 }
 
+/// Settles the world of the case, and where each scan lies in it.
+fn place_scans(
+    opened: BTreeMap<Phase, OpenedScan>,
+    steps: &[PlannedStep],
+) -> Result<(BTreeMap<Phase, PlannedScan>, Vec<Warning>), CoreError> {
+    let models = || {
+        steps.iter().filter_map(|step| match step {
+            PlannedStep::Model(model) => Some((model.phase, model.reader)),
+            _ => None,
+        })
+    };
+    let case = case_world(models().map(|(_, reader)| reader));
+    let mut scans = BTreeMap::new();
+    let mut all = Vec::new();
+    for (phase, OpenedScan { path, file, header }) in opened {
+        let readers: Vec<Reader> = models()
+            .filter(|(of, _)| *of == phase)
+            .map(|(_, reader)| reader)
+            .collect();
+        let ScanPlace {
+            world,
+            frame,
+            source,
+            warnings,
+        } = place_scan(&header, &path.to_string_lossy(), case, &readers)?;
+        all.extend(warnings);
+        let scan = PlannedScan {
+            path,
+            bytes: file.size,
+            file,
+            world,
+            frame,
+            source,
+        };
+        scans.insert(phase, scan);
+    }
+    Ok((scans, all))
+}
+
 fn pipeline(
     core: &Core,
     request: &CaseRequest,
-    scans: &BTreeMap<Phase, PlannedScan>,
+    scans: &BTreeMap<Phase, OpenedScan>,
 ) -> Result<(Pipeline, Option<PipelineFile>), CoreError> {
     match &request.pipeline {
         CasePipeline::File(path) => {
@@ -256,7 +327,7 @@ fn pipeline(
 /// A model by itself is a step that accepts the phase it is given.
 fn bare_step(
     bare: &BareModel,
-    scans: &BTreeMap<Phase, PlannedScan>,
+    scans: &BTreeMap<Phase, OpenedScan>,
     taken: &mut BTreeSet<String>,
 ) -> Result<ModelStep, CaseFault> {
     let given: Vec<Phase> = scans.keys().copied().collect();
@@ -362,7 +433,7 @@ fn model_choice(step: &ModelStep) -> ModelChoice {
 fn choose_phases(
     pipeline: &Pipeline,
     request: &CaseRequest,
-    scans: &BTreeMap<Phase, PlannedScan>,
+    scans: &BTreeMap<Phase, OpenedScan>,
 ) -> Result<BTreeMap<String, Chosen>, CaseFault> {
     let given = || scans.keys().copied().collect::<Vec<_>>();
     for choice in &request.phases {
@@ -418,7 +489,7 @@ fn place_steps(
     services: &CaseServices,
     pipeline: &Pipeline,
     chosen: &BTreeMap<String, Chosen>,
-    scans: &BTreeMap<Phase, PlannedScan>,
+    scans: &BTreeMap<Phase, OpenedScan>,
 ) -> Result<Vec<PlannedStep>, CoreError> {
     let mut steps: Vec<PlannedStep> = Vec::new();
     for step in pipeline.steps() {
@@ -453,7 +524,7 @@ fn place_steps(
                         }
                         skipped(step, reason, model()?.description.labels)
                     }
-                    (Some(phase), None) => planned_model(core, services, step, phase, scans)?,
+                    (Some(phase), None) => planned_model(core, services, step, phase, &model()?, scans)?,
                 }
             }
             Step::Mask(step) => {
@@ -477,6 +548,7 @@ fn place_steps(
             Step::Sample(step) => PlannedStep::Sample(PlannedSample {
                 step: step.clone(),
                 phase: step.phase.unwrap_or(Phase::PortalVenous), // the reference's; see Plan::new
+                reader: Reader::SimpleItk,                        // see place_samples
                 cores: Vec::new(),
             }),
         };
@@ -516,13 +588,18 @@ fn planned_model(
     services: &CaseServices,
     step: &ModelStep,
     phase: Phase,
-    scans: &BTreeMap<Phase, PlannedScan>,
+    model: &OpenModel,
+    scans: &BTreeMap<Phase, OpenedScan>,
 ) -> Result<PlannedStep, CoreError> {
     let scan = &scans[&phase]; // chosen among them
+    let reader = model.reader().map_err(|error| at(&step.id, error))?;
+    let grid = scan.header.geometry(reader);
+    let grid = grid.map_err(|error| at(&step.id, error.into()))?;
     let request = ModelStepRequest {
         model: model_choice(step),
         scan: scan.path.clone(),
         scan_bytes: Some(scan.bytes),
+        world: reader.world(), // the case's, when it is settled
         options: SegmentOptions {
             mirroring: step.options.mirroring,
             tile_step_size: step.options.tile_step_size,
@@ -541,6 +618,8 @@ fn planned_model(
         cores: services.cores_of(&core.root, &step.model),
         step: step.clone(),
         phase,
+        reader,
+        grid,
         request,
     })))
 }
@@ -571,7 +650,7 @@ fn reference(
 fn check_frames(scans: &BTreeMap<Phase, PlannedScan>, reference: Phase) -> Result<(), CaseFault> {
     let first = &scans[&reference];
     for (phase, scan) in scans {
-        if !overlap(&first.geometry, &scan.geometry) {
+        if !overlap(&first.frame, &scan.frame) {
             return Err(CaseFault::NoOverlap {
                 phase: *phase,
                 path: scan.path.clone(),
@@ -588,24 +667,25 @@ fn place_samples(
     steps: Vec<PlannedStep>,
     scans: &BTreeMap<Phase, PlannedScan>,
 ) -> Result<Vec<PlannedStep>, CaseFault> {
-    let owners: BTreeMap<Phase, Vec<Arc<RemoteCore>>> = steps
+    let owners: BTreeMap<Phase, (Reader, Vec<Arc<RemoteCore>>)> = steps
         .iter()
         .rev() // the first model of a phase wins
         .filter_map(|step| match step {
-            PlannedStep::Model(model) => Some((model.phase, model.cores.clone())),
+            PlannedStep::Model(model) => Some((model.phase, (model.reader, model.cores.clone()))),
             _ => None,
         })
         .collect();
     let placed = steps.into_iter().map(|step| match step {
         PlannedStep::Sample(mut sample) => {
-            if !scans.contains_key(&sample.phase) {
+            let Some(scan) = scans.get(&sample.phase) else {
                 return Err(CaseFault::MissingPhase {
                     step: sample.step.id.clone(),
                     accepted: vec![sample.phase],
                     given: scans.keys().copied().collect(),
                 });
-            }
-            sample.cores = owners.get(&sample.phase).cloned().unwrap_or_default();
+            };
+            let owner = owners.get(&sample.phase).cloned();
+            (sample.reader, sample.cores) = owner.unwrap_or((scan.world.plain_reader(), Vec::new()));
             Ok(PlannedStep::Sample(sample))
         }
         other => Ok(other),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::CaseLabel;
-use crate::{Counters, FileRecord, StageSeconds};
+use crate::{Counters, FileRecord, StageSeconds, WarningReport};
 
 /// Everything about a case that its masks do not say. Written last; a result folder without it is not complete.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct Record {
     pub masks: Vec<MaskFileRecord>,
     /// Everything in the result folder but this file, by path.
     pub files: Vec<FileRecord>,
+    /// Everything odd that did not stop the case.
+    #[serde(default)]
+    pub warnings: Vec<WarningReport>,
     /// What it cost.
     pub counters: Counters,
     /// Every process that held voxels or ran the case.
@@ -59,6 +62,9 @@ pub struct RequestRecord {
     pub phases: Vec<(String, String, bool)>,
     /// Result folder.
     pub output: String,
+    /// Odd geometry was an error.
+    #[serde(default)]
+    pub strict_geometry: bool,
 }
 
 /// A pipeline file.

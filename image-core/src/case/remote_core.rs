@@ -12,12 +12,13 @@ use nephrite_nnunet_folder::FoldSelection;
 use nephrite_proto::{Client, RemoteError, StepEvent, v1};
 use nephrite_root::Root;
 use nephrite_types::{CancelToken, Cancelled, ErrorCode, Limits, Progress, Stage};
-use nephrite_volume::FileHash;
+use nephrite_volume::{FileHash, Reader, World};
 use tonic::Request;
 
 use super::CaseFault;
 use super::places::CoreSettings;
 use super::remote_runtime::runtime;
+use crate::grpc::wire_warning;
 use crate::model_step::{ModelStepOutcome, ModelStepRequest};
 use crate::{CoreError, Counters, FileRecord, StageSeconds};
 
@@ -119,6 +120,8 @@ fn in_cores<T>(
 pub(super) struct RemoteSample<'a> {
     pub(super) scan: &'a Path,
     pub(super) scan_bytes: u64,
+    pub(super) reader: Reader,
+    pub(super) world: World,
     pub(super) mask: &'a Arc<Mask>,
     pub(super) labels: &'a [String],
     pub(super) margin_mm: f64,
@@ -225,6 +228,7 @@ impl RemoteCore {
                 .as_ref()
                 .map_or_else(String::new, |scratch| scratch.path().display().to_string()),
             scan_bytes: request.scan_bytes.unwrap_or(0),
+            world: Some(wire_warning::wire_world(request.world).into()),
         };
         let client = self.client()?;
         let deadline = self.deadline(cancel);
@@ -289,6 +293,8 @@ impl RemoteCore {
             margin_mm: request.margin_mm,
             output: self.text(request.output)?,
             scan_bytes: request.scan_bytes,
+            world: Some(wire_warning::wire_world(request.world).into()),
+            reader: request.reader.name().to_owned(),
         };
         let client = self.client()?;
         let deadline = self.deadline(cancel);
@@ -379,6 +385,11 @@ fn tell(progress: &dyn Progress, event: &StepEvent) {
         StepEvent::Loading(loading) => stage(loading.stage).into_iter().for_each(|s| progress.stage(s)),
         StepEvent::Exporting(exporting) => stage(exporting.stage).into_iter().for_each(|s| progress.stage(s)),
         StepEvent::Progress(tiles) => progress.advance(tiles.tiles_done, tiles.tiles_total),
+        StepEvent::Warning(warning) => {
+            if let Some(warning) = wire_warning::parse(warning) {
+                progress.warning(&warning);
+            }
+        }
         StepEvent::Accepted(_) | StepEvent::Done(_) => {}
     }
 }
@@ -410,6 +421,7 @@ fn outcome(
     versions.sort();
     Ok(ModelStepOutcome {
         mask: Arc::new(mask),
+        warnings: done.warnings.iter().filter_map(wire_warning::parse).collect(),
         stages,
         tiles: done.tiles,
         provider: done.provider,

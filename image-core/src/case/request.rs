@@ -19,6 +19,8 @@ pub struct CaseRequest {
     pub phases: Vec<PhaseChoice>,
     /// Result folder. It must not exist, the folder above must.
     pub output: PathBuf,
+    /// Whether odd geometry of a scan is an error; a warning otherwise.
+    pub strict_geometry: bool,
 }
 
 /// What runs.

@@ -10,8 +10,8 @@ use super::record::{
     OverrideRecord, PipelineRecord, ProcessRecord, Record, RequestRecord, ScanRecord, StepRecord,
 };
 use super::results::{RECORD, ResultFolder};
-use super::{CaseEvents, CasePipeline, CaseRequest, CaseServices};
-use crate::{Core, CoreError, FileRecord, peak_rss_bytes};
+use super::{CaseEvent, CaseEvents, CasePipeline, CaseRequest, CaseServices};
+use crate::{Core, CoreError, FileRecord, WarningReport, peak_rss_bytes};
 
 /// What came of a case.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +44,13 @@ pub fn run_case(
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
     let plan = Plan::new(core, services, request, cancel)?;
     plan.check_memory(core)?;
+    for warning in &plan.warnings {
+        crate::case_world::log(warning);
+        events.event(CaseEvent::Warning {
+            step: None,
+            warning: warning.clone(),
+        });
+    }
     let results = ResultFolder::create(&core.root, &request.output)?;
     services.sweep_exchange(&core.root);
     let state = Executor::new(core, services, &plan, &results, events).run(cancel)?;
@@ -119,8 +126,8 @@ fn record(facts: Facts<'_>) -> Record {
         path: absolute(&scan.path),
         sha256: state.scans.get(phase).cloned(),
         bytes: scan.bytes,
-        shape: scan.geometry.shape.xyz(),
-        spacing: scan.geometry.spacing.xyz(),
+        shape: scan.frame.shape.xyz(),
+        spacing: scan.frame.spacing.xyz(),
     });
     let overrides = plan.overrides.iter().map(|(step, phase)| OverrideRecord {
         step: step.clone(),
@@ -148,6 +155,7 @@ fn record(facts: Facts<'_>) -> Record {
         }
     };
     let choices = request.phases.iter();
+    let warnings = plan.warnings.iter().chain(&state.warnings);
     Record {
         format: 1,
         nephrite: env!("CARGO_PKG_VERSION").to_owned(),
@@ -169,6 +177,7 @@ fn record(facts: Facts<'_>) -> Record {
                 })
                 .collect(),
             output: absolute(&request.output),
+            strict_geometry: request.strict_geometry,
         },
         pipeline: plan.file.as_ref().map(|file| PipelineRecord {
             path: absolute(&file.path),
@@ -181,6 +190,7 @@ fn record(facts: Facts<'_>) -> Record {
         steps,
         masks,
         files,
+        warnings: warnings.map(WarningReport::from).collect(),
         counters,
         processes,
         total_seconds: facts.total_seconds,

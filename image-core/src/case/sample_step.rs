@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nephrite_kernel::{Artefact, Artefacts, Mask};
 use nephrite_types::CancelToken;
-use nephrite_volume::{FileHash, Reader};
+use nephrite_volume::{FileHash, Reader, World};
 
 use crate::image_sample::image_sample;
 use crate::{Core, CoreError, Counters, volumes};
@@ -15,6 +15,10 @@ pub(crate) struct SampleStepRequest<'a> {
     pub(crate) scan: &'a Path,
     /// Size of the scan's file as the process that runs the case sees it.
     pub(crate) scan_bytes: Option<u64>,
+    /// Reads the intensities.
+    pub(crate) reader: Reader,
+    /// Places the scan.
+    pub(crate) world: World,
     /// On any grid.
     pub(crate) mask: &'a Arc<Mask>,
     /// All if empty.
@@ -30,21 +34,22 @@ pub(crate) fn run_sample_step(
     cancel: &CancelToken,
 ) -> Result<(Vec<Artefact>, FileHash, Counters), CoreError> {
     let mut counters = Counters::default();
-    let reader = volumes::resident_reader(core, request.scan)?.unwrap_or(Reader::SimpleItk);
-    let (key, header) = volumes::header(core, request.scan, reader)?;
+    let (key, header) = volumes::header(core, request.scan, request.reader)?;
     // the scan, and at most all of it again
     let _memory = core.reserve("a sample of this scan", 2 * header.bytes, &[], Some(&key), cancel)?;
     let scan = volumes::scan(
         core,
         request.scan,
-        reader,
+        request.reader,
         request.scan_bytes,
         &mut counters,
         cancel,
     )?;
-    let volume = &scan.get().scan.volume;
+    let read = &scan.get().scan;
+    let frame = read.header.frame(request.world)?;
     let files = image_sample(
-        volume,
+        &read.volume,
+        (&frame, read.source.orientation()),
         request.mask,
         request.labels,
         request.margin_mm,

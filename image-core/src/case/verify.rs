@@ -211,6 +211,7 @@ fn request(record: &Record) -> Result<CaseRequest, String> {
         profile,
         phases,
         output,
+        strict_geometry,
     } = &record.request;
     let phase = |name: &str| phase(name).map_err(|fault| fault.to_string());
     let pipeline = match pipeline {
@@ -240,6 +241,7 @@ fn request(record: &Record) -> Result<CaseRequest, String> {
         profile: Profile::from_name(profile).map_err(|fault| fault.to_string())?,
         phases: phases.collect::<Result<_, String>>()?,
         output: output.into(),
+        strict_geometry: *strict_geometry,
     })
 }
 

@@ -107,7 +107,7 @@ pub(crate) struct SegmentArguments {
     /// NIfTI file; once per channel of the model, in its order
     #[arg(long, value_name = "FILE", required = true)]
     pub(crate) input: Vec<PathBuf>,
-    /// Mask of a cascade's previous stage, on the grid of the input [default: the previous stage is run first, if
+    /// Mask of a cascade's previous stage, on the voxels of the input; axes may run another way [default: the previous stage is run first, if
     /// its folder lies beside the model's]
     #[arg(long, value_name = "FILE")]
     pub(crate) previous_stage: Option<PathBuf>,
@@ -134,10 +134,14 @@ pub(crate) struct SegmentArguments {
     /// Apply the postprocessing of this postprocessing.json or .pkl, or without FILE the one in the model's folder
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub(crate) postprocessing: Option<Option<PathBuf>>,
+    /// Odd geometry is an error, not a warning: channels that do not lie where the first one lies, headers that contradict
+    /// themselves
+    #[arg(long)]
+    pub(crate) strict_geometry: bool,
     /// Write what was done as JSON: seconds per stage, memory in bytes, tiles, labels with volumes in mL
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
-    /// Print nothing but errors
+    /// Print nothing but errors and warnings
     #[arg(long, short)]
     pub(crate) quiet: bool,
 }
@@ -164,6 +168,10 @@ pub(crate) struct RunArguments {
     /// The same, even if the step does not accept that phase; goes into the record
     #[arg(long = "override-phase", value_name = "STEP=PHASE")]
     pub(crate) overrides: Vec<Pair>,
+    /// Odd geometry is an error, not a warning: channels that do not lie where the first one lies, headers that contradict
+    /// themselves
+    #[arg(long)]
+    pub(crate) strict_geometry: bool,
     /// Send the request to this server, such as http://127.0.0.1:7443; paths are then as the server sees them
     #[arg(
         long,
@@ -175,7 +183,7 @@ pub(crate) struct RunArguments {
     pub(crate) place: CasePlaceArguments,
     #[command(flatten)]
     pub(crate) runtime: RuntimeArguments,
-    /// Print nothing but errors
+    /// Print nothing but errors and warnings
     #[arg(long, short)]
     pub(crate) quiet: bool,
 }
@@ -212,7 +220,7 @@ pub(crate) struct VerifyArguments {
     pub(crate) place: CasePlaceArguments,
     #[command(flatten)]
     pub(crate) runtime: RuntimeArguments,
-    /// Print nothing but errors
+    /// Print nothing but errors and warnings
     #[arg(long, short)]
     pub(crate) quiet: bool,
 }

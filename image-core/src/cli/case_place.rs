@@ -31,7 +31,8 @@ impl CasePlace {
             Some(folder) => Root::beneath(&folder)?,
             None => Root::filesystem(),
         };
-        let core = super::core_at(root, runtime);
+        let strict = config.as_ref().is_some_and(|config| config.strict_geometry);
+        let core = super::core_at(root, runtime).with_strict_geometry(strict);
         let settings = config.map_or_else(ServiceSettings::default, |config| config.services());
         let services = CaseServices::new(&settings, core.root());
         Ok(CasePlace {

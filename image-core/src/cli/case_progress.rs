@@ -4,15 +4,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar};
-use nephrite_image_core::case::{CaseEvent, CaseEvents, NoCaseEvents};
-use nephrite_types::Stage;
+use nephrite_image_core::case::{CaseEvent, CaseEvents};
+use nephrite_types::{Stage, Warning};
 
-use super::progress::{LINE_EVERY, style, title};
+use super::progress::{LINE_EVERY, style, title, warning_line};
 
 /// Shows how far the steps of a case are, on standard error: a bar per running step on a terminal, lines elsewhere.
 pub(super) fn on_stderr(quiet: bool) -> Box<dyn CaseEvents> {
     if quiet {
-        Box::new(NoCaseEvents)
+        Box::new(Warnings)
     } else if std::io::stderr().is_terminal() {
         Box::new(Bars {
             all: MultiProgress::new(),
@@ -23,6 +23,22 @@ pub(super) fn on_stderr(quiet: bool) -> Box<dyn CaseEvents> {
             steps: Mutex::default(),
         })
     }
+}
+
+/// Nothing but warnings.
+struct Warnings;
+
+impl CaseEvents for Warnings {
+    fn event(&self, event: CaseEvent) {
+        if let CaseEvent::Warning { step, warning } = event {
+            eprintln!("{}", line(step.as_deref(), &warning));
+        }
+    }
+}
+
+fn line(step: Option<&str>, warning: &Warning) -> String {
+    let line = warning_line(warning);
+    step.map_or(line.clone(), |step| format!("{step}: {line}"))
 }
 
 struct Bars {
@@ -70,6 +86,10 @@ impl CaseEvents for Bars {
             }
             CaseEvent::Skipped { step, reason } => {
                 let _ = self.all.println(format!("{step}: left out: {reason}")); // a terminal that is gone
+            }
+            CaseEvent::Warning { step, warning } => {
+                self.all
+                    .suspend(|| eprintln!("{}", line(step.as_deref(), &warning)));
             }
             CaseEvent::Mask(_) => {}
         }
@@ -131,6 +151,7 @@ impl CaseEvents for Lines {
                 }
             }
             CaseEvent::Skipped { step, reason } => eprintln!("{step}: left out: {reason}"),
+            CaseEvent::Warning { step, warning } => eprintln!("{}", line(step.as_deref(), &warning)),
             CaseEvent::Mask(_) => {}
         }
     }

@@ -122,6 +122,7 @@ fn segment_phase(
             ..SegmentOptions::default()
         },
         postprocessing: PostprocessingChoice::None,
+        strict_geometry: false,
     };
     let progress = progress::on_stderr(quiet);
     let report = segment(core, &request, &*progress, cancel)?;

@@ -155,6 +155,9 @@ fn table(Checked { report, estimate }: &Checked) -> String {
         let _ = writeln!(text, "saves {} as {}", save.step, save.file);
     }
     let _ = writeln!(text, "{}", estimate_in_words(estimate));
+    for warning in estimate.scans.iter().flat_map(|scan| &scan.warnings) {
+        let _ = writeln!(text, "warning: {}; file {}", warning.message, warning.file);
+    }
     text
 }
 

@@ -3,12 +3,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use nephrite_types::{Progress, Stage};
+use nephrite_types::{Progress, Stage, Warning};
 
 /// Shows how far a command is, on standard error: a bar on a terminal, a line now and then elsewhere.
 pub(crate) fn on_stderr(quiet: bool) -> Box<dyn Progress> {
     if quiet {
-        Box::new(nephrite_types::NoProgress)
+        Box::new(Warnings)
     } else if std::io::stderr().is_terminal() {
         Box::new(Bar::new())
     } else {
@@ -18,6 +18,23 @@ pub(crate) fn on_stderr(quiet: bool) -> Box<dyn Progress> {
                 last: Instant::now(),
             }),
         })
+    }
+}
+
+/// A warning as it stands on the terminal.
+pub(super) fn warning_line(warning: &Warning) -> String {
+    format!("warning: {warning}")
+}
+
+/// Nothing but warnings.
+struct Warnings;
+
+impl Progress for Warnings {
+    fn stage(&self, _: Stage) {}
+    fn advance(&self, _: u64, _: u64) {}
+
+    fn warning(&self, warning: &Warning) {
+        eprintln!("{}", warning_line(warning));
     }
 }
 
@@ -79,6 +96,10 @@ impl Progress for Bar {
         }
         self.bar.set_position(done);
     }
+
+    fn warning(&self, warning: &Warning) {
+        self.bar.suspend(|| eprintln!("{}", warning_line(warning)));
+    }
 }
 
 impl Drop for Bar {
@@ -115,5 +136,9 @@ impl Progress for Lines {
             eprintln!("tile {done} of {total}");
             state.last = Instant::now();
         }
+    }
+
+    fn warning(&self, warning: &Warning) {
+        eprintln!("{}", warning_line(warning));
     }
 }

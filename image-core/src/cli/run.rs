@@ -69,6 +69,7 @@ fn request(arguments: &RunArguments) -> Result<CaseRequest, Failure> {
         },
         phases,
         output: arguments.output.clone(),
+        strict_geometry: arguments.strict_geometry,
     })
 }
 

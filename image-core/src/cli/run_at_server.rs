@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nephrite_image_core::case::{CaseEvent, CaseEvents, CaseLabel, CaseRequest};
 use nephrite_proto::{CaseEvent as WireEvent, Client, RemoteError, v1};
-use nephrite_types::{CancelToken, Cancelled, ErrorCode, Stage};
+use nephrite_types::{CancelToken, Cancelled, ErrorCode, Stage, Warning, WarningCode};
 
 use super::Failure;
 use super::run::CaseSummary;
@@ -55,6 +55,13 @@ async fn call(
                 let begins = !progress.place.is_empty() && places.insert(progress.step.clone());
                 if let Some(event) = case_event(progress, begins) {
                     events.event(event);
+                }
+            }
+            WireEvent::Warning(warning) => {
+                if let Some(code) = WarningCode::from_name(&warning.code) {
+                    let v1::Warning { file, message, .. } = warning;
+                    let warning = Warning { code, file, message };
+                    events.event(CaseEvent::Warning { step: None, warning });
                 }
             }
             WireEvent::Accepted(_) | WireEvent::Mask(_) => {}

@@ -31,6 +31,7 @@ pub(crate) fn run(arguments: SegmentArguments) -> Result<(), Failure> {
             Some(None) => PostprocessingChoice::FromModel,
             Some(Some(file)) => PostprocessingChoice::File(file),
         },
+        strict_geometry: arguments.strict_geometry,
     };
     let cancel = signals::cancelled_by_signals();
     let core = super::core(arguments.runtime);

@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status};
 
 use super::case_messages::{self, case_request};
 use super::streaming::{EventStream, Item, Streaming};
+use super::wire_warning;
 use crate::case::{CaseEvent, CaseEvents, CaseReport, CaseRequest, CaseServices, estimate_case, run_case};
 use crate::serve::Work;
 
@@ -182,6 +183,10 @@ impl CaseEvents for Told {
             for ready in case_messages::masks(mask) {
                 self.send(Event::Mask(ready));
             }
+            return;
+        }
+        if let CaseEvent::Warning { warning, .. } = &event {
+            self.send(Event::Warning(wire_warning::message(warning)));
             return;
         }
         let Some(mut progress) = case_messages::progress(&event) else {

@@ -4,6 +4,7 @@ use nephrite_proto::convert::{list, optional_path, path};
 use nephrite_proto::v1::case_service_run_response::Event;
 use nephrite_proto::{ConvertError, v1};
 
+use super::wire_warning;
 use crate::case::{
     BareModel, CaseEstimate, CaseEvent, CaseLabel, CaseMask, CasePipeline, CaseReport, CaseRequest,
     PhaseChoice, Profile, phase,
@@ -78,6 +79,7 @@ pub(super) fn case_request(
         },
         phases: phases.collect::<Result<_, CoreError>>()?,
         output,
+        strict_geometry: request.strict_geometry,
     })
 }
 
@@ -124,6 +126,7 @@ impl From<&CaseRequest> for v1::CaseServiceRunRequest {
             profile: request.profile.name().to_owned(),
             phases: phases.collect(),
             output: text(&request.output),
+            strict_geometry: request.strict_geometry,
         }
     }
 }
@@ -199,7 +202,7 @@ pub(super) fn masks(mask: &CaseMask) -> Vec<v1::MaskReady> {
     }
 }
 
-/// A progress event; `None` for a mask.
+/// A progress event; `None` for a mask and for a warning.
 pub(super) fn progress(event: &CaseEvent) -> Option<v1::StepProgress> {
     let of = |step: &str, state: v1::StepState| v1::StepProgress {
         step: step.to_owned(),
@@ -226,7 +229,7 @@ pub(super) fn progress(event: &CaseEvent) -> Option<v1::StepProgress> {
             reason: reason.clone(),
             ..of(step, v1::StepState::Skipped)
         },
-        CaseEvent::Mask(_) => return None,
+        CaseEvent::Mask(_) | CaseEvent::Warning { .. } => return None,
     })
 }
 
@@ -248,6 +251,7 @@ pub(super) fn done(report: &CaseReport, output: String) -> Event {
         total_seconds: record.total_seconds,
         peak_rss_bytes: own.map_or(0, |process| process.peak_rss_bytes),
         record: report.json.clone(),
+        warnings: record.warnings.iter().map(wire_warning::of_report).collect(),
         output,
     })
 }
@@ -268,6 +272,7 @@ pub(super) fn estimate(estimate: CaseEstimate) -> v1::CaseServiceEstimateRespons
         seconds: estimate.seconds,
         memory_bytes: estimate.memory_bytes,
         speed: estimate.speed.to_owned(),
+        warnings: estimate.warnings.iter().map(wire_warning::message).collect(),
     }
 }
 
@@ -297,6 +302,7 @@ mod tests {
                 override_accepted: true,
             }],
             output: "out".into(),
+            strict_geometry: true,
         };
         check(request.clone());
         let bare = |phase| BareModel {

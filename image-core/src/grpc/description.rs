@@ -5,6 +5,7 @@ use nephrite_proto::v1;
 use nephrite_volume::VolumeInfo;
 
 use super::model_choice::wire_checkpoint;
+use super::wire_warning;
 use crate::{ModelKey, ModelListing, ResidentEntry, ResizeReport, SegmentReport};
 
 pub(super) fn shape([x, y, z]: [usize; 3]) -> v1::Shape {
@@ -31,6 +32,7 @@ pub(super) fn done(report: SegmentReport) -> v1::Done {
     });
     let versions = report.versions.into_iter();
     v1::Done {
+        warnings: report.warnings.iter().map(wire_warning::of_report).collect(),
         mask: report.mask,
         probabilities: report.probabilities.unwrap_or_default(),
         labels: labels.collect(),

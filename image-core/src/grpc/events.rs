@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use nephrite_proto::v1::run_response::Event;
 use nephrite_proto::v1::{Exporting, Loading, RunResponse, TileProgress};
-use nephrite_types::{Progress, Stage};
+use nephrite_types::{Progress, Stage, Warning};
 use tokio::sync::mpsc::Sender;
 
 use super::streaming::Item;
+use super::wire_warning;
 
 /// Events that may wait for a slow caller.
 pub(super) const MAX_WAITING_EVENTS: usize = 64;
@@ -135,6 +136,10 @@ impl<T: Send> Progress for Events<T> {
             tiles_total: total,
             seconds_left,
         }));
+    }
+
+    fn warning(&self, warning: &Warning) {
+        self.send(Event::Warning(wire_warning::message(warning)));
     }
 }
 

@@ -12,6 +12,7 @@ mod segmentation;
 mod step;
 mod streaming;
 mod volume;
+pub(crate) mod wire_warning;
 
 pub(crate) use case::Cases;
 pub(crate) use model::Models;

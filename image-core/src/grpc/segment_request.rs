@@ -40,6 +40,7 @@ impl TryFrom<v1::RunRequest> for SegmentRequest {
                 },
             },
             postprocessing,
+            strict_geometry: request.strict_geometry,
         })
     }
 }
@@ -66,6 +67,7 @@ mod tests {
         assert_eq!(request.model.folds, FoldSelection::Available);
         assert_eq!(request.model.checkpoint, CheckpointKind::Final);
         assert_eq!(request.postprocessing, PostprocessingChoice::None);
+        assert!(!request.strict_geometry);
         assert_eq!((request.previous_stage, request.save_probabilities), (None, None));
     }
 
@@ -81,6 +83,7 @@ mod tests {
             numerics: Some(v1::Numerics::Reference as i32),
             save_probabilities: "s".into(),
             postprocessing: Some(String::new()),
+            strict_geometry: true,
             ..least()
         })
         .unwrap();
@@ -97,6 +100,7 @@ mod tests {
         assert_eq!(request.postprocessing, PostprocessingChoice::FromModel);
         assert_eq!(request.previous_stage, Some("p".into()));
         assert_eq!(request.save_probabilities, Some("s".into()));
+        assert!(request.strict_geometry);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use nephrite_proto::v1::{
 };
 use nephrite_server::{Deadline, Refusal};
 use nephrite_types::{BoundingBox, CancelToken, Geometry};
+use nephrite_volume::{Reader, World};
 use tokio::sync::mpsc::Sender;
 use tonic::{Request, Response, Status};
 
@@ -23,8 +24,10 @@ use super::case_messages;
 use super::events::{Events, MAX_WAITING_EVENTS, TileCount};
 use super::model_choice::model_choice;
 use super::streaming::{EventStream, Item, Streaming};
+use super::wire_warning;
 use crate::case::{SampleStepRequest, run_sample_step};
 use crate::model_step::{ModelStepOutcome, ModelStepRequest, run_model_step};
+use crate::open_model::OpenModel;
 use crate::serve::Work;
 use crate::world_box::WorldBox;
 use crate::{Core, CoreError, SegmentOptions};
@@ -92,12 +95,20 @@ impl StepService for Steps {
             .mask
             .ok_or(ConvertError::Missing { field: "mask" })
             .map_err(Refusal::from)?;
+        let reader = match request.reader.as_str() {
+            "" => Reader::SimpleItk,
+            name => reader(name).map_err(Refusal::from)?,
+        };
+        let world = wire_warning::world("world", request.world).map_err(Refusal::from)?;
+        let world = world.unwrap_or(reader.world());
         let sample = self.work.heavy(deadline, move |core, cancel| {
             let mask = take_mask(core, mask, cancel)?;
             let folder = Artefacts::new(core.root().open_writable_folder(&output)?, &output);
             let sample = SampleStepRequest {
                 scan: &scan,
                 scan_bytes: (request.scan_bytes > 0).then_some(request.scan_bytes),
+                reader,
+                world,
                 mask: &mask,
                 labels: &labels,
                 margin_mm: request.margin_mm,
@@ -119,9 +130,20 @@ impl StepService for Steps {
     }
 }
 
+fn reader(name: &str) -> Result<Reader, ConvertError> {
+    Reader::from_name(name).map_err(|_| ConvertError::Value {
+        field: "reader",
+        expected: "the class name of one of nnU-Net's NIfTI readers",
+        found: name.chars().take(64).collect(),
+    })
+}
+
 /// A step as it came; its masks are not decoded yet.
 struct StepRequest {
+    /// Its world is that of `world`.
     step: ModelStepRequest,
+    /// That of the model's reader if there is none.
+    world: Option<World>,
     previous_stage: Option<v1::Mask>,
     channels: Vec<(v1::Mask, String)>,
     exchange_folder: Option<PathBuf>,
@@ -139,10 +161,12 @@ impl TryFrom<StepServiceRunRequest> for StepRequest {
             Ok((channel.mask.ok_or(missing)?, channel.label))
         });
         Ok(StepRequest {
+            world: wire_warning::world("world", request.world)?,
             step: ModelStepRequest {
                 model: model_choice(path("model", &request.model)?, &request.folds, request.checkpoint)?,
                 scan: path("scan", &request.scan)?,
                 scan_bytes: (request.scan_bytes > 0).then_some(request.scan_bytes),
+                world: World::Itk, // see StepRequest::run
                 options: SegmentOptions {
                     mirroring: !request.no_mirroring,
                     tile_step_size: request.tile_step_size.unwrap_or(defaults.tile_step_size),
@@ -173,6 +197,10 @@ impl StepRequest {
         events: Sender<Item<StepServiceRunResponse>>,
     ) -> Result<v1::StepDone, CoreError> {
         let mut step = self.step;
+        step.world = match self.world {
+            Some(world) => world,
+            None => OpenModel::open(core, &step.model)?.reader()?.world(),
+        };
         crate::segment::check_step_size(step.options.tile_step_size)?;
         let exchange = match &self.exchange_folder {
             Some(path) => Some((core.root().open_writable_folder(path)?, path.clone())),
@@ -200,6 +228,7 @@ fn step_event(event: RunEvent) -> StepServiceRunResponse {
         RunEvent::Loading(loading) => Some(Event::Loading(loading)),
         RunEvent::Progress(tiles) => Some(Event::Progress(tiles)),
         RunEvent::Exporting(exporting) => Some(Event::Exporting(exporting)),
+        RunEvent::Warning(warning) => Some(Event::Warning(warning)),
         RunEvent::Done(_) => None,
     };
     StepServiceRunResponse { event }
@@ -225,6 +254,7 @@ fn done(
     });
     Ok(v1::StepDone {
         mask: Some(mask),
+        warnings: outcome.warnings.iter().map(wire_warning::message).collect(),
         stages: stages.into(),
         tiles: outcome.tiles,
         provider: outcome.provider,

@@ -54,6 +54,8 @@ pub struct ServeConfig {
     pub cores: Vec<RemoteCoreSettings>,
     /// For one model step in another core.
     pub core_timeout: Duration,
+    /// Odd geometry is an error for every request.
+    pub strict_geometry: bool,
 }
 
 /// Entries of `[[models]]`.
@@ -83,6 +85,7 @@ impl ServeConfig {
             operations: OperationSettings::default(),
             cores: Vec::new(),
             core_timeout: ServiceSettings::default().core_timeout,
+            strict_geometry: false,
         }
     }
 
@@ -149,6 +152,13 @@ fn read_top(top: &mut Section<'_>, folder: &Path) -> ServeConfig {
     settings::max_concurrent(top, "max_networks", &mut config.steps.max_networks);
     let at_least = |value: &Value| count(value).filter(|n| *n >= 1);
     config.steps.max_memory_bytes = top.take("max_memory_bytes", "a whole number of at least 1", at_least);
+    let flag = |value: &Value| value.as_bool();
+    top.set(
+        "strict_geometry",
+        "true or false",
+        flag,
+        &mut config.strict_geometry,
+    );
     read_operations(top, &mut config.operations);
     top.set("core_timeout_seconds", TIMEOUT, timeout, &mut config.core_timeout);
     for (idx, table) in top.tables("cores", MAX_CORES).into_iter().enumerate() {

@@ -145,6 +145,7 @@ impl Patient {
             profile: Profile::Full,
             phases: Vec::new(),
             output: format!("results/{output}").into(),
+            strict_geometry: false,
         }
     }
 

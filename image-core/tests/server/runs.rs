@@ -103,6 +103,7 @@ async fn a_run_tells_its_stages_in_order_and_gives_the_mask_of_the_command_line(
             ..SegmentOptions::default()
         },
         postprocessing: PostprocessingChoice::None,
+        strict_geometry: false,
     };
     tokio::task::spawn_blocking(move || segment(&core, &request, &NoProgress, &CancelToken::new()))
         .await

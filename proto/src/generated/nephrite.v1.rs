@@ -15,7 +15,7 @@ pub struct RunRequest {
     /// NIfTI files, one per channel of the model, in its order. Required.
     #[prost(string, repeated, tag = "4")]
     pub input: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Mask of a cascade's previous stage, on the grid of the input. Default: the previous stage is run first, if its
+    /// Mask of a cascade's previous stage, on the voxels of the first input (axes may run another way). Default: the previous stage is run first, if its
     /// folder lies beside the model's.
     #[prost(string, tag = "5")]
     pub previous_stage: ::prost::alloc::string::String,
@@ -42,12 +42,16 @@ pub struct RunRequest {
     /// folder. Default: none.
     #[prost(string, optional, tag = "12")]
     pub postprocessing: ::core::option::Option<::prost::alloc::string::String>,
+    /// Channels that do not lie where the first one lies, and a header that contradicts itself, are errors. Default: warnings,
+    /// unless the server's configuration says otherwise.
+    #[prost(bool, tag = "30")]
+    pub strict_geometry: bool,
 }
 /// One event of a run.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RunResponse {
     /// What happened.
-    #[prost(oneof = "run_response::Event", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "run_response::Event", tags = "1, 2, 3, 4, 5, 30")]
     pub event: ::core::option::Option<run_response::Event>,
 }
 /// Nested message and enum types in `RunResponse`.
@@ -70,7 +74,23 @@ pub mod run_response {
         /// The mask is written. The last event.
         #[prost(message, tag = "5")]
         Done(super::Done),
+        /// Something odd that does not stop the work.
+        #[prost(message, tag = "30")]
+        Warning(super::Warning),
     }
+}
+/// Something odd that does not stop the work, and that its user should know.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Warning {
+    /// Which kind: channel_geometry, other_world, singular_form, header_lengths. There may be more of them some day.
+    #[prost(string, tag = "1")]
+    pub code: ::prost::alloc::string::String,
+    /// The file it is about; may be empty.
+    #[prost(string, tag = "2")]
+    pub file: ::prost::alloc::string::String,
+    /// What is odd, and what was done about it; for people.
+    #[prost(string, tag = "3")]
+    pub message: ::prost::alloc::string::String,
 }
 /// The first event.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -163,6 +183,9 @@ pub struct Done {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// Everything odd, in the order in which it was found.
+    #[prost(message, repeated, tag = "30")]
+    pub warnings: ::prost::alloc::vec::Vec<Warning>,
 }
 /// One structure of a mask.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2741,6 +2764,9 @@ pub struct CaseServiceRunRequest {
     /// Result folder; it must not exist, the folder above must. Required.
     #[prost(string, tag = "7")]
     pub output: ::prost::alloc::string::String,
+    /// As in RunRequest, for all scans of the case.
+    #[prost(bool, tag = "30")]
+    pub strict_geometry: bool,
 }
 /// A model that runs by itself.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2779,7 +2805,7 @@ pub struct PhaseChoice {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CaseServiceRunResponse {
     /// What happened.
-    #[prost(oneof = "case_service_run_response::Event", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "case_service_run_response::Event", tags = "1, 2, 3, 4, 30")]
     pub event: ::core::option::Option<case_service_run_response::Event>,
 }
 /// Nested message and enum types in `CaseServiceRunResponse`.
@@ -2799,6 +2825,9 @@ pub mod case_service_run_response {
         /// Everything is written. The last event.
         #[prost(message, tag = "4")]
         Done(super::CaseDone),
+        /// Something odd that does not stop the case.
+        #[prost(message, tag = "30")]
+        Warning(super::Warning),
     }
 }
 /// How far a step is.
@@ -2888,6 +2917,9 @@ pub struct CaseDone {
     /// The content of `record.json`.
     #[prost(string, tag = "8")]
     pub record: ::prost::alloc::string::String,
+    /// Everything odd; in the record too.
+    #[prost(message, repeated, tag = "30")]
+    pub warnings: ::prost::alloc::vec::Vec<Warning>,
 }
 /// A file of the result folder.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2967,6 +2999,9 @@ pub struct CaseServiceEstimateResponse {
     /// How the speed was found: `measured` on earlier runs, or `calibrated` by a short computation.
     #[prost(string, tag = "4")]
     pub speed: ::prost::alloc::string::String,
+    /// What is odd about the scans.
+    #[prost(message, repeated, tag = "30")]
+    pub warnings: ::prost::alloc::vec::Vec<Warning>,
 }
 /// What a step would cost.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3471,6 +3506,11 @@ pub struct StepServiceRunRequest {
     /// size has another volume mounted.
     #[prost(uint64, tag = "14")]
     pub scan_bytes: u64,
+    /// Whose rules place the scan in the world, for masks and boxes. The frame of the scan is its voxels in the order of the
+    /// file at that place: masks on it go to the model's reader by voxel, all others by world coordinates. Default: those of
+    /// the model's reader.
+    #[prost(enumeration = "World", optional, tag = "30")]
+    pub world: ::core::option::Option<i32>,
 }
 /// A box of voxels of some grid, and a margin around it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3499,7 +3539,7 @@ pub struct MaskChannel {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StepServiceRunResponse {
     /// What happened.
-    #[prost(oneof = "step_service_run_response::Event", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "step_service_run_response::Event", tags = "1, 2, 3, 4, 5, 30")]
     pub event: ::core::option::Option<step_service_run_response::Event>,
 }
 /// Nested message and enum types in `StepServiceRunResponse`.
@@ -3522,12 +3562,15 @@ pub mod step_service_run_response {
         /// The mask. The last event.
         #[prost(message, tag = "5")]
         Done(super::StepDone),
+        /// Something odd that does not stop the step.
+        #[prost(message, tag = "30")]
+        Warning(super::Warning),
     }
 }
 /// What a step gave.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StepDone {
-    /// On the grid of the scan.
+    /// On the frame of the scan.
     #[prost(message, optional, tag = "1")]
     pub mask: ::core::option::Option<Mask>,
     /// Wall time per stage.
@@ -3566,6 +3609,9 @@ pub struct StepDone {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// Everything odd.
+    #[prost(message, repeated, tag = "30")]
+    pub warnings: ::prost::alloc::vec::Vec<Warning>,
 }
 /// What a sample is taken of.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3588,6 +3634,12 @@ pub struct SampleRequest {
     /// As in StepServiceRunRequest.
     #[prost(uint64, tag = "6")]
     pub scan_bytes: u64,
+    /// As in StepServiceRunRequest. Default: that of the reader.
+    #[prost(enumeration = "World", optional, tag = "30")]
+    pub world: ::core::option::Option<i32>,
+    /// nnU-Net's class name of the reader that intensities are read with. Default: SimpleITKIO.
+    #[prost(string, tag = "31")]
+    pub reader: ::prost::alloc::string::String,
 }
 /// The files of a sample.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3604,6 +3656,39 @@ pub struct SampleResponse {
     /// SHA-256 of the scan's file, hexadecimal.
     #[prost(string, tag = "4")]
     pub scan_sha256: ::prost::alloc::string::String,
+}
+/// Whose rules say where the voxels of a file lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum World {
+    /// Refused; leave the field out for the default.
+    Unspecified = 0,
+    /// ITK's.
+    Itk = 1,
+    /// nibabel's.
+    Nibabel = 2,
+}
+impl World {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "WORLD_UNSPECIFIED",
+            Self::Itk => "WORLD_ITK",
+            Self::Nibabel => "WORLD_NIBABEL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "WORLD_UNSPECIFIED" => Some(Self::Unspecified),
+            "WORLD_ITK" => Some(Self::Itk),
+            "WORLD_NIBABEL" => Some(Self::Nibabel),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 pub mod step_service_client {

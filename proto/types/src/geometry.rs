@@ -21,8 +21,9 @@ pub struct Affine([[f64; 4]; 4]);
 pub struct Geometry {
     /// Voxels per axis, `[z, y, x]`.
     pub shape: Shape3,
-    /// Spacing as nnU-Net's reader reports it, `[z, y, x]` in mm. May differ from the column norms of `affine`
-    /// when the header contradicts itself; resampling follows this one, measuring does not ([`Geometry::steps_mm`]).
+    /// Of a reader's array: spacing as nnU-Net's reader reports it, `[z, y, x]`, in mm unless nibabel's reader leaves the
+    /// unit as it is. May differ from the column norms of `affine` when the header contradicts itself; the network follows
+    /// this one, measuring does not ([`Geometry::steps_mm`]). Of a file's frame and of masks: the column norms, in mm.
     pub spacing: Spacing,
     /// World position of the voxel centres.
     pub affine: Affine,

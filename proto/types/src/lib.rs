@@ -20,6 +20,7 @@ pub mod memory;
 mod phase;
 mod progress;
 mod volume;
+mod warning;
 
 pub use bounding_box::BoundingBox;
 pub use cancel::{CancelToken, Cancelled};
@@ -34,3 +35,4 @@ pub use memory::OutOfMemory;
 pub use phase::Phase;
 pub use progress::{NoProgress, Progress, Stage};
 pub use volume::{IntensityScale, Stored, Volume, VoxelType, Voxels};
+pub use warning::{Warning, WarningCode};

@@ -1,3 +1,5 @@
+use crate::Warning;
+
 /// What a request is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
@@ -35,6 +37,9 @@ pub trait Progress: Sync {
     fn stage(&self, stage: Stage);
     /// `done` of `total` units (tiles, in [`Stage::Inference`]) of the current stage are finished.
     fn advance(&self, done: u64, total: u64);
+    /// Something odd that its user should know. Ignored unless an implementation says otherwise; one that passes progress on
+    /// passes warnings on.
+    fn warning(&self, _warning: &Warning) {}
 }
 
 /// Ignores all progress.

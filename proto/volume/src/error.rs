@@ -2,6 +2,27 @@ use std::io;
 
 use nephrite_types::{Cancelled, ErrorCode, GeometryError};
 
+/// The part of a header that places the voxels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// `srow_x`, `srow_y`, `srow_z`.
+    Sform,
+    /// `quatern_*` and `qoffset_*`.
+    Qform,
+    /// `pixdim` alone.
+    Pixdim,
+}
+
+impl std::fmt::Display for Form {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Form::Sform => "sform",
+            Form::Qform => "qform",
+            Form::Pixdim => "pixdim",
+        })
+    }
+}
+
 /// What can go wrong while a volume is read or written.
 ///
 /// `name` is the file as the caller named it.
@@ -142,7 +163,7 @@ pub enum VolumeError {
         /// Wanted.
         bytes: u64,
     },
-    /// A number that places voxels in the world is NaN or infinite, used by the reader or not.
+    /// A number that places voxels in the world, or says how large they are, is NaN or infinite.
     #[error("{name}: header field {field} has an entry that is not finite")]
     NotFinite {
         /// As named by the caller.
@@ -151,10 +172,12 @@ pub enum VolumeError {
         field: &'static str,
     },
     /// Spacing or affine cannot be (a singular affine, most often).
-    #[error("{name}: {source}")]
+    #[error("{name}: {form}: {source}")]
     Geometry {
         /// As named by the caller.
         name: String,
+        /// Which part of the header says so.
+        form: Form,
         /// What is wrong.
         #[source]
         source: GeometryError,

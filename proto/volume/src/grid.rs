@@ -25,7 +25,8 @@ pub(crate) struct Grid {
     pub(crate) n_bytes: u64,
 }
 
-/// The lengths of all axes, x first, trailing axes included; each at least 1.
+/// The lengths of all axes, x first, trailing axes included. Those of space are at least 1; axes past the third may be 0,
+/// as some writers leave what they do not use.
 pub(crate) fn stored_dims(header: &Header, name: &str) -> Result<Vec<u64>, VolumeError> {
     let n_dims = match header.dim[0] {
         n @ 1..=7 => n as usize,
@@ -39,7 +40,7 @@ pub(crate) fn stored_dims(header: &Header, name: &str) -> Result<Vec<u64>, Volum
         }
     };
     let length = |axis: usize| match u64::try_from(header.dim[axis]) {
-        Ok(length) if length > 0 => Ok(length),
+        Ok(length) if length > 0 || axis > 3 => Ok(length),
         _ => Err(VolumeError::EmptyAxis {
             name: name.to_owned(),
             axis,
@@ -96,7 +97,7 @@ pub(crate) fn datatype_code(voxel_type: VoxelType) -> i16 {
 impl Grid {
     /// Checks everything about sizes that the header says.
     ///
-    /// ITK drops trailing axes of length 1 beyond the third and takes 2-D images; nibabel's readers want exactly three
+    /// ITK drops trailing axes of length 1 or 0 beyond the third and takes 2-D images; nibabel's readers want exactly three
     /// axes.
     pub(crate) fn new(
         header: &Header,
@@ -112,7 +113,7 @@ impl Grid {
             dims: dims.clone(),
         };
 
-        let n_voxels = dims
+        let n_voxels = dims[..n_dims]
             .iter()
             .try_fold(1u64, |n, &len| n.checked_mul(len))
             .ok_or_else(overflow)?;
@@ -144,7 +145,7 @@ impl Grid {
             shape_xyz: [length(0)?, length(1)?, length(2)?],
             n_dims,
             voxel_type,
-            offset: payload_offset(header, name)?,
+            offset: payload_offset(header, reader, name)?,
             n_voxels: usize::try_from(n_voxels).map_err(|_| overflow())?,
             n_bytes,
         })
@@ -177,7 +178,7 @@ fn spatial_dims(dims: &[u64], header: &Header, reader: Reader, name: &str) -> Re
                 expected: "a scalar image",
             });
         }
-        while n_dims > 3 && dims[n_dims - 1] == 1 {
+        while n_dims > 3 && dims[n_dims - 1] <= 1 {
             n_dims -= 1;
         }
     }
@@ -188,7 +189,9 @@ fn spatial_dims(dims: &[u64], header: &Header, reader: Reader, name: &str) -> Re
     }
 }
 
-fn payload_offset(header: &Header, name: &str) -> Result<u64, VolumeError> {
+/// Without a `vox_offset` the voxels of a single file follow its header and the four bytes after it. nibabel then takes the
+/// header itself for voxels, so that its readers have none here.
+fn payload_offset(header: &Header, reader: Reader, name: &str) -> Result<u64, VolumeError> {
     let refuse = |expected| VolumeError::HeaderField {
         name: name.to_owned(),
         field: "vox_offset",
@@ -196,7 +199,10 @@ fn payload_offset(header: &Header, name: &str) -> Result<u64, VolumeError> {
         expected,
     };
     let min = header.version.min_vox_offset();
-    let offset = header.vox_offset;
+    let offset = match header.vox_offset {
+        0.0 if reader.is_itk() => min as f64,
+        offset => offset,
+    };
     // Also false for NaN. After the check the conversion is exact: an integer of less than 2^53.
     if !(offset >= min as f64 && offset <= (min + MAX_EXTENSION_BYTES) as f64) {
         return Err(refuse("a place after the header, at most 64 MiB on"));
@@ -230,6 +236,10 @@ mod tests {
         check(Reader::SimpleItk, &[4, 3, 2, 1, 1, 1, 1], Ok([4, 3, 2]));
         check(Reader::SimpleItk, &[4, 3, 1, 1], Ok([4, 3, 1]));
         check(Reader::SimpleItk, &[4, 3], Ok([4, 3, 1]));
+        check(Reader::SimpleItk, &[4, 3, 2, 0], Ok([4, 3, 2]));
+        check(Reader::SimpleItk, &[4, 3, 2, 1, 0], Ok([4, 3, 2]));
+        check(Reader::SimpleItkReorient, &[4, 3, 2, 0, 0, 0, 0], Ok([4, 3, 2]));
+        check(Reader::SimpleItk, &[4, 3, 2, 0, 3], Err("has 5 dimensions"));
         check(Reader::SimpleItk, &[4], Err("needs 2 or 3"));
         check(
             Reader::SimpleItk,
@@ -240,12 +250,15 @@ mod tests {
         check(Reader::SimpleItkReorient, &[4, 3], Err("needs 3"));
         check(Reader::Nibabel, &[4, 3, 2], Ok([4, 3, 2]));
         check(Reader::Nibabel, &[4, 3, 2, 1], Err("has 4 dimensions"));
+        check(Reader::Nibabel, &[4, 3, 2, 0], Err("has 4 dimensions"));
         check(Reader::NibabelReorient, &[4, 3], Err("has 2 dimensions"));
     }
 
     #[test]
     fn impossible_sizes_are_refused() {
         check(Reader::SimpleItk, &[4, 0, 2], Err("dim[2] is 0"));
+        check(Reader::SimpleItk, &[4, 3, 0], Err("dim[3] is 0"));
+        check(Reader::SimpleItk, &[4, 3, 0, 2], Err("dim[3] is 0"));
         check(Reader::SimpleItk, &[-4, 3, 2], Err("dim[1] is -4"));
         check(Reader::SimpleItk, &[4, 3, 2, -1], Err("dim[4] is -1"));
         check(Reader::SimpleItk, &[i64::MAX, 3, 2], Err("overflow"));
@@ -295,7 +308,17 @@ mod tests {
             change(&mut header);
             Grid::new(&header, Reader::SimpleItk, &Limits::default(), "t.nii")
         };
-        for offset in [f64::NAN, f64::INFINITY, -352.0, 0.0, 351.0, 352.5, 1e9, 1e300] {
+        for offset in [
+            f64::NAN,
+            f64::INFINITY,
+            -352.0,
+            1.0,
+            348.0,
+            351.0,
+            352.5,
+            1e9,
+            1e300,
+        ] {
             let error = grid(&|h| h.vox_offset = offset).unwrap_err();
             assert!(
                 matches!(
@@ -309,6 +332,17 @@ mod tests {
             );
         }
         assert_eq!(grid(&|h| h.vox_offset = 1000.0).unwrap().offset, 1000);
+        for (version, reader, expected) in [
+            (Version::One, Reader::SimpleItk, Some(352)),
+            (Version::Two, Reader::SimpleItkReorient, Some(544)),
+            (Version::One, Reader::Nibabel, None),
+            (Version::Two, Reader::NibabelReorient, None),
+        ] {
+            let mut header = plain(version, false);
+            header.vox_offset = 0.0;
+            let grid = Grid::new(&header, reader, &Limits::default(), "t.nii");
+            assert_eq!(grid.ok().map(|grid| grid.offset), expected, "{reader}");
+        }
         for (code, part) in [
             (1, "binary"),
             (32, "complex64"),

@@ -14,8 +14,9 @@ use crate::grid::{Grid, stored_dims};
 use crate::header::Header;
 use crate::input::Input;
 use crate::labels::labels_from_voxels;
-use crate::read::{Payload, check_size, intensity_scale, read_header, regular_file_size, skip_to_voxels};
+use crate::read::{Payload, check_size, intensity_scale, read_header, skip_to_voxels};
 use crate::reader::Reader;
+use crate::unchanged::read_unchanged;
 use crate::world::{file_geometry, mm_per_unit, top_rows};
 
 /// `pixdim` may differ by this share from the lengths of the axes in the world; files are written with four digits.
@@ -42,8 +43,7 @@ pub fn read_label_map(
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<LabelMap, VolumeError> {
-    let size = regular_file_size(&file, name)?;
-    read_stream(file, size, name, limits, cancel)
+    read_unchanged(&file, name, |file, size| read_stream(file, size, name, limits, cancel))
 }
 
 /// [`read_label_map`] for anything that can be read; `size` is that of the file.
@@ -150,6 +150,7 @@ fn geometry_mm(header: &Header, grid: &Grid, n_axes: usize, name: &str) -> Resul
     }
     let broken = |source| VolumeError::Geometry {
         name: name.to_owned(),
+        form: file.form,
         source,
     };
     let unit = mm_per_unit(header.xyzt_units);

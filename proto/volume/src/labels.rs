@@ -7,8 +7,9 @@ use nephrite_types::{
 use rayon::prelude::*;
 
 use crate::label_map::named;
-use crate::read::{Content, read_content, regular_file_size};
-use crate::{Reader, VolumeError};
+use crate::read::{Content, read_content};
+use crate::unchanged::read_unchanged;
+use crate::{Reader, ScanHeader, VolumeError};
 
 /// Voxels that one task looks at.
 const VOXELS_PER_TASK: usize = 1 << 18;
@@ -29,7 +30,18 @@ pub(crate) fn labels_from_voxels(voxels: &Voxels, scale: IntensityScale) -> Resu
     with_voxels!(voxels, array => labels_from(array, scale))
 }
 
-/// Labels where `reader` of nnU-Net places them, as [`read_volume`](crate::read_volume) would; and the bytes that were read.
+/// A label map as a reader of nnU-Net sees it.
+#[derive(Debug)]
+pub struct LabelScan {
+    /// Labels, in the array and at the place that the reader gives them.
+    pub map: LabelMap,
+    /// The header of the file, without trailing axes of length 1.
+    pub header: ScanHeader,
+    /// Compressed bytes read.
+    pub bytes_read: u64,
+}
+
+/// Labels where `reader` of nnU-Net places them, as [`read_volume`](crate::read_volume) would.
 /// For label maps that belong to a scan which that reader reads. Trailing axes of length 1 are dropped whatever the reader,
 /// and a value that is not finite is no label, though ITK's readers make 0 of it. For label maps that are measured, see
 /// [`read_label_map`](crate::read_label_map).
@@ -42,14 +54,19 @@ pub fn read_labels(
     reader: Reader,
     limits: &Limits,
     cancel: &CancelToken,
-) -> Result<(LabelMap, u64), VolumeError> {
-    let size = regular_file_size(&file, name)?;
-    let scan = read_content(file, size, name, reader, Content::Labels, limits, cancel)?;
+) -> Result<LabelScan, VolumeError> {
+    let scan = read_unchanged(&file, name, |file, size| {
+        read_content(file, size, name, reader, Content::Labels, limits, cancel)
+    })?;
     let map = LabelMap {
         labels: named(labels_from_volume(&scan.volume), name)?,
         geometry: scan.volume.geometry,
     };
-    Ok((map, scan.bytes_read))
+    Ok(LabelScan {
+        map,
+        header: scan.header,
+        bytes_read: scan.bytes_read,
+    })
 }
 
 fn labels_from<T: Stored>(array: &Array3<T>, scale: IntensityScale) -> Result<Labels, VolumeError> {

@@ -1,9 +1,9 @@
-use ndarray::{ArrayView3, Axis};
-use nephrite_types::Affine;
+use ndarray::{Array3, ArrayView3, Axis};
+use nephrite_types::{Affine, BoundingBox, Labels, Voxels};
 
-/// How the axes of a file run with respect to R, A, S: one of 48.
+/// How the axes of a file run with respect to R, A, S, or those of one array with respect to another: one of 48.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Orientation {
+pub struct Orientation {
     /// World axis (0 right, 1 anterior, 2 superior) that file axis x, y, z follows most closely.
     pub(crate) world_axis: [usize; 3],
     /// True if the file axis runs against it.
@@ -12,7 +12,7 @@ pub(crate) struct Orientation {
 
 impl Orientation {
     /// Axes already run to R, A, S.
-    pub(crate) const RAS: Orientation = Orientation {
+    pub const RAS: Orientation = Orientation {
         world_axis: [0, 1, 2],
         flipped: [false; 3],
     };
@@ -124,6 +124,74 @@ impl Orientation {
             }
         }
         view
+    }
+
+    /// Labels in file order, `[z, y, x]`, as an array whose axes run to R, A, S.
+    pub fn labels_to_ras(self, labels: Labels) -> Labels {
+        self.turned(
+            labels,
+            |file| self.view_to_ras(file).to_owned(),
+            |file| self.view_to_ras(file).to_owned(),
+        )
+    }
+
+    /// The inverse of [`Orientation::labels_to_ras`].
+    pub fn labels_to_file(self, labels: Labels) -> Labels {
+        self.turned(
+            labels,
+            |ras| self.view_to_file(ras).to_owned(),
+            |ras| self.view_to_file(ras).to_owned(),
+        )
+    }
+
+    fn turned(
+        self,
+        labels: Labels,
+        narrow: impl Fn(ArrayView3<'_, u8>) -> Array3<u8>,
+        wide: impl Fn(ArrayView3<'_, u16>) -> Array3<u16>,
+    ) -> Labels {
+        if self == Orientation::RAS {
+            return labels;
+        }
+        // `to_owned` of a turned view keeps its strides; rows must be rows again.
+        match labels {
+            Labels::U8(array) => Labels::U8(narrow(array.view()).as_standard_layout().into_owned()),
+            Labels::U16(array) => Labels::U16(wide(array.view()).as_standard_layout().into_owned()),
+        }
+    }
+
+    /// A volume with axes to R, A, S in file order again. Its world stays: `geometry` is that of the result.
+    pub fn voxels_to_file(self, voxels: Voxels) -> Voxels {
+        if self == Orientation::RAS {
+            return voxels;
+        }
+        macro_rules! turn {
+            ($($variant:ident)*) => {
+                match voxels {
+                    $(Voxels::$variant(array) => {
+                        Voxels::$variant(self.view_to_file(array.view()).as_standard_layout().into_owned())
+                    })*
+                }
+            };
+        }
+        turn!(U8 I8 U16 I16 U32 I32 U64 I64 F32 F64)
+    }
+
+    /// A box of voxels `[z, y, x]` of a file of `shape`, in an array whose axes run to R, A, S.
+    pub fn box_to_ras(self, bounds: &BoundingBox, shape: [usize; 3]) -> BoundingBox {
+        let ends = self.to_ras(std::array::from_fn(|c| {
+            let (start, end, n) = (bounds.start[2 - c], bounds.end[2 - c], shape[2 - c]);
+            if self.flipped[c] {
+                [n - end, n - start]
+            } else {
+                [start, end]
+            }
+        }));
+        let [x, y, z] = ends;
+        BoundingBox {
+            start: [z[0], y[0], x[0]],
+            end: [z[1], y[1], x[1]],
+        }
     }
 
     /// The inverse of [`Orientation::view_to_ras`].

@@ -15,6 +15,7 @@ use crate::input::{Input, MAX_DEFLATE_RATIO};
 use crate::label_map::without_trailing_axes;
 use crate::orientation::Orientation;
 use crate::reader::Reader;
+use crate::scan_header::ScanHeader;
 use crate::source_geometry::SourceGeometry;
 use crate::unchanged::read_unchanged;
 use crate::voxel_bytes::FileVoxel;
@@ -34,6 +35,8 @@ pub struct Scan {
     pub volume: Volume,
     /// How to write a result with the geometry of this file.
     pub source: SourceGeometry,
+    /// The header, with what other readers make of it.
+    pub header: ScanHeader,
     /// Taken from the file, compressed.
     pub bytes_read: u64,
 }
@@ -58,7 +61,7 @@ pub struct VolumeInfo {
     /// From stored values to intensities, as `SimpleITKIO` takes it.
     pub scale: IntensityScale,
     /// Voxel `(x, y, z)` to RAS+ millimetres as `SimpleITKIO` sees it, or as `NibabelIO` does where that one refuses
-    /// (shear, or not a 3-D file).
+    /// (shear, forms that place nothing, or not a 3-D file).
     pub affine: Affine,
     /// The way x, y, z run, in three letters: `RAS`, `LPS`, …
     pub orientation: String,
@@ -153,31 +156,6 @@ pub fn read_volume_hashed(
     })
 }
 
-/// Where the voxels of a file lie, as [`read_volume`] would give it, and how to write a result beside it. Reads the header
-/// only.
-///
-/// # Errors
-/// As [`read_volume`] for what the header says.
-pub fn read_geometry(
-    file: File,
-    name: &str,
-    reader: Reader,
-    limits: &Limits,
-) -> Result<(Geometry, SourceGeometry), VolumeError> {
-    read_unchanged(&file, name, |file, size| {
-        let mut input = Input::new(file, name)?;
-        let (header, _) = read_header(&mut input, name)?;
-        let grid = Grid::new(&header, reader, limits, name)?;
-        let in_file = file_geometry(&header, &grid, reader, name)?;
-        check_size(&grid, input.is_gzip(), size, name)?;
-        let (geometry, orientation) = array_geometry(&header, &grid, in_file, reader, name)?;
-        Ok((
-            geometry,
-            SourceGeometry::of_file(&grid, in_file, orientation, reader),
-        ))
-    })
-}
-
 /// Reads the header of a NIfTI file.
 ///
 /// # Errors
@@ -205,14 +183,19 @@ fn describe(file: &File, name: &str, limits: &Limits) -> Result<VolumeInfo, Volu
         )
     };
     let geometry = match geometry(Reader::SimpleItk) {
-        Err(VolumeError::NotOrthonormal { .. } | VolumeError::Dimensions { .. }) => {
-            geometry(Reader::Nibabel)?
-        }
+        Err(
+            error @ (VolumeError::NotOrthonormal { .. }
+            | VolumeError::Dimensions { .. }
+            | VolumeError::NotFinite { .. }
+            | VolumeError::Geometry { .. }),
+        ) => geometry(Reader::Nibabel).map_err(|_| error)?,
         other => other?,
     };
     let mm = geometry.mm_per_unit();
+    let form = geometry.form;
     let broken = |source| VolumeError::Geometry {
         name: name.to_owned(),
+        form,
         source,
     };
     Ok(VolumeInfo {
@@ -272,7 +255,8 @@ pub(crate) fn read_content<R: Read>(
     let grid = Grid::new(&header, reader, limits, name)?;
     let geometry = file_geometry(&header, &grid, reader, name)?;
     let scale = intensity_scale(&header, reader, name)?;
-    check_size(&grid, input.is_gzip(), size, name)?;
+    let is_gzip = input.is_gzip();
+    check_size(&grid, is_gzip, size, name)?;
 
     skip_to_voxels(&mut input, &grid, header_bytes, name)?;
     let payload = Payload {
@@ -294,6 +278,7 @@ pub(crate) fn read_content<R: Read>(
         volume,
         source,
         bytes_read: input.bytes_read(),
+        header: ScanHeader::new(header, is_gzip, size, limits, name),
     })
 }
 
@@ -528,11 +513,12 @@ fn orient(
         scale,
         geometry,
     };
-    Ok((volume, SourceGeometry::of_file(grid, file, orientation, reader)))
+    let source = SourceGeometry::of_file(grid, file, orientation, reader, header.xyzt_units);
+    Ok((volume, source))
 }
 
 /// Where the voxels of the array lie, and how the file's axes become those of the array.
-fn array_geometry(
+pub(crate) fn array_geometry(
     header: &Header,
     grid: &Grid,
     file: FileGeometry,
@@ -546,6 +532,7 @@ fn array_geometry(
     };
     let broken = |source| VolumeError::Geometry {
         name: name.to_owned(),
+        form: file.form,
         source,
     };
     let turned = orientation != Orientation::RAS;

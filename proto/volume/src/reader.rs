@@ -13,6 +13,50 @@ pub enum Reader {
     NibabelReorient,
 }
 
+/// Whose rules say where the voxels of a file lie.
+///
+/// A header can say it twice, and ITK and nibabel then believe different parts of it; a case settles for one of the two, so
+/// that masks of one file can be related by voxel, and those of several files by place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum World {
+    /// ITK's.
+    Itk,
+    /// nibabel's.
+    Nibabel,
+}
+
+impl World {
+    /// `ITK` or `nibabel`.
+    pub fn name(self) -> &'static str {
+        match self {
+            World::Itk => "ITK",
+            World::Nibabel => "nibabel",
+        }
+    }
+
+    /// The other one.
+    pub fn other(self) -> World {
+        match self {
+            World::Itk => World::Nibabel,
+            World::Nibabel => World::Itk,
+        }
+    }
+
+    /// The reader that leaves axes as they are in the file.
+    pub fn plain_reader(self) -> Reader {
+        match self {
+            World::Itk => Reader::SimpleItk,
+            World::Nibabel => Reader::Nibabel,
+        }
+    }
+}
+
+impl std::fmt::Display for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 impl Reader {
     /// All readers.
     pub const ALL: [Reader; 4] = [
@@ -50,9 +94,17 @@ impl Reader {
         matches!(self, Reader::SimpleItkReorient | Reader::NibabelReorient)
     }
 
+    /// Whose rules it follows.
+    pub fn world(self) -> World {
+        match self {
+            Reader::SimpleItk | Reader::SimpleItkReorient => World::Itk,
+            Reader::Nibabel | Reader::NibabelReorient => World::Nibabel,
+        }
+    }
+
     /// True for the two that follow ITK.
     pub(crate) fn is_itk(self) -> bool {
-        matches!(self, Reader::SimpleItk | Reader::SimpleItkReorient)
+        self.world() == World::Itk
     }
 }
 

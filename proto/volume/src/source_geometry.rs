@@ -4,7 +4,7 @@ use crate::grid::{Grid, datatype_code};
 use crate::header::{Header, Version};
 use crate::orientation::{Orientation, closest_orthogonal};
 use crate::reader::Reader;
-use crate::world::{FileGeometry, MM, has_orthonormal_columns, top_rows, unit_columns};
+use crate::world::{FileGeometry, has_orthonormal_columns, top_rows, unit_columns};
 
 /// How the voxels of a source file lay, so that a result can be written the same way: axes turned back, the world
 /// geometry that the reader saw, two axes if the source had two.
@@ -27,18 +27,21 @@ pub struct SourceGeometry {
     style: Style,
     /// `SimpleITKIOWithReorient` writes masks as u8 whenever that loses nothing.
     prefers_u8: bool,
-    /// `xyzt_units` of spacing and affine.
-    unit: i32,
     /// Numbers keep all their bits, in NIfTI-2 if NIfTI-1 has too few.
     exact: bool,
+    /// `xyzt_units` to be written.
+    xyzt_units: i32,
 }
+
+/// Millimetres and seconds.
+const MM_AND_S: i32 = 2 | 8;
 
 /// Whose header to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Style {
     /// qform and sform with code 1, mm and seconds.
     Itk,
-    /// sform with code 2, no units unless the source's are not mm; `pixdim` from the affine.
+    /// sform with code 2, no units unless they are metres or micrometres; `pixdim` from the affine.
     Nibabel,
 }
 
@@ -57,8 +60,8 @@ impl SourceGeometry {
             orientation: Orientation::RAS,
             style: Style::Itk,
             prefers_u8: false,
-            unit: MM,
             exact: false,
+            xyzt_units: MM_AND_S,
         }
     }
 
@@ -71,7 +74,15 @@ impl SourceGeometry {
         }
     }
 
-    pub(crate) fn of_file(grid: &Grid, file: FileGeometry, orientation: Orientation, reader: Reader) -> Self {
+    /// `xyzt_units` are those of the file: ITK's numbers are millimetres already; nibabel's are as in the file, and without
+    /// their unit nobody could tell their length.
+    pub(crate) fn of_file(
+        grid: &Grid,
+        file: FileGeometry,
+        orientation: Orientation,
+        reader: Reader,
+        xyzt_units: i32,
+    ) -> Self {
         let style = if reader.is_itk() {
             Style::Itk
         } else {
@@ -88,8 +99,12 @@ impl SourceGeometry {
             orientation,
             style,
             prefers_u8: reader == Reader::SimpleItkReorient,
-            unit: file.unit,
             exact: false,
+            xyzt_units: match (style, xyzt_units & 0x07) {
+                (Style::Itk, _) => MM_AND_S,
+                (Style::Nibabel, metre_or_micrometre @ (1 | 3)) => metre_or_micrometre,
+                (Style::Nibabel, _) => 0,
+            },
         }
     }
 
@@ -99,7 +114,8 @@ impl SourceGeometry {
         [z, y, x]
     }
 
-    pub(crate) fn orientation(&self) -> Orientation {
+    /// How the axes of the file become those of arrays.
+    pub fn orientation(&self) -> Orientation {
         self.orientation
     }
 
@@ -156,12 +172,7 @@ impl SourceGeometry {
             vox_offset: version.min_vox_offset() as f64,
             scl_slope: scale.slope,
             scl_inter: scale.inter,
-            // nibabel says no unit; numbers that are not mm must, or the mask is another size than its scan.
-            xyzt_units: match (self.style, self.unit) {
-                (Style::Itk, _) => MM | 8,
-                (Style::Nibabel, unit @ (1 | 3)) => unit,
-                (Style::Nibabel, _) => 0,
-            },
+            xyzt_units: self.xyzt_units,
             qform_code: if self.style == Style::Itk && has_qform {
                 1
             } else {

@@ -3,15 +3,21 @@
 //! The two differ: ITK prefers the qform unless the sform is a scanner's, takes the length of the axes from `pixdim`
 //! and converts units; nibabel prefers the sform as it is, shear and all, and ignores units.
 //!
+//! A sform that is not finite, singular or sheared gives way to the qform in ITK. nibabel takes it as it is; where it is
+//! singular there is no world to be had from it, so the qform places the voxels here, and [`FileGeometry::gives_way`] says
+//! so. A form that nobody uses may hold anything.
+//!
 //! Sources: ITK 5.4 `itkNiftiImageIO.cxx` (`SetImageIOOrientationFromNIfTI`) and `nifti1_io.c`
-//! (`nifti_quatern_to_mat44`); nibabel 5.4 `nifti1.py` (`get_best_affine`) and `quaternions.py`.
+//! (`nifti_quatern_to_mat44`); nibabel 5.4 `nifti1.py` (`get_best_affine`) and `quaternions.py`. `golden/forms.json` holds
+//! what both libraries say of every combination.
 
 use nephrite_types::{Affine, Spacing};
 
 use crate::VolumeError;
+use crate::error::Form;
 use crate::grid::Grid;
 use crate::header::Header;
-use crate::reader::Reader;
+use crate::reader::{Reader, World};
 
 /// Geometry of the voxels in file order.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,6 +28,10 @@ pub(crate) struct FileGeometry {
     pub(crate) affine: Affine,
     /// `xyzt_units` of spacing and affine: ITK converts to mm, nibabel leaves numbers as they are.
     pub(crate) unit: i32,
+    /// Which form of the header says so.
+    pub(crate) form: Form,
+    /// True if nibabel would have taken the sform, which is singular.
+    pub(crate) gives_way: bool,
 }
 
 impl FileGeometry {
@@ -32,7 +42,7 @@ impl FileGeometry {
 }
 
 /// Three rows: columns x, y, z and offset.
-type Rows = [[f64; 4]; 3];
+pub(crate) type Rows = [[f64; 4]; 3];
 
 /// The geometry that `reader` sees.
 pub(crate) fn file_geometry(
@@ -41,67 +51,69 @@ pub(crate) fn file_geometry(
     reader: Reader,
     name: &str,
 ) -> Result<FileGeometry, VolumeError> {
-    check_finite(header, name)?;
-    let geometry = |source| VolumeError::Geometry {
-        name: name.to_owned(),
-        source,
+    finite("pixdim", &header.pixdim[1..=grid.n_dims.max(1)], name)?;
+    let unit = match reader.world() {
+        World::Itk => mm_per_unit(header.xyzt_units),
+        World::Nibabel => 1.0,
     };
-    // A singular sform is a broken file, even where the reader would take the qform.
-    let sform = if header.sform_code > 0 {
-        Some(Affine::new(header.srow).map_err(geometry)?)
-    } else {
-        None
-    };
-    let (spacing_xyz, rows) = if reader.is_itk() {
-        let unit = mm_per_unit(header.xyzt_units);
-        let spacing = pixdim_xyz(header, grid.n_dims).map(|v| v * unit);
-        (
-            spacing,
-            itk_rows(header, grid, sform, spacing, unit, reader, name)?,
-        )
-    } else {
-        let spacing = pixdim_xyz(header, grid.n_dims);
-        (spacing, nibabel_rows(header, grid, spacing, name)?)
-    };
+    let spacing_xyz = pixdim_xyz(header, grid.n_dims).map(|v| v * unit);
     let [sx, sy, sz] = spacing_xyz;
-    Spacing::new([sz, sy, sx]).map_err(geometry)?;
+    Spacing::new([sz, sy, sx]).map_err(|source| VolumeError::Geometry {
+        name: name.to_owned(),
+        form: Form::Pixdim,
+        source,
+    })?;
+    let (rows, form, gives_way) = match reader.world() {
+        World::Itk => {
+            let (stored, form) = itk_form(header, reader, name)?;
+            (itk_rows(header, grid, &stored, spacing_xyz, unit), form, false)
+        }
+        World::Nibabel => nibabel_rows(header, grid, reader, spacing_xyz, name)?,
+    };
     Ok(FileGeometry {
         spacing_xyz,
-        affine: Affine::new(rows).map_err(geometry)?,
-        unit: if reader.is_itk() {
-            MM
-        } else {
-            header.xyzt_units & 0x07
+        affine: Affine::new(rows).map_err(|source| VolumeError::Geometry {
+            name: name.to_owned(),
+            form,
+            source,
+        })?,
+        unit: match reader.world() {
+            World::Itk => MM,
+            World::Nibabel => header.xyzt_units & 0x07,
         },
+        form,
+        gives_way,
     })
 }
 
 /// `xyzt_units` of millimetres.
 pub(crate) const MM: i32 = 2;
 
-fn check_finite(header: &Header, name: &str) -> Result<(), VolumeError> {
-    let fields: [(&'static str, &[f64]); 6] = [
-        ("pixdim", &header.pixdim[1..4]),
-        ("srow_x", &header.srow[0]),
-        ("srow_y", &header.srow[1]),
-        ("srow_z", &header.srow[2]),
-        ("quatern", &header.quatern_bcd),
-        ("qoffset", &header.qoffset),
-    ];
-    match fields
-        .iter()
-        .find(|(_, values)| values.iter().any(|v| !v.is_finite()))
-    {
-        Some((field, _)) => Err(VolumeError::NotFinite {
-            name: name.to_owned(),
-            field,
-        }),
-        None => Ok(()),
+fn finite(field: &'static str, values: &[f64], name: &str) -> Result<(), VolumeError> {
+    if values.iter().all(|v| v.is_finite()) {
+        return Ok(());
     }
+    Err(VolumeError::NotFinite {
+        name: name.to_owned(),
+        field,
+    })
+}
+
+fn sform_is_finite(header: &Header, name: &str) -> Result<(), VolumeError> {
+    let fields = ["srow_x", "srow_y", "srow_z"].into_iter().zip(&header.srow);
+    for (field, row) in fields {
+        finite(field, row, name)?;
+    }
+    Ok(())
+}
+
+fn qform_is_finite(header: &Header, name: &str) -> Result<(), VolumeError> {
+    finite("quatern", &header.quatern_bcd, name)?;
+    finite("qoffset", &header.qoffset, name)
 }
 
 /// Absolute values; zero counts as 1 in both libraries. Axes that a 2-D image lacks get 1.
-fn pixdim_xyz(header: &Header, n_dims: usize) -> [f64; 3] {
+pub(crate) fn pixdim_xyz(header: &Header, n_dims: usize) -> [f64; 3] {
     std::array::from_fn(|axis| match header.pixdim[axis + 1].abs() {
         _ if axis >= n_dims => 1.0,
         0.0 => 1.0,
@@ -118,45 +130,67 @@ pub(crate) fn mm_per_unit(xyzt_units: i32) -> f64 {
     }
 }
 
-fn itk_rows(
-    header: &Header,
-    grid: &Grid,
-    sform: Option<Affine>,
-    spacing: [f64; 3],
-    unit: f64,
-    reader: Reader,
-    name: &str,
-) -> Result<Rows, VolumeError> {
-    let stored = match (sform, header.qform_code > 0) {
-        // ITK's identity is LPS.
-        (None, false) => [[-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]],
-        (None, true) => qform_rows(
-            header,
-            itk_quaternion(header.quatern_bcd),
-            qfac(header.pixdim[0] < 0.0),
-        ),
-        (Some(sform), has_qform) => {
-            let qform = qform_rows(
-                header,
-                itk_quaternion(header.quatern_bcd),
-                qfac(header.pixdim[0] < 0.0),
-            );
-            let orthonormal = has_orthonormal_columns(&top_rows(sform));
-            match (orthonormal, has_qform) {
-                (true, false) => top_rows(sform),
-                (true, true) if header.sform_code == 1 || nearly_equal(&top_rows(sform), &qform) => {
-                    top_rows(sform)
-                }
-                (_, true) => qform,
-                (false, false) => {
-                    return Err(VolumeError::NotOrthonormal {
-                        name: name.to_owned(),
-                        reader: reader.name(),
-                    });
-                }
-            }
-        }
+/// The form that ITK takes directions and offset from.
+fn itk_form(header: &Header, reader: Reader, name: &str) -> Result<(Rows, Form), VolumeError> {
+    let (has_sform, has_qform) = (header.sform_code > 0, header.qform_code > 0);
+    let qform = || -> Result<(Rows, Form), VolumeError> {
+        qform_is_finite(header, name)?;
+        Ok((itk_qform(header), Form::Qform))
     };
+    if !has_sform && !has_qform {
+        // ITK's identity is LPS.
+        let identity = [[-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]];
+        return Ok((identity, Form::Pixdim));
+    }
+    if !has_sform {
+        return qform();
+    }
+    let sform = header.srow;
+    let other = itk_qform(header);
+    let sform_is_finite = sform_is_finite(header, name);
+    let spans = sform_is_finite.is_ok() && Affine::new(sform).is_ok();
+    let takes_sform = if spans && has_orthonormal_columns(&sform) {
+        !has_qform || header.sform_code == 1 || same_axes_and_offset(&sform, &other)
+    } else {
+        has_qform && same_numbers(&sform, &other)
+    };
+    if !takes_sform && has_qform {
+        return qform();
+    }
+    sform_is_finite?;
+    Affine::new(sform).map_err(|source| VolumeError::Geometry {
+        name: name.to_owned(),
+        form: Form::Sform,
+        source,
+    })?;
+    if takes_sform {
+        return Ok((sform, Form::Sform));
+    }
+    Err(VolumeError::NotOrthonormal {
+        name: name.to_owned(),
+        reader: reader.name(),
+    })
+}
+
+/// In 32 bits, with lengths. Numbers that are not finite are zero in `nifti1_io.c`, lengths that are not positive one.
+fn itk_qform(header: &Header) -> Rows {
+    let or_zero = |values: [f64; 3]| values.map(|v| if v.is_finite() { v } else { 0.0 });
+    let rows = qform_rows(
+        itk_quaternion(or_zero(header.quatern_bcd)),
+        or_zero(header.qoffset),
+        qfac(header.pixdim[0] < 0.0),
+    );
+    let length = |c: usize| match header.pixdim[c + 1] {
+        length if length > 0.0 => length,
+        _ => 1.0,
+    };
+    rows.map(|[x, y, z, offset]| {
+        [x * length(0), y * length(1), z * length(2), offset].map(|v| f64::from(v as f32))
+    })
+}
+
+/// Directions of `stored` with the lengths that `pixdim` says.
+fn itk_rows(header: &Header, grid: &Grid, stored: &Rows, spacing: [f64; 3], unit: f64) -> Rows {
     let mut rows = [[0.0; 4]; 3];
     for axis in 0..3 {
         if axis >= grid.n_dims {
@@ -179,29 +213,38 @@ fn itk_rows(
     for r in 0..grid.n_dims {
         rows[r][3] = stored[r][3] * unit;
     }
-    Ok(rows)
+    rows
 }
 
-fn nibabel_rows(header: &Header, grid: &Grid, spacing: [f64; 3], name: &str) -> Result<Rows, VolumeError> {
+/// Rows, the form that they come from, and whether a singular sform gave way to it.
+fn nibabel_rows(
+    header: &Header,
+    grid: &Grid,
+    reader: Reader,
+    spacing: [f64; 3],
+    name: &str,
+) -> Result<(Rows, Form, bool), VolumeError> {
     // Codes that the standard does not know are set to 0.
     let known = |code| (1..=5).contains(&code);
-    if known(header.sform_code) {
-        return Ok(header.srow);
+    let has_sform = known(header.sform_code);
+    if has_sform {
+        sform_is_finite(header, name)?;
+        // Without axes that span the world, nibabel cannot tell how to turn them.
+        let gives_way = Affine::new(header.srow).is_err() && known(header.qform_code) && !reader.reorients();
+        if !gives_way {
+            return Ok((header.srow, Form::Sform, false));
+        }
     }
     if known(header.qform_code) {
-        let rotation = qform_rows(
-            header,
-            nibabel_quaternion(header, name)?,
-            qfac(header.pixdim[0] == -1.0),
-        );
-        let scaled = |r: usize, c: usize| {
-            if c < 3 {
-                rotation[r][c] * spacing[c]
-            } else {
-                rotation[r][c]
+        qform_is_finite(header, name)?;
+        let quaternion = nibabel_quaternion(header, name)?;
+        let mut rows = qform_rows(quaternion, header.qoffset, qfac(header.pixdim[0] == -1.0));
+        for row in &mut rows {
+            for c in 0..3 {
+                row[c] *= spacing[c];
             }
-        };
-        return Ok(std::array::from_fn(|r| std::array::from_fn(|c| scaled(r, c))));
+        }
+        return Ok((rows, Form::Qform, has_sform));
     }
     // Centre of the volume at the origin, x to the left.
     let mut rows = [[0.0; 4]; 3];
@@ -210,7 +253,7 @@ fn nibabel_rows(header: &Header, grid: &Grid, spacing: [f64; 3], name: &str) -> 
         rows[axis][axis] = step;
         rows[axis][3] = -step * (grid.shape_xyz[axis] as f64 - 1.0) / 2.0;
     }
-    Ok(rows)
+    Ok((rows, Form::Pixdim, false))
 }
 
 /// Sign of the third axis against the rotation.
@@ -254,8 +297,7 @@ fn nibabel_quaternion(header: &Header, name: &str) -> Result<[f64; 4], VolumeErr
 }
 
 /// Rotation (unit columns) and offset of the qform.
-fn qform_rows(header: &Header, [a, b, c, d]: [f64; 4], qfac: f64) -> Rows {
-    let [x, y, z] = header.qoffset;
+fn qform_rows([a, b, c, d]: [f64; 4], [x, y, z]: [f64; 3], qfac: f64) -> Rows {
     [
         [
             a * a + b * b - c * c - d * d,
@@ -301,13 +343,54 @@ pub(crate) fn has_orthonormal_columns(rows: &Rows) -> bool {
     })
 }
 
-/// True if sform and qform say the same, so that the sform, which is more precise, may be taken. ITK compares singular
-/// values and vectors; for matrices with orthogonal columns that is direction and offset.
-fn nearly_equal(sform: &Rows, qform: &Rows) -> bool {
-    let (s, q) = (unit_columns(sform), unit_columns(qform));
-    (0..3).all(|r| {
-        (0..3).all(|c| (s[r][c] - q[r][c]).abs() <= 1e-4) && (sform[r][3] - qform[r][3]).abs() <= 1e-4
-    })
+/// ITK's first test of whether two forms say the same: number by number. What is not a number differs from nothing.
+fn same_numbers(sform: &Rows, qform: &Rows) -> bool {
+    let pairs = || sform.iter().zip(qform);
+    let differs = pairs().any(|(s, q)| (0..3).any(|c| (s[c] - q[c]).abs() > 1e-5));
+    let distance: f64 = pairs().map(|(s, q)| (s[3] - q[3]).abs()).sum();
+    !differs && (distance.is_nan() || distance <= 1e-7)
+}
+
+/// ITK's second test: equal lengths, equal axes, equal offsets, so that the sform, which is more precise, may be taken.
+///
+/// ITK compares singular values and left singular vectors. For orthogonal columns these are the lengths and directions of
+/// the columns, the longest first, with signs that do not tell a column from its opposite: two forms of which one runs
+/// against the other pass for the same.
+fn same_axes_and_offset(sform: &Rows, qform: &Rows) -> bool {
+    let ((s_lengths, s), (q_lengths, q)) = (singular_vectors(sform), singular_vectors(qform));
+    let close = |a: f64, b: f64| (a - b).abs() <= 1e-4;
+    (0..3).all(|i| close(s_lengths[i], q_lengths[i]) && close(sform[i][3], qform[i][3]))
+        && (0..3).all(|i| {
+            (0..3).all(|j| {
+                let dot: f64 = (0..3).map(|k| s[k][i] * q[k][j]).sum();
+                close(dot, if i == j { 1.0 } else { 0.0 })
+            })
+        })
+}
+
+/// Lengths of orthogonal columns and the left singular vectors `[k]` of length 1, the longest first, with the signs that
+/// LINPACK's `svdc` gives them: those of the orthogonal factor of a Householder factorization.
+fn singular_vectors(rows: &Rows) -> ([f64; 3], [[f64; 3]; 3]) {
+    // columns, which lose what the columns before them took
+    let mut left: [[f64; 3]; 3] = std::array::from_fn(|c| std::array::from_fn(|r| rows[r][c]));
+    let columns = left;
+    let mut found = [(0.0, [0.0; 3]); 3];
+    for c in 0..3 {
+        let norm = left[c][c..].iter().map(|v| v * v).sum::<f64>().sqrt();
+        let sign = if left[c][c] < 0.0 { -1.0 } else { 1.0 };
+        let mut mirror = [0.0; 3];
+        mirror[c..].copy_from_slice(&left[c][c..]);
+        mirror[c] += sign * norm;
+        let squared: f64 = mirror.iter().map(|v| v * v).sum();
+        for column in &mut left {
+            let dot: f64 = (0..3).map(|r| mirror[r] * column[r]).sum();
+            (0..3).for_each(|r| column[r] -= 2.0 * dot / squared * mirror[r]);
+        }
+        let length = columns[c].iter().map(|v| v * v).sum::<f64>().sqrt();
+        found[c] = (length, columns[c].map(|v| -sign * v / length));
+    }
+    found.sort_by(|a, b| b.0.total_cmp(&a.0));
+    (found.map(|(length, _)| length), found.map(|(_, vector)| vector))
 }
 
 #[cfg(test)]
@@ -403,6 +486,25 @@ mod tests {
         itk(P, qform, &|h| {
             (h.sform_code, h.qform_code, h.srow) = (1, 1, SHEARED)
         });
+        // Forms of which one runs against the other count as equal, unless lengths or offsets differ.
+        itk(P, STRAIGHT, &|h| {
+            (h.sform_code, h.qform_code, h.pixdim[0], h.qoffset) = (2, 1, -1.0, [5.0, 6.0, 7.0]);
+        });
+        itk(P, STRAIGHT, &|h| {
+            (h.sform_code, h.qform_code, h.quatern_bcd, h.qoffset) = (2, 1, [0.0, 0.0, 1.0], [5.0, 6.0, 7.0]);
+        });
+        let against: Rows = [
+            [-2.0, 0.0, 0.0, 5.0],
+            [0.0, -3.0, 0.0, 6.0],
+            [0.0, 0.0, -4.0, 7.0],
+        ];
+        itk(P, against, &|h| {
+            (h.sform_code, h.qform_code, h.srow, h.qoffset) = (2, 1, against, [5.0, 6.0, 7.0]);
+        });
+        itk(P, [STRAIGHT[0], STRAIGHT[1], [0.0, 0.0, -4.0, 7.0]], &|h| {
+            (h.sform_code, h.qform_code, h.pixdim[0], h.qoffset) = (2, 1, -1.0, [5.0, 6.0, 7.0]);
+            h.srow[2][2] = 5.0;
+        });
         // 2-D: only the first two world axes.
         let flat: Rows = [[2.0, 0.0, 0.0, 5.0], [0.0, 3.0, 0.0, 6.0], [0.0, 0.0, 1.0, 0.0]];
         itk([2.0, 3.0, 1.0], flat, &|h| (h.sform_code, h.dim[0]) = (1, 2));
@@ -445,29 +547,35 @@ mod tests {
     #[test]
     fn impossible_geometry_is_refused() {
         for reader in [Reader::SimpleItk, Reader::Nibabel] {
-            // Not finite, used or not.
+            // Not finite, in what is used.
+            let of_qform = |h: &mut Header| h.qform_code = 1;
             for (field, poison) in [
                 (
                     "srow_y",
-                    (|h: &mut Header| h.srow[1][3] = f64::NAN) as fn(&mut Header),
+                    (|h: &mut Header| (h.sform_code, h.srow[1][3]) = (1, f64::NAN)) as fn(&mut Header),
                 ),
                 ("srow_x", |h| (h.sform_code, h.srow[0][0]) = (1, f64::INFINITY)),
                 ("quatern", |h| h.quatern_bcd[1] = f64::NAN),
                 ("qoffset", |h| h.qoffset[2] = f64::NEG_INFINITY),
                 ("pixdim", |h| h.pixdim[2] = f64::NAN),
             ] {
-                let error = geometry(reader, poison).unwrap_err();
+                let error = geometry(reader, |h| {
+                    if field.starts_with('q') {
+                        of_qform(h);
+                    }
+                    poison(h);
+                })
+                .unwrap_err();
                 assert!(
                     matches!(error, VolumeError::NotFinite { field: f, .. } if f == field),
                     "{error}"
                 );
             }
-            let singular = geometry(reader, |h| {
-                (h.sform_code, h.qform_code, h.srow[2]) = (1, 1, [0.0; 4])
-            });
+            let singular = geometry(reader, |h| (h.sform_code, h.srow[2]) = (1, [0.0; 4]));
             assert!(matches!(
                 singular,
                 Err(VolumeError::Geometry {
+                    form: Form::Sform,
                     source: GeometryError::AffineSingular { .. },
                     ..
                 })

@@ -119,13 +119,18 @@ fn impossible_headers_are_refused() {
     );
     check(&changed(|h| h.datatype = 128), &["RGB24"]);
     check(&changed(|h| h.srow[1][1] = f64::NAN), &["srow_y", "not finite"]);
+    let qform = |h: &mut Header| (h.sform_code, h.qform_code) = (0, 1);
     check(
-        &changed(|h| (h.sform_code, h.srow[2][3]) = (0, f64::NAN)),
-        &["srow_z", "not finite"],
+        &changed(|h| {
+            qform(h);
+            h.quatern_bcd[2] = f64::NAN;
+        }),
+        &["quatern", "not finite"],
     );
-    check(&changed(|h| h.srow[2] = [0.0; 4]), &["singular"]);
+    check(&changed(|h| h.pixdim[3] = f64::NAN), &["pixdim", "not finite"]);
+    check(&changed(|h| h.srow[2] = [0.0; 4]), &["sform", "singular"]);
     check(&changed(|h| h.srow[0][1] = 1.0), &["right angles"]);
-    check(&changed(|h| h.vox_offset = 0.0), &["vox_offset"]);
+    check(&changed(|h| h.vox_offset = 348.0), &["vox_offset"]);
     let mut two = plain(Version::Two, false);
     two.dim = [3, i64::MAX, i64::MAX, 2, 1, 1, 1, 1];
     check(&file(&two, &[]), &["overflow"]);
@@ -237,6 +242,6 @@ fn every_reader_refuses_the_same_broken_files() {
     for reader in Reader::ALL {
         assert!(read_with(&good(), reader).is_ok());
         assert!(read_with(&good()[..380], reader).is_err());
-        assert!(read_with(&changed(|h| h.qoffset[0] = f64::NAN), reader).is_err());
+        assert!(read_with(&changed(|h| h.srow[0][3] = f64::NAN), reader).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! Whole files, read and written: what each reader makes of a file, round trips, and files that must be refused.
 
 mod bad_input;
+mod forms;
 mod label_maps;
 mod round_trip;
 

@@ -1,0 +1,86 @@
+use std::fmt;
+
+/// Something that is not wrong enough to stop, and that its user should know.
+///
+/// Warnings go where progress goes ([`Progress::warning`](crate::Progress::warning)): to the terminal, the event stream, the
+/// report and the record.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Warning {
+    /// Which kind.
+    pub code: WarningCode,
+    /// The file it is about, as its user named it.
+    pub file: String,
+    /// What is odd, and what was done about it; for people.
+    pub message: String,
+}
+
+/// The closed set of warnings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WarningCode {
+    /// A channel does not lie where the first channel lies.
+    ChannelGeometry,
+    /// A file is placed as another library would place it, since the one that the case follows refuses it.
+    OtherWorld,
+    /// The form that a library would have used is singular; another one places the voxels.
+    SingularForm,
+    /// A header says two lengths of one voxel.
+    HeaderLengths,
+}
+
+impl WarningCode {
+    /// All codes.
+    pub const ALL: [WarningCode; 4] = [
+        WarningCode::ChannelGeometry,
+        WarningCode::OtherWorld,
+        WarningCode::SingularForm,
+        WarningCode::HeaderLengths,
+    ];
+
+    /// The name in reports and events.
+    pub fn name(self) -> &'static str {
+        match self {
+            WarningCode::ChannelGeometry => "channel_geometry",
+            WarningCode::OtherWorld => "other_world",
+            WarningCode::SingularForm => "singular_form",
+            WarningCode::HeaderLengths => "header_lengths",
+        }
+    }
+
+    /// The code with this name, if there is one.
+    pub fn from_name(name: &str) -> Option<WarningCode> {
+        WarningCode::ALL.into_iter().find(|code| code.name() == name)
+    }
+
+    /// True if it is about where voxels lie: an error where geometry is strict.
+    pub fn is_geometry(self) -> bool {
+        match self {
+            WarningCode::ChannelGeometry
+            | WarningCode::OtherWorld
+            | WarningCode::SingularForm
+            | WarningCode::HeaderLengths => true,
+        }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.file.is_empty() {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "{}; file {}", self.message, self.file)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_codes_come_back_and_are_all_different() {
+        for code in WarningCode::ALL {
+            assert_eq!(WarningCode::from_name(code.name()), Some(code));
+        }
+        assert_eq!(WarningCode::from_name("ChannelGeometry"), None);
+    }
+}
