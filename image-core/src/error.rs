@@ -104,7 +104,7 @@ pub enum CoreError {
     #[error("{source}; file {}", path.display())]
     Preprocess {
         /// Why not.
-        source: NnunetError,
+        source: Box<NnunetError>,
         /// The scan; of several channels the first.
         path: PathBuf,
     },
@@ -278,7 +278,8 @@ impl CoreError {
             CoreError::Volume(error) => error.code(),
             CoreError::Resample(error) => error.code(),
             CoreError::Folder(error) => error.code(),
-            CoreError::Nnunet(error) | CoreError::Preprocess { source: error, .. } => error.code(),
+            CoreError::Nnunet(error) => error.code(),
+            CoreError::Preprocess { source, .. } => source.code(),
             CoreError::Engine(error) => error.code(),
             CoreError::Operation(error) | CoreError::Mask { source: error, .. } => error.code(),
             CoreError::ChannelCount { .. }

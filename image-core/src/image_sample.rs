@@ -15,10 +15,18 @@ const IMAGE: &str = "image.nii.gz";
 const MASK: &str = "mask.nii.gz";
 const OVERLAY: &str = "overlay.png";
 
+/// A scan as its reader gave it, and where it lies.
+pub(crate) struct FramedScan<'a> {
+    pub(crate) volume: &'a Volume,
+    /// Of the file; what masks of the scan lie on.
+    pub(crate) frame: Geometry,
+    /// How the file's axes became those of the volume.
+    pub(crate) orientation: Orientation,
+}
+
 /// Writes `image.nii.gz`, `mask.nii.gz` and `overlay.png` of the box around `labels` (all of the mask if empty).
 ///
-/// `frame` is that of the scan's file, and how its axes become those of the scan's array. The mask may lie on any grid; on
-/// the frame it is taken by voxel, from elsewhere it is brought there by world coordinates, nearest voxel. The margin is
+/// The mask may lie on any grid; on the frame of the scan it is taken by voxel, from elsewhere it is brought there by world coordinates, nearest voxel. The margin is
 /// rounded up to whole voxels and ends at the scan. The image keeps the scan's voxel type and scale factors, and every
 /// voxel its place in the world; the mask holds only the labels that are named. The picture shows the slices with most of
 /// the labels, as [`Window::of`] makes grey of intensities.
@@ -30,8 +38,7 @@ const OVERLAY: &str = "overlay.png";
 /// [`CoreError::EmptySample`] if no voxel of the labels lies within the scan; [`CoreError::Operation`] for a label that the
 /// mask does not know, a grid over the limits, or a file that cannot be written; [`CoreError::Cancelled`].
 pub(crate) fn image_sample(
-    scan: &Volume,
-    (frame, orientation): (&Geometry, Orientation),
+    scan: &FramedScan<'_>,
     mask: &Mask,
     labels: &[String],
     margin_mm: f64,
@@ -39,6 +46,11 @@ pub(crate) fn image_sample(
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<Vec<Artefact>, CoreError> {
+    let FramedScan {
+        volume,
+        frame,
+        orientation,
+    } = scan;
     let chosen = choose(mask, labels)?;
     let chosen = resample_mask(&chosen, frame, Interpolation::Nearest, limits, cancel)?;
     if chosen.runs().is_empty() {
@@ -49,7 +61,7 @@ pub(crate) fn image_sample(
     }
     let bounds = crop_box(chosen.runs(), margin_mm);
     let broken = |error| OperationError::from(SampleError::from(error));
-    let part = scan.crop(&orientation.box_to_ras(&bounds, frame.shape.zyx()));
+    let part = volume.crop(&orientation.box_to_ras(&bounds, frame.shape.zyx()));
     let part = part.map_err(broken)?;
     let image = Volume {
         voxels: orientation.voxels_to_file(part.voxels),
@@ -63,7 +75,7 @@ pub(crate) fn image_sample(
     let mut written = vec![folder.write_volume(IMAGE, &image)?];
     cancel.check()?;
     written.push(folder.write_label_map(MASK, &mask.runs().to_labels(), &image.geometry)?);
-    let window = Window::of(scan, &image);
+    let window = Window::of(volume, &image);
     let gray = |voxel: [usize; 3]| with_voxels!(&image.voxels, array => window.level(image.scale.apply(array[voxel])));
     let picture = preview_over(&mask, &gray, cancel)?;
     written.push(folder.write(OVERLAY, "image/png", |out: &mut dyn Write| {
@@ -194,16 +206,13 @@ mod tests {
         fn sample(&self, mask: &Mask, labels: &[&str], margin_mm: f64) -> Result<Vec<Artefact>, CoreError> {
             let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
             let (limits, cancel) = (Limits::default(), CancelToken::new());
-            image_sample(
-                &scan(),
-                (&scan().geometry, Orientation::RAS),
-                mask,
-                &labels,
-                margin_mm,
-                &self.artefacts,
-                &limits,
-                &cancel,
-            )
+            let scan = scan();
+            let scan = FramedScan {
+                volume: &scan,
+                frame: scan.geometry,
+                orientation: Orientation::RAS,
+            };
+            image_sample(&scan, mask, &labels, margin_mm, &self.artefacts, &limits, &cancel)
         }
 
         fn read(&self, name: &str) -> Volume {

@@ -395,7 +395,7 @@ pub(crate) fn on_scan(error: NnunetError, path: &Path) -> CoreError {
     match error {
         NnunetError::EmptyGrid { .. } | NnunetError::Normalization { .. } | NnunetError::OverLimit { .. } => {
             CoreError::Preprocess {
-                source: error,
+                source: Box::new(error),
                 path: path.to_owned(),
             }
         }

@@ -7,7 +7,7 @@ use nephrite_kernel::{Artefact, Artefacts, Mask};
 use nephrite_types::CancelToken;
 use nephrite_volume::{FileHash, Reader, World};
 
-use crate::image_sample::image_sample;
+use crate::image_sample::{FramedScan, image_sample};
 use crate::{Core, CoreError, Counters, volumes};
 
 /// What a sample is taken of.
@@ -46,10 +46,13 @@ pub(crate) fn run_sample_step(
         cancel,
     )?;
     let read = &scan.get().scan;
-    let frame = read.header.frame(request.world)?;
+    let framed = FramedScan {
+        volume: &read.volume,
+        frame: read.header.frame(request.world)?,
+        orientation: read.source.orientation(),
+    };
     let files = image_sample(
-        &read.volume,
-        (&frame, read.source.orientation()),
+        &framed,
         request.mask,
         request.labels,
         request.margin_mm,

@@ -32,6 +32,8 @@ struct Forms {
 
 const SPACING: [f32; 3] = [1.5, 1.25, 2.0];
 const SHAPE: [i16; 3] = [20, 18, 16];
+/// One tile of the network: enough where thousands of headers are tried.
+const SMALL: [i16; 3] = [12, 11, 9];
 
 fn axes(x: [f32; 3], y: [f32; 3], z: [f32; 3], offset: [f32; 3]) -> [[f32; 4]; 3] {
     std::array::from_fn(|r| [SPACING[0] * x[r], SPACING[1] * y[r], SPACING[2] * z[r], offset[r]])
@@ -57,11 +59,11 @@ impl Forms {
     }
 
     /// Smooth blobs of plausible HU; every voxel differs from zero, so that nothing is cut off.
-    fn file(&self) -> Vec<u8> {
+    fn file(&self, shape: [i16; 3]) -> Vec<u8> {
         let mut bytes = vec![0u8; 352];
         let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
         put(0, &348i32.to_le_bytes());
-        let [nx, ny, nz] = SHAPE;
+        let [nx, ny, nz] = shape;
         for (i, n) in [3, nx, ny, nz, 1, 1, 1, 1].into_iter().enumerate() {
             put(40 + 2 * i, &n.to_le_bytes());
         }
@@ -222,8 +224,12 @@ impl Place {
     }
 
     fn scan(&self, name: &str, forms: &Forms) -> PathBuf {
+        self.scan_of(name, forms, SHAPE)
+    }
+
+    fn scan_of(&self, name: &str, forms: &Forms, shape: [i16; 3]) -> PathBuf {
         let path = Path::new("scans").join(name);
-        fs::write(self.root.path().join(&path), forms.file()).unwrap();
+        fs::write(self.root.path().join(&path), forms.file(shape)).unwrap();
         path
     }
 
@@ -373,7 +379,7 @@ fn check_run_is_segment(place: &Place, name: &str, scan: &Path) -> usize {
                     );
                 }
                 assert!(
-                    of_run.iter().any(|label| label.voxels > 100),
+                    of_run.iter().any(|label| label.voxels > 20),
                     "{name}, {reader}: {of_run:?}"
                 );
                 assert_eq!(case.record.warnings, report.warnings, "{name}, {reader}");
@@ -409,7 +415,7 @@ fn run_is_segment_for_all_forms_codes_signs_and_shears_through_all_readers() {
     let all = headers();
     assert!(all.len() > 150, "{}", all.len());
     for (name, forms) in all {
-        let scan = place.scan("scan.nii", &forms);
+        let scan = place.scan_of("scan.nii", &forms, SMALL);
         n_equal += check_run_is_segment(&place, &name, &scan);
     }
     assert!(n_equal > 500, "{n_equal}");

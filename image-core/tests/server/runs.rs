@@ -40,6 +40,7 @@ async fn a_run_tells_its_stages_in_order_and_gives_the_mask_of_the_command_line(
             Event::Exporting(exporting) => {
                 told.push(format!("exporting {}", exporting.stage().as_str_name()))
             }
+            Event::Warning(warning) => panic!("there is nothing odd about it: {warning:?}"),
             Event::Done(report) => done = Some(report),
         }
     }

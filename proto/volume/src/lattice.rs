@@ -68,10 +68,11 @@ fn turn_back(affine: Affine, step: [f64; 3]) -> [f64; 3] {
 /// place of one of the other. [`Orientation::labels_to_ras`] then takes labels from one to the other.
 pub fn same_voxels(from: &Geometry, to: &Geometry) -> Option<Orientation> {
     let rows = from.affine.rows();
+    let columns: [[f64; 3]; 3] = std::array::from_fn(|c| std::array::from_fn(|r| rows[r][c]));
     let mut found = Orientation::RAS;
     let mut taken = [false; 3];
-    for c in 0..3 {
-        let step = turn_back(to.affine, [rows[0][c], rows[1][c], rows[2][c]]);
+    for (c, column) in columns.into_iter().enumerate() {
+        let step = turn_back(to.affine, column);
         let axis = (0..3).fold(0, |best, axis| {
             if step[axis].abs() > step[best].abs() {
                 axis
