@@ -92,6 +92,7 @@ pub(crate) fn corrupt_file(kit: &Kit) -> Result<(), Stop> {
     let folder = kit.folder()?;
     let path = write(folder, "whole.nii.gz", &masks::ordinary())?;
     let whole = std::fs::read(&path).map_err(failed)?;
+    let plain = std::fs::read(write(folder, "plain.nii", &masks::ordinary())?).map_err(failed)?;
     let spoiled = |name: &str, content: &[u8]| {
         let path = folder.join(name);
         std::fs::write(&path, content).map_err(failed)?;
@@ -113,6 +114,10 @@ pub(crate) fn corrupt_file(kit: &Kit) -> Result<(), Stop> {
             "a file that is cut off",
             spoiled("cut.nii.gz", &whole[..whole.len() / 2])?,
         ),
+        (
+            "a header that says two lengths for one axis",
+            spoiled("lengths.nii", &two_lengths(&plain))?,
+        ),
         ("a folder", folder.to_owned()),
         ("a file that is not there", folder.join("absent.nii.gz")),
     ] {
@@ -120,6 +125,18 @@ pub(crate) fn corrupt_file(kit: &Kit) -> Result<(), Stop> {
         kit.expect_refusal(what, answer, &codes)?;
     }
     Ok(())
+}
+
+/// The file with another `pixdim[1]` than the affine has.
+fn two_lengths(nifti: &[u8]) -> Vec<u8> {
+    let mut bytes = nifti.to_vec();
+    // The size of the header says which NIfTI it is.
+    if bytes.starts_with(&348i32.to_le_bytes()) {
+        bytes[80..84].copy_from_slice(&77f32.to_le_bytes());
+    } else {
+        bytes[112..120].copy_from_slice(&77f64.to_le_bytes());
+    }
+    bytes
 }
 
 pub(crate) fn outside_root(kit: &Kit) -> Result<(), Stop> {
