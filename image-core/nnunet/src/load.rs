@@ -9,7 +9,7 @@ use nephrite_nnunet_folder::{
 };
 use nephrite_nnunet_network::{
     Architecture, Lowering, NetworkError, OnnxExpectation, OnnxNetwork, WeightSource, build_onnx, check_onnx,
-    memory_estimate, multiply_adds,
+    multiply_adds, session_memory,
 };
 use nephrite_types::Limits;
 use serde::Serialize;
@@ -150,7 +150,7 @@ impl Model {
             patch: open.parts.patch.clone(),
         };
         let mut engines = Vec::new();
-        let mut weight_bytes_read = 0;
+        let (mut weight_bytes_read, mut memory_bytes) = (0, 0u64);
         for (fold, mut checkpoint) in std::mem::take(&mut open.folds) {
             let fold_name = fold.directory();
             let network = match &open.architecture {
@@ -166,6 +166,7 @@ impl Model {
                 Err(unknown) => exported_network(folder, fold, &shape, limits, unknown)?,
             };
             weight_bytes_read += checkpoint.bytes_read();
+            memory_bytes = memory_bytes.saturating_add(network.memory.total());
             if open.architecture.is_err() {
                 weight_bytes_read += network.bytes.len() as u64;
             }
@@ -187,7 +188,7 @@ impl Model {
                 })?;
             engines.push((fold_name, engine));
         }
-        Ok(Model::from_parts(open.parts, engines)?.with_weight_bytes_read(weight_bytes_read))
+        Ok(Model::from_parts(open.parts, engines)?.with_costs(weight_bytes_read, memory_bytes))
     }
 }
 
@@ -289,8 +290,11 @@ pub struct ModelDescription {
     pub mirroring_axes: Vec<usize>,
     /// Cascade: configuration of the previous stage.
     pub previous_stage: Option<String>,
-    /// Weights of all chosen folds, activations of one tile and class sums of one patch depth on a plane of 512 × 512;
-    /// scratch memory of the runtime not included. `None` if the network is not built in.
+    /// What the engines of all chosen folds keep in memory on the CPU provider: weights, those prepared for nephrite's own
+    /// convolution, and what their arenas hold after the first tile. `None` if the network is not built in.
+    pub resident_bytes: Option<u64>,
+    /// [`ModelDescription::resident_bytes`], and class sums of one patch depth on a plane of 512 × 512. `None` if the
+    /// network is not built in.
     pub expected_memory_bytes: Option<u64>,
     /// Multiply-accumulates of one run of the network of one fold on one patch. `None` if the network is not built in.
     pub multiply_adds_per_tile: Option<u64>,
@@ -420,6 +424,11 @@ pub fn describe(
         Err(error) => return Err(not_supported(&open.name, open.folds[0].0, error)),
     };
     let n_folds = open.folds.len() as u64;
+    let resident_bytes = architecture.map(|architecture| {
+        let one = session_memory(architecture, &Lowering::OwnConv).total();
+        one.saturating_mul(n_folds) // every fold has a session, and every session an arena of its own
+    });
+    let sums = class_sums(&configuration.patch_size, DESCRIBED_PLANE, open.parts.n_classes);
     let available_folds = folder.folds()?;
     Ok(ModelDescription {
         folder: open.name.clone(),
@@ -472,12 +481,7 @@ pub fn describe(
         previous_stage: configuration.previous_stage.clone(),
         multiply_adds_per_tile: architecture.map(multiply_adds),
         pipeline: open.parts.pipeline.clone(),
-        expected_memory_bytes: architecture.map(|architecture| {
-            let weights = architecture.n_parameters().saturating_mul(4);
-            let sums = class_sums(&configuration.patch_size, DESCRIBED_PLANE, open.parts.n_classes);
-            memory_estimate(architecture)
-                .saturating_add(weights.saturating_mul(n_folds - 1))
-                .saturating_add(sums)
-        }),
+        resident_bytes,
+        expected_memory_bytes: resident_bytes.map(|bytes| bytes.saturating_add(sums)),
     })
 }

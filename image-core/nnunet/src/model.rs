@@ -13,6 +13,7 @@ pub struct Model {
     /// Keeps the threads alive; in the order of the handles.
     folds: Vec<Fold>,
     weight_bytes_read: u64,
+    memory_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -76,6 +77,7 @@ impl Model {
             parts,
             folds,
             weight_bytes_read: 0,
+            memory_bytes: 0,
         };
         for fold in &model.folds {
             let shape = fold.handle.tile_shape();
@@ -97,11 +99,20 @@ impl Model {
         Ok(model)
     }
 
-    pub(crate) fn with_weight_bytes_read(self, weight_bytes_read: u64) -> Self {
+    /// With what loading cost, and what the engines keep.
+    pub(crate) fn with_costs(self, weight_bytes_read: u64, memory_bytes: u64) -> Self {
         Model {
             weight_bytes_read,
+            memory_bytes,
             ..self
         }
+    }
+
+    /// Bytes that the engines of all folds keep in memory: weights, those prepared for nephrite's own convolution, and what
+    /// their arenas hold after the first tile. The same number as [`crate::ModelDescription::resident_bytes`]; 0 for a model
+    /// of parts.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
     }
 
     /// Bytes read from weight files when the model was loaded; none are read afterwards.

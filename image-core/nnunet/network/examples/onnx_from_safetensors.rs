@@ -7,7 +7,7 @@
 #[path = "../golden/safetensors.rs"]
 mod safetensors;
 
-use nephrite_nnunet_network::{Lowering, build_onnx, memory_estimate};
+use nephrite_nnunet_network::{Lowering, build_onnx};
 
 fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut arguments = std::env::args().skip(1);
@@ -19,10 +19,10 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let network = build_onnx(&architecture, &mut golden, &Lowering::Plain)?;
     std::fs::write(&to, &network.bytes)?;
     println!(
-        "{to}: {} parameters, {} bytes, memory estimate {} bytes",
+        "{to}: {} parameters, {} bytes, {} bytes of memory",
         network.n_parameters,
         network.bytes.len(),
-        memory_estimate(&architecture)
+        network.memory.total()
     );
     Ok(())
 }

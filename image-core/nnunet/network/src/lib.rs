@@ -27,18 +27,20 @@ extern crate self as nephrite_nnunet_network; // golden/safetensors.rs is shared
 
 mod arch_kwargs;
 mod architecture;
+mod arena;
 mod assemble;
 mod error;
 mod layers;
 mod lowering;
 mod lowering_own_conv;
 mod lowering_plain;
-mod memory;
+mod multiply_adds;
 mod onnx_check;
 mod onnx_operators;
 mod onnx_proto;
 mod onnx_wire;
 mod onnx_writer;
+mod session_memory;
 mod weights;
 
 #[cfg(test)]
@@ -49,6 +51,7 @@ mod reference;
 pub use architecture::{Activation, Architecture, Block, NetworkKind, Norm, Stage};
 pub use error::NetworkError;
 pub use lowering::{Lowering, OnnxNetwork, build_onnx};
-pub use memory::{memory_estimate, multiply_adds};
+pub use multiply_adds::multiply_adds;
 pub use onnx_check::{OnnxExpectation, check_onnx};
+pub use session_memory::{SessionMemory, session_memory};
 pub use weights::{WeightSource, expected_tensors};

@@ -1,7 +1,7 @@
 use crate::architecture::Architecture;
 use crate::onnx_writer::ModelWriter;
 use crate::weights::{WeightSource, has_running_statistics, read, resolve};
-use crate::{NetworkError, lowering_own_conv, lowering_plain};
+use crate::{NetworkError, SessionMemory, lowering_own_conv, lowering_plain, session_memory};
 
 /// How layers become ONNX operators. All lowerings compute the same logits up to rounding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,6 +33,8 @@ pub struct OnnxNetwork {
     pub n_classes: usize,
     /// Spatial size, slowest axis first.
     pub patch: Vec<usize>,
+    /// What a session of it keeps in memory.
+    pub memory: SessionMemory,
 }
 
 /// Joins architecture and weights into an ONNX model (opset 17).
@@ -72,5 +74,6 @@ pub fn build_onnx(
         n_channels: architecture.n_channels,
         n_classes: architecture.n_classes,
         patch: architecture.patch.clone(),
+        memory: session_memory(architecture, lowering),
     })
 }

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use prost::Message;
 use prost::bytes::Bytes;
 
-use crate::NetworkError;
 use crate::architecture::shorten;
 use crate::lowering::OnnxNetwork;
 use crate::onnx_operators::ALLOWED_OPERATORS;
@@ -15,6 +14,7 @@ use crate::onnx_proto::{
 };
 use crate::onnx_wire::{Field, fields, malformed};
 use crate::onnx_writer::{MAX_ONNX_BYTES, begin_model, put_key};
+use crate::{NetworkError, SessionMemory};
 
 /// Most nodes and most initialisers.
 const MAX_ITEMS: u64 = 20_000;
@@ -82,6 +82,11 @@ pub fn check_onnx(bytes: Vec<u8>, expected: &OnnxExpectation<'_>) -> Result<Onnx
 
     let weights = initializers.iter().filter(|tensor| is_float(tensor.data_type));
     let n_parameters = weights.map(|tensor| n_values(tensor).unwrap_or(0)).sum();
+    let memory = SessionMemory {
+        weights: bytes_of_weights(&initializers),
+        prepared_weights: 0,
+        activations: tile_bytes(expected),
+    };
     let bytes = write(parts, initializers, &input_name, &output_name, expected)?;
     Ok(OnnxNetwork {
         bytes,
@@ -91,7 +96,27 @@ pub fn check_onnx(bytes: Vec<u8>, expected: &OnnxExpectation<'_>) -> Result<Onnx
         n_channels: expected.n_channels,
         n_classes: expected.n_classes,
         patch: expected.patch.to_vec(),
+        memory,
     })
+}
+
+/// Bytes of all initialisers.
+fn bytes_of_weights(initializers: &[TensorProto]) -> u64 {
+    let bytes = initializers.iter().map(|tensor| {
+        let n_bytes = storage(tensor).map_or(0, |(n_bytes, _)| n_bytes);
+        n_values(tensor).unwrap_or(0).saturating_mul(n_bytes)
+    });
+    bytes.fold(0, u64::saturating_add)
+}
+
+/// Bytes of one input and one output.
+fn tile_bytes(expected: &OnnxExpectation<'_>) -> u64 {
+    let channels = (expected.n_channels as u64).saturating_add(expected.n_classes as u64);
+    let positions = expected
+        .patch
+        .iter()
+        .fold(4u64, |n, &len| n.saturating_mul(len as u64));
+    positions.saturating_mul(channels)
 }
 
 /// A model taken apart; initialisers are still undecoded slices of the file.

@@ -1,0 +1,146 @@
+use crate::architecture::Architecture;
+use crate::arena::{Arena, Piece};
+use crate::layers::{Layer, LayerGraph, Op};
+use crate::{Lowering, lowering_own_conv};
+
+/// What one session keeps in memory from its first run on, in bytes. All weights and activations are f32.
+///
+/// On the CPU provider this is within 15 % of what a process grows by when it builds an engine and runs a tile;
+/// `image-core/nnunet/tests/session_memory.rs` measures it. Building takes two further copies of the weights for a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SessionMemory {
+    /// Tensors of the network, each once.
+    pub weights: u64,
+    /// The same weights once more in the form that nephrite's own convolution works with.
+    pub prepared_weights: u64,
+    /// What the arena of the runtime has grown to for activations, and the input tile.
+    pub activations: u64,
+}
+
+/// Of a session besides its tensors: graph, threads, kernels and their scratch. Measured.
+const SESSION_BYTES: u64 = 3 << 20;
+
+impl SessionMemory {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        [self.weights, self.prepared_weights, self.activations]
+            .into_iter()
+            .fold(SESSION_BYTES, u64::saturating_add)
+    }
+}
+
+/// What one session of a network will keep in memory, from its description alone.
+///
+/// Walks the layers as ONNX Runtime runs them: activations and sums overwrite an input where nothing else reads it, a value
+/// takes the buffer of a dead one of its size, everything else comes from the arena, and so does the scratch of a layer.
+pub fn session_memory(architecture: &Architecture, lowering: &Lowering) -> SessionMemory {
+    let graph = architecture.layers();
+    let bytes = |values: u64| values.saturating_mul(4);
+    let prepared = match lowering {
+        Lowering::Plain => 0,
+        Lowering::OwnConv => lowering_own_conv::prepared_values(&graph),
+    };
+    SessionMemory {
+        weights: bytes(graph.n_parameters()),
+        prepared_weights: bytes(prepared),
+        activations: run_in_arena(&graph).saturating_add(bytes(graph.shape(graph.input).len())),
+    }
+}
+
+/// One buffer of the plan, used by one value after the other.
+#[derive(Debug)]
+struct Buffer {
+    values: u64,
+    /// Layer that writes it first, and layer after which nobody reads it any more.
+    lifetime: [usize; 2],
+}
+
+/// Bytes that the arena has touched after one run. Input and logits lie in buffers of the caller.
+fn run_in_arena(graph: &LayerGraph) -> u64 {
+    let buffers = plan(graph);
+    let mut arena = Arena::new();
+    let mut held: Vec<Option<Piece>> = buffers.iter().map(|_| None).collect();
+    for (i, layer) in graph.layers.iter().enumerate() {
+        for (buffer, piece) in buffers.iter().zip(&mut held) {
+            if buffer.lifetime[0] == i {
+                *piece = Some(arena.allocate(buffer.values.saturating_mul(4)));
+            }
+        }
+        let scratch: Vec<Piece> = (scratch_values(graph, layer).into_iter())
+            .map(|values| arena.allocate(values.saturating_mul(4)))
+            .collect();
+        for piece in scratch {
+            arena.free(piece);
+        }
+        for (buffer, piece) in buffers.iter().zip(&mut held) {
+            if buffer.lifetime[1] == i
+                && let Some(piece) = piece.take()
+            {
+                arena.free(piece);
+            }
+        }
+    }
+    arena.touched()
+}
+
+/// What the runtime needs while it runs one layer: the columns of a transposed convolution; of a 2-D convolution input and
+/// output once more with their channels in blocks.
+fn scratch_values(graph: &LayerGraph, layer: &Layer) -> Vec<u64> {
+    let output = graph.shape(layer.output);
+    match layer.op {
+        Op::ConvTranspose { .. } => vec![output.len()],
+        Op::Conv { .. } if output.spatial.len() == 2 => {
+            vec![graph.shape(layer.inputs[0]).len(), output.len()]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Which buffers there are, and how long each is held. A sum overwrites its last input where it can.
+///
+/// Source: ONNX Runtime 1.24, `core/framework/allocation_planner.cc`: `FindReusableInput` and `FindReusableTensor`.
+fn plan(graph: &LayerGraph) -> Vec<Buffer> {
+    let last_use = last_uses(graph);
+    let mut buffers: Vec<Buffer> = Vec::new();
+    let mut buffer_of: Vec<Option<usize>> = vec![None; graph.values.len()];
+    // Dead ones, the last to die at the end.
+    let mut free: Vec<usize> = Vec::new();
+    for (i, layer) in graph.layers.iter().enumerate() {
+        let dying = layer.inputs.iter().filter(|input| last_use[input.0] == i);
+        let dying: Vec<usize> = dying.filter_map(|input| buffer_of[input.0]).collect();
+        let values = graph.shape(layer.output).len();
+        let mut overwritten = None;
+        if layer.output != graph.output {
+            if let Op::LeakyRelu { .. } | Op::Relu | Op::Add = layer.op {
+                overwritten = dying.iter().copied().rfind(|&b| buffers[b].values == values);
+            }
+            let reused = || free.iter().rposition(|&b| buffers[b].values == values);
+            let buffer = match overwritten {
+                Some(buffer) => buffer,
+                None => match reused() {
+                    Some(at) => free.remove(at),
+                    None => {
+                        let lifetime = [i, i];
+                        buffers.push(Buffer { values, lifetime });
+                        buffers.len() - 1
+                    }
+                },
+            };
+            buffers[buffer].lifetime[1] = last_use[layer.output.0];
+            buffer_of[layer.output.0] = Some(buffer);
+        }
+        free.extend(dying.into_iter().filter(|&b| Some(b) != overwritten));
+    }
+    buffers
+}
+
+/// The last layer that reads each value.
+fn last_uses(graph: &LayerGraph) -> Vec<usize> {
+    let mut last_use = vec![0; graph.values.len()];
+    for (i, layer) in graph.layers.iter().enumerate() {
+        for input in &layer.inputs {
+            last_use[input.0] = i;
+        }
+    }
+    last_use
+}

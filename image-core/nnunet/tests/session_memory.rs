@@ -1,0 +1,198 @@
+//! What an engine keeps in memory, counted from the architecture, beside what a process grows by when it builds one and runs
+//! a tile. Every network runs in a process of its own, since memory that one gave back would hide what the next one takes.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests fail by it; the table is the result
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use nephrite_engine::{
+    EngineOptions, InferenceEngine as _, LibrarySearch, OnnxRuntime, OrtEngine, Provider, TileShape,
+};
+use nephrite_nnunet_network::{
+    Architecture, Lowering, OnnxNetwork, WeightSource, build_onnx, expected_tensors, session_memory,
+};
+use serde_json::{Value, json};
+
+/// Counted over measured.
+const WITHIN: std::ops::RangeInclusive<f64> = 0.85..=1.15;
+
+struct Network {
+    name: &'static str,
+    class: &'static str,
+    n_channels: usize,
+    n_classes: usize,
+    features: &'static [usize],
+    patch: &'static [usize],
+    norm: &'static str,
+}
+
+const fn plain(
+    name: &'static str,
+    features: &'static [usize],
+    patch: &'static [usize],
+    n_classes: usize,
+) -> Network {
+    Network {
+        name,
+        class: "PlainConvUNet",
+        n_channels: 1,
+        n_classes,
+        features,
+        patch,
+        norm: "InstanceNorm",
+    }
+}
+
+const NETWORKS: &[Network] = &[
+    plain("small features", &[8, 16, 32], &[64, 64, 64], 3),
+    plain(
+        "as the comment in the engine",
+        &[16, 32, 64, 128],
+        &[64, 64, 64],
+        3,
+    ),
+    plain("many weights", &[32, 64, 128, 256, 320, 320], &[64, 64, 64], 3),
+    plain("flat patch", &[32, 64, 128, 256, 320], &[32, 128, 96], 5),
+    plain("many classes", &[16, 32, 64, 128], &[64, 64, 64], 60),
+    plain("large patch", &[16, 32, 64, 128, 256], &[96, 128, 128], 3),
+    plain("slices", &[32, 64, 128, 256, 512, 512], &[256, 256], 4),
+    Network {
+        class: "ResidualEncoderUNet",
+        ..plain("residual", &[32, 64, 128, 256, 320], &[64, 96, 64], 3)
+    },
+    Network {
+        norm: "BatchNorm",
+        n_channels: 3,
+        ..plain("batch norm", &[16, 32, 64, 128], &[64, 64, 64], 3)
+    },
+];
+
+impl Network {
+    fn architecture(&self) -> Architecture {
+        let (n, n_axes) = (self.features.len(), self.patch.len());
+        let blocks = match self.class {
+            "PlainConvUNet" => "n_conv_per_stage",
+            _ => "n_blocks_per_stage",
+        };
+        let strides: Vec<Value> = (0..n)
+            .map(|stage| json!(if stage == 0 { 1 } else { 2 }))
+            .collect();
+        let kwargs = json!({
+            "n_stages": n, "features_per_stage": self.features, "conv_op": format!("torch.nn.modules.conv.Conv{n_axes}d"),
+            "kernel_sizes": 3, "strides": strides, blocks: 2, "n_conv_per_stage_decoder": 2, "conv_bias": true,
+            "norm_op": format!("torch.nn.{}{n_axes}d", self.norm), "norm_op_kwargs": { "eps": 1e-5, "affine": true },
+            "nonlin": "torch.nn.LeakyReLU", "nonlin_kwargs": { "inplace": true },
+        });
+        let kwargs = kwargs.as_object().unwrap();
+        Architecture::parse(self.class, kwargs, self.n_channels, self.n_classes, self.patch).unwrap()
+    }
+}
+
+/// Weights of any network, all alike.
+struct Alike(std::collections::HashMap<String, Vec<usize>>);
+
+impl WeightSource for Alike {
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.0.get(name).cloned()
+    }
+
+    fn read_f32(&mut self, name: &str) -> Result<Vec<f32>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(vec![0.01; self.0[name].iter().product()])
+    }
+}
+
+fn build(architecture: &Architecture) -> OnnxNetwork {
+    let mut weights = Alike(expected_tensors(architecture, false).into_iter().collect());
+    build_onnx(architecture, &mut weights, &Lowering::OwnConv).unwrap()
+}
+
+fn engine(runtime: &OnnxRuntime, network: OnnxNetwork) -> OrtEngine {
+    let shape = TileShape {
+        n_channels: network.n_channels,
+        n_classes: network.n_classes,
+        patch: network.patch,
+    };
+    OrtEngine::build(runtime, network.bytes, shape, &EngineOptions::new(Provider::Cpu)).unwrap()
+}
+
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// Prints what this process grows by.
+fn measure(network: &Network) {
+    let search = LibrarySearch {
+        explicit: None,
+        env: None,
+        executable_folder: None,
+        build_folder: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build/onnxruntime")),
+        provider: Provider::Cpu,
+    };
+    let runtime = OnnxRuntime::load(&search).expect("this test needs ONNX Runtime: run `make onnxruntime`");
+    drop(engine(
+        &runtime,
+        build(&plain("tiny", &[4, 4], &[16, 16, 16], 2).architecture()),
+    ));
+    let before = resident_bytes();
+    let mut engine = engine(&runtime, build(&network.architecture()));
+    let mut output = vec![0.0; engine.tile_shape().output_len()];
+    let input = vec![1.0; engine.tile_shape().input_len()];
+    engine.run(&input, &mut output).unwrap();
+    drop((input, output));
+    println!("{}", resident_bytes().saturating_sub(before));
+}
+
+fn main() -> ExitCode {
+    if !Path::new("/proc/self/status").exists() {
+        println!("skipped: this system does not say what a process holds");
+        return ExitCode::SUCCESS;
+    }
+    if let Ok(index) = std::env::var("NEPHRITE_SESSION") {
+        measure(&NETWORKS[index.parse::<usize>().unwrap()]);
+        return ExitCode::SUCCESS;
+    }
+    let mut is_right = true;
+    for (index, network) in NETWORKS.iter().enumerate() {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.env("NEPHRITE_SESSION", index.to_string());
+        // What was given back goes back to the system at once, so that only what the session holds is seen.
+        child.env("MALLOC_MMAP_THRESHOLD_", "131072");
+        let output = child.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let measured: u64 = text.parse().unwrap_or_else(|_| {
+            panic!(
+                "{}: {text}{}",
+                network.name,
+                String::from_utf8_lossy(&output.stderr)
+            )
+        });
+        let memory = session_memory(&network.architecture(), &Lowering::OwnConv);
+        let ratio = memory.total() as f64 / measured as f64;
+        let mb = |bytes: u64| bytes as f64 / 1e6;
+        println!(
+            "{:30} counted {:7.1} MB (weights {:6.1}, prepared {:6.1}, activations {:6.1}), measured {:7.1} MB, ratio {ratio:.3}",
+            network.name,
+            mb(memory.total()),
+            mb(memory.weights),
+            mb(memory.prepared_weights),
+            mb(memory.activations),
+            mb(measured),
+        );
+        is_right &= WITHIN.contains(&ratio);
+    }
+    println!(
+        "counted over measured must be from {} to {}",
+        WITHIN.start(),
+        WITHIN.end()
+    );
+    if is_right {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
