@@ -84,6 +84,7 @@ const NO_LIMITS: Limits = Limits {
     max_pickle_bytes: u64::MAX,
     max_classes: usize::MAX,
     max_accumulator_bytes: u64::MAX,
+    max_network_bytes: u64::MAX,
     max_mask_rows: u64::MAX,
     max_mask_runs: u64::MAX,
 };
