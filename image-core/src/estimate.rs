@@ -81,7 +81,8 @@ pub(crate) fn seconds(runs: u64, multiply_adds: u64, multiply_adds_per_second: f
 
 /// Network input, weights, activations, class sums and mask of a model on a scan; the scan itself is not in it.
 fn memory_bytes(model: &ModelDescription, scan: &Geometry, grid: [usize; 3]) -> Option<u64> {
-    let bytes_per_label = if model.labels.len() > 255 { 2 } else { 1 };
+    let largest = model.labels.iter().map(|label| label.id).max();
+    let bytes_per_label = if largest.is_some_and(|id| id >= 255) { 2 } else { 1 };
     let mask = (scan.shape.n_voxels() as u64).saturating_mul(bytes_per_label);
     Some(model.memory_for(grid)?.saturating_add(mask))
 }

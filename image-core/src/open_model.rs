@@ -21,6 +21,15 @@ pub(crate) struct OpenModel {
 
 impl OpenModel {
     pub(crate) fn open(core: &Core, choice: &ModelChoice) -> Result<Self, CoreError> {
+        OpenModel::open_until(core, choice, &CancelToken::new())
+    }
+
+    /// Opens a model unless `cancel` asks to stop.
+    pub(crate) fn open_until(
+        core: &Core,
+        choice: &ModelChoice,
+        cancel: &CancelToken,
+    ) -> Result<Self, CoreError> {
         let failed = |source| PathError::Io {
             path: choice.folder.clone(),
             source,
@@ -29,7 +38,7 @@ impl OpenModel {
         let metadata = dir.dir_metadata().map_err(failed)?;
         let same_dir = dir.try_clone().map_err(failed)?;
         let folder = ModelFolder::open(dir, &choice.folder.to_string_lossy(), &core.limits)?;
-        let description = describe(&folder, &options(choice), &core.limits)?;
+        let description = describe(&folder, &options(choice), &core.limits, cancel)?;
         let key = ModelKey {
             folder: (metadata.dev(), metadata.ino()),
             files: file_stamps(&same_dir, &description.folds, choice.checkpoint.file_name()),
@@ -75,7 +84,13 @@ impl OpenModel {
         let name = self.choice.folder.to_string_lossy();
         let (model, bytes) = core.models.get_or_load(self.key.clone(), &name, cancel, || {
             core.runtime.start()?; // so that a missing library is named as such, not as a fault of the model
-            let model = Model::load(&self.folder, &options(&self.choice), &core.limits, &core.runtime)?;
+            let model = Model::load(
+                &self.folder,
+                &options(&self.choice),
+                &core.limits,
+                &core.runtime,
+                cancel,
+            )?;
             let weight_bytes = model.weight_bytes_read();
             Ok((model, weight_bytes))
         })?;

@@ -386,7 +386,11 @@ pub(crate) fn read_postprocessing(
     Ok(postprocessing.steps)
 }
 
-pub(crate) fn read_small_file(core: &Core, path: &Path, limit: u64) -> Result<Vec<u8>, CoreError> {
+/// Reads a whole file that a request names, of at most `limit` bytes.
+///
+/// # Errors
+/// [`CoreError::Path`], [`CoreError::FileTooLarge`].
+pub fn read_small_file(core: &Core, path: &Path, limit: u64) -> Result<Vec<u8>, CoreError> {
     let file = core.root.open_file(path)?;
     let failed = |source| PathError::Io {
         path: path.to_owned(),
