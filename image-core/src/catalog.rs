@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use cap_std::fs::Dir;
 use nephrite_nnunet::ModelDescription;
+use nephrite_types::CancelToken;
 use serde::Serialize;
 
 use crate::open_model::OpenModel;
@@ -32,79 +33,174 @@ const MAX_DEPTH: usize = 4;
 /// Folders looked into before the search ends with what it has: a wrong root must not walk a whole file system.
 const MAX_FOLDERS: usize = 20_000;
 
+/// Entries of all folders together that are looked at.
+const MAX_ENTRIES: usize = 1_000_000;
+
+/// Folders within one folder that are looked into, and folds of one model that are listed.
+const MAX_NAMES: usize = 10_000;
+
 /// What a model folder is: channels, labels, spacing, patch, network, parameters, folds, mirroring, memory. Builds no
 /// network and reads no weights.
 ///
 /// # Errors
 /// [`CoreError`]
 pub fn inspect_model(core: &Core, choice: &ModelChoice) -> Result<ModelDescription, CoreError> {
-    Ok(OpenModel::open(core, choice)?.description)
+    inspect_model_until(core, choice, &CancelToken::new())
+}
+
+/// [`inspect_model`], unless `cancel` asks to stop.
+///
+/// # Errors
+/// [`CoreError`]
+pub fn inspect_model_until(
+    core: &Core,
+    choice: &ModelChoice,
+    cancel: &CancelToken,
+) -> Result<ModelDescription, CoreError> {
+    Ok(OpenModel::open_until(core, choice, cancel)?.description)
 }
 
 /// Finds model folders beneath a folder (or the folder itself), at most four levels down, in order of their paths.
-/// What cannot be read is passed over.
+/// What cannot be read is passed over; a search that is too long ends with what it has, and says so in the log. No file is read.
 ///
 /// # Errors
 /// [`CoreError::Path`] if `root` itself cannot be read.
 pub fn list_models(core: &Core, root: &Path) -> Result<Vec<ModelListing>, CoreError> {
+    list_models_until(core, root, &CancelToken::new())
+}
+
+/// [`list_models`], unless `cancel` asks to stop.
+///
+/// # Errors
+/// [`CoreError::Path`] if `root` itself cannot be read, [`CoreError::Cancelled`].
+pub fn list_models_until(
+    core: &Core,
+    root: &Path,
+    cancel: &CancelToken,
+) -> Result<Vec<ModelListing>, CoreError> {
     let dir = core.root.open_folder(root)?;
     dir.entries().map_err(|source| PathError::Io {
         path: root.to_owned(),
         source,
     })?;
-    let mut listings = Vec::new();
-    let mut n_visited = 0;
-    search(&dir, Path::new(""), 0, &mut n_visited, &mut listings);
-    if n_visited >= MAX_FOLDERS {
-        tracing::warn!(root = %root.display(), MAX_FOLDERS, "not all folders were searched");
+    let mut search = Search {
+        cancel,
+        n_folders: 0,
+        n_entries: 0,
+        is_cut_off: false,
+        listings: Vec::new(),
+    };
+    search.folder(&dir, Path::new(""), 0)?;
+    if search.is_cut_off {
+        tracing::warn!(root = %root.display(), "there is too much beneath this folder, not all of it was searched");
     }
+    let mut listings = search.listings;
     listings.sort_by(|a, b| a.folder.cmp(&b.folder));
     Ok(listings)
 }
 
-/// Depth is bounded by [`MAX_DEPTH`], so links that lead in a circle end too.
-fn search(dir: &Dir, path: &Path, depth: usize, n_visited: &mut usize, listings: &mut Vec<ModelListing>) {
-    *n_visited += 1;
-    let Ok(entries) = dir.entries() else { return };
-    let mut has_plans = false;
-    let mut has_dataset = false;
-    let mut folds = Vec::new();
-    let mut folders = Vec::new();
-    for entry in entries.flatten() {
-        let Ok(name) = entry.file_name().into_string() else {
-            continue;
+/// What a search has seen and found.
+struct Search<'a> {
+    cancel: &'a CancelToken,
+    n_folders: usize,
+    n_entries: usize,
+    is_cut_off: bool,
+    listings: Vec<ModelListing>,
+}
+
+impl Search<'_> {
+    /// Depth is bounded by [`MAX_DEPTH`], so links that lead in a circle end too.
+    fn folder(&mut self, dir: &Dir, path: &Path, depth: usize) -> Result<(), CoreError> {
+        self.cancel.check()?;
+        if self.n_folders == MAX_FOLDERS {
+            self.is_cut_off = true;
+            return Ok(());
+        }
+        self.n_folders += 1;
+        let Some(Seen {
+            is_model,
+            mut folds,
+            folders,
+        }) = self.look(dir)?
+        else {
+            return Ok(());
         };
-        match name.as_str() {
-            "plans.json" => has_plans = true,
-            "dataset.json" => has_dataset = true,
-            name if name.starts_with("fold_") => folds.push(name.to_owned()),
-            name if name.starts_with('.') => {}
-            // Links may lead to folders; anything else fails to open as one.
-            _ if entry
-                .file_type()
-                .is_ok_and(|kind| kind.is_dir() || kind.is_symlink()) =>
-            {
-                folders.push(name)
+        if is_model && !folds.is_empty() {
+            folds.sort();
+            self.listings.push(listing(path, folds));
+            return Ok(());
+        }
+        if depth == MAX_DEPTH {
+            return Ok(());
+        }
+        for name in folders {
+            if let Ok(folder) = dir.open_dir(&name) {
+                self.folder(&folder, &path.join(&name), depth + 1)?;
             }
-            _ => {}
         }
+        Ok(())
     }
-    if has_plans && has_dataset && !folds.is_empty() {
-        folds.sort();
-        listings.push(listing(path, folds));
-        return;
-    }
-    if depth == MAX_DEPTH {
-        return;
-    }
-    for name in folders {
-        if *n_visited >= MAX_FOLDERS {
-            return;
+
+    /// What lies in a folder; `None` if it cannot be read.
+    fn look(&mut self, dir: &Dir) -> Result<Option<Seen>, CoreError> {
+        let Ok(entries) = dir.entries() else {
+            return Ok(None);
+        };
+        let (mut has_plans, mut has_dataset) = (false, false);
+        let (mut folds, mut folders) = (Vec::new(), Vec::new());
+        for entry in entries.flatten() {
+            self.n_entries += 1;
+            if self.n_entries > MAX_ENTRIES {
+                self.is_cut_off = true;
+                break;
+            }
+            if self.n_entries % 1024 == 0 {
+                self.cancel.check()?;
+            }
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
+            let names = match name.as_str() {
+                "plans.json" => {
+                    has_plans = true;
+                    continue;
+                }
+                "dataset.json" => {
+                    has_dataset = true;
+                    continue;
+                }
+                name if name.starts_with("fold_") => &mut folds,
+                name if name.starts_with('.') => continue,
+                // Links may lead to folders; anything else fails to open as one.
+                _ if entry
+                    .file_type()
+                    .is_ok_and(|kind| kind.is_dir() || kind.is_symlink()) =>
+                {
+                    &mut folders
+                }
+                _ => continue,
+            };
+            if names.len() == MAX_NAMES {
+                self.is_cut_off = true;
+            } else {
+                names.push(name);
+            }
         }
-        if let Ok(folder) = dir.open_dir(&name) {
-            search(&folder, &path.join(&name), depth + 1, n_visited, listings);
-        }
+        let is_model = has_plans && has_dataset;
+        Ok(Some(Seen {
+            is_model,
+            folds,
+            folders,
+        }))
     }
+}
+
+/// What a look into one folder shows.
+struct Seen {
+    /// It has plans and dataset.
+    is_model: bool,
+    folds: Vec<String>,
+    folders: Vec<String>,
 }
 
 fn listing(folder: &Path, folds: Vec<String>) -> ModelListing {

@@ -74,7 +74,11 @@ pub(crate) fn image_sample(
     cancel.check()?;
     let mut written = vec![folder.write_volume(IMAGE, &image)?];
     cancel.check()?;
-    written.push(folder.write_label_map(MASK, &mask.runs().to_labels(), &image.geometry)?);
+    written.push(folder.write_label_map(
+        MASK,
+        &mask.runs().try_to_labels().map_err(OperationError::from)?,
+        &image.geometry,
+    )?);
     let window = Window::of(volume, &image);
     let gray = |voxel: [usize; 3]| with_voxels!(&image.voxels, array => window.level(image.scale.apply(array[voxel])));
     let picture = preview_over(&mask, &gray, cancel)?;

@@ -36,7 +36,7 @@ mod world_box;
 
 pub use nephrite_root::{OutputFile, PathError, Root};
 
-pub use catalog::{ModelListing, inspect_model, list_models};
+pub use catalog::{ModelListing, inspect_model, inspect_model_until, list_models, list_models_until};
 pub use core::{Core, CoreSettings, StepBudget};
 pub use counters::Counters;
 pub use error::CoreError;
@@ -51,4 +51,6 @@ pub use report::{
 pub use resident::{ModelBudget, ModelKey, ModelStore, ResidentEntry, ResidentStore};
 pub use resize::{ResizeKind, ResizeReport, ResizeRequest, resize};
 pub use runtime::RuntimeSettings;
-pub use segment::{ModelChoice, PostprocessingChoice, SegmentOptions, SegmentRequest, segment};
+pub use segment::{
+    ModelChoice, PostprocessingChoice, SegmentOptions, SegmentRequest, read_small_file, segment,
+};

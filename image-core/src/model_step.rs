@@ -421,7 +421,9 @@ impl Part<'_> {
         cancel: &CancelToken,
     ) -> Result<Labels, CoreError> {
         let mask = self.on_part(mask, counters, cancel)?;
-        Ok(self.orientation.labels_to_ras(mask.runs().to_labels()))
+        Ok(self
+            .orientation
+            .labels_to_ras(mask.runs().try_to_labels().map_err(mask_error)?))
     }
 
     /// A mask on this part of the frame.
@@ -455,7 +457,10 @@ impl Part<'_> {
         let geometry = self.volume().geometry.crop(&self.bounds).map_err(outside)?;
         let moved = self.on_part(mask, counters, cancel)?;
         let only = moved.runs().relabel(|_, run| u16::from(id.contains(&run.label)));
-        let array = match self.orientation.labels_to_ras(only.to_labels()) {
+        let array = match self
+            .orientation
+            .labels_to_ras(only.try_to_labels().map_err(mask_error)?)
+        {
             Labels::U8(array) => array,
             Labels::U16(array) => array.mapv(|value| value as u8), // 0 or 1
         };

@@ -31,6 +31,15 @@ impl OpenModel {
     /// # Errors
     /// [`CoreError::FileChanged`] if somebody changes one of its files meanwhile; what reading says.
     pub(crate) fn open(core: &Core, choice: &ModelChoice) -> Result<Self, CoreError> {
+        OpenModel::open_until(core, choice, &CancelToken::new())
+    }
+
+    /// Opens a model unless `cancel` asks to stop.
+    pub(crate) fn open_until(
+        core: &Core,
+        choice: &ModelChoice,
+        cancel: &CancelToken,
+    ) -> Result<Self, CoreError> {
         let failed = |source| PathError::Io {
             path: choice.folder.clone(),
             source,
@@ -45,7 +54,7 @@ impl OpenModel {
         let names = file_names(&folds, choice.checkpoint.file_name());
         let before = identities(&same_dir, &names);
         check_same(&choice.folder, &names, &json, &before[..JSON_FILES.len()])?;
-        let description = describe(&folder, &options(choice), &core.limits)?;
+        let description = describe(&folder, &options(choice), &core.limits, cancel)?;
         let files = identities(&same_dir, &names);
         check_same(&choice.folder, &names, &before, &files)?;
         let key = ModelKey {
@@ -99,8 +108,8 @@ impl OpenModel {
             let load = || {
                 core.runtime.start()?; // so that a missing library is named as such, not as a fault of the model
                 core.file_hashes.around(self, cancel, || {
-                    let model =
-                        Model::load(&self.folder, &options(&self.choice), &core.limits, &core.runtime)?;
+                    let (limits, runtime) = (&core.limits, &core.runtime);
+                    let model = Model::load(&self.folder, &options(&self.choice), limits, runtime, cancel)?;
                     Ok((model, network_bytes(&self.description)))
                 })
             };

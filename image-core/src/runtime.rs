@@ -1,3 +1,4 @@
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -6,6 +7,8 @@ use nephrite_engine::{
     Provider, TileShape, thread_count_from_cgroup,
 };
 use nephrite_nnunet::{EngineFactory, Lowering};
+use nephrite_server::usable_threads;
+use nephrite_types::CancelToken;
 
 /// Which ONNX Runtime runs the networks, and how.
 #[derive(Debug, Clone)]
@@ -19,7 +22,8 @@ pub struct RuntimeSettings {
 }
 
 impl RuntimeSettings {
-    /// The library as [`LibrarySearch::standard`] finds it; `n_threads` as the cgroup grants them unless given.
+    /// The library as [`LibrarySearch::standard`] finds it; `n_threads` as the cgroup grants them unless given, and never
+    /// more than that.
     ///
     /// `library` is a file or folder that the user named, `ort_dylib_path` the value of the environment variable of
     /// that name.
@@ -32,7 +36,9 @@ impl RuntimeSettings {
         RuntimeSettings {
             library: LibrarySearch::standard(library, ort_dylib_path, provider),
             provider,
-            n_threads: n_threads.unwrap_or_else(thread_count_from_cgroup),
+            n_threads: n_threads
+                .and_then(NonZeroUsize::new)
+                .map_or_else(thread_count_from_cgroup, usable_threads),
         }
     }
 }
@@ -88,14 +94,21 @@ impl EngineFactory for Runtime {
         }
     }
 
-    fn build(&self, name: &str, onnx: Vec<u8>, shape: TileShape) -> Result<EngineThread, EngineError> {
+    fn build(
+        &self,
+        name: &str,
+        onnx: Vec<u8>,
+        shape: TileShape,
+        cancel: &CancelToken,
+    ) -> Result<EngineThread, EngineError> {
         let library = self.start()?;
         let options = EngineOptions {
             provider: self.settings.provider,
             n_threads: self.settings.n_threads,
         };
+        let cancel = cancel.clone();
         EngineThread::spawn(name, TILE_QUEUE, move || {
-            let engine = OrtEngine::build(&library, onnx, shape, &options)?;
+            let engine = OrtEngine::build(&library, onnx, shape, &options, &cancel)?;
             Ok(Box::new(engine) as Box<dyn InferenceEngine>)
         })
     }

@@ -483,9 +483,11 @@ pub(crate) fn read_postprocessing(
     Ok(postprocessing.steps)
 }
 
+/// Reads a whole file that a request names, of at most `limit` bytes.
+///
 /// # Errors
-/// [`CoreError::FileTooLarge`], [`CoreError::FileChanged`] if somebody writes to it meanwhile; what the system says.
-pub(crate) fn read_small_file(core: &Core, path: &Path, limit: u64) -> Result<Vec<u8>, CoreError> {
+/// [`CoreError::Path`], [`CoreError::FileTooLarge`]; [`CoreError::FileChanged`] if somebody writes to it meanwhile.
+pub fn read_small_file(core: &Core, path: &Path, limit: u64) -> Result<Vec<u8>, CoreError> {
     let file = core.root.open_file(path)?;
     let before = identity(&file, path)?;
     let failed = |source| PathError::Io {

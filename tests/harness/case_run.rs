@@ -38,8 +38,14 @@ struct KeepHandles<'a> {
 }
 
 impl EngineFactory for KeepHandles<'_> {
-    fn build(&self, name: &str, onnx: Vec<u8>, shape: TileShape) -> Result<EngineThread, EngineError> {
-        let engine = self.factory.build(name, onnx, shape)?;
+    fn build(
+        &self,
+        name: &str,
+        onnx: Vec<u8>,
+        shape: TileShape,
+        cancel: &CancelToken,
+    ) -> Result<EngineThread, EngineError> {
+        let engine = self.factory.build(name, onnx, shape, cancel)?;
         self.handles
             .lock()
             .expect("no thread panics while it holds the lock")
@@ -73,12 +79,12 @@ impl LoadedModel {
             folds: FoldSelection::List(folds),
             checkpoint,
         };
-        let description = describe(&model_folder, &options, &limits)?;
+        let description = describe(&model_folder, &options, &limits, &CancelToken::new())?;
         let keep = KeepHandles {
             factory,
             handles: Mutex::new(Vec::new()),
         };
-        let model = Model::load(&model_folder, &options, &limits, &keep)?;
+        let model = Model::load(&model_folder, &options, &limits, &keep, &CancelToken::new())?;
         let engines = keep
             .handles
             .into_inner()

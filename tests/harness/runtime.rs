@@ -10,6 +10,7 @@ use nephrite_engine::{
     OrtEngine, Provider, TileShape,
 };
 use nephrite_nnunet::{EngineFactory, Lowering};
+use nephrite_types::CancelToken;
 
 /// Networks on ONNX Runtime, CPU.
 #[derive(Debug)]
@@ -38,10 +39,17 @@ impl EngineFactory for OrtFactory {
         self.lowering
     }
 
-    fn build(&self, name: &str, onnx: Vec<u8>, shape: TileShape) -> Result<EngineThread, EngineError> {
-        let runtime = self.runtime.clone();
+    fn build(
+        &self,
+        name: &str,
+        onnx: Vec<u8>,
+        shape: TileShape,
+        cancel: &CancelToken,
+    ) -> Result<EngineThread, EngineError> {
+        let (runtime, cancel) = (self.runtime.clone(), cancel.clone());
         EngineThread::spawn(name, 2, move || {
-            let engine = OrtEngine::build(&runtime, onnx, shape, &EngineOptions::new(Provider::Cpu))?;
+            let options = EngineOptions::new(Provider::Cpu);
+            let engine = OrtEngine::build(&runtime, onnx, shape, &options, &cancel)?;
             Ok(Box::new(engine) as Box<dyn InferenceEngine>)
         })
     }
@@ -66,7 +74,13 @@ pub struct ReplayFactory {
 }
 
 impl EngineFactory for ReplayFactory {
-    fn build(&self, name: &str, _onnx: Vec<u8>, shape: TileShape) -> Result<EngineThread, EngineError> {
+    fn build(
+        &self,
+        name: &str,
+        _onnx: Vec<u8>,
+        shape: TileShape,
+        _cancel: &CancelToken,
+    ) -> Result<EngineThread, EngineError> {
         let ReplayFactory { tiles, tolerance } = self.clone();
         EngineThread::spawn(name, 2, move || {
             let engine = FakeEngine::scripted(shape, move |input, output| {

@@ -54,7 +54,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
     let input: Vec<f32> = (0..shape.input_len()).map(|i| (i as f32 * 0.7).sin()).collect();
     let mut output = vec![0.0; shape.output_len()];
-    let mut engine = OrtEngine::build(&runtime, onnx, shape, &options)?;
+    let mut engine = OrtEngine::build(
+        &runtime,
+        onnx,
+        shape,
+        &options,
+        &nephrite_types::CancelToken::new(),
+    )?;
     println!(
         "{}: built and warm in {:.2} s",
         runtime.library().display(),

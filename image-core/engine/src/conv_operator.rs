@@ -4,6 +4,9 @@
 //! optionally B `[out]`; output `[N, out, z, y, x]`. As ONNX's `Conv` with pads `(kernel - 1) / 2`, stride 1, dilation 1,
 //! group 1. W and B must be constants.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use nephrite_conv::Conv3d;
 use ort::operator::{
     ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput,
@@ -11,14 +14,19 @@ use ort::operator::{
 };
 use ort::value::{Shape, SymbolicDimensions, TensorElementType, TensorRef, TensorValueType, ValueType};
 
-/// The domain with all operators of ours.
-pub(crate) fn domain() -> ort::Result<OperatorDomain> {
-    OperatorDomain::new("nephrite")?.add(ConvOperator)
+/// The domain with all operators of ours. Once `stop` is set they compute nothing any more and fail.
+pub(crate) fn domain(stop: &Arc<AtomicBool>) -> ort::Result<OperatorDomain> {
+    OperatorDomain::new("nephrite")?.add(ConvOperator { stop: stop.clone() })
 }
 
-struct ConvOperator;
+struct ConvOperator {
+    stop: Arc<AtomicBool>,
+}
 
-struct ConvKernel(Conv3d);
+struct ConvKernel {
+    conv: Conv3d,
+    stop: Arc<AtomicBool>,
+}
 
 impl Operator for ConvOperator {
     type Kernel<'attr> = ConvKernel;
@@ -56,7 +64,10 @@ impl Operator for ConvOperator {
             .transpose()?
             .map(|(_, values)| values);
         Conv3d::new(n_out, n_in, [z, y, x], weight, bias)
-            .map(ConvKernel)
+            .map(|conv| ConvKernel {
+                conv,
+                stop: self.stop.clone(),
+            })
             .map_err(ort::Error::wrap)
     }
 
@@ -83,7 +94,7 @@ impl Operator for ConvOperator {
 
 impl Kernel for ConvKernel {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
-        let ConvKernel(conv) = self;
+        let ConvKernel { conv, stop } = self;
         let image = context
             .input(0)?
             .ok_or_else(|| ort::Error::new("a convolution without input"))?;
@@ -103,10 +114,18 @@ impl Kernel for ConvKernel {
             let mut outcome = Ok(());
             // On the threads of the session, as any operator of ONNX Runtime.
             conv.run([z, y, x], image, output, |n_tasks, task| {
-                outcome = context.par_for(n_tasks, 0, task)
+                let unless_stopped = |i| {
+                    if !stop.load(Ordering::Relaxed) {
+                        task(i);
+                    }
+                };
+                outcome = context.par_for(n_tasks, 0, unless_stopped)
             })
             .map_err(ort::Error::wrap)?;
             outcome?;
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Err(ort::Error::new("stopped"));
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use nephrite_types::ErrorCode;
+use nephrite_types::{Cancelled, ErrorCode};
 
 /// What can go wrong while a network is loaded or run.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +74,9 @@ pub enum EngineError {
         /// Values given.
         found: usize,
     },
+    /// Stopped from outside while it was being built.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
     /// The thread that owned the engine has ended (it panicked, or the model was unloaded).
     #[error("the engine has stopped")]
     Stopped,
@@ -90,6 +93,8 @@ impl EngineError {
             | EngineError::Run { .. } => ErrorCode::Environment,
             EngineError::Load { .. } | EngineError::WrongShape { .. } => ErrorCode::InvalidModel,
             EngineError::WrongLength { .. } | EngineError::Stopped => ErrorCode::Internal,
+            EngineError::Cancelled(Cancelled::ByCaller) => ErrorCode::Cancelled,
+            EngineError::Cancelled(Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,
         }
     }
 }

@@ -14,6 +14,8 @@ mod library;
 #[cfg(feature = "onnxruntime")]
 mod ort_engine;
 mod provider;
+#[cfg(feature = "onnxruntime")]
+mod stoppable;
 mod thread;
 mod thread_count;
 

@@ -1,11 +1,16 @@
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::time::Duration;
+
+use nephrite_types::{CancelToken, Cancelled};
 
 use ort::ep::{self, ExecutionProviderDispatch};
 use ort::memory::Allocator;
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
-use ort::session::{IoBinding, Session};
+use ort::session::{IoBinding, RunOptions, Session};
 use ort::value::{Outlet, Tensor, TensorElementType, TensorRefMut, ValueType};
 
+use crate::stoppable::stoppable;
 use crate::{
     EngineError, InferenceEngine, OnnxRuntime, Provider, TileShape, conv_operator, thread_count_from_cgroup,
 };
@@ -15,7 +20,8 @@ use crate::{
 pub struct EngineOptions {
     /// What runs it; an error if it does not load.
     pub provider: Provider,
-    /// Threads that work on one tile, the calling one among them; 0 counts as 1.
+    /// Threads that work on one tile, the calling one among them; 0 counts as 1, and more than the process may use as many
+    /// as it may use.
     pub n_threads: usize,
 }
 
@@ -51,24 +57,30 @@ impl OrtEngine {
     /// output `[1, class, patch…]` (the batch size may be left open), and runs it once to warm up.
     ///
     /// The model must have been checked: ONNX Runtime itself is not hardened against hostile graphs. `onnx` is dropped
-    /// as soon as the session holds the weights.
+    /// as soon as the session holds the weights. `cancel` stops all of it, within one layer of the network at the latest.
     ///
     /// # Errors
     /// [`EngineError::ProviderUnavailable`] if the provider is not in this ONNX Runtime, does not start here, or does
     /// not take the whole network; [`EngineError::Load`] if the graph is refused; [`EngineError::WrongShape`] if input
-    /// or output do not fit `shape`; [`EngineError::Run`] if the warm-up fails.
+    /// or output do not fit `shape`; [`EngineError::Run`] if the warm-up fails; [`EngineError::Cancelled`].
     pub fn build(
         runtime: &OnnxRuntime,
         onnx: Vec<u8>,
         shape: TileShape,
         options: &EngineOptions,
+        cancel: &CancelToken,
     ) -> Result<Self, EngineError> {
-        let one_at_a_time = SESSION_CREATION.lock().unwrap_or_else(PoisonError::into_inner);
-        let session = session_builder(runtime, options)?
-            .commit_from_memory(&onnx)
-            .map_err(|error| commit_error(options.provider, error))?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let one_at_a_time = wait_for_turn(cancel)?;
+        let mut builder = session_builder(runtime, options, &stop)?;
+        let canceler = builder.canceler();
+        // A token that asks too late for this step is seen by the next one.
+        let stop_loading = || drop(canceler.cancel());
+        let session = stoppable(cancel, stop_loading, || builder.commit_from_memory(&onnx));
         drop(one_at_a_time);
         drop(onnx);
+        cancel.check()?;
+        let session = session.map_err(|error| commit_error(options.provider, error))?;
 
         let input_name = check_outlet("network input", session.inputs(), &input_dims(&shape))?;
         let output_name = check_outlet("network output", session.outputs(), &output_dims(&shape))?;
@@ -84,22 +96,54 @@ impl OrtEngine {
             input_name,
             output_name,
         };
-        engine.warm_up()?;
+        engine.warm_up(&stop, cancel)?;
         Ok(engine)
     }
 
-    /// The first run allocates the arena and, for some providers, compiles kernels.
-    fn warm_up(&mut self) -> Result<(), EngineError> {
+    /// The first run allocates the arena and, for some providers, compiles kernels. `stop` is that of our own operators.
+    fn warm_up(&mut self, stop: &AtomicBool, cancel: &CancelToken) -> Result<(), EngineError> {
         let input = vec![0.0; self.shape.input_len()];
         let mut output = vec![0.0; self.shape.output_len()];
-        self.run(&input, &mut output)
+        let options = RunOptions::new().map_err(load_error)?;
+        let stop_running = || {
+            stop.store(true, Ordering::Relaxed);
+            let _ = options.terminate(); // fails only for options that are no longer there
+        };
+        let ran = stoppable(cancel, stop_running, || {
+            self.run_with(&input, &mut output, Some(&options))
+        });
+        cancel.check()?;
+        ran
     }
 
-    fn run_bound(&mut self, output: &mut [f32]) -> Result<(), ort::Error> {
+    fn run_with(
+        &mut self,
+        input: &[f32],
+        output: &mut [f32],
+        options: Option<&RunOptions>,
+    ) -> Result<(), EngineError> {
+        check_len("input tile", self.shape.input_len(), input.len())?;
+        check_len("output tile", self.shape.output_len(), output.len())?;
+        self.input.extract_tensor_mut().1.copy_from_slice(input);
+        let outcome = self.run_bound(output, options);
+        // The binding must not keep the caller's buffer, whatever came of the run.
+        self.binding.clear_outputs();
+        outcome.map_err(|error| EngineError::Run {
+            reason: reason(&error),
+        })
+    }
+
+    fn run_bound(&mut self, output: &mut [f32], options: Option<&RunOptions>) -> Result<(), ort::Error> {
         self.binding.bind_input(&self.input_name, &self.input)?;
         let logits = TensorRefMut::from_array_view_mut((output_dims(&self.shape), output))?;
         self.binding.bind_output(&self.output_name, logits)?;
-        self.session.run_binding(&self.binding).map(drop)
+        match options {
+            Some(options) => self
+                .session
+                .run_binding_with_options(&self.binding, options)
+                .map(drop),
+            None => self.session.run_binding(&self.binding).map(drop),
+        }
     }
 }
 
@@ -113,15 +157,7 @@ impl InferenceEngine for OrtEngine {
     }
 
     fn run(&mut self, input: &[f32], output: &mut [f32]) -> Result<(), EngineError> {
-        check_len("input tile", self.shape.input_len(), input.len())?;
-        check_len("output tile", self.shape.output_len(), output.len())?;
-        self.input.extract_tensor_mut().1.copy_from_slice(input);
-        let outcome = self.run_bound(output);
-        // The binding must not keep the caller's buffer, whatever came of the run.
-        self.binding.clear_outputs();
-        outcome.map_err(|error| EngineError::Run {
-            reason: reason(&error),
-        })
+        self.run_with(input, output, None)
     }
 }
 
@@ -129,12 +165,29 @@ impl InferenceEngine for OrtEngine {
 /// made at the same time can both find it missing, and the second is refused.
 static SESSION_CREATION: Mutex<()> = Mutex::new(());
 
-fn session_builder(runtime: &OnnxRuntime, options: &EngineOptions) -> Result<SessionBuilder, EngineError> {
-    let n_threads = options.n_threads.max(1);
+/// Waits until no other session is being made.
+fn wait_for_turn(cancel: &CancelToken) -> Result<MutexGuard<'static, ()>, Cancelled> {
+    const POLL: Duration = Duration::from_millis(5);
+    loop {
+        cancel.check()?;
+        match SESSION_CREATION.try_lock() {
+            Ok(turn) => return Ok(turn),
+            Err(TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(POLL),
+        }
+    }
+}
+
+fn session_builder(
+    runtime: &OnnxRuntime,
+    options: &EngineOptions,
+    stop: &Arc<AtomicBool>,
+) -> Result<SessionBuilder, EngineError> {
+    let n_threads = options.n_threads.clamp(1, thread_count_from_cgroup());
     let builder = general_options(runtime, n_threads).map_err(load_error)?;
     let builder = match options.provider {
         Provider::Cpu => {
-            let domain = conv_operator::domain().map_err(load_error)?;
+            let domain = conv_operator::domain(stop).map_err(load_error)?;
             builder.with_operators(domain).map_err(load_error)?
         }
         // A provider that leaves nodes to the CPU is not what was asked for.

@@ -9,6 +9,7 @@ use std::sync::Barrier;
 use nephrite_engine::{
     EngineOptions, InferenceEngine, LibrarySearch, OnnxRuntime, OrtEngine, Provider, TileShape,
 };
+use nephrite_types::CancelToken;
 
 #[test]
 fn sessions_can_be_made_at_the_same_time() {
@@ -36,7 +37,8 @@ fn sessions_can_be_made_at_the_same_time() {
             scope.spawn(|| {
                 together.wait();
                 let onnx = include_bytes!("fixtures/pointwise.onnx").to_vec();
-                let mut engine = OrtEngine::build(&runtime, onnx, shape.clone(), &options).unwrap();
+                let mut engine =
+                    OrtEngine::build(&runtime, onnx, shape.clone(), &options, &CancelToken::new()).unwrap();
                 let mut output = vec![f32::NAN; 48];
                 engine.run(&[1.0; 24], &mut output).unwrap();
                 assert!(output.iter().all(|x| *x == 1.0));

@@ -8,7 +8,7 @@ use nephrite_engine::{
     EngineError, EngineOptions, EngineThread, InferenceEngine, LibrarySearch, OnnxRuntime, OrtEngine,
     Provider, TileShape,
 };
-use nephrite_types::ErrorCode;
+use nephrite_types::{CancelToken, ErrorCode};
 
 const POINTWISE: &[u8] = include_bytes!("fixtures/pointwise.onnx");
 
@@ -44,6 +44,7 @@ fn build(onnx: &[u8], shape: TileShape, provider: Provider) -> Result<OrtEngine,
             provider,
             n_threads: 2,
         },
+        &CancelToken::new(),
     )
 }
 
@@ -294,4 +295,20 @@ fn a_loaded_library_is_given_again_and_no_other_one_beside_it() {
         matches!(error, EngineError::LibraryAlreadyLoaded { .. }),
         "{error}"
     );
+}
+
+#[test]
+fn an_engine_that_nobody_wants_any_more_is_not_built() {
+    let options = EngineOptions {
+        provider: Provider::Cpu,
+        n_threads: 2,
+    };
+    let cancel = CancelToken::new();
+    cancel.cancel();
+    let error = OrtEngine::build(&runtime(), POINTWISE.to_vec(), shape(), &options, &cancel).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Cancelled, "{error}");
+    let late = CancelToken::new().with_deadline(std::time::Instant::now());
+    let error = OrtEngine::build(&runtime(), POINTWISE.to_vec(), shape(), &options, &late).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::DeadlineExceeded, "{error}");
+    check_computes(&mut build(POINTWISE, shape(), Provider::Cpu).unwrap());
 }

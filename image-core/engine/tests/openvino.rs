@@ -8,6 +8,7 @@ use std::path::Path;
 use nephrite_engine::{
     EngineError, EngineOptions, InferenceEngine, LibrarySearch, OnnxRuntime, OrtEngine, Provider, TileShape,
 };
+use nephrite_types::CancelToken;
 
 #[test]
 fn openvino_runs_the_network_and_the_cpu_kernels_of_the_same_library_do() {
@@ -39,6 +40,7 @@ fn openvino_runs_the_network_and_the_cpu_kernels_of_the_same_library_do() {
                 provider,
                 n_threads: 2,
             },
+            &CancelToken::new(),
         )
     };
 
@@ -65,6 +67,7 @@ fn openvino_runs_the_network_and_the_cpu_kernels_of_the_same_library_do() {
                 provider,
                 n_threads: 2,
             },
+            &CancelToken::new(),
         )
     };
     own(Provider::Cpu).unwrap();

@@ -142,6 +142,18 @@ pub enum NnunetError {
         /// Needed; `u64::MAX` if it cannot be counted.
         found: u64,
     },
+    /// A network whose weights and activations take more than the limit: its patch or its features are too large.
+    #[error(
+        "model {model}: its network would keep {found} bytes in memory for a patch of this size, the limit is {limit}"
+    )]
+    NetworkTooLarge {
+        /// Path of the model folder.
+        model: String,
+        /// Counted from the architecture.
+        found: u64,
+        /// `max_network_bytes`.
+        limit: u64,
+    },
     /// A step size outside (0, 1].
     #[error("tile step size {step} is not greater than 0 and at most 1")]
     TileStepSize {
@@ -184,6 +196,16 @@ pub enum NnunetError {
     /// Resampling failed.
     #[error(transparent)]
     Resample(#[from] ResampleError),
+    /// Postprocessing that writes a value which this model's masks have no room for.
+    #[error(
+        "postprocessing writes {value} where it removes something, the masks of this model hold values up to {limit}"
+    )]
+    PostprocessingValue {
+        /// From the postprocessing file.
+        value: u16,
+        /// Of the type that the model's own values need.
+        limit: u16,
+    },
     /// Postprocessing failed.
     #[error("postprocessing: {0}")]
     Postprocess(#[source] RunsError),
@@ -214,6 +236,7 @@ impl NnunetError {
             | NnunetError::NetworkNotSupported { .. }
             | NnunetError::MirroringAxes { .. }
             | NnunetError::UnsupportedOrder { .. }
+            | NnunetError::PostprocessingValue { .. }
             | NnunetError::NotFinite { .. }
             | NnunetError::HalfOverflow { .. } => ErrorCode::InvalidModel,
             NnunetError::ChannelCount { .. }
@@ -223,7 +246,7 @@ impl NnunetError {
             | NnunetError::PreviousStageShape { .. }
             | NnunetError::EmptyGrid { .. }
             | NnunetError::Normalization { .. } => ErrorCode::InvalidInput,
-            NnunetError::OverLimit { .. } => ErrorCode::LimitExceeded,
+            NnunetError::OverLimit { .. } | NnunetError::NetworkTooLarge { .. } => ErrorCode::LimitExceeded,
             NnunetError::OutOfMemory(error) => error.code(),
             NnunetError::TileStepSize { .. } | NnunetError::TileStepUnderVoxel { .. } => {
                 ErrorCode::InvalidArgument

@@ -71,7 +71,7 @@ impl ModelDescription {
     /// 1 or 2.
     pub fn bytes_per_label(&self) -> u64 {
         let largest = self.labels.iter().map(|label| label.id).max().unwrap_or(0);
-        if largest > u16::from(u8::MAX) { 2 } else { 1 }
+        if largest >= u16::from(u8::MAX) { 2 } else { 1 }
     }
 
     fn preprocess_bytes(&self, from: [usize; 3], to: [usize; 3], numerics: Numerics, n_threads: u64) -> u64 {

@@ -11,7 +11,7 @@ use nephrite_nnunet_network::{
     Architecture, Lowering, NetworkError, OnnxExpectation, OnnxNetwork, WeightSource, build_onnx, check_onnx,
     multiply_adds, session_memory,
 };
-use nephrite_types::Limits;
+use nephrite_types::{CancelToken, Limits};
 use serde::Serialize;
 
 use crate::export::LabelRule;
@@ -21,11 +21,18 @@ use crate::{Model, ModelParts, NnunetError};
 
 /// Makes engines of networks. The one place where this crate meets a runtime.
 pub trait EngineFactory {
-    /// An engine for an ONNX model, on a thread of its own; warm when it returns. `name` is for threads and logs.
+    /// An engine for an ONNX model, on a thread of its own; warm when it returns. `name` is for threads and logs; `cancel`
+    /// stops the building, the engine itself runs on.
     ///
     /// # Errors
     /// [`EngineError`] if the runtime refuses the model or is not there.
-    fn build(&self, name: &str, onnx: Vec<u8>, shape: TileShape) -> Result<EngineThread, EngineError>;
+    fn build(
+        &self,
+        name: &str,
+        onnx: Vec<u8>,
+        shape: TileShape,
+        cancel: &CancelToken,
+    ) -> Result<EngineThread, EngineError>;
 
     /// How graphs should be written for this runtime.
     fn lowering(&self) -> Lowering {
@@ -53,11 +60,16 @@ struct OpenModel {
 }
 
 impl OpenModel {
-    fn open(folder: &ModelFolder, options: &ModelOptions, limits: &Limits) -> Result<Self, NnunetError> {
+    fn open(
+        folder: &ModelFolder,
+        options: &ModelOptions,
+        limits: &Limits,
+        cancel: &CancelToken,
+    ) -> Result<Self, NnunetError> {
         let name = folder.name().to_owned();
         let mut folds = Vec::new();
         for fold in folder.select_folds(&options.folds, options.checkpoint)? {
-            folds.push((fold, folder.open_checkpoint(fold, options.checkpoint)?));
+            folds.push((fold, folder.open_checkpoint(fold, options.checkpoint, cancel)?));
         }
         // The first fold decides, as in nnU-Net.
         let (_, first) = &folds[0];
@@ -86,7 +98,6 @@ impl OpenModel {
                     class_order: class_order.clone(),
                 },
             },
-            wide_labels: labels.foreground_labels.len() >= 255,
             mirroring_axes: first.mirroring_axes().unwrap_or_default().to_vec(),
         };
         if parts.n_classes > limits.max_classes {
@@ -133,7 +144,8 @@ fn check_orders(model: &str, configuration: &Configuration) -> Result<(), Nnunet
 impl Model {
     /// Reads the weights of every chosen fold and makes an engine of each; weights stay resident.
     ///
-    /// A network that nephrite cannot build is taken from `network.onnx` in the fold's folder, after a check.
+    /// A network that nephrite cannot build is taken from `network.onnx` in the fold's folder, after a check. `cancel` stops the
+    /// reading of weights, the building of graphs and the first run of each engine.
     ///
     /// # Errors
     /// [`NnunetError`] naming the file and what is wrong with it.
@@ -142,8 +154,13 @@ impl Model {
         options: &ModelOptions,
         limits: &Limits,
         factory: &dyn EngineFactory,
+        cancel: &CancelToken,
     ) -> Result<Model, NnunetError> {
-        let mut open = OpenModel::open(folder, options, limits)?;
+        let mut open = OpenModel::open(folder, options, limits, cancel)?;
+        if let Ok(architecture) = &open.architecture {
+            let memory = session_memory(architecture, &factory.lowering());
+            check_network_memory(&open.name, memory.total(), limits)?;
+        }
         let shape = TileShape {
             n_channels: open.parts.pipeline.n_input_channels(),
             n_classes: open.parts.n_classes,
@@ -156,14 +173,22 @@ impl Model {
             let network = match &open.architecture {
                 Ok(architecture) => {
                     let mut weights = CheckpointWeights(&mut checkpoint);
-                    build_onnx(architecture, &mut weights, &factory.lowering()).map_err(|source| {
-                        NnunetError::Network {
-                            model: format!("{}/{fold_name}", open.name),
-                            source,
-                        }
+                    let built = build_onnx(architecture, &mut weights, &factory.lowering());
+                    built.map_err(|source| {
+                        cancel.check().err().map_or_else(
+                            || NnunetError::Network {
+                                model: format!("{}/{fold_name}", open.name),
+                                source,
+                            },
+                            NnunetError::Cancelled,
+                        )
                     })?
                 }
-                Err(unknown) => exported_network(folder, fold, &shape, limits, unknown)?,
+                Err(unknown) => {
+                    let network = exported_network(folder, fold, &shape, limits, unknown)?;
+                    check_network_memory(&open.name, network.memory.total(), limits)?;
+                    network
+                }
             };
             weight_bytes_read += checkpoint.bytes_read();
             memory_bytes = memory_bytes.saturating_add(network.memory.total());
@@ -181,14 +206,31 @@ impl Model {
                     &format!("{}-{fold_name}", open.configuration.name),
                     network.bytes,
                     shape.clone(),
+                    cancel,
                 )
-                .map_err(|source| NnunetError::Engine {
-                    model: open.name.clone(),
-                    source,
+                .map_err(|source| match source {
+                    EngineError::Cancelled(cancelled) => NnunetError::Cancelled(cancelled),
+                    source => NnunetError::Engine {
+                        model: open.name.clone(),
+                        source,
+                    },
                 })?;
             engines.push((fold_name, engine));
         }
         Ok(Model::from_parts(open.parts, engines)?.with_costs(weight_bytes_read, memory_bytes))
+    }
+}
+
+/// Refuses a network that would take too much, before its weights are read and it is run once.
+fn check_network_memory(model: &str, found: u64, limits: &Limits) -> Result<(), NnunetError> {
+    let limit = limits.max_network_bytes;
+    match found > limit {
+        true => Err(NnunetError::NetworkTooLarge {
+            model: model.to_owned(),
+            found,
+            limit,
+        }),
+        false => Ok(()),
     }
 }
 
@@ -218,6 +260,7 @@ fn exported_network(
         n_classes: shape.n_classes,
         patch: &shape.patch,
         max_bytes: limits.max_checkpoint_bytes,
+        max_memory_bytes: limits.max_network_bytes,
     };
     check_onnx(bytes, &expected).map_err(|source| NnunetError::Network { model: name, source })
 }
@@ -390,7 +433,7 @@ pub struct FoldDescription {
     pub has_onnx: bool,
 }
 
-/// Describes a model folder. Reads the JSON files and the pickles of the chosen checkpoints, no weights.
+/// Describes a model folder. Reads the JSON files and the pickles of the chosen checkpoints, no weights; `cancel` stops it.
 ///
 /// # Errors
 /// As [`Model::load`], as far as it can be known without weights.
@@ -398,8 +441,9 @@ pub fn describe(
     folder: &ModelFolder,
     options: &ModelOptions,
     limits: &Limits,
+    cancel: &CancelToken,
 ) -> Result<ModelDescription, NnunetError> {
-    let open = OpenModel::open(folder, options, limits)?;
+    let open = OpenModel::open(folder, options, limits, cancel)?;
     let (plans, dataset) = (folder.plans(), folder.dataset());
     let configuration = &open.configuration;
     let architecture = match &open.architecture {

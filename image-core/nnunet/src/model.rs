@@ -36,8 +36,6 @@ pub struct ModelParts {
     pub n_classes: usize,
     /// From logits to labels.
     pub label_rule: LabelRule,
-    /// Labels are stored as u16: 255 or more foreground labels.
-    pub wide_labels: bool,
     /// Spatial axes of the network that may be mirrored, from the checkpoint.
     pub mirroring_axes: Vec<usize>,
 }
@@ -174,8 +172,10 @@ impl Model {
         matches!(self.parts.label_rule, LabelRule::Regions { .. })
     }
 
+    /// True if labels are stored as u16: the largest value decides, not how many there are. Labels without gaps are stored
+    /// as nnU-Net does, which takes u16 from 255 foreground labels on.
     pub(crate) fn stores_wide_labels(&self) -> bool {
-        self.parts.wide_labels
+        self.parts.label_rule.largest_value(self.parts.n_classes) >= u8::MAX.into()
     }
 
     /// Array axes (0 to 2) to mirror.

@@ -55,7 +55,11 @@ impl PredictOptions {
         cancel: &CancelToken,
     ) -> Result<(), NnunetError> {
         for step in &self.postprocessing {
-            keep_largest_component(labels, &step.labels, L::wrap(step.background), cancel)?;
+            let background = L::try_from(step.background).map_err(|_| NnunetError::PostprocessingValue {
+                value: step.background,
+                limit: L::MAX,
+            })?;
+            keep_largest_component(labels, &step.labels, background, cancel)?;
         }
         Ok(())
     }

@@ -85,6 +85,7 @@ const NO_LIMITS: Limits = Limits {
     max_classes: usize::MAX,
     max_tiles: u64::MAX,
     max_accumulator_bytes: u64::MAX,
+    max_network_bytes: u64::MAX,
     max_mask_rows: u64::MAX,
     max_mask_runs: u64::MAX,
 };

@@ -112,7 +112,15 @@ fn engine(runtime: &OnnxRuntime, network: OnnxNetwork) -> OrtEngine {
         n_classes: network.n_classes,
         patch: network.patch,
     };
-    OrtEngine::build(runtime, network.bytes, shape, &EngineOptions::new(Provider::Cpu)).unwrap()
+    let options = EngineOptions::new(Provider::Cpu);
+    OrtEngine::build(
+        runtime,
+        network.bytes,
+        shape,
+        &options,
+        &nephrite_types::CancelToken::new(),
+    )
+    .unwrap()
 }
 
 fn resident_bytes() -> u64 {

@@ -46,7 +46,6 @@ fn parts(patch: &[usize], n_classes: usize, spacing: &[f64]) -> ModelParts {
         patch: patch.to_vec(),
         n_classes,
         label_rule: LabelRule::Argmax,
-        wide_labels: false,
         mirroring_axes: (0..patch.len()).collect(),
     }
 }
@@ -396,4 +395,51 @@ fn channels_that_do_not_fit_are_refused() {
     ));
     let thin = volume(Array3::ones((5, 5, 5)), [0.01, 1.0, 1.0]);
     assert!(matches!(of(&[&thin], None), Err(NnunetError::EmptyGrid { .. })));
+}
+
+#[test]
+fn values_over_255_are_written_as_they_are_however_few_they_are() {
+    let mut parts = parts(&[4, 4, 4], 2, &[1.0, 1.0, 1.0]);
+    let class_order = vec![300, 2];
+    parts.label_rule = LabelRule::Regions { class_order };
+    let shape = shape_of(&parts);
+    let engine = EngineThread::spawn("fake", 2, move || {
+        Ok(Box::new(FakeEngine::pointwise(shape, |x, region| {
+            if x[0] >= 1.0 + region as f32 { 1.0 } else { -1.0 }
+        })))
+    });
+    let model = Model::from_parts(parts, vec![("fold_0".into(), engine.unwrap())]).unwrap();
+    let array = Array3::from_shape_fn((4, 4, 4), |(_, _, x)| x as f32);
+    let options = PredictOptions {
+        mirroring: false,
+        ..PredictOptions::default()
+    };
+    let expected = Array3::from_shape_fn((4, 4, 4), |(_, _, x)| [0, 300, 2, 2][x]);
+    let found = run(&model, &volume(array.clone(), [1.0; 3]), &options).unwrap();
+    assert_eq!(found.labels, Labels::U16(expected));
+    let background = |parts: ModelParts| {
+        let postprocessing = vec![nephrite_nnunet_folder::RemoveAllButLargest {
+            labels: vec![1],
+            background: 300,
+        }];
+        run(
+            &pointwise(parts),
+            &volume(array.clone(), [1.0; 3]),
+            &PredictOptions {
+                postprocessing,
+                ..options.clone()
+            },
+        )
+    };
+    let error = background(self::parts(&[4, 4, 4], 2, &[1.0, 1.0, 1.0])).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            NnunetError::PostprocessingValue {
+                value: 300,
+                limit: 255
+            }
+        ),
+        "{error}"
+    );
 }

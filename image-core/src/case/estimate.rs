@@ -94,8 +94,14 @@ pub fn estimate_case(
                     ..
                 } = model.request.options;
                 let description = inspect_model(core, &model.request.model)?;
-                let cost =
-                    estimate_model(&description, &model.grid, mirroring, tile_step_size, speed, &core.limits);
+                let cost = estimate_model(
+                    &description,
+                    &model.grid,
+                    mirroring,
+                    tile_step_size,
+                    speed,
+                    &core.limits,
+                );
                 let scan = &plan.scans[&model.phase].path;
                 let cost = cost.map_err(|error| at(&model.step.id, on_scan(error, scan)))?;
                 estimate.phase = Some(model.phase.name());

@@ -93,7 +93,11 @@ impl ResultFolder {
         cancel: &CancelToken,
     ) -> Result<String, CoreError> {
         if mask.runs().geometry() == reference.0 {
-            write_label_map(&self.dir, file, &mask.runs().to_labels(), reference.1)?;
+            let labels = mask
+                .runs()
+                .try_to_labels()
+                .map_err(nephrite_kernel::OperationError::from)?;
+            write_label_map(&self.dir, file, &labels, reference.1)?;
         } else {
             write_mask(&self.dir, file, mask, limits)?;
         }

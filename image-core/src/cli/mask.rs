@@ -2,8 +2,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use nephrite_image_core::masks::{MaskInput, MaskOutput, MaskReport, MaskRequest, run_mask};
-use nephrite_image_core::{Core, CoreError};
+use nephrite_image_core::{Core, CoreError, read_small_file};
 use nephrite_kernel::{LabelEntry, LabelStatus, LabelTable};
+use nephrite_nnunet_folder::plain_labels;
 
 use super::args::{MaskArguments, MemoryArguments};
 use super::{Failure, place, signals};
@@ -97,30 +98,8 @@ fn label_table(core: &Core, text: &str) -> Result<LabelTable, Failure> {
 
 /// The `labels` of nnU-Net's dataset.json: names and whole numbers. Regions (lists) stand for no single id.
 fn dataset_labels(core: &Core, path: &Path) -> Result<Vec<(String, u16)>, Failure> {
-    let file = core.root().open_file(path)?;
-    let wrong = |reason: &str| Failure::wrong("--labels", &path.display().to_string(), reason);
-    let limit = core.limits().max_json_bytes;
-    let mut text = String::new();
-    let read = std::io::Read::read_to_string(&mut std::io::Read::take(file, limit + 1), &mut text);
-    read.map_err(|error| wrong(&format!("a text file ({error})")))?;
-    if text.len() as u64 > limit {
-        return Err(CoreError::FileTooLarge {
-            limit,
-            path: path.to_owned(),
-        }
-        .into());
-    }
-    let dataset: serde_json::Value =
-        serde_json::from_str(&text).map_err(|error| wrong(&format!("JSON ({error})")))?;
-    let labels = dataset["labels"]
-        .as_object()
-        .ok_or_else(|| wrong("an object `labels` in it"))?;
-    let ids = labels.iter().filter_map(|(name, id)| {
-        // nnU-Net writes ids as numbers, some datasets as text.
-        let id = id.as_u64().or_else(|| id.as_str()?.parse().ok())?;
-        Some((name.clone(), u16::try_from(id).ok()?))
-    });
-    Ok(ids.filter(|(name, _)| name != "ignore").collect())
+    let bytes = read_small_file(core, path, core.limits().max_json_bytes)?;
+    Ok(plain_labels(&path.to_string_lossy(), &bytes).map_err(CoreError::from)?)
 }
 
 fn table(report: &MaskReport) -> String {

@@ -22,12 +22,14 @@ mod signals;
 mod verify;
 
 use std::io::{IsTerminal as _, Write as _};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use nephrite_engine::Provider;
 use nephrite_image_core::{Core, CoreSettings, ModelBudget, OutputFile, Root, RuntimeSettings, StepBudget};
+use nephrite_server::pool_threads;
 use nephrite_types::Limits;
 use nephrite_volume::write_atomically;
 use tracing_subscriber::EnvFilter;
@@ -80,18 +82,13 @@ fn core(runtime: RuntimeArguments) -> Core {
 /// The same, with paths that lead where `root` says.
 fn core_at(root: Root, runtime: RuntimeArguments) -> Core {
     let ort_dylib_path = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);
-    if let Some(threads) = runtime.threads {
-        // Resampling and writing too; fails only if a pool is there already, which nothing before this makes.
-        let _ = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.get())
-            .build_global();
-    }
+    let threads = limit_threads(runtime.threads);
     Core::new(CoreSettings {
         root,
         limits: Limits::default(),
         runtime: RuntimeSettings::new(
             runtime.provider,
-            runtime.threads.map(|n| n.get()),
+            runtime.threads.and(threads),
             runtime.onnxruntime,
             ort_dylib_path,
         ),
@@ -101,6 +98,17 @@ fn core_at(root: Root, runtime: RuntimeArguments) -> Core {
             ..StepBudget::default()
         },
     })
+}
+
+/// Sets up the threads of resampling and writing: as many as are asked for, here or by rayon's own variables, but no more than
+/// are usable.
+fn limit_threads(wanted: Option<NonZeroUsize>) -> Option<usize> {
+    let threads = pool_threads(wanted)?;
+    // Fails only if a pool is there already, which nothing before this makes.
+    let _ = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global();
+    Some(threads)
 }
 
 /// A core for a command that runs no network.

@@ -1,13 +1,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use nephrite_image_core::case::CaseServices;
 use nephrite_image_core::serve::ServeConfig;
 use nephrite_image_core::{
-    Core, CoreError, PipelineEstimate, PipelineReport, ScanEstimate, StepCost, check_pipeline,
-    estimate_pipeline,
+    Core, PipelineEstimate, PipelineReport, ScanEstimate, StepCost, check_pipeline, estimate_pipeline,
+    read_small_file,
 };
 use nephrite_pipeline::{Pipeline, Step};
 use nephrite_types::{ErrorCode, Phase};
@@ -109,24 +108,14 @@ fn place_in_cores(
 }
 
 fn read(core: &Core, path: &Path) -> Result<Pipeline, Failure> {
-    let file = core.root().open_file(path)?;
-    let limit = core.limits().max_json_bytes;
-    let mut text = String::new();
-    let read = file.take(limit + 1).read_to_string(&mut text);
-    read.map_err(|error| {
+    let bytes = read_small_file(core, path, core.limits().max_json_bytes)?;
+    let text = String::from_utf8(bytes).map_err(|error| {
         Failure::wrong(
             "pipeline",
             &path.display().to_string(),
             &format!("a text file ({error})"),
         )
     })?;
-    if text.len() as u64 > limit {
-        return Err(CoreError::FileTooLarge {
-            limit,
-            path: path.to_owned(),
-        }
-        .into());
-    }
     Pipeline::parse(&text).map_err(|faults| {
         let lines: String = faults.iter().map(|fault| format!("\n  {fault}")).collect();
         Failure {

@@ -9,6 +9,7 @@ pub(crate) fn run(config: PathBuf) -> Result<(), Failure> {
     let mut config = ServeConfig::read(&config)?;
     config.ort_dylib_path = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);
     log_to_stderr(config.log_format);
+    super::limit_threads(None);
     let announce = |address| super::print(&format!("listening on http://{address}\n"));
     run_process(config.listen, announce, |listener, stopped| {
         serve(config, listener, stopped)

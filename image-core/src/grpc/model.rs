@@ -10,13 +10,22 @@ use nephrite_proto::v1::{
     ModelServiceInspectResponse, UnloadRequest, UnloadResponse,
 };
 use nephrite_server::{Deadline, Refusal};
+use nephrite_types::CancelToken;
 use tonic::{Request, Response, Status};
 
 use super::description;
 use super::model_choice::model_choice;
 use crate::open_model::OpenModel;
 use crate::serve::Work;
-use crate::{CoreError, PathError, inspect_model, list_models};
+use crate::{CoreError, PathError, inspect_model_until, list_models_until};
+
+/// The token of short work, with its caller's deadline.
+fn until(cancel: &CancelToken, deadline: Option<Deadline>) -> CancelToken {
+    match deadline {
+        Some(Deadline(deadline)) => cancel.clone().with_deadline(deadline.into()),
+        None => cancel.clone(),
+    }
+}
 
 /// `ModelService`.
 #[derive(Debug)]
@@ -33,11 +42,13 @@ impl Models {
 #[tonic::async_trait]
 impl ModelService for Models {
     async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+        let deadline = Deadline::of(&request);
         let root = optional_path("root", &request.into_inner().root).map_err(Refusal::from)?;
         let root = root.unwrap_or_else(|| PathBuf::from("."));
-        let listed = self
-            .work
-            .light(move |core, _| Ok::<_, CoreError>((list_models(core, &root)?, core.models().list())));
+        let listed = self.work.light(move |core, cancel| {
+            let models = list_models_until(core, &root, &until(cancel, deadline))?;
+            Ok::<_, CoreError>((models, core.models().list()))
+        });
         let (models, resident) = listed.await?;
         Ok(Response::new(ListResponse {
             models: models.into_iter().map(description::listing).collect(),
@@ -49,6 +60,7 @@ impl ModelService for Models {
         &self,
         request: Request<ModelServiceInspectRequest>,
     ) -> Result<Response<ModelServiceInspectResponse>, Status> {
+        let deadline = Deadline::of(&request);
         let ModelServiceInspectRequest {
             model,
             folds,
@@ -56,7 +68,9 @@ impl ModelService for Models {
         } = request.into_inner();
         let folder = path("model", &model).map_err(Refusal::from)?;
         let choice = model_choice(folder, &folds, checkpoint).map_err(Refusal::from)?;
-        let description = self.work.light(move |core, _| inspect_model(core, &choice));
+        let description = self
+            .work
+            .light(move |core, cancel| inspect_model_until(core, &choice, &until(cancel, deadline)));
         Ok(Response::new(description::model(description.await?)))
     }
 
@@ -71,7 +85,7 @@ impl ModelService for Models {
         let choice = model_choice(folder, &folds, checkpoint).map_err(Refusal::from)?;
         let loaded = self.work.heavy(deadline, move |core, cancel| {
             let started = Instant::now();
-            let model = OpenModel::open(core, &choice)?;
+            let model = OpenModel::open_until(core, &choice, cancel)?;
             let (_, weight_bytes_read) = model.warm(core, cancel)?;
             let folds = model.description.folds;
             let seconds = started.elapsed().as_secs_f64();

@@ -245,6 +245,7 @@ fn read_limits(section: &mut Section<'_>, limits: &mut Limits) {
         &mut limits.max_accumulator_bytes,
     );
     limit(section, "max_tiles", &mut limits.max_tiles);
+    limit(section, "max_network_bytes", &mut limits.max_network_bytes);
     limit(section, "max_mask_rows", &mut limits.max_mask_rows);
     limit(section, "max_mask_runs", &mut limits.max_mask_runs);
     section.set(
@@ -323,7 +324,7 @@ mod tests {
              max_concurrent_runs = 2\nmax_waiting_runs = 0\nmax_message_bytes = 4096\ndrain_timeout_seconds = 1.5\n\
              log_format = 'json'\nmax_networks = 2\n\
              max_memory_bytes = 15\ncore_timeout_seconds = 2\n[limits]\nmax_voxels = 5\nmax_payload_bytes = 6\nmax_checkpoint_bytes = 7\n\
-             max_json_bytes = 8\nmax_pickle_bytes = 9\nmax_classes = 10\nmax_accumulator_bytes = 11\n\
+             max_json_bytes = 8\nmax_pickle_bytes = 9\nmax_classes = 10\nmax_accumulator_bytes = 11\nmax_network_bytes = 21\n\
              max_mask_rows = 12\nmax_mask_runs = 13\nmax_tiles = 16\n\
              [resident]\nmax_models = 3\nmax_model_bytes = 12\nmax_volume_bytes = 14\n\
              [[models]]\nmodel = 'm/a'\nfolds = [0, 'all']\ncheckpoint = 'best'\n[[models]]\nmodel = 'm/b'\n\
@@ -348,6 +349,7 @@ mod tests {
             max_classes: 10,
             max_tiles: 16,
             max_accumulator_bytes: 11,
+            max_network_bytes: 21,
             max_mask_rows: 12,
             max_mask_runs: 13,
         };

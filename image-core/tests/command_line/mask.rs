@@ -150,7 +150,7 @@ fn labels_come_from_a_dataset_file_too() {
     let scene = scene();
     scene.write(
         "dataset.json",
-        br#"{"labels": {"background": 0, "kidney": 1, "cyst": "2", "both": [1, 2], "ignore": 3}}"#,
+        br#"{"labels": {"background": 0, "kidney": 1.0, "cyst": "2", "both": [1, 2], "ignore": 3}}"#,
     );
     let arguments = [
         "mask",

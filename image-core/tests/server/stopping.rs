@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use nephrite_proto::v1::LoadRequest;
 use nephrite_proto::{Event, RunEvents};
 use nephrite_types::ErrorCode;
 use serde_json::Value;
 use tonic::Request;
 
-use crate::harness::{PATIENCE, TestServer, log_of, long_run, small_run};
+use crate::harness::{MODEL, PATIENCE, TestServer, log_of, long_run, small_run};
 
 /// Waits for the first tile; gives the request id.
 async fn first_tile(events: &mut RunEvents) -> String {
@@ -141,4 +142,47 @@ async fn a_deadline_ends_a_run_and_one_that_waits() {
     assert_eq!(line["code"], "deadline_exceeded");
     server.serves().await;
     assert!(server.results().is_empty(), "{:?}", server.results());
+}
+
+/// Changes the patch size of the model; its weights fit any.
+fn set_patch(server: &TestServer, patch: [u64; 3]) {
+    let file = server.path(MODEL).join("plans.json");
+    let mut plans: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    plans["configurations"]["3d_fullres"]["patch_size"] = patch.to_vec().into();
+    std::fs::write(file, plans.to_string()).unwrap();
+}
+
+fn load() -> LoadRequest {
+    LoadRequest {
+        model: MODEL.to_owned(),
+        folds: vec!["0".to_owned()],
+        ..Default::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_takes_long_to_load_stops_at_its_deadline_and_gives_its_place_up() {
+    let server = TestServer::start(|config| config.max_waiting_runs = 1).await;
+    let plans = server.path(MODEL).join("plans.json");
+    let sound = std::fs::read(&plans).unwrap();
+    set_patch(&server, [192, 192, 192]);
+    let mut request = Request::new(load());
+    request.set_timeout(Duration::from_millis(400));
+    let error = server.client.load_model(request).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::DeadlineExceeded);
+    // The place is free soon.
+    std::fs::write(&plans, sound).unwrap();
+    let asked = Instant::now();
+    server.serves().await;
+    assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_no_memory_holds_is_refused_at_once() {
+    let server = TestServer::start(|_| {}).await;
+    set_patch(&server, [512, 512, 512]);
+    let asked = Instant::now();
+    let error = server.client.load_model(load()).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::LimitExceeded);
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
 }

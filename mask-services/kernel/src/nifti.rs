@@ -60,7 +60,7 @@ pub fn write_mask(
             limit: limits.max_payload_bytes,
         });
     }
-    let labels = mask.runs().to_labels();
+    let labels = mask.runs().try_to_labels()?;
     let written = write_label_map(folder, file_name, &labels, &SourceGeometry::exact(geometry))?;
     Ok(written.file)
 }

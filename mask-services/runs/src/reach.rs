@@ -1,6 +1,7 @@
 //! Which voxels lie within a distance of others: an exact Euclidean distance transform that knows where it may stop.
 
-use nephrite_mask_codec::{Run, RunMask, RunMaskBuilder};
+use nephrite_mask_codec::{MaskError, Run, RunMask, RunMaskBuilder};
+use nephrite_types::memory;
 use nephrite_types::{BoundingBox, CancelToken, Cancelled, Geometry, Limits, length};
 use rayon::prelude::*;
 
@@ -25,7 +26,8 @@ pub(crate) fn within(
     let [nz, ny, nx] = bounds.shape();
     let n_plane = ny * nx;
     // One more than the number of planes that a voxel's reach has left; 0 is out of reach.
-    let mut reach = vec![0u16; nz * n_plane];
+    let mut reach: Vec<u16> =
+        memory::zeroed(nz * n_plane, "the box of a distance").map_err(MaskError::from)?;
     reach.par_chunks_mut(n_plane).enumerate().try_for_each_init(
         || PlaneScratch::new(ny, nx),
         |scratch, (z, plane)| -> Result<(), Cancelled> {

@@ -229,7 +229,7 @@ fn write_mask(folder: &Artefacts, sample: &Mask, context: &Context<'_>) -> Resul
     let geometry = sample.runs().geometry();
     let bytes = (geometry.shape.n_voxels() as u64).saturating_mul(2);
     check_bytes("sample.nii.gz", bytes, context)?;
-    folder.write_label_map("sample.nii.gz", &sample.runs().to_labels(), geometry)
+    folder.write_label_map("sample.nii.gz", &sample.runs().try_to_labels()?, geometry)
 }
 
 fn check_bytes(what: &'static str, bytes: u64, context: &Context<'_>) -> Result<(), OperationError> {

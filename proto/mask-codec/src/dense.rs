@@ -1,6 +1,7 @@
 //! Label map ⇄ runs.
 
-use ndarray::{Array3, ArrayView2, Axis};
+use ndarray::{Array3, ArrayView2, Axis, Ix3};
+use nephrite_types::memory::{self, OutOfMemory, Zeroable};
 use nephrite_types::{Geometry, LabelMap, Labels, Limits};
 use rayon::prelude::*;
 
@@ -27,12 +28,23 @@ impl RunMask {
     }
 
     /// A dense label map, 8 bits wide if all ids fit.
-    pub fn to_labels(&self) -> Labels {
-        if self.runs().iter().all(|run| run.label <= u16::from(u8::MAX)) {
-            Labels::U8(fill(self, |label| label as u8)) // checked just now
+    ///
+    /// # Errors
+    /// [`MaskError::OutOfMemory`]
+    pub fn try_to_labels(&self) -> Result<Labels, MaskError> {
+        Ok(if self.runs().iter().all(|run| run.label <= u16::from(u8::MAX)) {
+            Labels::U8(fill(self, |label| label as u8)?) // checked just now
         } else {
-            Labels::U16(fill(self, |label| label))
-        }
+            Labels::U16(fill(self, |label| label)?)
+        })
+    }
+
+    /// The same where there is memory for it.
+    ///
+    /// # Panics
+    /// If there is not.
+    pub fn to_labels(&self) -> Labels {
+        self.try_to_labels().expect("memory for a small label map")
     }
 
     /// The same with its geometry.
@@ -65,8 +77,8 @@ where
             found: n_runs,
         });
     }
-    let mut row_starts = Vec::with_capacity(n_rows + 1);
-    let mut runs = Vec::with_capacity(n_runs as usize); // below max_runs
+    let mut row_starts = memory::with_room(n_rows + 1, "the rows of a mask")?;
+    let mut runs = memory::with_room(n_runs as usize, "the runs of a mask")?; // below max_runs
     let mut end = 0u32;
     row_starts.push(end);
     for (counts, plane) in planes {
@@ -133,9 +145,12 @@ fn run_length<T: Copy + PartialEq>(row: &[T], label: T) -> usize {
             .count()
 }
 
-fn fill<T: Copy + Default + Send + Sync>(mask: &RunMask, convert: impl Fn(u16) -> T + Sync) -> Array3<T> {
-    let [_, ny, _] = mask.shape();
-    let mut array = Array3::from_elem(mask.shape(), T::default());
+fn fill<T: Zeroable + Copy + Send + Sync>(
+    mask: &RunMask,
+    convert: impl Fn(u16) -> T + Sync,
+) -> Result<Array3<T>, OutOfMemory> {
+    let [nz, ny, nx] = mask.shape();
+    let mut array = memory::zeroed_array(Ix3(nz, ny, nx), "a dense label map")?;
     let planes = array.axis_iter_mut(Axis(0)).into_par_iter().enumerate();
     planes.for_each(|(z, mut plane)| {
         for (y, mut row) in plane.rows_mut().into_iter().enumerate() {
@@ -145,5 +160,5 @@ fn fill<T: Copy + Default + Send + Sync>(mask: &RunMask, convert: impl Fn(u16) -
             }
         }
     });
-    array
+    Ok(array)
 }

@@ -4,6 +4,9 @@ use nephrite_types::ErrorCode;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MaskError {
+    /// There is no room for a dense array, or for the runs.
+    #[error(transparent)]
+    OutOfMemory(#[from] nephrite_types::OutOfMemory),
     /// More rows (z times y) than the limit.
     #[error("mask has {found} rows, the limit is {limit}")]
     TooManyRows {
@@ -78,6 +81,7 @@ impl MaskError {
     /// How a caller can act on it.
     pub fn code(&self) -> ErrorCode {
         match self {
+            MaskError::OutOfMemory(error) => error.code(),
             MaskError::TooManyRows { .. }
             | MaskError::TooManyVoxels { .. }
             | MaskError::TooManyRuns { .. }

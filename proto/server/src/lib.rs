@@ -10,6 +10,7 @@
 //! * [`run_process`] is the rest of a server's `main`: signals, the listening socket, and [`log_to_stderr`]. [`probe`] asks
 //!   a running one for its health.
 //! * [`mount_service`] says what lies on this process's shared volume, and [`check_mounts`] asks others.
+//! * [`usable_threads`] bounds the number of threads that somebody asks for.
 //!
 //! Nothing here computes, and nothing here knows what is served.
 
@@ -26,6 +27,7 @@ mod refusal;
 mod section;
 mod serve;
 pub mod settings;
+mod threads;
 mod work;
 
 pub use admission::{Admission, Permit, Place};
@@ -39,4 +41,5 @@ pub use process::{Shutdown, leave, run_process};
 pub use refusal::{Coded, Refusal};
 pub use section::{ConfigFault, Section, count, float, strings, text};
 pub use serve::{Hooks, Services, run};
+pub use threads::{pool_threads, usable_threads};
 pub use work::{Work, token};

@@ -149,7 +149,8 @@ mod tests {
         assert!(error.to_string().starts_with(&format!("{bad}.stl ")), "{error}");
         assert_eq!(done.len(), FILES_AT_ONCE, "the group before");
         assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), FILES_AT_ONCE);
-        let outside = write_files_atomically(&dir, &["../x".to_owned()], |_, _| Ok(()), |_, _| ()).unwrap_err();
+        let outside =
+            write_files_atomically(&dir, &["../x".to_owned()], |_, _| Ok(()), |_, _| ()).unwrap_err();
         assert!(matches!(outside, VolumeError::OutputName { .. }), "{outside}");
     }
 }

@@ -163,6 +163,9 @@ pub enum VolumeError {
         /// Wanted.
         bytes: u64,
     },
+    /// There is no room for another array of its voxels.
+    #[error(transparent)]
+    OutOfMemory(#[from] nephrite_types::OutOfMemory),
     /// A number that places voxels in the world, or says how large they are, is NaN or infinite.
     #[error("{name}: header field {field} has an entry that is not finite")]
     NotFinite {
@@ -335,12 +338,11 @@ impl VolumeError {
         match self {
             UnknownReader { .. } => ErrorCode::InvalidModel,
             TooManyVoxels { .. } | TooManyBytes { .. } => ErrorCode::LimitExceeded,
-            Read { .. }
-            | Changed { .. }
-            | NoMemory { .. }
-            | NotWritable { .. }
-            | DiskFull { .. }
-            | Write { .. } => ErrorCode::Environment,
+            Read { .. } | Changed { .. } | NotWritable { .. } | DiskFull { .. } | Write { .. } => {
+                ErrorCode::Environment
+            }
+            NoMemory { .. } => ErrorCode::LimitExceeded,
+            OutOfMemory(error) => error.code(),
             OutputFolderMissing { .. } => ErrorCode::NotFound,
             ShapeMismatch { .. } | OutputName { .. } => ErrorCode::InvalidArgument,
             LabelMap { source, .. } => source.code(),

@@ -43,7 +43,9 @@ pub fn read_label_map(
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<LabelMap, VolumeError> {
-    read_unchanged(&file, name, |file, size| read_stream(file, size, name, limits, cancel))
+    read_unchanged(&file, name, |file, size| {
+        read_stream(file, size, name, limits, cancel)
+    })
 }
 
 /// [`read_label_map`] for anything that can be read; `size` is that of the file.

@@ -3,6 +3,7 @@ use std::io::Read;
 use std::sync::mpsc;
 
 use ndarray::{Array3, Zip};
+use nephrite_types::memory::{self, OutOfMemory, Zeroable};
 use nephrite_types::{
     Affine, CancelToken, Geometry, IntensityScale, Limits, Shape3, Spacing, Stored, Volume, VoxelType, Voxels,
 };
@@ -507,7 +508,11 @@ fn orient(
 ) -> Result<(Volume, SourceGeometry), VolumeError> {
     let (geometry, orientation) = array_geometry(header, grid, file, reader, name)?;
     let turned = orientation != Orientation::RAS;
-    let voxels = if turned { turn(voxels, orientation) } else { voxels };
+    let voxels = if turned {
+        turn(voxels, orientation)?
+    } else {
+        voxels
+    };
     let volume = Volume {
         voxels,
         scale,
@@ -565,26 +570,29 @@ pub(crate) fn array_geometry(
     Ok((geometry, orientation))
 }
 
-fn turn(voxels: Voxels, orientation: Orientation) -> Voxels {
-    fn copy<T: Copy + Default + Send + Sync>(file: Array3<T>, orientation: Orientation) -> Array3<T> {
+fn turn(voxels: Voxels, orientation: Orientation) -> Result<Voxels, OutOfMemory> {
+    fn copy<T: Copy + Zeroable + Send + Sync>(
+        file: Array3<T>,
+        orientation: Orientation,
+    ) -> Result<Array3<T>, OutOfMemory> {
         let view = orientation.view_to_ras(file.view());
-        let mut turned = Array3::from_elem(view.dim(), T::default());
+        let mut turned = memory::zeroed_array(view.raw_dim(), "a turned scan")?;
         Zip::from(&mut turned)
             .and(view)
             .par_for_each(|to, &from| *to = from);
-        turned
+        Ok(turned)
     }
     use Voxels::*;
-    match voxels {
-        U8(a) => U8(copy(a, orientation)),
-        I8(a) => I8(copy(a, orientation)),
-        U16(a) => U16(copy(a, orientation)),
-        I16(a) => I16(copy(a, orientation)),
-        U32(a) => U32(copy(a, orientation)),
-        I32(a) => I32(copy(a, orientation)),
-        U64(a) => U64(copy(a, orientation)),
-        I64(a) => I64(copy(a, orientation)),
-        F32(a) => F32(copy(a, orientation)),
-        F64(a) => F64(copy(a, orientation)),
-    }
+    Ok(match voxels {
+        U8(a) => U8(copy(a, orientation)?),
+        I8(a) => I8(copy(a, orientation)?),
+        U16(a) => U16(copy(a, orientation)?),
+        I16(a) => I16(copy(a, orientation)?),
+        U32(a) => U32(copy(a, orientation)?),
+        I32(a) => I32(copy(a, orientation)?),
+        U64(a) => U64(copy(a, orientation)?),
+        I64(a) => I64(copy(a, orientation)?),
+        F32(a) => F32(copy(a, orientation)?),
+        F64(a) => F64(copy(a, orientation)?),
+    })
 }

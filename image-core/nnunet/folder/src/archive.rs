@@ -198,8 +198,12 @@ impl<R: Read + Seek> Archive<R> {
         }
         let data_offset = self.data_offset(name, &member)?;
         let bytes = if member.is_deflated {
-            self.inflate(data_offset, &member, &range)
-                .map_err(|_| damaged())?
+            use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+            let inflated = self.inflate(data_offset, &member, &range);
+            inflated.map_err(|error| match error.kind() {
+                InvalidData | InvalidInput | UnexpectedEof => damaged(),
+                _ => ArchiveFault::Io(error),
+            })?
         } else {
             self.read_at(data_offset + range.start, range.end - range.start, "a member")?
         };

@@ -3,9 +3,10 @@ use std::io::{Read, Seek, SeekFrom};
 
 use indexmap::IndexMap;
 use indexmap::map::Entry;
-use nephrite_types::Limits;
+use nephrite_types::{CancelToken, Limits};
 
 use crate::archive::Archive;
+use crate::checkpoint_file::{CheckpointFile, archive_error, read_error};
 use crate::pickle::{Pickle, PickleFault, StorageType, Value, ValueId};
 use crate::tensor::TensorView;
 use crate::tensor_names::{canonical, strip_prefixes};
@@ -19,7 +20,7 @@ use crate::{FolderError, TensorFault};
 /// standard library is [`FolderError::ForbiddenGlobal`]; other unknown classes become placeholders that only matter
 /// if a needed value depends on one.
 #[derive(Debug)]
-pub struct Checkpoint<R = File> {
+pub struct Checkpoint<R = CheckpointFile> {
     file: String,
     archive: Archive<R>,
     root: String,
@@ -60,13 +61,13 @@ const MAX_TENSORS: usize = 100_000;
 const WEIGHTS: &str = "network_weights";
 const MIRRORING: &str = "inference_allowed_mirroring_axes";
 
-impl Checkpoint<File> {
-    /// Opens a file; `name` names it in errors.
+impl Checkpoint {
+    /// Opens a file; `name` names it in errors. `cancel` stops this, and every later reading of tensors.
     ///
     /// # Errors
     /// As [`Checkpoint::from_reader`].
-    pub fn open(file: File, name: &str, limits: &Limits) -> Result<Self, FolderError> {
-        Checkpoint::from_reader(file, name, limits)
+    pub fn open(file: File, name: &str, limits: &Limits, cancel: &CancelToken) -> Result<Self, FolderError> {
+        Checkpoint::from_reader(CheckpointFile::new(file, cancel), name, limits)
     }
 }
 
@@ -77,17 +78,11 @@ impl<R: Read + Seek> Checkpoint<R> {
     /// [`FolderError`]: not a checkpoint, truncated, damaged, over a limit, forbidden global, needed key missing or of
     /// the wrong type, a tensor that does not fit its storage.
     pub fn from_reader(mut reader: R, name: &str, limits: &Limits) -> Result<Self, FolderError> {
-        let io = |cause| FolderError::Io {
-            file: name.to_owned(),
-            cause,
-        };
+        let io = |cause| read_error(name, cause);
         check_format(&mut reader, name)?;
         let n_bytes = reader.seek(SeekFrom::End(0)).map_err(io)?;
         too_large(name, "the file", n_bytes, limits.max_checkpoint_bytes)?;
-        let broken = |fault| FolderError::Archive {
-            file: name.to_owned(),
-            fault,
-        };
+        let broken = |fault| archive_error(name, fault);
         let mut archive = Archive::open(reader).map_err(broken)?;
         let root = root_of(&archive, name)?;
         check_byte_order(&mut archive, &root, name)?;
@@ -184,10 +179,7 @@ impl<R: Read + Seek> Checkpoint<R> {
         }
         let member = member_of(&self.root, view);
         let bytes = self.archive.read(&member, view.byte_range());
-        let bytes = bytes.map_err(|fault| FolderError::Archive {
-            file: self.file.clone(),
-            fault,
-        })?;
+        let bytes = bytes.map_err(|fault| archive_error(&self.file, fault))?;
         Ok((view.shape.clone(), view.to_f32(&bytes)))
     }
 
@@ -277,10 +269,7 @@ pub(crate) fn parse_pickle(bytes: Vec<u8>, file: &str) -> Result<Pickle, FolderE
 fn check_format<R: Read + Seek>(reader: &mut R, file: &str) -> Result<(), FolderError> {
     /// Pickle of the integer that begins a file of PyTorch 0.1 to 1.5.
     const LEGACY_MAGIC: &[u8] = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.";
-    let io = |cause| FolderError::Io {
-        file: file.to_owned(),
-        cause,
-    };
+    let io = |cause| read_error(file, cause);
     reader.seek(SeekFrom::Start(0)).map_err(io)?;
     let mut head = Vec::new();
     reader.take(512).read_to_end(&mut head).map_err(io)?;
@@ -336,10 +325,7 @@ fn check_byte_order<R: Read + Seek>(
     }; // older files have none and are little-endian
     let found = archive
         .read(&member, 0..n_bytes.min(16))
-        .map_err(|fault| FolderError::Archive {
-            file: file.to_owned(),
-            fault,
-        })?;
+        .map_err(|fault| archive_error(file, fault))?;
     match found.trim_ascii() == b"little" {
         true => Ok(()),
         false => Err(FolderError::ByteOrder {

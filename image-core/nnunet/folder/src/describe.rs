@@ -1,3 +1,4 @@
+use nephrite_types::CancelToken;
 use serde::Serialize;
 
 use crate::{CheckpointKind, Configuration, Fold, FolderError, LabelScheme, ModelFolder};
@@ -84,7 +85,7 @@ impl ModelFolder {
             checkpoint: CheckpointKind::Final.file_name(),
             available: folds.iter().map(|fold| fold.name.directory()).collect(),
         })?;
-        let checkpoint = self.open_checkpoint(fold, kind)?;
+        let checkpoint = self.open_checkpoint(fold, kind, &CancelToken::new())?;
         let configuration = self.configuration(checkpoint.configuration())?;
         let Configuration {
             name,

@@ -1,4 +1,4 @@
-use nephrite_types::ErrorCode;
+use nephrite_types::{Cancelled, ErrorCode};
 
 use crate::archive::ArchiveFault;
 use crate::pickle::PickleFault;
@@ -38,6 +38,38 @@ pub enum FolderError {
         limit: u64,
         /// Bytes found or claimed.
         found: u64,
+    },
+    /// More of something than any file of its kind has.
+    #[error("{file}: has more than {limit} {what}")]
+    TooMany {
+        /// In which file.
+        file: String,
+        /// Of what.
+        what: &'static str,
+        /// Allowed.
+        limit: usize,
+    },
+    /// A folder that is not a trained model, though one is near.
+    #[error("{folder}: is {found}, not a trained model; give {instead}")]
+    NotAModelFolder {
+        /// As named by the caller.
+        folder: String,
+        /// What it is.
+        found: &'static str,
+        /// The folder or folders that would do.
+        instead: String,
+    },
+    /// Plain labels that are not 0, 1, 2 …
+    #[error(
+        "{file}: labels must be 0, 1, 2 … without gaps, found {}: the network writes the index of a label and not its id, so \
+         that names would belong to other voxels",
+        shown_labels(found)
+    )]
+    LabelGap {
+        /// In which file.
+        file: String,
+        /// All labels, ascending, the ignore label left out.
+        found: Vec<u16>,
     },
     /// Not JSON.
     #[error("{file}: is not valid JSON: {reason}")]
@@ -215,6 +247,9 @@ pub enum FolderError {
         /// Folders that hold one.
         candidates: Vec<String>,
     },
+    /// Stopped from outside.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
 }
 
 /// What is wrong with one tensor.
@@ -270,11 +305,20 @@ impl FolderError {
     /// How a caller can act on it.
     pub fn code(&self) -> ErrorCode {
         match self {
-            FolderError::Io { cause, .. } if cause.kind() == std::io::ErrorKind::PermissionDenied => {
+            // The directory handle reports a way out of it without an errno; a real EACCES carries one.
+            FolderError::Io { cause, .. }
+                if cause.kind() == std::io::ErrorKind::PermissionDenied && cause.raw_os_error().is_none() =>
+            {
                 ErrorCode::PermissionDenied
             }
             FolderError::Io { .. } => ErrorCode::Environment,
-            FolderError::TooLarge { .. } => ErrorCode::LimitExceeded,
+            FolderError::Archive {
+                fault: ArchiveFault::Io(_),
+                ..
+            } => ErrorCode::Environment,
+            FolderError::TooLarge { .. } | FolderError::TooMany { .. } => ErrorCode::LimitExceeded,
+            FolderError::Cancelled(Cancelled::ByCaller) => ErrorCode::Cancelled,
+            FolderError::Cancelled(Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,
             FolderError::UnknownFold { .. }
             | FolderError::NoFolds { .. }
             | FolderError::MissingCheckpoint { .. }
@@ -285,10 +329,49 @@ impl FolderError {
     }
 }
 
+/// The first labels of many.
+fn shown_labels(labels: &[u16]) -> String {
+    const MAX: usize = 16;
+    let shown: Vec<String> = labels.iter().take(MAX).map(u16::to_string).collect();
+    let more = if labels.len() > MAX { ", …" } else { "" };
+    format!("[{}{more}]", shown.join(", "))
+}
+
 fn list_or_none(names: &[String]) -> String {
     if names.is_empty() {
         "none".to_owned()
     } else {
         names.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_may_not_be_read_is_the_environment_and_a_way_out_is_denied() {
+        let code = |cause| {
+            FolderError::Io {
+                file: "f".into(),
+                cause,
+            }
+            .code()
+        };
+        let eacces = 13;
+        assert_eq!(
+            code(std::io::Error::from_raw_os_error(eacces)),
+            ErrorCode::Environment
+        );
+        assert_eq!(
+            code(std::io::ErrorKind::PermissionDenied.into()),
+            ErrorCode::PermissionDenied
+        );
+        let fault = ArchiveFault::Io(std::io::Error::from_raw_os_error(5));
+        let error = FolderError::Archive {
+            file: "f".into(),
+            fault,
+        };
+        assert_eq!(error.code(), ErrorCode::Environment);
     }
 }

@@ -1,23 +1,137 @@
 //! Reading JSON as Python writes it, and walking it with errors that name file, key and value.
 
 use std::borrow::Cow;
+use std::cell::Cell;
+use std::fmt;
 
-use serde_json::{Map, Value};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
 
 use crate::FolderError;
 
 /// Longest excerpt of a bad value in an error message, in characters.
 const MAX_SHOWN: usize = 80;
+/// Values of one file, keys aside. A plans.json has some hundred, a dataset.json a few per training case; in memory a value
+/// takes 30 times the two bytes that it may take in the file.
+const MAX_VALUES: usize = 200_000;
+/// Values within values; plans have 6.
+const MAX_DEPTH: usize = 32;
 
 /// Parses JSON as Python's `json` module writes it: a bare `NaN`, `Infinity` or `-Infinity` becomes a string of that
 /// name, so that it harms only who reads that value as a number, and shows in the error message.
 ///
-/// Nesting is bounded by `serde_json` (128 levels); the caller bounds the size.
+/// The number of values and their nesting are bounded while it reads; the caller bounds the size.
 pub(crate) fn parse_python_json(file: &str, bytes: &[u8]) -> Result<Value, FolderError> {
-    serde_json::from_slice(&quote_non_finite(bytes)).map_err(|error| FolderError::Json {
-        file: file.to_owned(),
-        reason: error.to_string(),
+    let quoted = quote_non_finite(bytes);
+    let mut reader = serde_json::Deserializer::from_slice(&quoted);
+    let left = Cell::new(MAX_VALUES + 1);
+    let value = BoundedValue {
+        left: &left,
+        depth: 0,
+    }
+    .deserialize(&mut reader);
+    let whole = value.and_then(|value| reader.end().map(|()| value));
+    whole.map_err(|error| match left.get() {
+        0 => FolderError::TooMany {
+            file: file.to_owned(),
+            what: "values",
+            limit: MAX_VALUES,
+        },
+        _ => FolderError::Json {
+            file: file.to_owned(),
+            reason: error.to_string(),
+        },
     })
+}
+
+/// Reads a value as `serde_json` does, but stops when there are too many or they are nested too deeply.
+#[derive(Clone, Copy)]
+struct BoundedValue<'a> {
+    /// Values that may still come; 0 once there were too many.
+    left: &'a Cell<usize>,
+    depth: usize,
+}
+
+impl<'a> BoundedValue<'a> {
+    fn within<E: serde::de::Error>(self) -> Result<BoundedValue<'a>, E> {
+        if self.depth == MAX_DEPTH {
+            return Err(E::custom(format_args!(
+                "values are nested more than {MAX_DEPTH} deep"
+            )));
+        }
+        Ok(BoundedValue {
+            depth: self.depth + 1,
+            ..self
+        })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for BoundedValue<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let left = self.left.get().saturating_sub(1);
+        self.left.set(left);
+        if left == 0 {
+            return Err(D::Error::custom("too many values"));
+        }
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for BoundedValue<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::String(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Value, E> {
+        Ok(Value::String(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let within = self.within()?;
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(within)? {
+            list.push(item);
+        }
+        list.shrink_to_fit();
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let within = self.within()?;
+        let mut map = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            map.insert(key, entries.next_value_seed(within)?);
+        }
+        Ok(Value::Object(map))
+    }
 }
 
 fn quote_non_finite(bytes: &[u8]) -> Cow<'_, [u8]> {
@@ -67,6 +181,11 @@ impl<'a> Json<'a> {
             key: String::new(),
             value,
         }
+    }
+
+    /// The file, as errors name it.
+    pub(crate) fn file(&self) -> &'a str {
+        self.file
     }
 
     pub(crate) fn value(&self) -> &'a Value {
@@ -170,10 +289,10 @@ impl<'a> Json<'a> {
         usize::try_from(value).map_err(|_| self.invalid("an index"))
     }
 
-    /// A label id.
+    /// A label id, as Python's `int()` takes it: `1`, `1.0`, `"1"`. Unlike there, `1.5` is none, nor is `true`.
     pub(crate) fn label(&self) -> Result<u16, FolderError> {
-        let value = self.integer(0..=u64::from(u16::MAX))?;
-        u16::try_from(value).map_err(|_| self.invalid("a label"))
+        let value = python_int(self.value).and_then(|value| u16::try_from(value).ok());
+        value.ok_or_else(|| self.invalid(format!("an integer from 0 to {}", u16::MAX)))
     }
 
     fn child(&self, key: &str, value: &'a Value) -> Json<'a> {
@@ -200,6 +319,30 @@ impl<'a> Json<'a> {
             self.key.clone()
         }
     }
+}
+
+/// A whole number, also where it is written with a decimal point or as text.
+fn python_int(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => number.as_i64().or_else(|| {
+            let whole = number
+                .as_f64()
+                .filter(|v| v.fract() == 0.0 && v.abs() < 2f64.powi(53))?;
+            Some(whole as i64) // exact below 2^53
+        }),
+        Value::String(text) => text_as_int(text),
+        _ => None,
+    }
+}
+
+/// `int(text)` of Python for decimal digits: blanks around, a sign, single underscores between digits.
+pub(crate) fn text_as_int(text: &str) -> Option<i64> {
+    let text = text.trim();
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let is_number = digits
+        .split('_')
+        .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+    is_number.then(|| text.replace('_', "").parse().ok()).flatten()
 }
 
 /// A value as an error message shows it.
@@ -242,6 +385,76 @@ mod tests {
                 Err(FolderError::Json { .. })
             ));
         }
+    }
+
+    #[test]
+    fn numbers_are_whole_as_python_takes_them() {
+        let check = |value: serde_json::Value, expected: Option<u16>| {
+            assert_eq!(Json::root("f", &value).label().ok(), expected, "{value}");
+        };
+        use serde_json::json;
+        for (value, expected) in [
+            (json!(3), 3),
+            (json!(3.0), 3),
+            (json!("3"), 3),
+            (json!(" +3 "), 3),
+            (json!("1_0"), 10),
+            (json!("007"), 7),
+            (json!(-0.0), 0),
+            (json!("65535"), 65535),
+        ] {
+            check(value, Some(expected));
+        }
+        let none = [
+            json!(1.5),
+            json!("1.0"),
+            json!("1.5"),
+            json!(""),
+            json!(" "),
+            json!("_1"),
+            json!("1__0"),
+            json!("0x1"),
+            json!("one"),
+            json!("-1"),
+            json!(-1),
+            json!(65536),
+            json!(1e300),
+            json!("99999999999999999999"),
+            json!(true),
+            json!(null),
+            json!([1]),
+            json!({}),
+            json!("NaN"),
+        ];
+        for value in none {
+            check(value, None);
+        }
+    }
+
+    #[test]
+    fn many_values_and_deep_ones_are_refused_in_little_memory() {
+        let many = format!("[{}0]", "[],".repeat(1_000_000));
+        let error = parse_python_json("f", many.as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), "f: has more than 200000 values");
+        assert_eq!(error.code(), nephrite_types::ErrorCode::LimitExceeded);
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(parse_python_json("f", nested(32).as_bytes()).is_ok());
+        let error = parse_python_json("f", nested(33).as_bytes())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("f: is not valid JSON: values are nested more than 32 deep"),
+            "{error}"
+        );
+        let error = parse_python_json("f", b"{} {}").unwrap_err();
+        assert!(matches!(error, FolderError::Json { .. }), "{error}");
+    }
+
+    #[test]
+    fn values_are_read_as_serde_json_reads_them() {
+        let text = r#"{"b": [1, -2, 1.5e3, true, false, null, "\u00e9\n"], "a": {"x": {}, "y": []}, "b": 18446744073709551615}"#;
+        let expected: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(parse_python_json("f", text.as_bytes()).unwrap(), expected);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use nephrite_types::Limits;
 
 use crate::FolderError;
-use crate::json::Json;
+use crate::json::{Json, parse_python_json};
 
 /// What the output channels of a network mean.
 ///
@@ -23,8 +23,8 @@ pub struct LabelScheme {
 /// The output channels of a network, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heads {
-    /// Softmax: channel i is `all_labels[i]`; the voxel gets the index of its largest channel. nnU-Net writes that
-    /// index, which is the label as long as labels are 0, 1, 2 …
+    /// Softmax: channel i is label i; the voxel gets the index of its largest channel. Labels are 0, 1, 2 … without gaps:
+    /// nnU-Net writes the index and takes it for the label, so that other labels would be called by wrong names.
     Labels(Vec<u16>),
     /// Sigmoid: channel i is a set of labels; the voxel gets `class_order[i]` of the last region that holds it.
     Regions {
@@ -35,8 +35,9 @@ pub enum Heads {
     },
 }
 
-/// Entries of `labels`; far above `Limits::max_classes` and only there to bound the work.
-const MAX_ENTRIES: usize = 1 << 16;
+/// Labels in all regions together, and output channels: far above `Limits::max_classes` by default, and few enough that a
+/// channel and "none" fit into 16 bits.
+const MAX_ENTRIES: usize = u16::MAX as usize;
 
 impl LabelScheme {
     /// Output channels of the network.
@@ -74,10 +75,12 @@ impl LabelScheme {
 
     pub(crate) fn read(dataset: &Json<'_>, limits: &Limits) -> Result<Self, FolderError> {
         let labels = dataset.require("labels")?;
-        let entries = labels.entries()?;
-        if entries.len() > MAX_ENTRIES {
-            return Err(labels.invalid(format!("at most {MAX_ENTRIES} labels")));
+        let max_classes = limits.max_classes.min(MAX_ENTRIES);
+        // Background and the ignore label may come on top of what the network gives.
+        if labels.object()?.len() > max_classes.saturating_add(2) {
+            return Err(labels.invalid(format!("at most {max_classes} output channels")));
         }
+        let entries = labels.entries()?;
         check_background(&labels)?;
         let mut names = Vec::new();
         let mut has_regions = false;
@@ -100,7 +103,15 @@ impl LabelScheme {
         }
         let heads = match has_regions {
             true => regions(dataset, &names)?,
-            false => Heads::Labels(all_labels.clone()),
+            false if all_labels.iter().zip(0..).all(|(&label, index)| label == index) => {
+                Heads::Labels(all_labels.clone())
+            }
+            false => {
+                return Err(FolderError::LabelGap {
+                    file: labels.file().to_owned(),
+                    found: all_labels,
+                });
+            }
         };
         let ignore = ignore_label(&labels, &all_labels)?;
         let scheme = LabelScheme {
@@ -110,8 +121,8 @@ impl LabelScheme {
             ignore,
             heads,
         };
-        if scheme.n_heads() > limits.max_classes {
-            return Err(labels.invalid(format!("at most {} output channels", limits.max_classes)));
+        if scheme.n_heads() > max_classes {
+            return Err(labels.invalid(format!("at most {max_classes} output channels")));
         }
         Ok(scheme)
     }
@@ -119,8 +130,8 @@ impl LabelScheme {
 
 fn check_background(labels: &Json<'_>) -> Result<(), FolderError> {
     let background = labels.require("background")?;
-    match background.value().as_u64() {
-        Some(0) => Ok(()),
+    match background.label() {
+        Ok(0) => Ok(()),
         _ => Err(background.invalid("0")),
     }
 }
@@ -142,8 +153,13 @@ fn ignore_label(labels: &Json<'_>, all_labels: &[u16]) -> Result<Option<u16>, Fo
         return Ok(None);
     };
     let expected = all_labels.last().copied().unwrap_or(0).saturating_add(1);
-    match ignore.label() {
-        Ok(label) if label == expected => Ok(Some(label)),
+    // nnU-Net takes a plain integer here and nothing else.
+    match ignore
+        .value()
+        .as_u64()
+        .and_then(|label| u16::try_from(label).ok())
+    {
+        Some(label) if label == expected => Ok(Some(label)),
         _ => Err(ignore.invalid(format!("{expected}, the highest label plus one"))),
     }
 }
@@ -167,7 +183,33 @@ fn regions(dataset: &Json<'_>, names: &[(String, Vec<u16>)]) -> Result<Heads, Fo
             regions.len()
         )));
     }
+    // Names belong to values: one that is written for two regions, or is background, would be called by a wrong name.
+    let mut seen = std::collections::HashSet::new();
+    if class_order.iter().any(|&value| value == 0 || !seen.insert(value)) {
+        return Err(order.invalid("a list of values from 1 to 65535, each once"));
+    }
     Ok(Heads::Regions { regions, class_order })
+}
+
+/// The labels of a dataset.json that stand for one id each, and these ids, in file order; regions and `ignore` are left out.
+/// `file` names it in errors.
+///
+/// # Errors
+/// [`FolderError`] naming the key and the value.
+pub fn plain_labels(file: &str, json: &[u8]) -> Result<Vec<(String, u16)>, FolderError> {
+    let root = parse_python_json(file, json)?;
+    let labels = Json::root(file, &root).require("labels")?;
+    if labels.object()?.len() > MAX_ENTRIES {
+        return Err(labels.invalid(format!("at most {MAX_ENTRIES} labels")));
+    }
+    let mut plain = Vec::new();
+    for (name, value) in labels.entries()? {
+        let ids = label_or_region(&value)?;
+        if let ([id], false) = (ids.as_slice(), name == "ignore") {
+            plain.push((name.to_owned(), *id));
+        }
+    }
+    Ok(plain)
 }
 
 #[cfg(test)]
@@ -189,6 +231,70 @@ mod tests {
         assert_eq!(scheme.ignore, Some(3));
         assert_eq!(scheme.value_names(), [(1, "kidney"), (2, "liver")]);
         assert_eq!(scheme.names[0].0, "liver", "file order is kept");
+    }
+
+    #[test]
+    fn plain_labels_with_gaps_are_refused_for_the_network_writes_indices() {
+        let check = |labels: Value, found: &str| {
+            let error = read(json!({ "labels": labels })).unwrap_err();
+            assert_eq!(error.code(), nephrite_types::ErrorCode::InvalidModel);
+            let message = error.to_string();
+            assert!(
+                message.starts_with(&format!(
+                    "dataset.json: labels must be 0, 1, 2 … without gaps, found {found}: "
+                )),
+                "{message}"
+            );
+        };
+        check(json!({ "background": 0, "kidney": 1, "tumor": 3 }), "[0, 1, 3]");
+        check(json!({ "background": 0, "kidney": 2, "tumor": 5 }), "[0, 2, 5]");
+        check(json!({ "background": 0, "kidney": 2 }), "[0, 2]");
+        check(json!({ "background": 0, "kidney": [2], "ignore": 3 }), "[0, 2]");
+        check(
+            json!({ "background": 0, "a": 1, "b": 300, "ignore": 301 }),
+            "[0, 1, 300]",
+        );
+        // The ignore label is the highest, and is not predicted: it leaves no gap.
+        assert!(read(json!({ "labels": { "background": 0, "ignore": 3, "a": 2, "b": 1 } })).is_ok());
+        // Regions write what their class order says, whatever the labels within them are.
+        let regions =
+            json!({ "labels": { "background": 0, "a": [1, 5], "b": 5 }, "regions_class_order": [300, 7] });
+        assert_eq!(read(regions).unwrap().value_names(), [(300, "a"), (7, "b")]);
+    }
+
+    #[test]
+    fn numbers_are_taken_as_nnunet_takes_them() {
+        let plain =
+            read(json!({ "labels": { "background": "0", "a": 1.0, "b": ["2"], "c": [3.0], "ignore": 4 } }));
+        assert_eq!(plain.unwrap().heads, Heads::Labels(vec![0, 1, 2, 3]));
+        let regions = json!({
+            "labels": { "background": 0.0, "whole": ["1", 2.0, 3], "core": [2, "3"], "void": ["0"] },
+            "regions_class_order": ["1", 2.0],
+        });
+        let regions = read(regions).unwrap();
+        assert_eq!(regions.all_labels, [0, 1, 2, 3]);
+        assert_eq!(regions.value_names(), [(1, "whole"), (2, "core")]);
+        for ignore in [json!("2"), json!(2.0), json!(true)] {
+            let message = read(json!({ "labels": { "background": 0, "a": 1, "ignore": ignore } }))
+                .unwrap_err()
+                .to_string();
+            assert!(message.contains("labels.ignore must be 2"), "{message}");
+        }
+    }
+
+    #[test]
+    fn labels_of_a_mask_are_read_by_themselves() {
+        let json =
+            br#"{"labels": {"background": "0", "a": 7.0, "both": [1, 7], "one": ["300"], "ignore": 301}}"#;
+        let expected = [("background", 0), ("a", 7), ("one", 300)].map(|(name, id)| (name.to_owned(), id));
+        assert_eq!(plain_labels("d.json", json).unwrap(), expected);
+        let error = plain_labels("d.json", br#"{"labels": {"a": 1.5}}"#)
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            "d.json: labels.a must be an integer from 0 to 65535, found 1.5"
+        );
     }
 
     #[test]
@@ -271,6 +377,12 @@ mod tests {
             json!({ "labels": regions, "regions_class_order": [1] }),
             "regions_class_order must be a list of 2",
         );
+        for order in [json!([1, 1]), json!([0, 1])] {
+            check(
+                json!({ "labels": regions, "regions_class_order": order }),
+                "each once",
+            );
+        }
         let mut many = json!({ "background": 0 });
         for i in 1..=1024 {
             many[format!("l{i}")] = json!(i);

@@ -13,7 +13,7 @@
 //! let dir = cap_std::fs::Dir::open_ambient_dir(path, cap_std::ambient_authority())?;
 //! let model = ModelFolder::open(dir, path, &nephrite_types::Limits::default())?;
 //! for fold in model.select_folds(&FoldSelection::Available, CheckpointKind::Final)? {
-//!     let mut checkpoint = model.open_checkpoint(fold, CheckpointKind::Final)?;
+//!     let mut checkpoint = model.open_checkpoint(fold, CheckpointKind::Final, &nephrite_types::CancelToken::new())?;
 //!     let configuration = model.configuration(checkpoint.configuration())?;
 //!     println!("{fold}: {:?} of {}", configuration.patch_size, configuration.architecture.class_name);
 //!     let (shape, values) = checkpoint.read_tensor_f32("decoder.seg_layers.0.bias")?;
@@ -26,6 +26,7 @@
 mod architecture;
 mod archive;
 mod checkpoint;
+mod checkpoint_file;
 mod dataset;
 mod describe;
 mod error;
@@ -36,6 +37,7 @@ pub mod fuzzing;
 mod json;
 mod labels;
 mod model_folder;
+mod nearby;
 mod normalization;
 mod pickle;
 mod plans;
@@ -47,11 +49,12 @@ mod tensor_names;
 pub use architecture::ArchitectureJson;
 pub use archive::ArchiveFault;
 pub use checkpoint::{Checkpoint, TensorInfo};
+pub use checkpoint_file::CheckpointFile;
 pub use dataset::Dataset;
 pub use describe::{FoldDescription, FolderDescription, LabelDescription};
 pub use error::{FolderError, TensorFault};
 pub use folds::{CheckpointKind, Fold, FoldName, FoldNameError, FoldSelection};
-pub use labels::{Heads, LabelScheme};
+pub use labels::{Heads, LabelScheme, plain_labels};
 pub use model_folder::ModelFolder;
 pub use normalization::{IntensityProperties, Normalization};
 pub use pickle::{PickleFault, StorageType};

@@ -1,10 +1,11 @@
 use std::io::ErrorKind;
 
 use cap_std::fs::{Dir, File};
-use nephrite_types::Limits;
+use nephrite_types::{CancelToken, Limits};
 
 use crate::files::{open_regular, read_json_file};
 use crate::folds::{CheckpointKind, Fold, FoldName, FoldSelection};
+use crate::nearby;
 use crate::postprocessing::FILES as POSTPROCESSING_FILES;
 use crate::{Checkpoint, Configuration, Dataset, FolderError, Plans, Postprocessing};
 
@@ -32,8 +33,10 @@ impl ModelFolder {
     /// [`FolderError`]: one of them missing, too large or malformed.
     pub fn open(dir: Dir, name: &str, limits: &Limits) -> Result<Self, FolderError> {
         let read = |file: &str| {
-            let missing = || FolderError::MissingFile {
-                file: format!("{name}/{file}"),
+            let missing = || {
+                nearby::instead(&dir, name).unwrap_or_else(|| FolderError::MissingFile {
+                    file: format!("{name}/{file}"),
+                })
             };
             read_json_file(&dir, name, file, limits)?.ok_or_else(missing)
         };
@@ -159,15 +162,21 @@ impl ModelFolder {
         Ok(selected)
     }
 
-    /// Opens the weights of a fold; reads the directory and the pickle, no weights.
+    /// Opens the weights of a fold; reads the directory and the pickle, no weights. `cancel` stops this, and every later reading
+    /// of weights.
     ///
     /// # Errors
     /// [`FolderError::MissingFile`]; otherwise as [`Checkpoint::open`].
-    pub fn open_checkpoint(&self, fold: FoldName, kind: CheckpointKind) -> Result<Checkpoint, FolderError> {
+    pub fn open_checkpoint(
+        &self,
+        fold: FoldName,
+        kind: CheckpointKind,
+        cancel: &CancelToken,
+    ) -> Result<Checkpoint, FolderError> {
         let path = format!("{}/{}", fold.directory(), kind.file_name());
         let name = format!("{}/{path}", self.name);
         match open_regular(&self.dir, &self.name, &path)? {
-            Some(file) => Checkpoint::open(file.into_std(), &name, &self.limits),
+            Some(file) => Checkpoint::open(file.into_std(), &name, &self.limits, cancel),
             None => Err(FolderError::MissingFile { file: name }),
         }
     }

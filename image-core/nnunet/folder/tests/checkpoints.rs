@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use nephrite_nnunet_folder::{
     ArchiveFault, Checkpoint, FolderError, Postprocessing, RemoveAllButLargest, StorageType, TensorFault,
 };
-use nephrite_types::{ErrorCode, Limits};
+use nephrite_types::{CancelToken, ErrorCode, Limits};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
 }
 
 fn try_open(name: &str) -> Result<Checkpoint, FolderError> {
-    Checkpoint::open(File::open(fixture(name)).unwrap(), name, &Limits::default())
+    let file = File::open(fixture(name)).unwrap();
+    Checkpoint::open(file, name, &Limits::default(), &CancelToken::new())
 }
 
 fn open(name: &str) -> Checkpoint {
@@ -71,6 +72,12 @@ fn mirroring_axes_may_be_absent_or_none() {
     assert_eq!(open("plain.pth").mirroring_axes(), Some(&[0, 1, 2][..]));
     assert_eq!(open("prefixed.pth").mirroring_axes(), None);
     assert_eq!(open("aliases_only.pth").mirroring_axes(), None);
+}
+
+#[test]
+fn mirroring_axes_may_be_of_numpy() {
+    assert_eq!(open("numpy_mirroring.pth").mirroring_axes(), Some(&[2, 0][..]));
+    assert_eq!(open("numpy_axes.pth").mirroring_axes(), Some(&[0, 2][..]));
 }
 
 #[test]
@@ -234,6 +241,28 @@ fn broken_checkpoints_are_refused_with_their_cause() {
         larger,
         "1000000 elements on a storage of 3",
     );
+}
+
+#[test]
+fn reading_stops_when_it_is_asked_to() {
+    let cancel = CancelToken::new();
+    let file = File::open(fixture("plain.pth")).unwrap();
+    let mut checkpoint = Checkpoint::open(file, "plain.pth", &Limits::default(), &cancel).unwrap();
+    cancel.cancel();
+    let error = checkpoint.read_tensor_f32(NAMES[0]).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Cancelled, "{error}");
+    let late = CancelToken::new().with_deadline(std::time::Instant::now());
+    for name in ["plain.pth", "deflated.pth"] {
+        let file = File::open(fixture(name)).unwrap();
+        let error = Checkpoint::open(file, name, &Limits::default(), &late).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::DeadlineExceeded, "{error}");
+    }
+    let cancel = CancelToken::new();
+    let file = File::open(fixture("deflated.pth")).unwrap();
+    let mut deflated = Checkpoint::open(file, "deflated.pth", &Limits::default(), &cancel).unwrap();
+    cancel.cancel();
+    let error = deflated.read_tensor_f32(NAMES[0]).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Cancelled, "not called damaged: {error}");
 }
 
 #[test]

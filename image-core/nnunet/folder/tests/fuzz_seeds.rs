@@ -32,7 +32,13 @@ fn checkpoints() {
     check(
         "checkpoint",
         fuzzing::checkpoint,
-        &["plain.pth", "views.pth", "deflated.pth", "protocol4.pth"],
+        &[
+            "plain.pth",
+            "views.pth",
+            "deflated.pth",
+            "protocol4.pth",
+            "numpy_mirroring.pth",
+        ],
     );
 }
 
@@ -41,7 +47,12 @@ fn plans() {
     check(
         "plans",
         fuzzing::plans,
-        &["modern.json", "legacy.json", "dataset_regions.json"],
+        &[
+            "modern.json",
+            "legacy.json",
+            "dataset_regions.json",
+            "dataset_numbers.json",
+        ],
     );
 }
 

@@ -9,7 +9,7 @@ use cap_std::fs::Dir;
 use nephrite_nnunet_folder::{
     CheckpointKind, FoldName, FoldSelection, FolderError, Heads, ModelFolder, RemoveAllButLargest,
 };
-use nephrite_types::{ErrorCode, Limits};
+use nephrite_types::{CancelToken, ErrorCode, Limits};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -146,7 +146,7 @@ fn a_link_out_of_the_folder_is_refused() {
     assert_eq!(model.folds().unwrap().len(), 1, "a linked fold is none");
     assert!(model.folds().unwrap()[0].checkpoints.is_empty());
     let error = model
-        .open_checkpoint(FoldName::Number(0), CheckpointKind::Final)
+        .open_checkpoint(FoldName::Number(0), CheckpointKind::Final, &CancelToken::new())
         .unwrap_err();
     assert_eq!(error.code(), ErrorCode::PermissionDenied, "{error}");
 }
@@ -195,6 +195,15 @@ fn the_legacy_key_of_channels_wins() {
     let dataset = r#"{"channel_names": {"0": "a"}, "modality": {"0": "CT", "1": 5}, "labels": {"background": 0, "a": 1}}"#;
     fs::write(folder.path().join("dataset.json"), dataset).unwrap();
     assert_eq!(open(folder.path()).unwrap().dataset().channel_names, ["CT", "5"]);
+    let check = |channels: &str, expected: &[&str]| {
+        let dataset = format!(r#"{{"channel_names": {channels}, "labels": {{"background": 0, "a": 1}}}}"#);
+        fs::write(folder.path().join("dataset.json"), dataset).unwrap();
+        assert_eq!(open(folder.path()).unwrap().dataset().channel_names, expected);
+    };
+    check(r#"{"1": "PET", "0": "CT"}"#, &["CT", "PET"]);
+    check(r#"{"10": "c", "9": "b", "08": "a"}"#, &["a", "b", "c"]);
+    check(r#"{"b": "PET", "0": "CT"}"#, &["PET", "CT"]);
+    check(r#"["CT", "PET"]"#, &["CT", "PET"]);
 }
 
 #[test]
@@ -320,7 +329,9 @@ fn real_models_are_read_whole() {
         );
         assert_eq!(model.dataset().labels.heads, Heads::Labels(vec![0, 1, 2]));
         for fold in selected {
-            let mut checkpoint = model.open_checkpoint(fold, CheckpointKind::Final).unwrap();
+            let mut checkpoint = model
+                .open_checkpoint(fold, CheckpointKind::Final, &CancelToken::new())
+                .unwrap();
             let configuration = model.configuration(checkpoint.configuration()).unwrap();
             assert_eq!(configuration.architecture.class_name, network);
             assert_eq!(configuration.patch_size, [64; 3]);
@@ -335,4 +346,44 @@ fn real_models_are_read_whole() {
             }
         }
     }
+}
+
+#[test]
+fn a_folder_near_a_model_says_what_to_give_instead() {
+    let model = make(&["fold_0/checkpoint_final.pth"]);
+    let results = tempfile::tempdir().unwrap();
+    let dataset = results.path().join("Dataset001_X");
+    for name in ["T__P__3d_fullres", "T__P__2d"] {
+        fs::create_dir_all(dataset.join(name).join("fold_0")).unwrap();
+        for file in ["plans.json", "dataset.json", "fold_0/checkpoint_final.pth"] {
+            fs::copy(model.path().join(file), dataset.join(name).join(file)).unwrap();
+        }
+    }
+    let message = |path: &Path, name: &str| {
+        let dir = Dir::open_ambient_dir(path, ambient_authority()).unwrap();
+        let error = ModelFolder::open(dir, name, &Limits::default()).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::InvalidModel);
+        error.to_string()
+    };
+    assert_eq!(
+        message(&dataset, "r/Dataset001_X"),
+        "r/Dataset001_X: is a dataset's folder of models, not a trained model; give one of \
+         r/Dataset001_X/T__P__2d, r/Dataset001_X/T__P__3d_fullres"
+    );
+    assert_eq!(
+        message(results.path(), "r"),
+        "r: is a folder of datasets, not a trained model; give one of r/Dataset001_X/T__P__2d, r/Dataset001_X/T__P__3d_fullres"
+    );
+    let fold = dataset.join("T__P__2d/fold_0");
+    assert_eq!(
+        message(&fold, "r/T__P__2d/fold_0"),
+        "r/T__P__2d/fold_0: is one fold of a model, not a trained model; give the folder above it, r/T__P__2d"
+    );
+    assert!(message(&fold, "fold_0").ends_with("give the folder above it"));
+    assert!(
+        message(&fold, "renamed").contains("one fold of a model"),
+        "a checkpoint tells"
+    );
+    let empty = tempfile::tempdir().unwrap();
+    assert_eq!(message(empty.path(), "e"), "e/plans.json: does not exist");
 }

@@ -39,6 +39,10 @@ def with_weight(change):
     return model(initializers=[tensor])
 
 
+def int64s(name, values):
+    return numpy_helper.from_array(np.array(values, dtype=np.int64), name)
+
+
 def then(node, initializers=()):
     """The sound model with a node after its convolution."""
     conv = helper.make_node("Conv", ["input", "weight"], ["x"], "conv", kernel_shape=[1, 1, 1])
@@ -164,6 +168,15 @@ SEEDS_BY_NAME = {
     "tensor_short_in_attribute": constant(lambda t: set_attr(t, raw_data=t.raw_data[:-1])),
     "tensor_same_name": model(initializers=[weight(), weight()]),
     # structure
+    "memory_expand": then(NODE("Expand", ["x", "shape"], ["logits"], "expand"), [int64s("shape", [4096, 2, 4, 4, 4])]),
+    "memory_constant_of_shape": model(
+        [NODE("Conv", ["input", "weight"], ["x"], "conv", kernel_shape=[1, 1, 1]),
+         NODE("ConstantOfShape", ["shape"], ["c"], "c"), NODE("Identity", ["x"], ["logits"], "identity")],
+        [weight(), int64s("shape", [1024, 1024])]),
+    "shape_of_values": model(
+        [NODE("Conv", ["input", "weight"], ["x"], "conv", kernel_shape=[1, 1, 1]),
+         NODE("Cast", ["input"], ["s"], "cast", to=TensorProto.INT64),
+         NODE("ConstantOfShape", ["s"], ["c"], "c"), NODE("Identity", ["x"], ["logits"], "identity")], [weight()]),
     "value_undefined": then(NODE("Add", ["x", "nowhere"], ["logits"], "add")),
     "value_cycle": then(NODE("Add", ["x", "logits"], ["logits"], "add")),
     "value_written_twice": then(NODE("Relu", ["x"], ["x"], "relu")),

@@ -158,6 +158,16 @@ pub enum NetworkError {
         /// What was wrong.
         reason: String,
     },
+    /// An operator whose output has a size that does not follow from the patch and from constants.
+    #[error(
+        "operator {operator} of the ONNX model gives a value whose size does not follow from constants (node {node})"
+    )]
+    OnnxShape {
+        /// The operator.
+        operator: String,
+        /// The node.
+        node: String,
+    },
     /// Input or output differs from what plans and dataset imply.
     #[error("{what} of the ONNX model is {found}, expected {expected}")]
     OnnxInterface {

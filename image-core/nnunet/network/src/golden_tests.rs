@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::lowering::{Lowering, build_onnx};
 use crate::onnx_check::{OnnxExpectation, check_onnx};
 use crate::weights::{WeightSource, expected_tensors, has_running_statistics};
-use crate::{Lowering, NetworkError, reference, session_memory};
+use crate::{NetworkError, reference, session_memory};
 
 #[path = "../golden/safetensors.rs"]
 mod safetensors;
@@ -119,6 +119,7 @@ fn written_models_pass_the_check() {
             n_classes: architecture.n_classes(),
             patch: architecture.patch(),
             max_bytes: 1 << 20,
+            max_memory_bytes: 1 << 30,
         };
         let checked = check_onnx(network.bytes.clone(), &expected).unwrap();
         assert_eq!(checked.bytes, network.bytes, "{name}");

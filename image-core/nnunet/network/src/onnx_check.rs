@@ -7,6 +7,7 @@ use prost::bytes::Bytes;
 
 use crate::architecture::shorten;
 use crate::lowering::OnnxNetwork;
+use crate::onnx_memory::graph_memory;
 use crate::onnx_operators::ALLOWED_OPERATORS;
 use crate::onnx_proto::{
     AttributeProto, FLOAT, GraphHeader, ModelHeader, NodeProto, OperatorSetId, TensorProto, ValueInfoProto,
@@ -41,6 +42,8 @@ pub struct OnnxExpectation<'a> {
     pub patch: &'a [usize],
     /// Most bytes of the file; 2 GiB at most in any case.
     pub max_bytes: u64,
+    /// Most bytes of weights and values that may be alive at once when it runs.
+    pub max_memory_bytes: u64,
 }
 
 /// Checks a model that comes from outside and writes it anew with only what was checked.
@@ -49,13 +52,13 @@ pub struct OnnxExpectation<'a> {
 /// patch…]` and nothing but known operators of the standard domain. External data, subgraphs, functions, training
 /// information, sparse tensors and strings are refused; documentation and metadata are dropped; the batch is fixed to 1.
 ///
-/// Time and memory are bounded by the length of `bytes`. What the operators will allocate when run is not bounded here:
-/// a model can still ask a runtime for more memory than there is.
+/// Time and memory are bounded by the length of `bytes`. What the operators will allocate when the model is loaded and run is
+/// counted from the shapes of all values; a model in which the size of a value does not follow from constants is refused.
 ///
 /// # Errors
 /// [`NetworkError::TooLarge`] over a limit; [`NetworkError::OnnxMalformed`], [`NetworkError::OnnxExternalData`],
 /// [`NetworkError::OnnxOperator`], [`NetworkError::OnnxFeature`], [`NetworkError::OnnxTensor`],
-/// [`NetworkError::OnnxInterface`] name what is wrong.
+/// [`NetworkError::OnnxInterface`], [`NetworkError::OnnxShape`] name what is wrong.
 ///
 /// Source: `onnx/onnx.proto` and the operator list of onnx 1.19.
 pub fn check_onnx(bytes: Vec<u8>, expected: &OnnxExpectation<'_>) -> Result<OnnxNetwork, NetworkError> {
@@ -82,10 +85,23 @@ pub fn check_onnx(bytes: Vec<u8>, expected: &OnnxExpectation<'_>) -> Result<Onnx
 
     let weights = initializers.iter().filter(|tensor| is_float(tensor.data_type));
     let n_parameters = weights.map(|tensor| n_values(tensor).unwrap_or(0)).sum();
+    let input_dims = [1, expected.n_channels]
+        .into_iter()
+        .chain(expected.patch.iter().copied());
+    let input_dims: Vec<u64> = input_dims.map(|n| n as u64).collect();
+    let (nodes, limit) = (&parts.body.node, expected.max_memory_bytes);
+    let memory = graph_memory(
+        nodes,
+        &initializers,
+        &input_name,
+        &input_dims,
+        &output_name,
+        limit,
+    )?;
     let memory = SessionMemory {
-        weights: bytes_of_weights(&initializers),
+        weights: memory.constant,
         prepared_weights: 0,
-        activations: tile_bytes(expected),
+        activations: memory.alive,
     };
     let bytes = write(parts, initializers, &input_name, &output_name, expected)?;
     Ok(OnnxNetwork {

@@ -457,7 +457,7 @@ proptest! {
     fn built_models_pass_the_check((network, batch_norm) in networks()) {
         let mut weights = Anything(expected_tensors(&network, batch_norm).into_iter().collect());
         let built = build_onnx(&network, &mut weights, &Lowering::Plain).unwrap();
-        let expected = OnnxExpectation { n_channels: 2, n_classes: 3, patch: network.patch(), max_bytes: 1 << 24 };
+        let expected = OnnxExpectation { n_channels: 2, n_classes: 3, patch: network.patch(), max_bytes: 1 << 24, max_memory_bytes: 1 << 40 };
         let checked = check_onnx(built.bytes.clone(), &expected).unwrap();
         prop_assert_eq!(checked.bytes, built.bytes);
     }

@@ -13,6 +13,7 @@ const EXPECTED: OnnxExpectation<'_> = OnnxExpectation {
     n_classes: 2,
     patch: &[4, 4, 4],
     max_bytes: 1 << 20,
+    max_memory_bytes: 1 << 20,
 };
 
 fn seed(name: &str) -> Vec<u8> {
@@ -49,6 +50,7 @@ fn sound_models_pass_and_are_fixed_to_one_tile() {
 fn an_exported_transformer_passes() {
     let expected = OnnxExpectation {
         patch: &[16, 16, 16],
+        max_memory_bytes: 64 << 20,
         ..EXPECTED
     };
     let network = check_onnx(seed("exported_primus"), &expected).unwrap();
@@ -225,6 +227,18 @@ fn broken_models_are_refused_with_the_reason() {
         (
             "many_nodes",
             "number of nodes of the ONNX model is 20001, at most 20000 is allowed",
+        ),
+        (
+            "memory_expand",
+            "number of bytes that the ONNX model needs while it runs is 2097712, at most 1048576 is allowed",
+        ),
+        (
+            "memory_constant_of_shape",
+            "number of bytes that the ONNX model needs while it runs is 4195096, at most 1048576 is allowed",
+        ),
+        (
+            "shape_of_values",
+            "operator ConstantOfShape of the ONNX model gives a value whose size does not follow from constants (node c)",
         ),
         ("empty", "not a readable ONNX model: format version 0"),
         ("not_protobuf", "not a readable ONNX model: "),

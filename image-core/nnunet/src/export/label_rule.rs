@@ -16,6 +16,14 @@ pub enum LabelRule {
 const LARGEST_NON_POSITIVE_LOGIT: f32 = 8.94e-8;
 
 impl LabelRule {
+    /// The largest value that a mask of a network with `n_classes` output channels can hold.
+    pub fn largest_value(&self, n_classes: usize) -> u16 {
+        match self {
+            LabelRule::Argmax => u16::try_from(n_classes.saturating_sub(1)).unwrap_or(u16::MAX),
+            LabelRule::Regions { class_order } => class_order.iter().copied().max().unwrap_or(0),
+        }
+    }
+
     /// The *deciding channel* of a voxel: for `Argmax` the winning class; for regions one more than the last region
     /// that is on, or 0.
     ///
@@ -83,6 +91,13 @@ impl LabelRule {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_largest_value_is_that_of_the_mask_and_not_the_number_of_channels() {
+        assert_eq!(LabelRule::Argmax.largest_value(256), 255);
+        let class_order = vec![7, 300, 2];
+        assert_eq!(LabelRule::Regions { class_order }.largest_value(3), 300);
+    }
 
     #[test]
     fn the_first_of_equal_logits_wins() {

@@ -58,22 +58,27 @@ pub struct Target<'v, L> {
     pub probabilities: Option<ArrayViewMut4<'v, f32>>,
 }
 
-/// A stored label type. Values that do not fit wrap, as in nnU-Net.
-pub trait StoredLabel: Copy + Send + Sync + Default + 'static {
-    /// Truncates.
-    fn wrap(label: u16) -> Self;
+/// A stored label type. The model picks one that holds every value of its rule.
+pub trait StoredLabel: Copy + Send + Sync + Default + TryFrom<u16> + 'static {
+    /// The largest value.
+    const MAX: u16;
+
+    /// A value that is known to fit.
+    ///
+    /// # Panics
+    /// If it does not: a mask with another value would be a wrong mask.
+    fn of(label: u16) -> Self {
+        let stored = Self::try_from(label).ok();
+        stored.expect("the type was picked by the largest value of the label rule")
+    }
 }
 
 impl StoredLabel for u8 {
-    fn wrap(label: u16) -> Self {
-        label as u8
-    }
+    const MAX: u16 = u8::MAX as u16;
 }
 
 impl StoredLabel for u16 {
-    fn wrap(label: u16) -> Self {
-        label
-    }
+    const MAX: u16 = u16::MAX;
 }
 
 /// All corners of a cell do not agree.
@@ -181,7 +186,7 @@ impl<'a> SlabExporter<'a> {
         if self.half {
             for (x, out) in row.iter_mut().enumerate() {
                 self.interpolate(&cell, x, scratch);
-                *out = L::wrap(self.rule.label(self.rule.decide(&scratch.logits)));
+                *out = L::of(self.rule.label(self.rule.decide(&scratch.logits)));
             }
             return;
         }
@@ -201,7 +206,7 @@ impl<'a> SlabExporter<'a> {
                 self.interpolate(&cell, x, scratch);
                 self.rule.decide(&scratch.logits)
             };
-            *out = L::wrap(self.rule.label(decision));
+            *out = L::of(self.rule.label(decision));
         }
     }
 
@@ -224,7 +229,7 @@ impl<'a> SlabExporter<'a> {
                     for x in 0..width {
                         this.interpolate(&cell, x, &mut scratch);
                         let decision = this.rule.decide_by_probability(&mut scratch.logits);
-                        labels[[y, x]] = L::wrap(this.rule.label(decision));
+                        labels[[y, x]] = L::of(this.rule.label(decision));
                         for (class, p) in scratch.logits.iter().enumerate() {
                             out[[class, y, x]] = *p;
                         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use nephrite_server::{leave, log_to_stderr, probe, run_process};
+use nephrite_server::{leave, log_to_stderr, pool_threads, probe, run_process};
 
 use super::{Service, ServiceConfig, ServiceError, serve_all};
 use crate::{MaskOperation, Registry};
@@ -101,10 +101,10 @@ fn health(config: &Path) -> Result<(), ServiceError> {
 fn run(service: Service, config: &Path) -> Result<(), ServiceError> {
     let config = ServiceConfig::read(config)?;
     log_to_stderr(config.log_format);
-    if let Some(threads) = config.threads {
+    if let Some(threads) = pool_threads(config.threads) {
         // Fails only if a pool is there already, which nothing before this makes.
         let _ = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.get())
+            .num_threads(threads)
             .build_global();
     }
     let announce = |address| {

@@ -19,6 +19,7 @@ pub(crate) enum Global {
     Storage(StorageType),
     TorchSize,
     NumpyScalar,
+    NumpyArray,
     NumpyDtype,
     CodecsEncode,
     Inert,
@@ -77,6 +78,7 @@ impl Global {
                 storage_type(name).map_or(Global::Inert, Global::Storage)
             }
             ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar") => Global::NumpyScalar,
+            ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => Global::NumpyArray,
             ("numpy", "dtype") => Global::NumpyDtype,
             ("_codecs", "encode") => Global::CodecsEncode,
             _ if DATA_TYPES.contains(&(module, name)) => Global::Inert,

@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 
 use super::globals::Global;
-use super::value::{NumpyDtype, Span, Value, ValueId};
+use super::numpy;
+use super::value::{Span, Value, ValueId};
 use super::{MAX_NAME_LEN, PickleFault, bytes_of, text_of};
 
 /// Values of one pickle (32 bytes each); a checkpoint of a long training has some 100 000.
 const MAX_VALUES: usize = 1 << 21;
 /// Values on the stack at once; a dict or list is built in batches of 1000.
 const MAX_STACK: usize = 1 << 20;
-/// Longest numpy scalar.
-const MAX_SCALAR_BYTES: usize = 8;
 
 /// The opcodes that are allowed. Names as in `pickletools`.
 mod opcode {
@@ -81,8 +80,8 @@ pub(super) fn run(bytes: &[u8]) -> Result<(Vec<Value>, ValueId), PickleFault> {
     Ok((machine.values, root))
 }
 
-struct Machine<'a> {
-    bytes: &'a [u8],
+pub(super) struct Machine<'a> {
+    pub(super) bytes: &'a [u8],
     at: usize,
     /// The opcode being run, for error messages.
     opcode: u8,
@@ -299,7 +298,7 @@ impl Machine<'_> {
 
     // The stack.
 
-    fn value(&self, id: ValueId) -> &Value {
+    pub(super) fn value(&self, id: ValueId) -> &Value {
         &self.values[id.0 as usize]
     }
 
@@ -312,6 +311,12 @@ impl Machine<'_> {
     }
 
     fn push(&mut self, value: Value) -> Result<(), PickleFault> {
+        let id = self.store(value)?;
+        self.push_id(id)
+    }
+
+    /// Keeps a value that is not on the stack.
+    fn store(&mut self, value: Value) -> Result<ValueId, PickleFault> {
         if self.values.len() >= MAX_VALUES {
             return Err(PickleFault::TooMany {
                 what: "values",
@@ -320,7 +325,7 @@ impl Machine<'_> {
         }
         let id = ValueId(u32::try_from(self.values.len()).expect("fewer than MAX_VALUES"));
         self.values.push(value);
-        self.push_id(id)
+        Ok(id)
     }
 
     fn push_id(&mut self, id: ValueId) -> Result<(), PickleFault> {
@@ -459,11 +464,12 @@ impl Machine<'_> {
             }
             (Global::NumpyDtype, &[name, ..]) => match self.value(name) {
                 Value::Text(name) => {
-                    numpy_dtype(bytes_of(self.bytes, *name)).map_or(inert, Value::NumpyDtype)
+                    numpy::dtype(bytes_of(self.bytes, *name)).map_or(inert, Value::NumpyDtype)
                 }
                 _ => inert,
             },
             (Global::NumpyScalar, &[dtype, data]) => self.numpy_scalar(dtype, data).unwrap_or(inert),
+            (Global::NumpyArray, _) => Value::NumpyArray,
             (Global::CodecsEncode, &[text, encoding]) if self.is_latin1(encoding) => match self.value(text) {
                 Value::Text(_) => Value::Latin1(text),
                 _ => return malformed("_codecs.encode"),
@@ -541,43 +547,16 @@ impl Machine<'_> {
         }
     }
 
-    /// The value of a numpy scalar, `None` if its type is not a plain number.
-    fn numpy_scalar(&self, dtype: ValueId, data: ValueId) -> Option<Value> {
-        let Value::NumpyDtype(dtype) = *self.value(dtype) else {
-            return None;
-        };
-        let mut le = [0u8; MAX_SCALAR_BYTES];
-        let n_bytes = usize::from(dtype.n_bytes);
-        match self.value(data) {
-            Value::Bytes(span) => {
-                let bytes = bytes_of(self.bytes, *span);
-                le.get_mut(..n_bytes)?
-                    .copy_from_slice(Some(bytes).filter(|bytes| bytes.len() == n_bytes)?);
-            }
-            Value::Latin1(text) => {
-                let Value::Text(span) = self.value(*text) else {
-                    return None;
-                };
-                let mut chars = text_of(self.bytes, *span).chars();
-                for byte in le.get_mut(..n_bytes)? {
-                    *byte = u8::try_from(chars.next()?).ok()?;
-                }
-                if chars.next().is_some() {
-                    return None;
-                }
-            }
-            _ => return None,
-        }
-        if dtype.is_big_endian {
-            le[..n_bytes].reverse();
-        }
-        scalar(dtype.kind, &le[..n_bytes])
-    }
-
-    /// BUILD: sets the state of the object on top. Only a numpy dtype has one that matters, its byte order; others
-    /// (`_metadata` of a state dict, attributes of unknown objects) are ignored.
+    /// BUILD: sets the state of the object on top. Only those of numpy have one that matters: the byte order of a dtype, the
+    /// elements of a short array, which becomes a list of them. Others (`_metadata` of a state dict, attributes of unknown
+    /// objects) are ignored.
     fn build(&mut self, state: ValueId) -> Result<(), PickleFault> {
         let target = self.top()?;
+        if let (Value::NumpyArray, Some(elements)) = (self.value(target), self.numpy_elements(state)) {
+            let elements = elements.into_iter().map(|element| self.store(element));
+            self.values[target.0 as usize] = Value::List(elements.collect::<Result<_, _>>()?);
+            return Ok(());
+        }
         let order = match self.value(state) {
             Value::Tuple(parts) => parts.get(1).copied(),
             _ => None,
@@ -594,7 +573,7 @@ impl Machine<'_> {
 }
 
 /// Two's complement, least byte first, any length; empty is 0.
-fn long(bytes: &[u8]) -> Value {
+pub(super) fn long(bytes: &[u8]) -> Value {
     if bytes.len() > 8 {
         return Value::BigInt;
     }
@@ -602,39 +581,4 @@ fn long(bytes: &[u8]) -> Value {
     let mut le = [if is_negative { 0xFF } else { 0 }; 8];
     le[..bytes.len()].copy_from_slice(bytes);
     Value::Int(i64::from_le_bytes(le))
-}
-
-/// `f8`, `i4`, `<u2`, `b1` …; `None` for anything but plain numbers of up to 8 bytes.
-fn numpy_dtype(name: &[u8]) -> Option<NumpyDtype> {
-    let (is_big_endian, name) = match name {
-        [b'>', name @ ..] => (true, name),
-        [b'<' | b'|' | b'=', name @ ..] => (false, name),
-        name => (false, name),
-    };
-    match *name {
-        [kind @ (b'f' | b'i' | b'u' | b'b'), size @ b'1'..=b'8'] => Some(NumpyDtype {
-            kind,
-            n_bytes: size - b'0',
-            is_big_endian,
-        }),
-        _ => None,
-    }
-}
-
-/// The number in `le`, least byte first.
-fn scalar(kind: u8, le: &[u8]) -> Option<Value> {
-    let unsigned = || {
-        le.iter()
-            .rev()
-            .fold(0u64, |value, &byte| value << 8 | u64::from(byte))
-    };
-    Some(match (kind, le.len()) {
-        (b'f', 2) => Value::Float(half::f16::from_le_bytes(le.try_into().ok()?).into()),
-        (b'f', 4) => Value::Float(f32::from_le_bytes(le.try_into().ok()?).into()),
-        (b'f', 8) => Value::Float(f64::from_le_bytes(le.try_into().ok()?)),
-        (b'i', 1 | 2 | 4 | 8) => long(le),
-        (b'u', 1 | 2 | 4 | 8) => i64::try_from(unsigned()).map_or(Value::BigInt, Value::Int),
-        (b'b', 1) => Value::Bool(le[0] != 0),
-        _ => return None,
-    })
 }

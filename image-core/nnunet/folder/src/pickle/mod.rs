@@ -10,6 +10,7 @@
 mod fault;
 mod globals;
 mod machine;
+mod numpy;
 mod value;
 
 pub use fault::PickleFault;
@@ -121,6 +122,7 @@ impl Pickle {
             Value::Tuple(items) => format!("a tuple of {}", items.len()),
             Value::Dict(entries) => format!("a dict of {}", entries.len()),
             Value::NumpyDtype(_) => "a numpy dtype".to_owned(),
+            Value::NumpyArray => "a numpy array that is long or not of plain numbers".to_owned(),
             Value::Storage { .. } => "a tensor storage".to_owned(),
             Value::Tensor { .. } => "a tensor".to_owned(),
             Value::Global { .. } | Value::Inert { .. } => match self.global(id) {

@@ -207,3 +207,68 @@ fn numpy_scalars_are_numbers() {
         Value::Inert { .. }
     ));
 }
+
+/// `numpy.array(values)` of 8-byte integers in protocol 2, as `torch.save` writes it. `shape` is the code of a tuple.
+fn pickled_array(module: &str, shape: &[u8], dtype: &str, data: &[u8]) -> Vec<u8> {
+    let latin1: String = data.iter().map(|&byte| char::from(byte)).collect();
+    let mut bytes = format!("\u{80}")
+        .chars()
+        .map(|c| u8::try_from(c).unwrap())
+        .collect::<Vec<u8>>();
+    bytes.push(2);
+    bytes.extend(format!("c{module}\n_reconstruct\ncnumpy\nndarray\n").bytes());
+    bytes.extend(b"K\x00\x85c_codecs\nencode\nq\x03X\x01\0\0\0bX\x06\0\0\0latin1\x86R\x87R(K\x01");
+    bytes.extend(shape);
+    bytes.extend(b"cnumpy\ndtype\nX\x02\0\0\0");
+    bytes.extend(dtype.bytes());
+    bytes.extend(b"\x89\x88\x87R(K\x03X\x01\0\0\0<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb\x89h\x03X");
+    bytes.extend(u32::try_from(latin1.len()).unwrap().to_le_bytes());
+    bytes.extend(latin1.bytes());
+    bytes.extend(b"X\x06\0\0\0latin1\x86Rtb.");
+    bytes
+}
+
+#[test]
+fn short_numpy_arrays_are_lists_of_their_elements() {
+    let ints = |values: &[i64]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let elements = |bytes: &[u8]| {
+        let pickle = parse(bytes).unwrap();
+        let items = pickle.sequence(pickle.root()).map(<[ValueId]>::to_vec);
+        items.map(|items| {
+            items
+                .iter()
+                .map(|&item| pickle.value(item).clone())
+                .collect::<Vec<_>>()
+        })
+    };
+    for module in ["numpy.core.multiarray", "numpy._core.multiarray"] {
+        let found = elements(&pickled_array(module, b"K\x03\x85", "i8", &ints(&[0, 200, -2])));
+        assert_eq!(found.unwrap(), [Value::Int(0), Value::Int(200), Value::Int(-2)]);
+    }
+    let module = "numpy.core.multiarray";
+    let found = elements(&pickled_array(
+        module,
+        b"K\x02\x85",
+        "f4",
+        &[0, 0, 0, 0, 0, 0, 0x80, 0x3f],
+    ));
+    assert_eq!(found.unwrap(), [Value::Float(0.0), Value::Float(1.0)]);
+    assert_eq!(
+        elements(&pickled_array(module, b"K\x00\x85", "i8", &[])).unwrap(),
+        []
+    );
+    for (shape, dtype, data) in [
+        (&b"K\x03\x85"[..], "i8", ints(&[0, 1])),     // too few bytes
+        (b"K\x01\x85", "i8", ints(&[0, 1])),          // too many
+        (b"K\x01K\x02\x86", "i8", ints(&[0, 1])),     // two axes
+        (b"K\x41\x85", "i8", ints(&[0; 65])),         // long
+        (b"J\xff\xff\xff\xff\x85", "i8", Vec::new()), // negative
+        (b"K\x01\x85", "O8", ints(&[0])),             // Python objects
+    ] {
+        assert_eq!(
+            elements(&pickled_array(module, shape, dtype, &data)),
+            None,
+            "{shape:?} {dtype}"
+        );
+    }
+}

@@ -37,6 +37,8 @@ pub(crate) enum Value {
         name: Span,
     },
     NumpyDtype(NumpyDtype),
+    /// A numpy array whose elements were not read.
+    NumpyArray,
     /// Elements of a tensor storage that lies elsewhere.
     Storage {
         dtype: StorageType,
