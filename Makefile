@@ -8,7 +8,7 @@ PLUGIN_PYTHON := build/plugin-python
 MODE    ?= monolith
 
 .DEFAULT_GOAL := help
-.PHONY: help build mask-services demo images up down test bench bench-nnunet bench-masks bench-modes docs fmt lint onnxruntime onnxruntime-openvino plugin-python test-containers clean
+.PHONY: help build mask-services demo images up down test bench bench-nnunet bench-masks bench-modes bench-memory bench-load docs fmt lint onnxruntime onnxruntime-openvino plugin-python test-containers clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -50,7 +50,7 @@ test-containers: build ## the modes in real containers; starts a Docker engine w
 test: onnxruntime onnxruntime-openvino plugin-python ## all tests, against the optimised libraries
 	$(CARGO) test --workspace --locked --release
 
-bench: bench-nnunet bench-masks bench-modes ## compare with the peers in one run each; writes dated records under benches/runs/
+bench: bench-nnunet bench-masks bench-modes bench-memory bench-load ## compare with the peers in one run each; writes dated records under benches/runs/
 
 bench-nnunet: build ## compare with nnunetv2
 	$(PYTHON) benches/peer/run.py
@@ -61,6 +61,13 @@ bench-masks: mask-services ## compare the mask half with crackle, connected-comp
 
 bench-modes: build mask-services ## one case in the three placements, beside three nnUNetv2_predict processes
 	$(PYTHON) benches/modes/run.py
+
+bench-memory: build ## what runs are expected to hold at their peak, beside what they held
+	$(PYTHON) benches/memory/run.py --keep
+
+bench-load: build ## a thousand mixed requests, and a storm under a memory cap
+	$(PYTHON) benches/load/soak.py
+	$(PYTHON) benches/load/storm.py
 
 docs: ## API documentation in target/doc
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked

@@ -598,7 +598,7 @@ fn planned_model(
     let request = ModelStepRequest {
         model: model_choice(step),
         scan: scan.path.clone(),
-        scan_bytes: Some(scan.bytes),
+        scan_bytes: Some(scan.file.size),
         world: reader.world(), // the case's, when it is settled
         options: SegmentOptions {
             mirroring: step.options.mirroring,

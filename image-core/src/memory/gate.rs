@@ -40,11 +40,6 @@ impl Gate {
         }
     }
 
-    /// What fits at once.
-    pub(crate) fn capacity(&self) -> u64 {
-        self.capacity
-    }
-
     /// Waits until `amount` fits.
     pub(crate) fn enter(&self, amount: u64, cancel: &CancelToken) -> Result<Pass<'_>, Cancelled> {
         let mut state = self.lock();

@@ -116,25 +116,6 @@ pub fn check_onnx(bytes: Vec<u8>, expected: &OnnxExpectation<'_>) -> Result<Onnx
     })
 }
 
-/// Bytes of all initialisers.
-fn bytes_of_weights(initializers: &[TensorProto]) -> u64 {
-    let bytes = initializers.iter().map(|tensor| {
-        let n_bytes = storage(tensor).map_or(0, |(n_bytes, _)| n_bytes);
-        n_values(tensor).unwrap_or(0).saturating_mul(n_bytes)
-    });
-    bytes.fold(0, u64::saturating_add)
-}
-
-/// Bytes of one input and one output.
-fn tile_bytes(expected: &OnnxExpectation<'_>) -> u64 {
-    let channels = (expected.n_channels as u64).saturating_add(expected.n_classes as u64);
-    let positions = expected
-        .patch
-        .iter()
-        .fold(4u64, |n, &len| n.saturating_mul(len as u64));
-    positions.saturating_mul(channels)
-}
-
 /// A model taken apart; initialisers are still undecoded slices of the file.
 struct Parts {
     ir_version: u64,
