@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use nephrite_resample::{Interpolation, LabelInterpolation, ResizeTarget, resize_label_map, resize_volume};
-use nephrite_types::{CancelToken, Limits, Progress, Stage};
-use nephrite_volume::{Reader, SourceGeometry, read_labels, read_volume, write_label_map, write_volume};
+use nephrite_types::{CancelToken, LabelMap, Limits, Progress, Stage};
+use nephrite_volume::{
+    Reader, SourceGeometry, labels_from_volume, read_label_volume, read_volume, write_label_map, write_volume,
+};
 use serde::Serialize;
 
 use crate::channels::OpenScan;
@@ -92,27 +94,36 @@ pub fn resize(
     let _memory = core.reserve("resizing", needed, &[], None, cancel)?;
     progress.stage(Stage::Read);
     let name = input.path.to_string_lossy();
-    let (from, geometry) = match request.kind {
+    let read = match request.kind {
+        ResizeKind::Volume(_) => read_volume,
+        ResizeKind::LabelMap(_) => read_label_volume,
+    };
+    let scan = read(input.file, &name, Reader::SimpleItk, &core.limits, cancel)?;
+    let from = scan.volume.geometry;
+    progress.stage(Stage::Preprocess);
+    let geometry = match request.kind {
         ResizeKind::Volume(interpolation) => {
-            let scan = read_volume(input.file, &name, Reader::SimpleItk, &core.limits, cancel)?;
-            let from = scan.volume.geometry;
-            progress.stage(Stage::Preprocess);
             let volume = resize_volume(&scan.volume, request.target, interpolation, &core.limits, cancel)?;
             drop(scan.volume);
             progress.stage(Stage::Write);
             let source = SourceGeometry::from_geometry(&volume.geometry);
             write_volume(&output.folder, &output.file_name, &volume, &source)?;
-            (from, volume.geometry)
+            volume.geometry
         }
         ResizeKind::LabelMap(interpolation) => {
-            let map = read_labels(input.file, &name, Reader::SimpleItk, &core.limits, cancel)?.map;
-            let from = map.geometry;
-            progress.stage(Stage::Preprocess);
+            let labels = labels_from_volume(&scan.volume).map_err(|source| CoreError::NotAMask {
+                path: input.path.clone(),
+                source,
+            })?;
+            let map = LabelMap {
+                labels,
+                geometry: from,
+            };
             let map = resize_label_map(&map, request.target, interpolation, &core.limits, cancel)?;
             progress.stage(Stage::Write);
             let source = SourceGeometry::from_geometry(&map.geometry);
             write_label_map(&output.folder, &output.file_name, &map.labels, &source)?;
-            (from, map.geometry)
+            map.geometry
         }
     };
     Ok(ResizeReport {

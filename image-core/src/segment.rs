@@ -11,7 +11,8 @@ use nephrite_nnunet_folder::{CheckpointKind, FoldSelection, Postprocessing, Remo
 use nephrite_root::{remove_file_if_same, sweep};
 use nephrite_types::{CancelToken, Geometry, Labels, Limits, Progress, Stage, Volume};
 use nephrite_volume::{
-    Orientation, Reader, SourceGeometry, World, displacement, read_labels, same_voxels, write_label_map,
+    Orientation, Reader, SourceGeometry, World, displacement, labels_from_volume, read_label_volume, same_voxels,
+    write_label_map,
 };
 
 use crate::case_world::warn;
@@ -416,7 +417,7 @@ fn read_mask(
     cancel: &CancelToken,
 ) -> Result<(Labels, u64), CoreError> {
     let name = mask.path.to_string_lossy();
-    let read = read_labels(mask.file, &name, world.plain_reader(), limits, cancel)?;
+    let read = read_label_volume(mask.file, &name, world.plain_reader(), limits, cancel)?;
     let there = read.header.frame(world)?;
     let turn = same_voxels(&there, frame).ok_or_else(|| CoreError::PreviousStageElsewhere {
         expected: frame.shape,
@@ -424,7 +425,11 @@ fn read_mask(
         apart: (there.shape == frame.shape).then(|| displacement(frame, &there).millimetres),
         path: mask.path.clone(),
     })?;
-    let in_file_order = turn.labels_to_ras(read.map.labels);
+    let labels = labels_from_volume(&read.volume).map_err(|source| CoreError::NotAMask {
+        path: mask.path.clone(),
+        source,
+    })?;
+    let in_file_order = turn.labels_to_ras(labels);
     Ok((orientation.labels_to_ras(in_file_order), read.bytes_read))
 }
 

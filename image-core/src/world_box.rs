@@ -127,7 +127,7 @@ mod tests {
         check(2.5, &same, Some([[0, 5], [1, 7], [2, 8]]));
         check(1e4, &same, Some([[0, 10], [0, 10], [0, 10]]));
         check(2.0001, &same, Some([[0, 5], [1, 7], [2, 8]]));
-        // What a header made of 0.4 mm: a margin of five voxels is five. Voxel 20 begins where the box does.
+        // What a header made of 0.4 mm: a margin of five voxels is five. The box is x 10 to 15, y 15 to 25, z 20 to 30.
         let stored = f64::from(0.4f32);
         let rows = [
             [stored, 0.0, 0.0, -0.8],
@@ -135,10 +135,10 @@ mod tests {
             [0.0, 0.0, stored, -0.8],
         ];
         let fine = grid(rows, [50; 3], [stored; 3]);
-        check(2.0, &fine, Some([[7, 22], [12, 27], [17, 37]]));
+        check(2.0, &fine, Some([[5, 20], [10, 30], [15, 35]]));
         // The third spacing of a 2-D image is made up; lengths are those of the world.
         let made_up = grid(rows, [50; 3], [stored, stored, 999.0]);
-        check(2.0, &made_up, Some([[7, 22], [12, 27], [17, 37]]));
+        check(2.0, &made_up, Some([[5, 20], [10, 30], [15, 35]]));
         // x turned round, half the voxel: the box's x from 3 to 5 mm is 14 to 16 mm of the turned axis
         let turned = grid(
             [

@@ -61,11 +61,11 @@ fn a_spacing_means_a_voxel_whatever_the_header_made_of_it() {
 fn volumes_and_surfaces_are_in_mm_whatever_the_unit() {
     let scene = Scene::new();
     for (unit, mm) in [(0, 1.0), (1, 1000.0), (2, 1.0), (3, 0.001), (8 + 3, 0.001)] {
-        let mut bytes = block(2.0);
+        let mut bytes = block((2.0 / mm) as f32);
         bytes[123] = unit;
         scene.write("m.nii.gz", &gzip(&bytes));
         let found = report(&scene, "sample", "m.nii.gz", &["margin_mm=0"]);
-        let edge: f64 = 6.0 * mm;
+        let edge: f64 = 6.0;
         assert_close(
             first_label(&found, "volume_ml").as_f64().unwrap(),
             edge.powi(3) / 1000.0,

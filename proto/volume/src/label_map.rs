@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::Read;
 
-use nephrite_types::{Affine, CancelToken, Geometry, LabelMap, Labels, Limits, Shape3, Spacing};
+use nephrite_types::{Affine, CancelToken, Geometry, LabelMap, Limits, Shape3, Spacing};
 
 use crate::VolumeError;
 use crate::grid::{Grid, stored_dims};
@@ -75,16 +75,11 @@ pub(crate) fn read_stream<R: Read>(
     let voxels = payload.read(&mut input)?;
     input.finish()?;
     Ok(LabelMap {
-        labels: named(labels_from_voxels(&voxels, scale), name)?,
+        labels: labels_from_voxels(&voxels, scale).map_err(|source| VolumeError::LabelMap {
+            name: name.to_owned(),
+            source: Box::new(source),
+        })?,
         geometry,
-    })
-}
-
-/// The labels, or an error that names the file.
-pub(crate) fn named(labels: Result<Labels, VolumeError>, name: &str) -> Result<Labels, VolumeError> {
-    labels.map_err(|source| VolumeError::LabelMap {
-        name: name.to_owned(),
-        source: Box::new(source),
     })
 }
 
@@ -127,8 +122,8 @@ fn three_axes(header: Header, name: &str) -> Result<(Header, usize), VolumeError
     // A slice that leaves its own plane has a third column; writers of 2-D files leave out what they do not know.
     let leaves_plane = dot(normal, z).abs() > 1e-6 * area * length;
     if !leaves_plane && area > 0.0 {
-        for r in 0..3 {
-            header.srow[r][2] = normal[r] / area * header.pixdim[3].abs();
+        for (row, n) in header.srow.iter_mut().zip(normal) {
+            row[2] = n / area * header.pixdim[3].abs();
         }
     }
     Ok((header, 2))

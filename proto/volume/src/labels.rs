@@ -1,15 +1,12 @@
 use std::fs::File;
 
 use ndarray::Array3;
-use nephrite_types::{
-    CancelToken, IntensityScale, LabelMap, Labels, Limits, Stored, Volume, Voxels, with_voxels,
-};
+use nephrite_types::{CancelToken, IntensityScale, Labels, Limits, Stored, Volume, Voxels, with_voxels};
 use rayon::prelude::*;
 
-use crate::label_map::named;
-use crate::read::{Content, read_content};
+use crate::read::{Content, Scan, read_content};
 use crate::unchanged::read_unchanged;
-use crate::{Reader, ScanHeader, VolumeError};
+use crate::{Reader, VolumeError};
 
 /// Voxels that one task looks at.
 const VOXELS_PER_TASK: usize = 1 << 18;
@@ -30,42 +27,22 @@ pub(crate) fn labels_from_voxels(voxels: &Voxels, scale: IntensityScale) -> Resu
     with_voxels!(voxels, array => labels_from(array, scale))
 }
 
-/// A label map as a reader of nnU-Net sees it.
-#[derive(Debug)]
-pub struct LabelScan {
-    /// Labels, in the array and at the place that the reader gives them.
-    pub map: LabelMap,
-    /// The header of the file, without trailing axes of length 1.
-    pub header: ScanHeader,
-    /// Compressed bytes read.
-    pub bytes_read: u64,
-}
-
-/// Labels where `reader` of nnU-Net places them, as [`read_volume`](crate::read_volume) would.
-/// For label maps that belong to a scan which that reader reads. Trailing axes of length 1 are dropped whatever the reader,
-/// and a value that is not finite is no label, though ITK's readers make 0 of it. For label maps that are measured, see
-/// [`read_label_map`](crate::read_label_map).
+/// A label map where `reader` of nnU-Net places it, as [`read_volume`](crate::read_volume) would; for
+/// [`labels_from_volume`]. For label maps that belong to a scan which that reader reads. Trailing axes of length 1 are dropped
+/// whatever the reader, and a value that is not finite stays, to be refused, though ITK's readers make 0 of it. For label
+/// maps that are measured, see [`read_label_map`](crate::read_label_map).
 ///
 /// # Errors
-/// As [`read_volume`](crate::read_volume); [`VolumeError::LabelMap`] for the first value that is no label.
-pub fn read_labels(
+/// As [`read_volume`](crate::read_volume).
+pub fn read_label_volume(
     file: File,
     name: &str,
     reader: Reader,
     limits: &Limits,
     cancel: &CancelToken,
-) -> Result<LabelScan, VolumeError> {
-    let scan = read_unchanged(&file, name, |file, size| {
+) -> Result<Scan, VolumeError> {
+    read_unchanged(&file, name, |file, size| {
         read_content(file, size, name, reader, Content::Labels, limits, cancel)
-    })?;
-    let map = LabelMap {
-        labels: named(labels_from_volume(&scan.volume), name)?,
-        geometry: scan.volume.geometry,
-    };
-    Ok(LabelScan {
-        map,
-        header: scan.header,
-        bytes_read: scan.bytes_read,
     })
 }
 

@@ -50,7 +50,7 @@ pub use error::{Form, VolumeError};
 pub use hash::{FileHash, hash_file};
 pub use header::Version;
 pub use label_map::read_label_map;
-pub use labels::{LabelScan, labels_from_volume, read_labels};
+pub use labels::{labels_from_volume, read_label_volume};
 pub use lattice::{Displacement, displacement, same_voxels};
 pub use orientation::Orientation;
 pub use read::{Scan, Unit, VolumeInfo, inspect, read_volume, read_volume_hashed};

@@ -60,9 +60,9 @@ fn units_are_converted_and_unknown_is_mm() {
             let geometry = map.geometry;
             assert_close(geometry.voxel_mm3(), 24.0 * mm * mm * mm);
             let expected = [4.0, 3.0, 2.0].map(|length| length * mm);
-            for axis in 0..3 {
-                assert_close(geometry.steps_mm()[axis], expected[axis]);
-                assert_close(geometry.spacing.zyx()[axis], expected[axis]);
+            for (axis, expected) in expected.into_iter().enumerate() {
+                assert_close(geometry.steps_mm()[axis], expected);
+                assert_close(geometry.spacing.zyx()[axis], expected);
             }
             if forms.0 == 1 {
                 let origin = geometry.affine.world_from_voxel([0.0; 3]);
@@ -144,7 +144,8 @@ fn trailing_axes_of_one_and_two_axes_are_taken() {
         }));
         map.unwrap().geometry
     };
-    let changes: [(&dyn Fn(&mut Header), f64); 7] = [
+    type Change<'a> = &'a dyn Fn(&mut Header);
+    let changes: [(Change<'_>, f64); 7] = [
         (&|_| (), 4.0),
         (&|h| h.pixdim[3] = 0.0, 4.0), // the sform says it
         (&|h| (h.pixdim[3], h.srow[2]) = (0.0, [0.0; 4]), 1.0),
