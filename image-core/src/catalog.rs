@@ -154,7 +154,7 @@ impl Search<'_> {
                 self.is_cut_off = true;
                 break;
             }
-            if self.n_entries % 1024 == 0 {
+            if self.n_entries.is_multiple_of(1024) {
                 self.cancel.check()?;
             }
             let Ok(name) = entry.file_name().into_string() else {

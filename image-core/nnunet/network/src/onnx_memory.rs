@@ -251,7 +251,7 @@ mod tests {
             &[node("Range", &["z", "a", "o"], "out", &[])],
             &[bounds[0].clone(), from, one],
         );
-        let (column, row) = (floats("c", &[1000, 1]), floats("r", &[1, 1000]));
+        let (column, row) = (floats("c", &[1100, 1]), floats("r", &[1, 1100]));
         for op_type in ["Add", "Mul", "Where", "MatMul", "Gemm", "Equal"] {
             let inputs: &[&str] = if op_type == "Where" {
                 &["c", "r", "r"]

@@ -55,11 +55,11 @@ impl Known {
         self.len().saturating_mul(self.element_bytes)
     }
 
-    /// The elements as whole numbers.
+    /// The elements as whole numbers. What lies beyond 2^53 is rounded: "to the end" of a slice, or a size over any limit.
     pub(crate) fn ints(&self) -> Option<Vec<i64>> {
         let elements = self.elements.as_ref()?.iter();
         elements
-            .map(|&v| (v.fract() == 0.0 && v.abs() < 2f64.powi(53)).then_some(v as i64))
+            .map(|&v| (v.fract() == 0.0).then_some(v as i64)) // saturates
             .collect()
     }
 }
