@@ -8,7 +8,7 @@ use nephrite_nnunet::{LabelDescription, Numerics};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 use nephrite_pipeline::{MaskStep, ModelStep, Pipeline, SampleStep, Step};
 use nephrite_types::{CancelToken, FileIdentity, Geometry, Phase};
-use nephrite_volume::{FileHash, Reader, SourceGeometry, read_geometry};
+use nephrite_volume::{FileHash, Reader, SourceGeometry, hash_file, read_geometry};
 
 use super::frames::overlap;
 use super::remote_core::RemoteCore;
@@ -164,18 +164,58 @@ impl Plan {
 }
 
 impl PlannedScan {
+    /// Reads a header.
+    fn read(core: &Core, path: &Path) -> Result<PlannedScan, CoreError> {
+        let file = core.root.open_file(path)?;
+        let identity = identity(&file, path)?;
+        let (geometry, source) =
+            read_geometry(file, &path.to_string_lossy(), Reader::SimpleItk, &core.limits)?;
+        Ok(PlannedScan {
+            path: path.to_owned(),
+            bytes: identity.size,
+            file: identity,
+            geometry,
+            source,
+        })
+    }
+
     /// Headers are read when a case is planned, voxels later, and perhaps by another process: it must have been one file
-    /// all the time. One that is gone by the end was none other.
+    /// all the time. One that is gone by the end was none other; one that was only touched, or given other rights, holds
+    /// what was read, `sha256`, and lies where it lay.
+    ///
+    /// # Errors
+    /// [`CoreError::FileChanged`]; what reading says.
+    pub(super) fn check_unchanged(
+        &self,
+        core: &Core,
+        sha256: &str,
+        cancel: &CancelToken,
+    ) -> Result<(), CoreError> {
+        let file = match core.root.open_file(&self.path) {
+            Ok(file) => file,
+            Err(PathError::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        if identity(&file, &self.path)? == self.file {
+            return Ok(());
+        }
+        let found = hash_file(file, &self.path.to_string_lossy(), cancel)?;
+        let same = found.to_string() == sha256
+            && PlannedScan::read(core, &self.path)
+                .is_ok_and(|again| (again.geometry, again.source) == (self.geometry, self.source));
+        if same { Ok(()) } else { Err(changed(&self.path)) }
+    }
+
+    /// Why two steps read different bytes, if it was not the place: somebody changed the file.
     ///
     /// # Errors
     /// [`CoreError::FileChanged`]; what the system says.
-    pub(super) fn check_unchanged(&self, core: &Core) -> Result<(), CoreError> {
-        match core.root.open_file(&self.path) {
-            Ok(file) if identity(&file, &self.path)? == self.file => Ok(()),
-            Ok(_) => Err(changed(&self.path)),
-            Err(PathError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
+    pub(super) fn check_untouched(&self, core: &Core) -> Result<(), CoreError> {
+        let file = core.root.open_file(&self.path)?;
+        if identity(&file, &self.path)? == self.file {
+            return Ok(());
         }
+        Err(changed(&self.path))
     }
 }
 
@@ -192,18 +232,7 @@ fn open_scans(core: &Core, request: &CaseRequest) -> Result<BTreeMap<Phase, Plan
     }
     let mut scans = BTreeMap::new();
     for (phase, path) in &request.scans {
-        let file = core.root.open_file(path)?;
-        let identity = identity(&file, path)?;
-        let (geometry, source) =
-            read_geometry(file, &path.to_string_lossy(), Reader::SimpleItk, &core.limits)?;
-        let scan = PlannedScan {
-            path: path.clone(),
-            bytes: identity.size,
-            file: identity,
-            geometry,
-            source,
-        };
-        if scans.insert(*phase, scan).is_some() {
+        if scans.insert(*phase, PlannedScan::read(core, path)?).is_some() {
             return Err(CaseFault::PhaseTwice { phase: *phase }.into());
         }
     }
