@@ -506,7 +506,7 @@ impl<'a> Executor<'a> {
             return Ok(());
         }
         let scan = &self.plan.scans[&phase];
-        scan.check_unchanged(self.core)?;
+        scan.check_untouched(self.core)?;
         Err(CaseFault::Core {
             core: place.to_owned(),
             code: ErrorCode::Environment,

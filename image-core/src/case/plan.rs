@@ -8,7 +8,7 @@ use nephrite_nnunet::{LabelDescription, Numerics};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 use nephrite_pipeline::{MaskStep, ModelStep, Pipeline, SampleStep, Step};
 use nephrite_types::{CancelToken, FileIdentity, Geometry, Phase, Warning};
-use nephrite_volume::{FileHash, Reader, ScanHeader, SourceGeometry, World};
+use nephrite_volume::{FileHash, Reader, ScanHeader, SourceGeometry, World, hash_file};
 
 use super::frames::overlap;
 use super::remote_core::RemoteCore;
@@ -213,17 +213,47 @@ impl Plan {
 
 impl PlannedScan {
     /// Headers are read when a case is planned, voxels later, and perhaps by another process: it must have been one file
-    /// all the time. One that is gone by the end was none other.
+    /// all the time. One that is gone by the end was none other; one that was only touched, or given other rights, holds
+    /// what was read, `sha256`, and lies where it lay.
+    ///
+    /// # Errors
+    /// [`CoreError::FileChanged`]; what reading says.
+    pub(super) fn check_unchanged(
+        &self,
+        core: &Core,
+        sha256: &str,
+        cancel: &CancelToken,
+    ) -> Result<(), CoreError> {
+        let file = match core.root.open_file(&self.path) {
+            Ok(file) => file,
+            Err(PathError::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        if identity(&file, &self.path)? == self.file {
+            return Ok(());
+        }
+        let found = hash_file(file, &self.path.to_string_lossy(), cancel)?;
+        let same = found.to_string() == sha256 && self.lies_where_it_lay(core);
+        if same { Ok(()) } else { Err(changed(&self.path)) }
+    }
+
+    fn lies_where_it_lay(&self, core: &Core) -> bool {
+        let name = self.path.to_string_lossy();
+        let file = core.root.open_file(&self.path).ok();
+        let header = file.and_then(|file| ScanHeader::read(file, &name, &core.limits).ok());
+        header.is_some_and(|header| header.frame(self.world).is_ok_and(|frame| frame == self.frame))
+    }
+
+    /// Why two steps read different bytes, if it was not the place: somebody changed the file.
     ///
     /// # Errors
     /// [`CoreError::FileChanged`]; what the system says.
-    pub(super) fn check_unchanged(&self, core: &Core) -> Result<(), CoreError> {
-        match core.root.open_file(&self.path) {
-            Ok(file) if identity(&file, &self.path)? == self.file => Ok(()),
-            Ok(_) => Err(changed(&self.path)),
-            Err(PathError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
+    pub(super) fn check_untouched(&self, core: &Core) -> Result<(), CoreError> {
+        let file = core.root.open_file(&self.path)?;
+        if identity(&file, &self.path)? == self.file {
+            return Ok(());
         }
+        Err(changed(&self.path))
     }
 }
 

@@ -55,8 +55,8 @@ pub fn run_case(
     services.sweep_exchange(&core.root);
     let state = Executor::new(core, services, &plan, &results, events).run(cancel)?;
     for (phase, scan) in &plan.scans {
-        if state.scans.contains_key(phase) {
-            scan.check_unchanged(core)?;
+        if let Some(sha256) = state.scans.get(phase) {
+            scan.check_unchanged(core, sha256, cancel)?;
         }
     }
     let record = record(Facts {

@@ -200,6 +200,27 @@ fn a_scan_that_is_replaced_while_its_case_runs_fails_the_case() {
     scene.run("next");
 }
 
+#[test]
+fn a_scan_that_is_only_touched_or_deleted_after_it_was_read_fails_no_case() {
+    let scene = Scene::new();
+    let path = scene.patient.path("scans/now.nii");
+    let content = fs::read(&path).unwrap();
+    let services = nephrite_image_core::case::CaseServices::new(&Default::default(), scene.core.root());
+    let run = |output: &str, act: &(dyn Fn() + Sync)| {
+        let act = AtStage::new(nephrite_types::Stage::LoadModel, act);
+        let request = scene.request(output);
+        nephrite_image_core::case::run_case(&scene.core, &services, &request, &act, &CancelToken::new())
+            .unwrap()
+    };
+    let touched = run("touched", &|| fs::write(&path, &content).unwrap());
+    assert_eq!(
+        touched.record.scans[0].sha256.as_deref(),
+        Some(hash_of(&path).as_str())
+    );
+    run("deleted", &|| fs::remove_file(&path).unwrap());
+    assert_eq!(scene.mask("touched"), scene.mask("deleted"));
+}
+
 /// `segment` keeps no scan, but its model is resident.
 #[test]
 fn segment_sees_the_model_that_lies_there_now() {

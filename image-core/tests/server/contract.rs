@@ -152,55 +152,33 @@ async fn what_is_no_request_is_refused_and_the_next_request_is_served() {
     server.serves().await;
 }
 
-/// Deadlines that are over when the call comes, or pass while it works or streams: by the server, since this client does
-/// not look at them.
+/// A deadline that passes while the answer streams. One that passes before is the edge layer's own test: this client would
+/// not wait for what the server says.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_deadline_names_its_code() {
     let server = TestServer::start(|_| {}).await;
-    for (path, timeout) in [
-        ("/nephrite.v1.SegmentationService/Run", "1n"),
-        ("/nephrite.v1.SegmentationService/Run", "200m"),
-        ("/nephrite.v1.VolumeService/Resize", "1n"),
-        ("/nephrite.v1.ModelService/Load", "1n"),
-        ("/nephrite.v1.ModelService/Inspect", "1n"),
-    ] {
-        let mut client = tonic::client::Grpc::new(server.channel().await);
-        client.ready().await.unwrap();
-        let mut request = long_run("results/a.nii.gz").into_request();
-        request
-            .metadata_mut()
-            .insert("grpc-timeout", timeout.parse().unwrap());
-        let codec = ProstCodec::<_, RunResponse>::default();
-        let called = client
-            .server_streaming(request, PathAndQuery::from_static(path), codec)
-            .await;
-        let status = match called {
-            Err(status) => status,
-            Ok(response) => {
-                let mut stream = response.into_inner();
-                loop {
-                    match stream.message().await {
-                        Ok(Some(_)) => {}
-                        Ok(None) => panic!("{path} {timeout}: it ended well"),
-                        Err(status) => break status,
-                    }
-                }
-            }
-        };
-        // what a message of another type is, is found out first or not at all
-        let expected = [
-            (Code::DeadlineExceeded, "deadline_exceeded"),
-            (Code::InvalidArgument, "invalid_argument"),
-        ];
-        let found = (status.code(), named(&status));
-        assert!(
-            expected.contains(&found),
-            "{path} {timeout}: {found:?} {status:?}"
-        );
-        if path.ends_with("SegmentationService/Run") {
-            assert_eq!(found, expected[0], "{timeout}: {status:?}");
+    let mut client = tonic::client::Grpc::new(server.channel().await);
+    client.ready().await.unwrap();
+    let mut request = long_run("results/a.nii.gz").into_request();
+    request.set_timeout(std::time::Duration::from_secs(2));
+    let codec = ProstCodec::<_, RunResponse>::default();
+    let path = PathAndQuery::from_static("/nephrite.v1.SegmentationService/Run");
+    let mut stream = client
+        .server_streaming(request, path, codec)
+        .await
+        .unwrap()
+        .into_inner();
+    let status = loop {
+        match stream.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("it ended well"),
+            Err(status) => break status,
         }
-    }
+    };
+    assert_eq!(
+        (status.code(), named(&status)),
+        (Code::DeadlineExceeded, "deadline_exceeded")
+    );
     server.serves().await;
 }
 

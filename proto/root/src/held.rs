@@ -3,9 +3,10 @@
 use std::fs::{File, TryLockError};
 use std::io;
 
-use cap_std::fs::{Dir, Metadata, MetadataExt as _, OpenOptions, OpenOptionsExt as _};
+use cap_std::fs::{Dir, Metadata, MetadataExt as _};
 use nephrite_types::FileIdentity;
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 /// Tries for a file that others make and remove at the same time.
 const N_TRIES: u32 = 100;
@@ -25,15 +26,23 @@ pub(crate) enum Held {
 /// leads to the file once it is held: whoever had it before may have removed it.
 pub(crate) fn hold(folder: &Dir, name: &str, create: bool) -> io::Result<Held> {
     for _ in 0..N_TRIES {
-        let file = match open(folder, name, create) {
+        let mut file = match open(folder, name, create, OFlags::RDONLY) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !create => return Ok(Held::Theirs),
-            Err(error) => return Err(error),
+            Err(Errno::NOENT) if !create => return Ok(Held::Theirs),
+            Err(errno) => return Err(errno.into()),
         };
         if !file.metadata()?.is_file() {
             return Ok(Held::Theirs);
         }
-        match file.try_lock() {
+        let mut locked = file.try_lock();
+        if matches!(&locked, Err(TryLockError::Error(error)) if error.raw_os_error() == Some(Errno::BADF.raw_os_error()))
+        {
+            // A network file system locks only what is open for writing. Elsewhere that would keep a file system from being
+            // made read-only.
+            file = open(folder, name, false, OFlags::RDWR)?;
+            locked = file.try_lock();
+        }
+        match locked {
             Ok(()) if is_there(folder, name, &file)? => return Ok(Held::Ours(file)),
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(Held::Theirs),
@@ -43,18 +52,12 @@ pub(crate) fn hold(folder: &Dir, name: &str, create: bool) -> io::Result<Held> {
     Ok(Held::Theirs)
 }
 
-/// For writing, which the locks of some file systems need; what another user made, for reading.
-fn open(folder: &Dir, name: &str, create: bool) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    // A pipe would block, and a link would lead elsewhere.
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
-    options.custom_flags(flags.bits() as i32).read(true);
-    let opened = folder.open_with(name, options.clone().write(true).create(create));
-    let opened = match opened {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => folder.open_with(name, &options),
-        opened => opened,
-    };
-    Ok(opened?.into_std())
+/// `name` is one of ours, without folders. A pipe would block, and a link would lead elsewhere.
+fn open(folder: &Dir, name: &str, create: bool, access: OFlags) -> Result<File, Errno> {
+    let create = if create { OFlags::CREATE } else { OFlags::empty() };
+    let flags = access | create | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let rights = Mode::from_raw_mode(0o666); // less what the process masks
+    Ok(File::from(rustix::fs::openat(folder, name, flags, rights)?))
 }
 
 /// True if the name leads to this file.

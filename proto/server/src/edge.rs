@@ -180,6 +180,9 @@ mod tests {
     async fn a_call_ends_at_its_deadline() {
         let response = call("20m", std::future::pending()).await;
         assert_eq!(response.headers()["grpc-status"], "4");
+        assert_eq!(response.headers()["nephrite-error-code"], "deadline_exceeded");
+        let response = call("0n", std::future::pending()).await;
+        assert_eq!(response.headers()["nephrite-error-code"], "deadline_exceeded");
         let response = call("1H", async { Status::not_found("x").into_http() }).await;
         assert_eq!(response.headers()["grpc-status"], "5");
     }
