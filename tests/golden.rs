@@ -204,6 +204,7 @@ fn compare_grids(case: &GoldenCase, loaded: &LoadedCase, input: &NetworkInput, f
         input.network_shape(),
         loaded.model.model.patch(),
         case.tile_step_size,
+        &Limits::default(),
     ) {
         Err(error) => figures.failures.push(error.to_string()),
         Ok(grid) => {

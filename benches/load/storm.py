@@ -73,7 +73,7 @@ def oom_kills(group) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=200)
-    parser.add_argument("--clients", type=int, default=24)
+    parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--gib", type=float, default=2)
     parser.add_argument("--cap", choices=("group", "address-space", "configured"), default="group")
     parser.add_argument("--nephrite", type=Path, default=harness.NEPHRITE)
@@ -83,7 +83,7 @@ def main() -> int:
     harness.prepare(arguments.data, arguments.nephrite)
     group = make_group(limit) if arguments.cap == "group" else None
     cap = arguments.cap
-    prefix, config = (), "max_concurrent_runs = 4\nmax_waiting_runs = 12\n"
+    prefix, config = (), "max_concurrent_runs = 4\nmax_waiting_runs = 20\n"
     if group:
         prefix = ("sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh")
     elif cap == "configured":

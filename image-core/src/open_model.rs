@@ -110,7 +110,8 @@ impl OpenModel {
                 core.file_hashes.around(self, cancel, || {
                     let (limits, runtime) = (&core.limits, &core.runtime);
                     let model = Model::load(&self.folder, &options(&self.choice), limits, runtime, cancel)?;
-                    Ok((model, network_bytes(&self.description)))
+                    let bytes = model.memory_bytes();
+                    Ok((model, bytes))
                 })
             };
             let (model, loaded) = core.models.get_or_load(self.key.clone(), &name, cancel, load)?;

@@ -161,7 +161,7 @@ pub fn reference_logits(
     let importance = importance_map(grid.patch, options.gaussian);
     let n_classes = model.n_classes();
     let n_folds = engines.len();
-    let mut accumulator = Accumulator::<f16>::new(&grid, n_classes, n_folds);
+    let mut accumulator = Accumulator::<f16>::new(&grid, n_classes, n_folds)?;
     let mut logits = Array4::from_elem((n_classes, n0, n1, n2), f16::ZERO);
     let inside = |axis: usize| grid.pad_low[axis]..grid.pad_low[axis] + grid.shape[axis];
     let mut plane = vec![0f32; n1 * n2 * n_classes];
