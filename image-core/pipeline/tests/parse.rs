@@ -378,7 +378,8 @@ fn files_that_do_not_look_like_what_they_are_are_refused() {
         let text = format!("{}[[save]]\nstep = 'a'\nfile = \"{file}\"\n", model("a", ""));
         assert_eq!(Pipeline::parse(&text).unwrap().save[0].file, file);
     }
-    check(&format!("{}{}", model("con", ""), save("con")), 2, "models.id");
+    let step = format!("{}{}{}", model("con", ""), model("a", ""), save("a"));
+    check(&step, 2, "models.id");
 }
 
 #[test]
