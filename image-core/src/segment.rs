@@ -11,8 +11,8 @@ use nephrite_nnunet_folder::{CheckpointKind, FoldSelection, Postprocessing, Remo
 use nephrite_root::{remove_file_if_same, sweep};
 use nephrite_types::{CancelToken, Geometry, Labels, Limits, Progress, Stage, Volume};
 use nephrite_volume::{
-    Orientation, Reader, SourceGeometry, World, displacement, labels_from_volume, read_label_volume, same_voxels,
-    write_label_map,
+    Orientation, Reader, SourceGeometry, World, displacement, labels_from_volume, read_label_volume,
+    same_voxels, write_label_map,
 };
 
 use crate::case_world::warn;

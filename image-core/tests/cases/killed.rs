@@ -68,6 +68,7 @@ fn is_time(event: &Event, at: At) -> bool {
             _ => false,
         },
         Event::Mask(_) => at == At::Writing,
+        Event::Warning(_) => false,
         Event::Done(_) => panic!("it was done before it could be killed at {at:?}"),
     }
 }

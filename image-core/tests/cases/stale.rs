@@ -241,6 +241,7 @@ fn segment_sees_the_model_that_lies_there_now() {
             ..SegmentOptions::default()
         },
         postprocessing: PostprocessingChoice::None,
+        strict_geometry: false,
     };
     let run =
         |output: &str| segment(&scene.core, &request(output), &NoProgress, &CancelToken::new()).unwrap();

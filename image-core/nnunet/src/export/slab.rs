@@ -393,12 +393,14 @@ mod tests {
         };
         let mut done = 0;
         for z in 0..n0 {
-            exporter.push_plane(|plane| {
-                for (i, v) in plane.iter_mut().enumerate() {
-                    let (voxel, class) = (i / n_classes, i % n_classes);
-                    *v = logits[[class, z, voxel / n2, voxel % n2]];
-                }
-            });
+            exporter
+                .push_plane(|plane| {
+                    for (i, v) in plane.iter_mut().enumerate() {
+                        let (voxel, class) = (i / n_classes, i % n_classes);
+                        *v = logits[[class, z, voxel / n2, voxel % n2]];
+                    }
+                })
+                .unwrap();
             if z % every == every - 1 || z + 1 == n0 {
                 done = exporter.flush(&mut target);
                 assert!(
@@ -471,11 +473,13 @@ mod tests {
         let rule = LabelRule::Argmax;
         let mut exporter = SlabExporter::new(3, [2, 2], &taps, &rule, false);
         for z in 0..2 {
-            exporter.push_plane(|plane| {
-                for (i, v) in plane.iter_mut().enumerate() {
-                    *v = logits[[i % 3, z, i / 3 / 2, i / 3 % 2]];
-                }
-            });
+            exporter
+                .push_plane(|plane| {
+                    for (i, v) in plane.iter_mut().enumerate() {
+                        *v = logits[[i % 3, z, i / 3 / 2, i / 3 % 2]];
+                    }
+                })
+                .unwrap();
         }
         exporter.flush(&mut Target {
             labels: labels.view_mut(),
