@@ -254,16 +254,18 @@ fn needed_bytes(
     previous: Option<&OpenModel>,
     reader: Reader,
 ) -> Result<(ScanKey, u64), CoreError> {
-    let (key, header) = volumes::header(core, &request.scan, reader)?;
-    let geometry = header.geometry;
-    let part = match request.crop.as_ref().map(|crop| crop.on(&geometry)) {
-        None => geometry,
-        Some(None) => {
-            return Err(CoreError::CropOutside {
+    let (key, size) = volumes::header(core, &request.scan, reader)?;
+    let part = match &request.crop {
+        None => size.geometry,
+        Some(crop) => {
+            let frame = size.header.frame(request.world)?;
+            let in_file = crop.on(&frame).ok_or_else(|| CoreError::CropOutside {
                 path: request.scan.clone(),
-            });
+            })?;
+            let orientation = size.header.orientation(reader)?;
+            let bounds = orientation.box_to_ras(&in_file, frame.shape.zyx());
+            size.geometry.crop(&bounds).map_err(outside)?
         }
-        Some(Some(bounds)) => geometry.crop(&bounds).map_err(outside)?,
     };
     let SegmentOptions {
         mirroring,
@@ -273,18 +275,20 @@ fn needed_bytes(
     } = request.options;
     for model in previous.into_iter().chain([model]) {
         // so that too many tiles are refused before anything is read
-        network_runs(&model.description, &part, mirroring, tile_step_size, &core.limits)?;
+        let runs = network_runs(&model.description, &part, mirroring, tile_step_size, &core.limits);
+        runs.map_err(|error| on_scan(error, &request.scan))?;
     }
     let step = StepMemory {
         model: &model.description,
         previous: previous.map(|model| &model.description),
         scan: &part,
-        scan_bytes: header.bytes + request.channels.len() as u64 * part.shape.n_voxels() as u64,
+        scan_bytes: size.bytes + request.channels.len() as u64 * part.shape.n_voxels() as u64,
         scan_stays: true,
         numerics,
         probabilities: false,
     };
-    Ok((key, step.peak_bytes(core.runtime.n_threads(), &core.limits)?))
+    let needed = step.peak_bytes(core.runtime.n_threads(), &core.limits);
+    Ok((key, needed.map_err(|error| on_scan(error, &request.scan))?))
 }
 
 fn load(

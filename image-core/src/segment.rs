@@ -209,6 +209,7 @@ impl Case {
             scan.get_or_insert(header.geometry);
         }
         let scan = scan.ok_or_else(no_input)?;
+        let first = self.inputs[0].path.clone();
         let previous = match &self.previous {
             PreviousStage::Run(model) => Some(&**model),
             PreviousStage::NotNeeded | PreviousStage::Mask(_) => None,
@@ -220,7 +221,8 @@ impl Case {
                 tile_step_size,
                 ..
             } = options;
-            network_runs(&model.description, &scan, mirroring, tile_step_size, &core.limits)?;
+            let runs = network_runs(&model.description, &scan, mirroring, tile_step_size, &core.limits);
+            runs.map_err(|error| on_scan(error, &first))?;
         }
         let step = StepMemory {
             model: &self.model.description,
@@ -231,7 +233,8 @@ impl Case {
             numerics: options.numerics,
             probabilities: self.save_probabilities.is_some(),
         };
-        let needed = step.peak_bytes(core.runtime.n_threads(), &core.limits)?;
+        let needed = step.peak_bytes(core.runtime.n_threads(), &core.limits);
+        let needed = needed.map_err(|error| on_scan(error, &first))?;
         let models = previous.into_iter().chain([&self.model]);
         let models: Vec<&ModelKey> = models.map(OpenModel::key).collect();
         core.reserve("the model on this scan", needed, &models, None, cancel)

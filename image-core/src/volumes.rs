@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use nephrite_nnunet::NetworkInput;
 use nephrite_types::{BoundingBox, CancelToken, FileIdentity, Geometry, Limits, VoxelType};
-use nephrite_volume::{FileHash, Reader, Scan, hash_file, read_volume_hashed};
+use nephrite_volume::{FileHash, Reader, Scan, ScanHeader, hash_file, read_volume_hashed};
 
 use crate::channels::check_finite;
 use crate::resident::ResidentStore;
@@ -184,6 +184,7 @@ pub(crate) struct ScanSize {
     pub(crate) voxel_type: VoxelType,
     /// Of the voxels in memory.
     pub(crate) bytes: u64,
+    pub(crate) header: ScanHeader,
 }
 
 /// Reads the header of a scan.
@@ -206,13 +207,14 @@ pub(crate) fn header_of(
         source,
     };
     let same_file = file.try_clone().map_err(failed)?;
-    let header = nephrite_volume::ScanHeader::read(same_file, &path.to_string_lossy(), limits)?;
+    let header = ScanHeader::read(same_file, &path.to_string_lossy(), limits)?;
     (&*file).rewind().map_err(failed)?;
     let (geometry, voxel_type) = (header.geometry(reader)?, header.voxel_type()?);
     Ok(ScanSize {
         geometry,
         voxel_type,
         bytes: (geometry.shape.n_voxels() as u64).saturating_mul(voxel_type.n_bytes() as u64),
+        header,
     })
 }
 

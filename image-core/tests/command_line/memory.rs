@@ -45,12 +45,12 @@ fn a_resize_that_does_not_fit_is_refused_before_it_takes_anything() {
 #[test]
 fn a_scan_that_a_network_sees_as_huge_is_refused_from_its_header() {
     let scene = Scene::new();
-    scene.write("coarse.nii.gz", &NiftiFile::scan([40, 40, 16], [60.0; 3]).gzip());
+    scene.write("coarse.nii.gz", &NiftiFile::scan([20, 20, 8], [60.0; 3]).gzip());
     let arguments = ["--input", "coarse.nii.gz", "--output", "out/mask.nii.gz"];
     scene
         .segment(
             &golden_model(ONE_CHANNEL),
-            &[&arguments[..], &["--max-memory-bytes", "1000000000"]].concat(),
+            &[&arguments[..], &["--max-memory-bytes", "300000000"]].concat(),
         )
         .refused(LIMIT, &["bytes of memory"]);
     assert!(scene.names("out").is_empty());

@@ -49,8 +49,8 @@ async fn a_tile_step_that_cannot_be_is_refused_at_once_and_takes_no_memory() {
 #[tokio::test(flavor = "multi_thread")]
 async fn scans_and_resizes_that_can_never_fit_are_refused_and_the_next_request_runs() {
     let server = TestServer::start(|config| config.steps.max_memory_bytes = Some(512 * MIB)).await;
-    // small as a file, 4 GB as the input of a network of 1.5 mm
-    write_scan(&server.path("scans"), "coarse.nii.gz", [16, 40, 40], [60.0; 3]);
+    // small as a file, 0.7 GB as the input of a network of 1.5 mm
+    write_scan(&server.path("scans"), "coarse.nii.gz", [8, 20, 20], [60.0; 3]);
     run(&server, small_run("results/first.nii.gz")).await.unwrap();
     let before = peak_rss_bytes();
     let coarse = RunRequest {

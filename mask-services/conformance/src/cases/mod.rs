@@ -110,7 +110,7 @@ pub const CASES: &[Case] = &[
     ),
     Case::of_service(
         "corrupt_file_refused",
-        "a mask by path that is no NIfTI, cut off, a folder, or not there",
+        "a mask by path that is no NIfTI, cut off, says two lengths for one axis, a folder, or not there",
         BASIC,
         files::corrupt_file,
     ),
