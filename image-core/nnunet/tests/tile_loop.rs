@@ -132,6 +132,8 @@ proptest! {
     ) {
         let array = noise(shape, seed);
         let patch = if two_d { &patch[1..] } else { &patch[..] };
+        // tiles stand at least a voxel apart
+        let step = patch.iter().filter(|&&len| len > 1).fold(step, |step: f64, &len| step.max(1.0 / len as f64));
         let mut parts = parts(patch, 4, &vec![1.0; patch.len()]);
         parts.pipeline.transpose_forward = forward;
         let model = pointwise(parts);

@@ -294,7 +294,10 @@ mod tests {
         let wire = v1::EncodedMask::from(EncodedMask::encode(&mask).unwrap());
         let bytes = prost::Message::encode_to_vec(&wire);
         let received: v1::EncodedMask = prost::Message::decode(&bytes[..]).unwrap();
-        assert!((received.labels[0].volume_ml - 3.0 * 2.0 * 0.7 * 0.8 / 1000.0).abs() < 1e-12);
+        assert!(
+            (received.labels[0].volume_ml - 3.0 * 1.172 / 1000.0).abs() < 1e-12,
+            "the determinant"
+        );
         let decoded = EncodedMask::try_from(received)
             .unwrap()
             .decode(&Limits::default());

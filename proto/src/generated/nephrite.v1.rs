@@ -1226,7 +1226,7 @@ pub struct ResidentModel {
     /// Which checkpoint of each.
     #[prost(enumeration = "Checkpoint", tag = "3")]
     pub checkpoint: i32,
-    /// Bytes of its weights.
+    /// Bytes that it takes: weights, the runtime's copies of them, and activations of a tile.
     #[prost(uint64, tag = "4")]
     pub memory_bytes: u64,
     /// Runs that use it now.
