@@ -15,6 +15,7 @@ WORKDIR /workspace
 COPY . .
 RUN mkdir /image && \
     if [ -n "${PREBUILT}" ]; then cp "${PREBUILT}" /image/nephrite; else \
+    { command -v make >/dev/null || { apt-get update -qq && apt-get install -qq --no-install-recommends make; }; } && \
     cargo build --profile slim --locked -p nephrite-image-core && mv target/slim/nephrite /image/ && rm -rf target; fi
 
 # The pinned wheel, its hash checked; only its shared libraries and licences are kept.

@@ -448,7 +448,8 @@ fn a_second_sigterm_ends_the_server_at_once_and_the_next_one_sweeps() {
         stdout.read_line(&mut line).unwrap();
         let address = line.trim_end().strip_prefix("listening on ").unwrap().to_owned();
         let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
-        runtime.block_on(async {
+        // the caller stays, or the case would end with it
+        let _events = runtime.block_on(async {
             let client = nephrite_proto::Client::connect(&address).await.unwrap();
             let mut events = loop {
                 match client.run_case(message.clone()).await {
@@ -457,6 +458,7 @@ fn a_second_sigterm_ends_the_server_at_once_and_the_next_one_sweeps() {
                 }
             };
             while !is_time(&events.next().await.unwrap().unwrap(), At::MidTile) {}
+            events
         });
         // the first one begins the drain; the system may make one signal of two that come at once
         let asked = Instant::now();
@@ -465,7 +467,7 @@ fn a_second_sigterm_ends_the_server_at_once_and_the_next_one_sweeps() {
                 break status;
             }
             kill_process(pid, Signal::TERM).unwrap();
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(20));
             assert!(asked.elapsed() < Duration::from_secs(20), "it drains");
         };
         let mut said = String::new();

@@ -232,7 +232,7 @@ mod tests {
         };
         too_large(
             &[node("Resize", &["input", "", "s"], "out", &[])],
-            &[scales.clone()],
+            std::slice::from_ref(&scales),
         );
         too_large(&[node("Upsample", &["input", "s"], "out", &[])], &[scales]);
         let bounds = ["a", "b", "c"].map(|name| TensorProto {

@@ -211,11 +211,7 @@ fn numpy_scalars_are_numbers() {
 /// `numpy.array(values)` of 8-byte integers in protocol 2, as `torch.save` writes it. `shape` is the code of a tuple.
 fn pickled_array(module: &str, shape: &[u8], dtype: &str, data: &[u8]) -> Vec<u8> {
     let latin1: String = data.iter().map(|&byte| char::from(byte)).collect();
-    let mut bytes = format!("\u{80}")
-        .chars()
-        .map(|c| u8::try_from(c).unwrap())
-        .collect::<Vec<u8>>();
-    bytes.push(2);
+    let mut bytes = vec![0x80, 2];
     bytes.extend(format!("c{module}\n_reconstruct\ncnumpy\nndarray\n").bytes());
     bytes.extend(b"K\x00\x85c_codecs\nencode\nq\x03X\x01\0\0\0bX\x06\0\0\0latin1\x86R\x87R(K\x01");
     bytes.extend(shape);
