@@ -75,26 +75,25 @@ impl ModelDescription {
     }
 
     fn preprocess_bytes(&self, from: [usize; 3], to: [usize; 3], numerics: Numerics, n_threads: u64) -> u64 {
-        let mut bytes = 0;
+        let mut resizing = 0;
         if from != to {
             let value = match (numerics, &self.pipeline.data_resampling) {
                 (Numerics::Reference, Resampling::Spline(_)) => 8,
                 _ => F32,
             };
             // one array that shrinks or grows along the slowest axis, and two planes per thread
-            bytes += from[0].max(to[0]) as u64 * plane(to) * value;
-            bytes +=
+            resizing += from[0].max(to[0]) as u64 * plane(to) * value;
+            resizing +=
                 n_threads * (plane(from) + to[1].max(from[1]) as u64 * to[2].max(from[2]) as u64) * value;
         }
-        let masked = self.pipeline.channels.iter().any(|channel| channel.needs_mask());
-        if masked || self.pipeline.is_cascade() {
-            bytes += product(from) * 2; // what is not zero, and what is outside of it
-        }
         if self.pipeline.is_cascade() {
-            // the labels as i32, on both grids, and where they count as inside
-            bytes += product(from) * (4 + 1) + product(to) * 4;
+            // what is not zero, the labels as i32, and where they count as inside; then the labels on the other grid
+            return product(from) * (1 + 4 + 1) + resizing.max(product(to) * 4);
         }
-        bytes
+        if self.pipeline.channels.iter().any(|channel| channel.needs_mask()) {
+            resizing += product(from);
+        }
+        resizing
     }
 
     fn inference_bytes(&self, grid: [usize; 3], numerics: Numerics) -> Result<u64, NnunetError> {
