@@ -68,6 +68,7 @@ bench-memory: build ## what runs are expected to hold at their peak, beside what
 bench-load: build ## a thousand mixed requests, and a storm under a memory cap
 	$(PYTHON) benches/load/soak.py
 	$(PYTHON) benches/load/storm.py
+	$(PYTHON) benches/load/storm.py --waiting 200
 
 docs: ## API documentation in target/doc
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Storm: two hundred requests at once at one server that may hold 2 GiB, with scans and resizes that do not fit.
 
-    python3 benches/load/storm.py [--requests 200] [--gib 2] [--nephrite FILE] [--cap group|address-space|configured]
+    python3 benches/load/storm.py [--requests 200] [--gib 2] [--waiting 20] [--nephrite FILE] [--cap group|address-space|configured]
 
 The cap is a control group of its own (version 1 or 2) where this user may make one, else a limit of the address space.
 Exit code 1 if the server dies, or if a request ends as anything else than `ok`, `limit_exceeded` or `overloaded`.
@@ -74,6 +74,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--waiting", type=int, default=20,
+                        help="places in the server's queue; with as many as clients nothing is turned away at the door, and every request meets the memory budget")
     parser.add_argument("--gib", type=float, default=2)
     parser.add_argument("--cap", choices=("group", "address-space", "configured"), default="group")
     parser.add_argument("--nephrite", type=Path, default=harness.NEPHRITE)
@@ -83,7 +85,7 @@ def main() -> int:
     harness.prepare(arguments.data, arguments.nephrite)
     group = make_group(limit) if arguments.cap == "group" else None
     cap = arguments.cap
-    prefix, config = (), "max_concurrent_runs = 4\nmax_waiting_runs = 20\n"
+    prefix, config = (), f"max_concurrent_runs = 4\nmax_waiting_runs = {arguments.waiting}\n"
     if group:
         prefix = ("sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh")
     elif cap == "configured":

@@ -2,8 +2,9 @@
 """Compares nephrite with nnunetv2 on this machine, in one run, and keeps the figures.
 
     python3 benches/peer/run.py [--rounds 3] [--peer-python PYTHON] [--scan BASE.nii.gz] [--skip-peer]
+                                [--before NEPHRITE]
 
-Rounds alternate the two programs; medians are quoted. The peer lives in a virtual environment of its own under
+Rounds alternate the two programs; medians are quoted. Another build of nephrite may take part (`--before`). The peer lives in a virtual environment of its own under
 `build/bench-venv`, made when it is missing. The scan is BASE resampled to 66 million voxels; without one, a synthetic
 abdomen. Results: a table on standard output and in `benches/runs/<date>-<machine>/`.
 """
@@ -50,11 +51,11 @@ def base_scan(given: str | None, out: Path) -> Path:
     return sorted(demo.rglob("scan_portal_venous*.nii.gz"))[0]
 
 
-def nephrite(model: Path, scan: Path, out: Path, provider: str = "cpu", extra: tuple = ()) -> dict:
+def nephrite(model: Path, scan: Path, out: Path, provider: str = "cpu", program: Path = NEPHRITE, name: str = "") -> dict:
     report = out / "nephrite.json"
-    command = [NEPHRITE, "segment", "--model", model, "--folds", "0", "--input", scan, "--no-mirroring",
-               "--output", out / f"nephrite_{provider}.nii.gz", "--report", report, "--provider", provider, "--quiet"]
-    subprocess.run([*command, *extra], check=True)
+    command = [program, "segment", "--model", model, "--folds", "0", "--input", scan, "--no-mirroring",
+               "--output", out / f"nephrite_{name or provider}.nii.gz", "--report", report, "--provider", provider, "--quiet"]
+    subprocess.run(command, check=True)
     return json.loads(report.read_text())
 
 
@@ -103,15 +104,18 @@ def machine() -> dict:
     }
 
 
-def compare(python: Path, model: Path, scan: Path, out: Path, rounds: int, providers: list) -> dict:
-    """Alternates the peer and nephrite with each provider."""
-    runs = {"nnunetv2": [], **{provider: [] for provider in providers}}
+def compare(python: Path, model: Path, scan: Path, out: Path, rounds: int, providers: list, before: Path | None) -> dict:
+    """Alternates the peer, nephrite with each provider, and another build of it."""
+    names = [*providers, *(["before"] if before else [])]
+    runs = {"nnunetv2": [], **{name: [] for name in names}}
     for round_ in range(rounds):
         print(f"round {round_ + 1} of {rounds}: {model.parent.name}", flush=True)
         runs["nnunetv2"].append(nnunetv2(python, model, scan, out))
         for provider in providers:
             runs[provider].append(nephrite(model, scan, out, provider))
-    masks = {p: agreement(python, out / "nnunetv2.nii.gz", out / f"nephrite_{p}.nii.gz") for p in providers}
+        if before:
+            runs["before"].append(nephrite(model, scan, out, "cpu", before, "before"))
+    masks = {p: agreement(python, out / "nnunetv2.nii.gz", out / f"nephrite_{p}.nii.gz") for p in names}
     return {"runs": runs, "agreement": masks}
 
 
@@ -149,6 +153,7 @@ def main() -> None:
     parser.add_argument("--peer-python", type=Path)
     parser.add_argument("--scan")
     parser.add_argument("--skip-peer", action="store_true", help="only what needs no peer")
+    parser.add_argument("--before", type=Path, help="another nephrite to measure beside this one")
     arguments = parser.parse_args()
 
     out = BUILD / "bench"
@@ -163,14 +168,14 @@ def main() -> None:
 
     rows = []
     if not arguments.skip_peer:
-        record["large"] = compare(python, small, scan, out, arguments.rounds, providers)
+        record["large"] = compare(python, small, scan, out, arguments.rounds, providers, arguments.before)
         rows += comparison_rows("66 Mvoxel, 5 classes, small network", record["large"])
         if REAL_MODELS.exists():
             for name, model in (
                 ("3 mm CT, PlainConvUNet", REAL_MODELS / "Dataset702_Vessel" / FOLDER),
                 ("3 mm CT, ResEncUNet", REAL_MODELS / "Dataset702_Vessel/nnUNetTrainer__nnUNetResEncUNetMPlans__3d_fullres"),
             ):
-                record[name] = compare(python, model, REAL_SCAN, out, arguments.rounds, providers)
+                record[name] = compare(python, model, REAL_SCAN, out, arguments.rounds, providers, arguments.before)
                 rows += comparison_rows(name, record[name])
 
     base = nephrite(small, scan, out)

@@ -14,7 +14,7 @@ use nephrite_nnunet_network::{
 use serde_json::{Value, json};
 
 /// Counted over measured.
-const WITHIN: std::ops::RangeInclusive<f64> = 0.85..=1.15;
+const WITHIN: std::ops::RangeInclusive<f64> = 0.9..=1.1;
 
 struct Network {
     name: &'static str,
@@ -24,6 +24,10 @@ struct Network {
     features: &'static [usize],
     patch: &'static [usize],
     norm: &'static str,
+    /// Convolutions or blocks of every stage of the encoder; two where there are none.
+    depth: &'static [usize],
+    /// Convolutions of every stage of the decoder.
+    n_conv_decoder: usize,
 }
 
 const fn plain(
@@ -40,6 +44,8 @@ const fn plain(
         features,
         patch,
         norm: "InstanceNorm",
+        depth: &[],
+        n_conv_decoder: 2,
     }
 }
 
@@ -61,6 +67,17 @@ const NETWORKS: &[Network] = &[
         ..plain("residual", &[32, 64, 128, 256, 320], &[64, 96, 64], 3)
     },
     Network {
+        class: "ResidualEncoderUNet",
+        depth: &[1, 3, 4, 4],
+        n_conv_decoder: 1,
+        ..plain(
+            "residual, as planned, few features",
+            &[12, 24, 48, 96],
+            &[64, 64, 64],
+            2,
+        )
+    },
+    Network {
         norm: "BatchNorm",
         n_channels: 3,
         ..plain("batch norm", &[16, 32, 64, 128], &[64, 64, 64], 3)
@@ -77,9 +94,14 @@ impl Network {
         let strides: Vec<Value> = (0..n)
             .map(|stage| json!(if stage == 0 { 1 } else { 2 }))
             .collect();
+        let depth = match self.depth {
+            [] => json!(2),
+            depth => json!(depth),
+        };
         let kwargs = json!({
             "n_stages": n, "features_per_stage": self.features, "conv_op": format!("torch.nn.modules.conv.Conv{n_axes}d"),
-            "kernel_sizes": 3, "strides": strides, blocks: 2, "n_conv_per_stage_decoder": 2, "conv_bias": true,
+            "kernel_sizes": 3, "strides": strides, blocks: depth,
+            "n_conv_per_stage_decoder": self.n_conv_decoder, "conv_bias": true,
             "norm_op": format!("torch.nn.{}{n_axes}d", self.norm), "norm_op_kwargs": { "eps": 1e-5, "affine": true },
             "nonlin": "torch.nn.LeakyReLU", "nonlin_kwargs": { "inplace": true },
         });
