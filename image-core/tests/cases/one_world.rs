@@ -310,8 +310,13 @@ fn choice(reader: Reader) -> ModelChoice {
     }
 }
 
+/// As [`Profile::Quick`] has it: where thousands of headers are tried, eight mirrored copies of each would show nothing more.
 fn options() -> SegmentOptions {
-    SegmentOptions::default()
+    SegmentOptions {
+        mirroring: false,
+        tile_step_size: Profile::QUICK_TILE_STEP,
+        ..SegmentOptions::default()
+    }
 }
 
 fn request(pipeline: CasePipeline, scans: &[(Phase, &Path)], output: &str) -> CaseRequest {
@@ -322,7 +327,7 @@ fn request(pipeline: CasePipeline, scans: &[(Phase, &Path)], output: &str) -> Ca
             .map(|(phase, path)| (*phase, (*path).to_owned()))
             .collect(),
         steps: Vec::new(),
-        profile: Profile::Full,
+        profile: Profile::Quick,
         phases: Vec::new(),
         output: Path::new("results").join(output),
         strict_geometry: false,
