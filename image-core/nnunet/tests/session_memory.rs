@@ -77,6 +77,37 @@ const NETWORKS: &[Network] = &[
             2,
         )
     },
+    // The count was fitted to none of the following.
+    Network {
+        class: "ResidualEncoderUNet",
+        depth: &[1, 3, 4, 6, 6],
+        n_conv_decoder: 1,
+        ..plain(
+            "residual, deep, other patch",
+            &[16, 32, 64, 128, 160],
+            &[48, 96, 80],
+            4,
+        )
+    },
+    Network {
+        class: "ResidualEncoderUNet",
+        depth: &[1, 2],
+        n_conv_decoder: 1,
+        ..plain("residual, two stages", &[24, 48], &[64, 64, 64], 2)
+    },
+    Network {
+        class: "ResidualEncoderUNet",
+        depth: &[1, 3, 4, 6, 6, 6],
+        n_conv_decoder: 1,
+        ..plain("residual, slices", &[32, 64, 128, 256, 512, 512], &[320, 256], 3)
+    },
+    Network {
+        class: "ResidualEncoderUNet",
+        n_channels: 3,
+        depth: &[2, 1, 1],
+        ..plain("residual, three channels", &[20, 40, 80], &[80, 80, 48], 6)
+    },
+    plain("plain, odd widths", &[12, 28, 44], &[56, 72, 88], 2),
     Network {
         norm: "BatchNorm",
         n_channels: 3,
