@@ -5,7 +5,7 @@
 
 Every row is one `nephrite segment` in a process of its own. *Expected* is what the program says from headers and plans
 before it starts, and what a server reserves; *measured* is the largest resident set that the kernel saw. Exit code 1 if a
-ratio leaves 0.85 to 1.15.
+ratio leaves 0.85 to 1.15, or if an operation on masks holds more than it said.
 """
 
 import argparse
@@ -92,6 +92,31 @@ def rows(data: Path, nephrite: Path) -> list:
     return made
 
 
+# Operations on the label map of a run of 66 M voxels: what they state is an upper bound, since headers do not count runs.
+MASK_ROWS = [
+    ("cleanup, largest component", ("cleanup", "--set", "keep_largest=1")),
+    ("cleanup, 2 mm", ("cleanup", "--set", "close_mm=2", "--set", "dilate_mm=2")),
+    ("merge", ("merge",)),
+    ("sample with its files", ("sample", "--artefacts", "files")),
+]
+
+
+def mask_rows(data: Path, nephrite: Path) -> list:
+    labels, rows = data / "labels_66.nii.gz", []
+    if not labels.exists():
+        subprocess.run([nephrite, "segment", "--model", data / KIDNEY, "--input", scan(data, nephrite, (488, 404, 336)),
+                        "--output", labels, "--no-mirroring", "--quiet"], check=True)
+    out = data / "out"
+    (out / "files").mkdir(parents=True, exist_ok=True)
+    for name, arguments in MASK_ROWS:
+        arguments = [str(out / argument) if argument == "files" else argument for argument in arguments]
+        subprocess.run([nephrite, "mask", *arguments, "--input", labels, "--output", out / "mask.nii.gz", "--quiet",
+                        "--report", out / "report.json"], check=True)
+        report = json.loads((out / "report.json").read_text())
+        rows.append((name, report["expected_memory_bytes"], report["peak_rss_bytes"]))
+    return rows
+
+
 def scan_of_ct(data: Path, nephrite: Path, ct: Path) -> Path:
     file = data / "ct_large.nii.gz"
     if not file.exists():
@@ -126,6 +151,12 @@ def main() -> int:
                         "shape": report["shape"], "stages": report["stages"]})
         lines.append(f"| {name} | {expected / 1e6:.0f} | {measured / 1e6:.0f} | {expected / measured:.2f} |")
         print(lines[-1], flush=True)
+    lines += ["", "Operations on a label map of 66 M voxels; an upper bound:", "", *lines[:2]]
+    over = []
+    for name, expected, measured in mask_rows(arguments.data, arguments.nephrite):
+        lines.append(f"| {name} | {expected / 1e6:.0f} | {measured / 1e6:.0f} | {expected / measured:.2f} |")
+        print(lines[-1], flush=True)
+        over += [name] if measured > expected else []
     worst = max(results, key=lambda row: abs(row["ratio"] - 1))
     summary = f"{len(results)} runs; worst ratio {worst['ratio']:.3f}: {worst['run']}"
     print(summary)
@@ -134,7 +165,7 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "README.md").write_text("# Expected against measured memory\n\n" + "\n".join(lines) + f"\n\n{summary}\n")
         (folder / "record.json").write_text(json.dumps(results, indent=1) + "\n")
-    return int(abs(worst["ratio"] - 1) > TOLERANCE)
+    return int(abs(worst["ratio"] - 1) > TOLERANCE or bool(over))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use nephrite_server::memory::{Allowance, MemoryBudget, Reservation};
 use nephrite_types::{CancelToken, Limits};
 
 use crate::estimate::PROCESS_BYTES;
 use crate::file_hashes::FileHashes;
-use crate::memory::{Allowance, Gate, MemoryBudget, Reservation, Residents};
+use crate::memory::{Gate, Residents};
 use crate::resident::{ModelBudget, ModelKey, ModelStore, ResidentStore};
 use crate::runtime::{Runtime, RuntimeSettings};
 use crate::volumes::{ScanKey, VolumeStore};
@@ -135,7 +136,7 @@ impl Core {
     /// was made of it, stay in memory meanwhile; other idle things may have to go.
     ///
     /// # Errors
-    /// [`CoreError::OverMemory`] at once if they can never fit; [`CoreError::Cancelled`].
+    /// [`CoreError::Memory`], at once if they can never fit.
     pub(crate) fn reserve(
         &self,
         what: &'static str,
@@ -150,7 +151,7 @@ impl Core {
             wanted_models,
             wanted_scan,
         };
-        self.memory.reserve(what, bytes, &residents, cancel)
+        Ok(self.memory.reserve(what, bytes, &residents, cancel)?)
     }
 
     /// Versions of what takes part, for reports.

@@ -5,10 +5,11 @@ use nephrite_kernel::OperationError;
 use nephrite_nnunet::NnunetError;
 use nephrite_nnunet_folder::FolderError;
 use nephrite_resample::ResampleError;
+use nephrite_server::memory::MemoryError;
 use nephrite_types::{Cancelled, ErrorCode, OutOfMemory, Shape3, Spacing, Warning};
 use nephrite_volume::VolumeError;
 
-use crate::{AllowanceSource, PathError, StepFault};
+use crate::{PathError, StepFault};
 
 /// What can go wrong between a request and its result.
 #[derive(Debug, thiserror::Error)]
@@ -232,18 +233,9 @@ pub enum CoreError {
         /// Bytes seen here.
         found: u64,
     },
-    /// More memory than this process may ever have.
-    #[error("{what} needs about {needed} bytes of memory, this process may take {available} ({bound})")]
-    OverMemory {
-        /// What was asked for.
-        what: &'static str,
-        /// At its peak.
-        needed: u64,
-        /// For all requests together.
-        available: u64,
-        /// Who says so.
-        bound: AllowanceSource,
-    },
+    /// More memory than this process may have.
+    #[error(transparent)]
+    Memory(MemoryError),
     /// There is no room for an array.
     #[error(transparent)]
     OutOfMemory(#[from] OutOfMemory),
@@ -268,6 +260,15 @@ pub enum CoreError {
     /// The caller cancelled, or its deadline passed.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+}
+
+impl From<MemoryError> for CoreError {
+    fn from(error: MemoryError) -> Self {
+        match error {
+            MemoryError::Cancelled(cancelled) => CoreError::Cancelled(cancelled),
+            other => CoreError::Memory(other),
+        }
+    }
 }
 
 impl CoreError {
@@ -297,7 +298,8 @@ impl CoreError {
             | CoreError::OutputName { .. }
             | CoreError::Option { .. }
             | CoreError::MaskOutput { .. } => ErrorCode::InvalidArgument,
-            CoreError::FileTooLarge { .. } | CoreError::OverMemory { .. } => ErrorCode::LimitExceeded,
+            CoreError::FileTooLarge { .. } => ErrorCode::LimitExceeded,
+            CoreError::Memory(error) => error.code(),
             CoreError::OutOfMemory(error) => error.code(),
             CoreError::Reader { source, .. } | CoreError::NotAMask { source, .. } => source.code(),
             CoreError::PipelineStep { fault, .. } => fault.code(),

@@ -41,7 +41,6 @@ pub use core::{Core, CoreSettings, StepBudget};
 pub use counters::Counters;
 pub use error::CoreError;
 pub use estimate::{ModelEstimate, Speed, SpeedMeter, estimate_model};
-pub use memory::{Allowance, AllowanceSource, MemoryBudget};
 pub use peak_memory::peak_rss_bytes;
 pub use pipeline_check::{PipelineReport, SaveReport, StepFault, StepReport, check_pipeline};
 pub use pipeline_cost::{PipelineEstimate, ScanEstimate, StepCost, estimate_pipeline};

@@ -9,13 +9,14 @@ use nephrite_nnunet::pipeline::Pipeline as Recipe;
 use nephrite_nnunet::{
     LabelDescription, Model, NetworkInput, PredictOptions, Prediction, predict_preprocessed, preprocess,
 };
+use nephrite_server::memory::Reservation;
 use nephrite_types::{
     BoundingBox, CancelToken, Geometry, IntensityScale, Labels, Progress, Stage, Volume, Voxels, Warning,
 };
 use nephrite_volume::{FileHash, Orientation, Reader, World};
 
 use crate::estimate::network_runs;
-use crate::memory::{Reservation, StepMemory};
+use crate::memory::StepMemory;
 use crate::open_model::OpenModel;
 use crate::segment::{numerics_name, on_scan, read_postprocessing};
 use crate::stage_clock::StageClock;
@@ -91,7 +92,7 @@ fn run(
     cancel: &CancelToken,
 ) -> Result<ModelStepOutcome, CoreError> {
     let mut counters = Counters::default();
-    let model = OpenModel::open(core, &request.model)?;
+    let model = OpenModel::open_until(core, &request.model, cancel)?;
     let reader = model.reader()?;
     model.check_n_channels(1 + request.channels.len())?;
     let postprocessing = if request.postprocessing {
@@ -104,7 +105,7 @@ fn run(
         model.description.previous_stage.as_deref(),
         &request.previous_stage,
     ) {
-        (Some(stage), None) => Some(model.open_beside(core, stage)?),
+        (Some(stage), None) => Some(model.open_beside(core, stage, cancel)?),
         (None, Some(_)) => {
             return Err(CoreError::PreviousStageUnexpected {
                 model: request.model.folder.clone(),
@@ -243,7 +244,7 @@ pub(crate) fn check_model_step(core: &Core, request: &ModelStepRequest) -> Resul
     }
     let model = OpenModel::open(core, &request.model)?;
     let (_, needed) = needed_bytes(core, request, &model, None, model.reader()?)?;
-    core.memory.check(NEEDS_MEMORY, needed)
+    Ok(core.memory.check(NEEDS_MEMORY, needed)?)
 }
 
 /// Which scan it is, and what the step holds at its peak, from headers and plans.

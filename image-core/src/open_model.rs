@@ -83,13 +83,18 @@ impl OpenModel {
     }
 
     /// The folder of a cascade's previous stage: beside this one, with the same trainer and plans.
-    pub(crate) fn open_beside(&self, core: &Core, stage: &str) -> Result<Self, CoreError> {
+    pub(crate) fn open_beside(
+        &self,
+        core: &Core,
+        stage: &str,
+        cancel: &CancelToken,
+    ) -> Result<Self, CoreError> {
         let folder = previous_stage_folder(&self.choice.folder, stage);
         let choice = ModelChoice {
             folder: folder.clone(),
             ..self.choice.clone()
         };
-        OpenModel::open(core, &choice).map_err(|error| match error {
+        OpenModel::open_until(core, &choice, cancel).map_err(|error| match error {
             CoreError::Path(PathError::NotFound { .. }) => CoreError::PreviousStageMissing {
                 stage: stage.to_owned(),
                 folder,

@@ -203,7 +203,7 @@ fn step_cost(
     let mut cost = of(&model.description)?;
     // Without a step that gives its mask, the previous stage runs first.
     if let (Some(stage), None) = (&model.description.previous_stage, &step.previous_stage) {
-        let first = of(&model.open_beside(core, stage)?.description)?;
+        let first = of(&model.open_beside(core, stage, &CancelToken::new())?.description)?;
         cost.runs.tiles = cost.runs.tiles.saturating_add(first.runs.tiles);
         cost.runs.runs = cost.runs.runs.saturating_add(first.runs.runs);
         cost.seconds = cost.seconds.zip(first.seconds).map(|(a, b)| a + b);

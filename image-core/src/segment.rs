@@ -9,6 +9,7 @@ use nephrite_nnunet::{
 };
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection, Postprocessing, RemoveAllButLargest};
 use nephrite_root::{remove_file_if_same, sweep};
+use nephrite_server::memory::Reservation;
 use nephrite_types::{CancelToken, Geometry, Labels, Limits, Progress, Stage, Volume};
 use nephrite_volume::{
     Orientation, Reader, SourceGeometry, World, displacement, labels_from_volume, read_label_volume,
@@ -18,7 +19,7 @@ use nephrite_volume::{
 use crate::case_world::warn;
 use crate::channels::{Channels, OpenScan, no_input, read_channels};
 use crate::estimate::{PROCESS_BYTES, network_runs};
-use crate::memory::{Reservation, StepMemory};
+use crate::memory::StepMemory;
 use crate::open_model::OpenModel;
 use crate::probabilities::write_probabilities;
 use crate::report::{OptionsReport, StageSeconds, WarningReport, count_labels};
@@ -111,7 +112,7 @@ pub fn segment(
     let started = Instant::now();
     let clock = StageClock::new(progress);
     clock.stage(Stage::LoadModel);
-    let mut case = Case::open(core, request)?;
+    let mut case = Case::open(core, request, cancel)?;
     let memory = case.admit(core, request, cancel)?;
     let outcome = case.run(core, request, &clock, cancel);
     let expected_memory_bytes = PROCESS_BYTES + memory.bytes();
@@ -148,7 +149,7 @@ enum PreviousStage {
 }
 
 impl Case {
-    fn open(core: &Core, request: &SegmentRequest) -> Result<Case, CoreError> {
+    fn open(core: &Core, request: &SegmentRequest, cancel: &CancelToken) -> Result<Case, CoreError> {
         check_step_size(request.options.tile_step_size)?;
         let output = open_output(core, "--output", &request.output, &[".nii.gz", ".nii"])?;
         let save_probabilities = request.save_probabilities.as_ref();
@@ -168,7 +169,7 @@ impl Case {
             }
         }
 
-        let model = OpenModel::open(core, &request.model)?;
+        let model = OpenModel::open_until(core, &request.model, cancel)?;
         let reader = model.reader()?;
         model.check_n_channels(inputs.len())?;
         let previous = match (model.description.previous_stage.as_deref(), mask) {
@@ -179,7 +180,7 @@ impl Case {
                 });
             }
             (Some(_), Some(mask)) => PreviousStage::Mask(mask),
-            (Some(stage), None) => PreviousStage::Run(Box::new(model.open_beside(core, stage)?)),
+            (Some(stage), None) => PreviousStage::Run(Box::new(model.open_beside(core, stage, cancel)?)),
         };
         let postprocessing = read_postprocessing(core, &model, &request.postprocessing)?;
         Ok(Case {

@@ -7,8 +7,12 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
+use nephrite_kernel::test_util::write_hollow_label_map;
+use nephrite_proto::status::error_code;
+use nephrite_proto::v1::mask::Content;
 use nephrite_proto::v1::mask_service_client::MaskServiceClient;
-use nephrite_proto::v1::{DescribeRequest, ProcessRequest};
+use nephrite_proto::v1::{DescribeRequest, Mask, NamedMask, ProcessRequest};
+use nephrite_types::ErrorCode;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -86,6 +90,53 @@ async fn it_serves_what_the_configuration_names_logs_json_and_drains_on_sigterm(
             "{message}: {messages:?}"
         );
     }
+}
+
+/// Where an allocation that fails would end the process, with everybody's requests in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_outlives_masks_that_are_larger_than_its_address_space() {
+    let (folder, config) = folder("root = '.'\nlisten = '127.0.0.1:0'\nthreads = 2");
+    write_hollow_label_map(&folder.path().join("huge.nii"), 600).unwrap(); // 432 MB
+
+    let program = env!("CARGO_BIN_EXE_mask-services");
+    let mut process = Command::new("sh")
+        .args(["-c", "ulimit -v 900000; exec \"$@\"", "sh", program, "--config"])
+        .arg(&config)
+        .env_remove("NEPHRITE_LOG")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(process.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    let address = line.trim_end().strip_prefix("listening on ").unwrap().to_owned();
+    let mut client = MaskServiceClient::connect(address).await.unwrap();
+    let mask = Mask {
+        content: Some(Content::Path("huge.nii".to_owned())),
+        labels: Vec::new(),
+    };
+    let request = ProcessRequest {
+        operation: "cleanup".to_owned(),
+        inputs: vec![NamedMask {
+            name: "mask".to_owned(),
+            mask: Some(mask),
+        }],
+        ..Default::default()
+    };
+    for _ in 0..3 {
+        let status = loop {
+            let status = client.process(request.clone()).await.unwrap_err();
+            if status.message() != "the server is starting" {
+                break status;
+            }
+        };
+        assert_eq!(error_code(&status), ErrorCode::LimitExceeded, "{status}");
+        assert!(status.message().contains("resource limit"), "{status}");
+    }
+    assert!(process.try_wait().unwrap().is_none(), "it died");
+    process.kill().unwrap();
+    process.wait().unwrap();
 }
 
 #[test]

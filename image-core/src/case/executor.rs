@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nephrite_kernel::grpc::Traffic;
-use nephrite_kernel::{Artefacts, Context, Inputs, LabelStatus, Mask, RunMask};
+use nephrite_kernel::{Artefacts, Context, Inputs, LabelStatus, Mask, MaskSize, Parameters, RunMask};
 use nephrite_pipeline::{Crop, MaskStep};
+use nephrite_server::memory::Reservation;
 use nephrite_types::{BoundingBox, CancelToken, ErrorCode, Phase, Progress, Stage, Warning};
 
 use super::plan::{Plan, PlannedModel, PlannedSample, PlannedStep, at};
@@ -19,7 +20,7 @@ use super::{
     CaseEvent, CaseEvents, CaseFault, CaseMask, CaseServices, MaskFileRecord, MeasurementRecord, ModelRecord,
     StepRecord, case_labels, places,
 };
-use crate::memory::Reservation;
+use crate::masks::ON_MASKS;
 use crate::model_step::{ModelStepOutcome, label_table_with, on_grid, run_model_step};
 use crate::segment::numerics_name;
 use crate::world_box::WorldBox;
@@ -236,7 +237,7 @@ impl<'a> Executor<'a> {
             match self.crop(crop) {
                 Err(CoreError::Case(fault @ CaseFault::EmptyCrop { .. })) if step.optional => {
                     self.skip(record, &fault.to_string());
-                    let description = crate::inspect_model(self.core, &request.model)?;
+                    let description = crate::inspect_model_until(self.core, &request.model, cancel)?;
                     return self.not_searched(&description.labels);
                 }
                 found => request.crop = Some(found?),
@@ -257,8 +258,7 @@ impl<'a> Executor<'a> {
             let outcome = run_model_step(self.core, &request, &progress, cancel)?;
             (places::place(&[]), outcome)
         } else {
-            let limits = &self.core.limits;
-            let (place, outcome) = run_in_cores(&model.cores, &request, limits, &progress, cancel)?;
+            let (place, outcome) = run_in_cores(self.core, &model.cores, &request, &progress, cancel)?;
             self.note_process(&place, outcome.peak_rss_bytes);
             (place, outcome)
         };
@@ -353,7 +353,10 @@ impl<'a> Executor<'a> {
             cancel,
             artefacts: artefacts.as_ref(),
         };
-        let memory = self.reserve_grid("an operation on masks", cancel)?;
+        let sizes: Vec<MaskSize> = inputs.masks().map(|mask| MaskSize::of(mask)).collect();
+        let parameters = Parameters::check(&description.parameters, &step.parameters)?;
+        let needed = operations.request_bytes(&step.operation, &sizes, &parameters, step.artefacts)?;
+        let memory = self.core.reserve(ON_MASKS, needed, &[], None, cancel)?;
         let outcome = operations.run(&step.operation, &inputs, &step.parameters, &context)?;
         drop(memory);
         record.operation = Some((step.operation.clone(), description.version));
@@ -426,7 +429,7 @@ impl<'a> Executor<'a> {
                 margin_mm: step.margin_mm,
                 output: folder.path(),
             };
-            let (place, outcome) = sample_in_cores(&sample.cores, &request, &self.core.limits, cancel)?;
+            let (place, outcome) = sample_in_cores(self.core, &sample.cores, &request, cancel)?;
             self.note_process(&place, outcome.peak_rss_bytes);
             self.note_scan(sample.phase, &outcome.scan_sha256, &place)?;
             record.place = place;

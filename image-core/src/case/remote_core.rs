@@ -6,12 +6,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use nephrite_kernel::Mask;
-use nephrite_kernel::grpc::{Outgoing, Scratch, Traffic, receive_mask};
+use nephrite_kernel::grpc::{Outgoing, Scratch, Traffic};
 use nephrite_nnunet::Numerics;
 use nephrite_nnunet_folder::FoldSelection;
 use nephrite_proto::{Client, RemoteError, StepEvent, v1};
 use nephrite_root::Root;
-use nephrite_types::{CancelToken, Cancelled, ErrorCode, Limits, Progress, Stage};
+use nephrite_types::{CancelToken, Cancelled, ErrorCode, Progress, Stage};
 use nephrite_volume::{FileHash, Reader, World};
 use tonic::Request;
 
@@ -19,8 +19,9 @@ use super::CaseFault;
 use super::places::CoreSettings;
 use super::remote_runtime::runtime;
 use crate::grpc::wire_warning;
+use crate::masks::{receive_mask, send_mask};
 use crate::model_step::{ModelStepOutcome, ModelStepRequest};
-use crate::{CoreError, Counters, FileRecord, StageSeconds};
+use crate::{Core, CoreError, Counters, FileRecord, StageSeconds};
 
 /// How often it is looked whether the caller has cancelled.
 const CANCEL_INTERVAL: Duration = Duration::from_millis(10);
@@ -63,23 +64,23 @@ impl From<CoreError> for Failure {
 ///
 /// A core that went away, hangs or is not there hands over to the next one; one that refuses the request does not.
 pub(super) fn run_in_cores(
+    here: &Core,
     cores: &[Arc<RemoteCore>],
     request: &ModelStepRequest,
-    limits: &Limits,
     progress: &dyn Progress,
     cancel: &CancelToken,
 ) -> Result<(String, ModelStepOutcome), CoreError> {
-    in_cores(cores, cancel, |core| core.run(request, limits, progress, cancel))
+    in_cores(cores, cancel, |core| core.run(here, request, progress, cancel))
 }
 
 /// Takes a sample in the first of these cores that can. Gives its label too.
 pub(super) fn sample_in_cores(
+    here: &Core,
     cores: &[Arc<RemoteCore>],
     request: &RemoteSample<'_>,
-    limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<(String, RemoteSampleOutcome), CoreError> {
-    in_cores(cores, cancel, |core| core.sample(request, limits, cancel))
+    in_cores(cores, cancel, |core| core.sample(here, request, cancel))
 }
 
 fn in_cores<T>(
@@ -188,15 +189,15 @@ impl RemoteCore {
 
     fn run(
         &self,
+        here: &Core,
         request: &ModelStepRequest,
-        limits: &Limits,
         progress: &dyn Progress,
         cancel: &CancelToken,
     ) -> Result<ModelStepOutcome, Failure> {
         let scratch = self.scratch()?;
         let folder = scratch.as_ref().map(|scratch| (scratch.folder(), scratch.path()));
-        let mut outgoing = Outgoing::new(folder, "in-".to_owned(), limits);
-        let mut send = |mask: &Arc<Mask>| outgoing.mask(mask).map_err(CoreError::from);
+        let mut outgoing = Outgoing::new(folder, "in-".to_owned(), here.limits());
+        let mut send = |mask: &Arc<Mask>| send_mask(here, &mut outgoing, mask, cancel);
         let options = &request.options;
         let mut channels = Vec::new();
         for (mask, label) in &request.channels {
@@ -274,21 +275,21 @@ impl RemoteCore {
                 },
             )),
         };
-        outcome(done, open, limits, cancel)
+        outcome(here, done, open, cancel)
     }
 
     fn sample(
         &self,
+        here: &Core,
         request: &RemoteSample<'_>,
-        limits: &Limits,
         cancel: &CancelToken,
     ) -> Result<RemoteSampleOutcome, Failure> {
         let scratch = self.scratch()?;
         let folder = scratch.as_ref().map(|scratch| (scratch.folder(), scratch.path()));
-        let mut outgoing = Outgoing::new(folder, "in-".to_owned(), limits);
+        let mut outgoing = Outgoing::new(folder, "in-".to_owned(), here.limits());
         let message = v1::SampleRequest {
             scan: self.text(request.scan)?,
-            mask: Some(outgoing.mask(request.mask).map_err(CoreError::from)?),
+            mask: Some(send_mask(here, &mut outgoing, request.mask, cancel)?),
             labels: request.labels.to_vec(),
             margin_mm: request.margin_mm,
             output: self.text(request.output)?,
@@ -395,9 +396,9 @@ fn tell(progress: &dyn Progress, event: &StepEvent) {
 }
 
 fn outcome(
+    here: &Core,
     done: v1::StepDone,
-    open: impl FnOnce(&Path) -> Result<std::fs::File, nephrite_kernel::OperationError>,
-    limits: &Limits,
+    open: impl Fn(&Path) -> Result<std::fs::File, nephrite_kernel::OperationError>,
     cancel: &CancelToken,
 ) -> Result<ModelStepOutcome, Failure> {
     let broken = |what: &'static str| {
@@ -407,7 +408,7 @@ fn outcome(
         })
     };
     let mask = done.mask.ok_or_else(|| broken("mask"))?;
-    let mask = receive_mask(mask, open, limits, cancel).map_err(CoreError::from)?;
+    let mask = receive_mask(here, mask, open, cancel)?;
     let mut stages = StageSeconds::default();
     for timing in &done.stages {
         let stage = v1::Stage::try_from(timing.stage)

@@ -321,6 +321,8 @@ pub(crate) struct MaskArguments {
     pub(crate) artefacts: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) place: PlaceArguments,
+    #[command(flatten)]
+    pub(crate) memory: MemoryArguments,
     /// Write what was done as JSON: labels with volumes in mL, measurements, files, seconds
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,

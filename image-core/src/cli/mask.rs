@@ -6,12 +6,12 @@ use nephrite_image_core::{Core, CoreError, read_small_file};
 use nephrite_kernel::{LabelEntry, LabelStatus, LabelTable};
 use nephrite_nnunet_folder::plain_labels;
 
-use super::args::{MaskArguments, MemoryArguments};
+use super::args::MaskArguments;
 use super::{Failure, place, signals};
 
 pub(crate) fn run(arguments: MaskArguments) -> Result<(), Failure> {
     let cancel = signals::cancelled_by_signals();
-    let core = super::idle_core(MemoryArguments::default());
+    let core = super::idle_core(arguments.memory);
     let operations = place::operations(&arguments.place, Some(&arguments.operation), &core)?;
     let report_file = match &arguments.report {
         Some(path) => Some(core.root().open_output(path)?),

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cap_std::fs::Dir;
-use nephrite_kernel::grpc::{Outgoing, receive_mask};
+use nephrite_kernel::grpc::Outgoing;
 use nephrite_kernel::{Artefacts, Mask, OperationError};
 use nephrite_nnunet::Numerics;
 use nephrite_proto::ConvertError;
@@ -26,6 +26,7 @@ use super::model_choice::model_choice;
 use super::streaming::{EventStream, Item, Streaming};
 use super::wire_warning;
 use crate::case::{SampleStepRequest, run_sample_step};
+use crate::masks::{receive_mask, send_mask};
 use crate::model_step::{ModelStepOutcome, ModelStepRequest, run_model_step};
 use crate::open_model::OpenModel;
 use crate::serve::Work;
@@ -199,7 +200,9 @@ impl StepRequest {
         let mut step = self.step;
         step.world = match self.world {
             Some(world) => world,
-            None => OpenModel::open(core, &step.model)?.reader()?.world(),
+            None => OpenModel::open_until(core, &step.model, cancel)?
+                .reader()?
+                .world(),
         };
         crate::segment::check_step_size(step.options.tile_step_size)?;
         let exchange = match &self.exchange_folder {
@@ -217,6 +220,7 @@ impl StepRequest {
             core,
             outcome,
             exchange.as_ref().map(|(dir, path)| (dir, path.as_path())),
+            cancel,
         )
     }
 }
@@ -237,16 +241,17 @@ fn step_event(event: RunEvent) -> StepServiceRunResponse {
 /// A mask of a request, from the message or from the shared volume.
 fn take_mask(core: &Core, mask: v1::Mask, cancel: &CancelToken) -> Result<Arc<Mask>, CoreError> {
     let open = |path: &Path| core.root().open_file(path).map_err(OperationError::from);
-    Ok(Arc::new(receive_mask(mask, open, core.limits(), cancel)?))
+    Ok(Arc::new(receive_mask(core, mask, open, cancel)?))
 }
 
 fn done(
     core: &Core,
     outcome: ModelStepOutcome,
     exchange: Option<(&Dir, &Path)>,
+    cancel: &CancelToken,
 ) -> Result<v1::StepDone, CoreError> {
     let mut outgoing = Outgoing::new(exchange, "out-".to_owned(), core.limits());
-    let mask = outgoing.mask(&outcome.mask)?;
+    let mask = send_mask(core, &mut outgoing, &outcome.mask, cancel)?;
     outgoing.sent();
     let stages = outcome.stages.by_stage().map(|(stage, seconds)| v1::StageTiming {
         stage: v1::Stage::from(stage).into(),

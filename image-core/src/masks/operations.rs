@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nephrite_kernel::grpc::{Placement, RemoteService, RemoteSettings};
+use nephrite_kernel::memory::{largest_dense_bytes, request_bytes};
 use nephrite_kernel::{
-    CancelToken, Context, Inputs, OperationDescription, OperationError, Outcome, ParameterValue, Registry,
+    CancelToken, Context, Inputs, MaskSize, OperationDescription, OperationError, Outcome, ParameterValue,
+    Parameters, Registry,
 };
 use nephrite_root::Root;
 
@@ -139,6 +141,28 @@ impl Operations {
     ) -> Result<Outcome, OperationError> {
         let (placement, operation) = self.placement(name)?;
         placement.run(&operation, inputs, given, context)
+    }
+
+    /// What a request of this operation holds in this process at its peak, from the sizes of its masks: those that it reads,
+    /// and what it works with if it runs here. `parameters` are checked.
+    ///
+    /// # Errors
+    /// [`OperationError::UnknownOperation`]
+    pub(crate) fn request_bytes(
+        &self,
+        name: &str,
+        masks: &[MaskSize],
+        parameters: &Parameters,
+        writes_files: bool,
+    ) -> Result<u64, OperationError> {
+        let working = match self.placement(name)? {
+            (Placement::InProcess(registry), operation) => registry
+                .get(&operation)
+                .map_or(0, |operation| operation.working_bytes(masks, parameters)),
+            // A mask that is too large for a message goes to the service, and comes back, as a file.
+            (Placement::Endpoint(_), _) => largest_dense_bytes(masks).saturating_mul(2),
+        };
+        Ok(request_bytes(masks, working, writes_files))
     }
 
     /// All operations, with what their services say.

@@ -1,19 +1,21 @@
 //! One mask operation on NIfTI files.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use nephrite_kernel::{
-    Artefacts, Context, Inputs, LabelTable, Mask, OperationDescription, OperationError, ParameterValue,
-    Parameters, read_mask, write_mask,
+    Artefacts, Context, Inputs, LabelTable, Mask, MaskSize, OperationDescription, OperationError,
+    ParameterValue, Parameters, read_mask, write_mask,
 };
 use nephrite_root::{OutputFile, remove_file_if_same, sweep};
 use nephrite_types::{CancelToken, FileIdentity};
 use serde::Serialize;
 
 use super::Operations;
+use crate::estimate::PROCESS_BYTES;
 use crate::segment::open_output;
 use crate::{Core, CoreError};
 
@@ -69,6 +71,10 @@ pub struct MaskReport {
     pub artefacts: Vec<ArtefactReport>,
     /// Numbers that were found.
     pub measurements: Vec<MeasurementReport>,
+    /// What the process was expected to hold at its peak, in bytes, from the masks' sizes.
+    pub expected_memory_bytes: u64,
+    /// Most memory that the process held resident up to the end of this operation, in bytes.
+    pub peak_rss_bytes: u64,
     /// Wall time.
     pub seconds: MaskSeconds,
 }
@@ -134,6 +140,9 @@ pub struct MaskSeconds {
     pub write: f64,
 }
 
+/// What a refusal calls an operation.
+pub(crate) const ON_MASKS: &str = "an operation on masks";
+
 /// Reads the masks, runs the operation where it is placed, and writes what was asked for. Names and parameters are checked
 /// before anything is read.
 ///
@@ -159,7 +168,15 @@ pub fn run_mask(
     };
 
     let started = Instant::now();
-    let inputs = read_inputs(core, &description, &request.inputs, &outputs, cancel)?;
+    let files = open_inputs(core, &description, &request.inputs, &outputs)?;
+    let writes_files = !outputs.is_empty() || artefacts.is_some();
+    let needed =
+        |sizes: &[MaskSize]| operations.request_bytes(&request.operation, sizes, &checked, writes_files);
+    let sizes: Vec<MaskSize> = files.iter().map(|file| file.size).collect();
+    let mut memory = core.reserve(ON_MASKS, needed(&sizes)?, &[], None, cancel)?;
+    let inputs = read_inputs(core, files, cancel)?;
+    let sizes: Vec<MaskSize> = inputs.masks().map(|mask| MaskSize::of(mask)).collect();
+    memory.grow(ON_MASKS, needed(&sizes)?)?;
     let read = started.elapsed();
     let context = Context {
         limits: core.limits(),
@@ -205,6 +222,8 @@ pub fn run_mask(
         masks,
         artefacts: outcome.artefacts.into_iter().map(artefact).collect(),
         measurements: outcome.measurements.into_iter().map(measurement).collect(),
+        expected_memory_bytes: PROCESS_BYTES + memory.bytes(),
+        peak_rss_bytes: crate::peak_rss_bytes(),
         seconds: MaskSeconds {
             read: read.as_secs_f64(),
             run: (ran - read).as_secs_f64(),
@@ -258,26 +277,49 @@ fn open_outputs(
     opened.collect()
 }
 
-fn read_inputs(
+/// An input whose header was read.
+struct OpenInput<'a> {
+    name: String,
+    given: &'a MaskInput,
+    file: File,
+    size: MaskSize,
+}
+
+fn open_inputs<'a>(
     core: &Core,
     description: &OperationDescription,
-    given: &[MaskInput],
+    given: &'a [MaskInput],
     outputs: &[(String, OutputFile)],
-    cancel: &CancelToken,
-) -> Result<Inputs, CoreError> {
-    let mut inputs = Inputs::new();
-    for input in given {
+) -> Result<Vec<OpenInput<'a>>, CoreError> {
+    let opened = given.iter().map(|given| {
         let first = || description.inputs.first().map(|spec| spec.name.clone());
-        let name = input.name.clone().or_else(first).unwrap_or_default();
-        let file = core.root().open_file(&input.path)?;
+        let file = core.root().open_file(&given.path)?;
         if let Some((_, output)) = outputs.iter().find(|(_, output)| output.is_same_file(&file)) {
             return Err(CoreError::OutputIsInput {
                 path: output.path.clone(),
             });
         }
-        let shown = input.path.to_string_lossy();
-        let mask = read_mask(file, &shown, &input.labels, core.limits(), cancel)
-            .map_err(|error| in_file(error, &input.path))?;
+        let size = MaskSize::of_file(&file, &given.path.to_string_lossy(), core.limits())
+            .map_err(|error| in_file(error, &given.path))?;
+        Ok(OpenInput {
+            name: given.name.clone().or_else(first).unwrap_or_default(),
+            given,
+            file,
+            size,
+        })
+    });
+    opened.collect()
+}
+
+fn read_inputs(core: &Core, files: Vec<OpenInput<'_>>, cancel: &CancelToken) -> Result<Inputs, CoreError> {
+    let mut inputs = Inputs::new();
+    for OpenInput {
+        name, given, file, ..
+    } in files
+    {
+        let shown = given.path.to_string_lossy();
+        let mask = read_mask(file, &shown, &given.labels, core.limits(), cancel)
+            .map_err(|error| in_file(error, &given.path))?;
         inputs.add(&name, Arc::new(mask));
     }
     Ok(inputs)

@@ -1,14 +1,9 @@
-//! How much memory this process may hold, and who may take it when.
+//! What requests of the core hold at their peak, and what stays in memory between them.
 
-mod allowance;
-mod budget;
 mod gate;
 mod residents;
 mod step;
 
-pub use allowance::{Allowance, AllowanceSource};
-pub use budget::MemoryBudget;
-pub(crate) use budget::{Idle, Reservation};
 pub(crate) use gate::Gate;
 pub(crate) use residents::Residents;
 pub(crate) use step::{StepMemory, network_bytes};

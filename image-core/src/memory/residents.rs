@@ -1,6 +1,7 @@
 //! What stays in memory between requests, as the budget sees it.
 
-use super::Idle;
+use nephrite_server::memory::Idle;
+
 use crate::resident::{ModelKey, ModelStore};
 use crate::volumes::{ScanKey, VolumeStore};
 

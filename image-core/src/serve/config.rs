@@ -150,8 +150,7 @@ fn read_top(top: &mut Section<'_>, folder: &Path) -> ServeConfig {
         );
     }
     settings::max_concurrent(top, "max_networks", &mut config.steps.max_networks);
-    let at_least = |value: &Value| count(value).filter(|n| *n >= 1);
-    config.steps.max_memory_bytes = top.take("max_memory_bytes", "a whole number of at least 1", at_least);
+    settings::max_memory_bytes(top, &mut config.steps.max_memory_bytes);
     let flag = |value: &Value| value.as_bool();
     top.set(
         "strict_geometry",

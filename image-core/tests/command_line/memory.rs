@@ -3,6 +3,8 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use nephrite_kernel::test_util::write_hollow_label_map;
+
 use crate::nifti_file::NiftiFile;
 use crate::scene::{ONE_CHANNEL, Outcome, Scene, golden_model};
 
@@ -40,6 +42,41 @@ fn a_resize_that_does_not_fit_is_refused_before_it_takes_anything() {
     within(&scene, 1 << 20, &RESIZE).refused(LIMIT, &["bytes of memory", "resource limit"]);
     assert!(began.elapsed() < Duration::from_secs(20));
     assert!(scene.names("out").is_empty());
+}
+
+#[test]
+fn a_mask_operation_that_does_not_fit_is_refused_before_it_reads() {
+    let scene = Scene::new();
+    write_hollow_label_map(&scene.path("huge.nii"), 900).unwrap();
+    let began = Instant::now();
+    for operation in ["cleanup", "merge", "sample"] {
+        let arguments = [
+            "mask",
+            operation,
+            "--input",
+            "huge.nii",
+            "--output",
+            "out/mask.nii.gz",
+        ];
+        // where an allocation that fails would end the process
+        within(&scene, 2 << 20, &arguments).refused(LIMIT, &["bytes of memory", "resource limit"]);
+        scene
+            .run(&[&arguments[..], &["--max-memory-bytes", "1073741824"]].concat())
+            .refused(LIMIT, &["bytes of memory", "configured"]);
+    }
+    assert!(began.elapsed() < Duration::from_secs(20));
+    assert!(scene.names("out").is_empty());
+    // one that fits, under the same bound
+    write_hollow_label_map(&scene.path("small.nii"), 100).unwrap();
+    let arguments = [
+        "mask",
+        "cleanup",
+        "--input",
+        "small.nii",
+        "--output",
+        "out/mask.nii.gz",
+    ];
+    within(&scene, 2 << 20, &arguments).succeeded();
 }
 
 #[test]

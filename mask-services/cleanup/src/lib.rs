@@ -7,8 +7,9 @@ mod parts;
 mod rules;
 mod shape;
 
+use nephrite_kernel::memory::{largest_dense_bytes, run_bytes};
 use nephrite_kernel::{
-    Context, Inputs, Mask, MaskOperation, OperationDescription, OperationError, Outcome, Parameters,
+    Context, Inputs, Mask, MaskOperation, MaskSize, OperationDescription, OperationError, Outcome, Parameters,
 };
 use nephrite_runs::RunsError;
 
@@ -63,6 +64,17 @@ impl MaskOperation for Cleanup {
         let mut outcome = Outcome::mask("mask", Mask::new(runs, mask.labels().clone())?);
         outcome.measurements = measurements;
         Ok(outcome)
+    }
+
+    /// Components take a few copies of the runs. Steps in mm take the box of a label as a dense array, of 16 bits, and runs
+    /// of its neighbors as claims.
+    fn working_bytes(&self, masks: &[MaskSize], parameters: &Parameters) -> u64 {
+        let runs = run_bytes(masks);
+        if rules::LENGTHS.iter().any(|name| parameters.has(name)) {
+            runs.saturating_mul(16).saturating_add(largest_dense_bytes(masks))
+        } else {
+            runs.saturating_mul(10)
+        }
     }
 }
 

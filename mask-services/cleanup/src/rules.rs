@@ -116,6 +116,9 @@ pub(crate) fn description() -> OperationDescription {
     description
 }
 
+/// Steps that measure distances.
+pub(crate) const LENGTHS: [&str; 5] = ["open_mm", "close_mm", "erode_mm", "dilate_mm", "near_mm"];
+
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Plan {

@@ -49,8 +49,10 @@ pub(crate) fn apply<'a>(
     Ok((mask, filled))
 }
 
-/// Claims that are kept before they are written into the mask: 20 bytes each.
-const MAX_CLAIMS: usize = 4 << 20;
+/// Claims that are kept before they are written into the mask, 20 bytes each: as many as writing them takes time for.
+fn max_claims(mask: &RunMask) -> usize {
+    (mask.n_rows() + mask.runs().len()).max(1 << 12)
+}
 
 /// Every label from what was there before the step, so that the order of labels decides no more than who gets
 /// background that several claim: the first.
@@ -89,7 +91,7 @@ fn apply_step(
             Step::Fill(mode) => holes(&part.set, mode, limits, cancel),
         };
         part.claim(&shaped.map_err(operation_error)?, ny, rank, label, &mut claims);
-        if claims.len() > MAX_CLAIMS {
+        if claims.len() > max_claims(&after) {
             // Who claims later gets what is left.
             after = Cow::Owned(fill_background(&after, &mut claims, limits)?);
         }

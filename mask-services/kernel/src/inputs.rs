@@ -48,6 +48,11 @@ impl Inputs {
         self.all(name).first()
     }
 
+    /// All masks, whatever their input.
+    pub fn masks(&self) -> impl Iterator<Item = &Arc<Mask>> {
+        self.masks.values().flatten()
+    }
+
     /// Names of inputs and their masks.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[Arc<Mask>])> {
         self.masks

@@ -10,6 +10,7 @@
 //! | parameters | [`ParameterSpec`] → [`Parameters`] | typed, with unit, range, default; unknown ones are refused |
 //! | outputs | [`OutputSpec`] → [`Outcome`] | masks, files ([`Artefacts`]), measurements |
 //! | limits | [`Context`] | what may be allocated, when to stop |
+//! | memory | [`MaskSize`] → [`MaskOperation::working_bytes`] | what a run will hold, told before it starts |
 //!
 //! Operations are pure and synchronous: no network, no clock, no environment, and the same inputs give the same bytes
 //! for any number of threads.
@@ -56,6 +57,7 @@ mod error;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 mod inputs;
+pub mod memory;
 mod nifti;
 mod operation;
 mod outcome;
@@ -72,6 +74,7 @@ pub use description::{
 };
 pub use error::OperationError;
 pub use inputs::{Inputs, label_ids};
+pub use memory::MaskSize;
 pub use nephrite_mask_codec::{
     LabelEntry, LabelStatus, LabelTable, Mask, MaskError, Run, RunMask, RunMaskBuilder,
 };

@@ -1,6 +1,7 @@
 use nephrite_types::{CancelToken, Limits};
 
-use crate::{Artefacts, Inputs, OperationDescription, OperationError, Outcome, Parameters};
+use crate::memory::{largest_dense_bytes, run_bytes};
+use crate::{Artefacts, Inputs, MaskSize, OperationDescription, OperationError, Outcome, Parameters};
 
 /// One step on masks. The contract between nephrite and everybody who adds a step.
 ///
@@ -38,6 +39,16 @@ pub trait MaskOperation: Send + Sync {
         parameters: &Parameters,
         context: &Context<'_>,
     ) -> Result<Outcome, OperationError>;
+
+    /// Bytes that [`run`](MaskOperation::run) holds at its peak beside its inputs, its outcome included: what a process makes
+    /// room for before a request starts. `masks` are the sizes of all inputs; `parameters` are checked.
+    ///
+    /// As it stands: four copies of all masks in run form, and one dense array of 16 bits of the largest grid.
+    fn working_bytes(&self, masks: &[MaskSize], parameters: &Parameters) -> u64 {
+        let _ = parameters;
+        let runs = run_bytes(masks).saturating_mul(4);
+        runs.saturating_add(largest_dense_bytes(masks))
+    }
 }
 
 /// What an operation may use besides its inputs.

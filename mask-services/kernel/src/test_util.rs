@@ -1,5 +1,9 @@
-//! Operations for tests: one that gives its input back, and can be told to misbehave.
+//! For tests: an operation that gives its input back and can be told to misbehave, and label maps that are large and take no
+//! place.
 
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::{
@@ -59,4 +63,31 @@ impl MaskOperation for Identity {
             ..Outcome::default()
         })
     }
+}
+
+/// Writes a label map of `side`³ voxels of 1 mm and 16 bits, `.nii`, all of them zeros that are a hole in the file.
+///
+/// # Errors
+/// Those of the file system.
+pub fn write_hollow_label_map(path: &Path, side: i16) -> io::Result<()> {
+    let mut header = [0u8; 352];
+    let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, &348i32.to_le_bytes());
+    for (axis, n) in [3, side, side, side, 1, 1, 1, 1].iter().enumerate() {
+        put(40 + 2 * axis, &n.to_le_bytes());
+    }
+    put(70, &[4, 0, 16, 0]); // int16
+    put(108, &352f32.to_le_bytes()); // where the voxels begin
+    put(254, &1i16.to_le_bytes()); // there is an sform
+    for axis in 0..3 {
+        put(80 + 4 * axis, &1f32.to_le_bytes());
+        put(280 + 20 * axis, &1f32.to_le_bytes());
+    }
+    put(344, b"n+1\0");
+    fs::write(path, header)?;
+    let n_voxels = u64::from(side.unsigned_abs()).pow(3);
+    File::options()
+        .write(true)
+        .open(path)?
+        .set_len(352 + 2 * n_voxels)
 }

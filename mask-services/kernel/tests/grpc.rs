@@ -8,6 +8,8 @@ mod bad_input;
 mod harness;
 #[path = "grpc/lifecycle.rs"]
 mod lifecycle;
+#[path = "grpc/memory.rs"]
+mod memory;
 #[path = "grpc/placements.rs"]
 mod placements;
 #[path = "grpc/plugins.rs"]

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use nephrite_kernel::{
-    Context, InputSpec, Inputs, LabelEntry, LabelTable, Mask, MaskOperation, Measurement,
+    Context, InputSpec, Inputs, LabelEntry, LabelTable, Mask, MaskOperation, MaskSize, Measurement,
     OperationDescription, OperationError, Outcome, OutputSpec, ParameterKind, ParameterSpec, ParameterValue,
     Parameters, RunMask, grid_difference,
 };
@@ -162,6 +162,17 @@ impl MaskOperation for Merge {
         let mut outcome = Outcome::mask("mask", Mask::new(runs, table(&names, &ranking)?)?);
         outcome.measurements = measurements(&names, &ranking, &conflicts, &cut);
         Ok(outcome)
+    }
+
+    /// Every mask on the reference grid, in run form, and a few copies of it. Runs cross a row of the finer grid as often as
+    /// there are more rows.
+    fn working_bytes(&self, masks: &[MaskSize], _: &Parameters) -> u64 {
+        let most_rows = masks.iter().map(|mask| mask.n_rows).max().unwrap_or(0);
+        let moved = masks.iter().map(|mask| {
+            let finer = most_rows.div_ceil(mask.n_rows.max(1)).max(1);
+            mask.run_bytes().saturating_mul(finer)
+        });
+        moved.fold(0, u64::saturating_add).saturating_mul(6)
     }
 }
 

@@ -2,10 +2,12 @@ use std::collections::BTreeMap;
 use std::io::{Error, Write};
 
 use nephrite_kernel::{
-    Artefact, Artefacts, Context, InputSpec, Inputs, LabelTable, Mask, MaskOperation, Measurement,
+    Artefact, Artefacts, Context, InputSpec, Inputs, LabelTable, Mask, MaskOperation, MaskSize, Measurement,
     OperationDescription, OperationError, Outcome, OutputSpec, ParameterKind, ParameterSpec, ParameterValue,
     Parameters,
 };
+
+use nephrite_kernel::memory::{largest_dense_bytes, run_bytes};
 
 use crate::crop::{choose, crop, crop_box};
 use crate::preview::preview;
@@ -162,6 +164,13 @@ impl MaskOperation for Sample {
         outcome.measurements.extend(measurements(&reports));
         outcome.artefacts = artefacts;
         Ok(outcome)
+    }
+
+    /// The crop, the sample and the surface of each label, in run form; the file of the sample is made from a dense array.
+    fn working_bytes(&self, masks: &[MaskSize], parameters: &Parameters) -> u64 {
+        let no_file = parameters.has("mask_file") && !parameters.flag("mask_file");
+        let file = if no_file { 0 } else { largest_dense_bytes(masks) };
+        run_bytes(masks).saturating_mul(8).saturating_add(file)
     }
 }
 

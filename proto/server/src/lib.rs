@@ -10,6 +10,8 @@
 //! * [`run_process`] is the rest of a server's `main`: signals, the listening socket, and [`log_to_stderr`]. [`probe`] asks
 //!   a running one for its health.
 //! * [`mount_service`] says what lies on this process's shared volume, and [`check_mounts`] asks others.
+//! * [`memory`] lets requests in by what they expect to hold: no process takes more than its machine, control group or
+//!   configuration allows.
 //! * [`usable_threads`] bounds the number of threads that somebody asks for.
 //!
 //! Nothing here computes, and nothing here knows what is served.
@@ -20,6 +22,7 @@ mod config;
 mod edge;
 mod error;
 mod log;
+pub mod memory;
 mod mount;
 mod probe;
 mod process;

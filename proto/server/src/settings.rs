@@ -48,6 +48,14 @@ pub fn max_message_bytes(section: &mut Section<'_>, target: &mut usize) {
     section.set("max_message_bytes", expected, convert, target);
 }
 
+/// `max_memory_bytes`: all that the process may hold, at least 1.
+pub fn max_memory_bytes(section: &mut Section<'_>, target: &mut Option<u64>) {
+    let convert = |value: &Value| count(value).filter(|n| *n >= 1);
+    if let Some(bytes) = section.take("max_memory_bytes", "a whole number of at least 1", convert) {
+        *target = Some(bytes);
+    }
+}
+
 /// `drain_timeout_seconds`: how long running requests may go on after the server was asked to stop, up to a day.
 pub fn drain_timeout(section: &mut Section<'_>, target: &mut Duration) {
     let convert = |value: &Value| {

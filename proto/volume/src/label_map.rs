@@ -48,6 +48,32 @@ pub fn read_label_map(
     })
 }
 
+/// What the header of a label map promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LabelMapSize {
+    /// `[z, y, x]`
+    pub shape: [usize; 3],
+    /// Of all voxels, as they are stored.
+    pub stored_bytes: u64,
+}
+
+/// Reads the header of a label map, for what [`read_label_map`] will take.
+///
+/// # Errors
+/// As [`read_label_map`], for what a header can have wrong in its axes and sizes.
+pub fn label_map_size(file: &File, name: &str, limits: &Limits) -> Result<LabelMapSize, VolumeError> {
+    read_unchanged(file, name, |file, _| {
+        let (header, _) = read_header(&mut Input::new(file, name)?, name)?;
+        let (header, _) = three_axes(header, name)?;
+        let grid = Grid::new(&header, Reader::Nibabel, limits, name)?;
+        let [x, y, z] = grid.shape_xyz;
+        Ok(LabelMapSize {
+            shape: [z, y, x],
+            stored_bytes: grid.n_bytes,
+        })
+    })
+}
+
 /// [`read_label_map`] for anything that can be read; `size` is that of the file.
 pub(crate) fn read_stream<R: Read>(
     file: R,

@@ -49,7 +49,7 @@ pub use atomic_files::write_files_atomically;
 pub use error::{Form, VolumeError};
 pub use hash::{FileHash, hash_file};
 pub use header::Version;
-pub use label_map::read_label_map;
+pub use label_map::{LabelMapSize, label_map_size, read_label_map};
 pub use labels::{labels_from_volume, read_label_volume};
 pub use lattice::{Displacement, displacement, same_voxels};
 pub use orientation::Orientation;

@@ -26,6 +26,9 @@ pub struct ServiceConfig {
     pub max_message_bytes: usize,
     /// Bytes of all masks of one request, in run form.
     pub max_request_bytes: u64,
+    /// Bytes that the process may hold; what machine, control group and resource limits allow, minus a tenth, if not given.
+    /// A request waits for what it expects to need, and is refused if it can never fit.
+    pub max_memory_bytes: Option<u64>,
     /// Threads for computing; what the control group grants if not given.
     pub threads: Option<NonZeroUsize>,
     /// How long running requests may go on after the service was asked to stop.
@@ -47,6 +50,7 @@ impl ServiceConfig {
             max_waiting_requests: 16,
             max_message_bytes: 8 << 20,
             max_request_bytes: 1 << 30,
+            max_memory_bytes: None,
             threads: None,
             drain_timeout: Duration::from_secs(30),
             log_format: LogFormat::Text,
@@ -82,6 +86,7 @@ impl ServiceConfig {
             settings::max_waiting(top, "max_waiting_requests", &mut config.max_waiting_requests);
             settings::max_message_bytes(top, &mut config.max_message_bytes);
             limit(top, "max_request_bytes", &mut config.max_request_bytes);
+            settings::max_memory_bytes(top, &mut config.max_memory_bytes);
             config.threads = top.take("threads", "a whole number of at least 1", |value| {
                 NonZeroUsize::new(usize::try_from(count(value)?).ok()?)
             });
@@ -117,7 +122,7 @@ mod tests {
         assert_eq!(least, ServiceConfig::new("/etc/nephrite/data".into()));
         let found = read(
             "root = '/data'\nlisten = '0.0.0.0:1'\noperations = ['merge']\nmax_concurrent_requests = 3\n\
-             max_waiting_requests = 0\nmax_message_bytes = 4096\nmax_request_bytes = 5\nthreads = 6\n\
+             max_waiting_requests = 0\nmax_message_bytes = 4096\nmax_request_bytes = 5\nmax_memory_bytes = 12\nthreads = 6\n\
              drain_timeout_seconds = 7\nlog_format = 'json'\n[limits]\nmax_voxels = 8\nmax_payload_bytes = 9\n\
              max_mask_rows = 10\nmax_mask_runs = 11",
         );
@@ -129,6 +134,7 @@ mod tests {
             max_waiting_requests: 0,
             max_message_bytes: 4096,
             max_request_bytes: 5,
+            max_memory_bytes: Some(12),
             threads: NonZeroUsize::new(6),
             drain_timeout: Duration::from_secs(7),
             log_format: LogFormat::Json,

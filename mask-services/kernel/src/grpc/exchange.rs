@@ -11,11 +11,13 @@ use nephrite_proto::v1::mask::Content;
 use nephrite_proto::{ConvertError, v1};
 use nephrite_root::remove_file_if_same;
 use nephrite_types::{CancelToken, FileIdentity, Limits};
+use nephrite_volume::VolumeError;
 use prost::Message as _;
 
 use super::Traffic;
 use super::recent::message_of;
-use crate::{OperationError, read_mask, write_mask};
+use crate::memory::request_bytes;
+use crate::{MaskSize, OperationError, read_mask, write_mask};
 
 /// Bytes of masks inside of one message; what is more goes by path.
 pub const MAX_INLINE_BYTES: usize = 1 << 20;
@@ -140,10 +142,23 @@ impl TryFrom<v1::Mask> for Incoming {
 }
 
 impl Incoming {
-    /// Decodes; `open` opens a path where the sender may name one. Needs at most `budget` bytes in run form, which it
-    /// takes from it.
+    /// How large it is, from the message or from the header of its file; `open` opens a path where the sender may name one.
+    pub(super) fn size(
+        &self,
+        open: impl FnOnce(&Path) -> Result<File, OperationError>,
+        limits: &Limits,
+    ) -> Result<MaskSize, OperationError> {
+        match self {
+            Incoming::Inline(encoded) => Ok(MaskSize::of_encoded(encoded)),
+            Incoming::File { path, .. } => MaskSize::of_file(&open(path)?, &path.to_string_lossy(), limits),
+        }
+    }
+
+    /// Decodes a mask of the size that [`Incoming::size`] told. Needs at most `budget` bytes in run form, which it takes
+    /// from it.
     pub(super) fn read(
         &self,
+        size: &MaskSize,
         open: impl FnOnce(&Path) -> Result<File, OperationError>,
         limits: &Limits,
         budget: &mut u64,
@@ -159,12 +174,16 @@ impl Incoming {
                 encoded.decode(limits)?
             }
             Incoming::File { path, labels } => {
-                let file = open(path)?;
+                let (file, name) = (open(path)?, path.to_string_lossy());
                 Traffic::count_exchange_file();
-                read_mask(file, &path.to_string_lossy(), labels, limits, cancel)?
+                if MaskSize::of_file(&file, &name, limits)? != *size {
+                    let name = name.into_owned();
+                    return Err(VolumeError::Changed { name }.into());
+                }
+                read_mask(file, &name, labels, limits, cancel)?
             }
         };
-        let bytes = (mask.runs().n_rows() * 4 + mask.runs().runs().len() * 12) as u64;
+        let bytes = MaskSize::of(&mask).run_bytes();
         check_budget(bytes, *budget)?;
         *budget -= bytes;
         Ok(mask)
@@ -178,16 +197,33 @@ impl Incoming {
 /// says.
 pub fn receive_mask(
     wire: v1::Mask,
-    open: impl FnOnce(&Path) -> Result<File, OperationError>,
+    open: impl Fn(&Path) -> Result<File, OperationError>,
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<Mask, OperationError> {
+    receive_mask_in(wire, open, limits, cancel, |_| Ok::<_, OperationError>(()))
+}
+
+/// The same in a process with a bound on its memory: `room` makes room for so many bytes, and what it gives is dropped once
+/// the mask is there.
+///
+/// # Errors
+/// As [`receive_mask`], and what `room` says.
+pub fn receive_mask_in<R, E: From<OperationError>>(
+    wire: v1::Mask,
+    open: impl Fn(&Path) -> Result<File, OperationError>,
+    limits: &Limits,
+    cancel: &CancelToken,
+    room: impl FnOnce(u64) -> Result<R, E>,
+) -> Result<Mask, E> {
     let incoming = Incoming::try_from(wire).map_err(|error| OperationError::Other {
         code: error.code(),
         message: error.to_string(),
     })?;
     let mut budget = limits.max_payload_bytes;
-    incoming.read(open, limits, &mut budget, cancel)
+    let size = incoming.size(&open, limits)?;
+    let _room = room(request_bytes(&[size], 0, false))?;
+    Ok(incoming.read(&size, open, limits, &mut budget, cancel)?)
 }
 
 fn check_budget(found: u64, limit: u64) -> Result<(), OperationError> {

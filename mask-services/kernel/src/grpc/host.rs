@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -6,16 +6,21 @@ use nephrite_proto::convert::optional_path;
 use nephrite_proto::v1::mask_service_server::MaskService;
 use nephrite_proto::{ConvertError, v1};
 use nephrite_root::Root;
+use nephrite_server::memory::{MemoryBudget, MemoryError, Nothing};
 use nephrite_server::{Coded, Deadline, Work};
 use nephrite_types::{CancelToken, ErrorCode, Limits};
 use tonic::{Request, Response, Status};
 
 use super::exchange::{Incoming, Outgoing};
 use super::wire;
+use crate::memory::request_bytes;
 use crate::{
-    Artefacts, Context, Inputs, OperationError, Outcome, ParameterValue, Parameters, Registry,
+    Artefacts, Context, Inputs, MaskSize, OperationError, Outcome, ParameterValue, Parameters, Registry,
     ServiceDescription, run_checked,
 };
+
+/// What a refusal calls a request.
+const WHAT: &str = "an operation on masks";
 
 /// Masks of one request.
 const MAX_INPUTS: usize = 1024;
@@ -26,6 +31,8 @@ pub(super) struct Host {
     pub(super) root: Root,
     pub(super) limits: Limits,
     pub(super) max_request_bytes: u64,
+    /// Bytes of everything.
+    pub(super) memory: MemoryBudget,
 }
 
 /// `MaskService` over any registry.
@@ -93,6 +100,8 @@ pub(super) enum JobError {
     Convert(#[from] ConvertError),
     #[error(transparent)]
     Operation(#[from] OperationError),
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
 }
 
 impl Coded for JobError {
@@ -100,6 +109,7 @@ impl Coded for JobError {
         match self {
             JobError::Convert(error) => error.code(),
             JobError::Operation(error) => error.code(),
+            JobError::Memory(error) => error.code(),
         }
     }
 }
@@ -152,7 +162,7 @@ impl Job {
             known: host.registry.names().into_iter().map(str::to_owned).collect(),
         })?;
         // Again in `run_checked`; here, before masks are inflated.
-        Parameters::check(&operation.description().parameters, &self.parameters)?;
+        let parameters = Parameters::check(&operation.description().parameters, &self.parameters)?;
         let open_folder = |path: &PathBuf| host.root.open_writable_folder(path).map_err(OperationError::from);
         let artefacts = match &self.artefacts_folder {
             Some(path) => Some(Artefacts::new(open_folder(path)?, path)),
@@ -161,7 +171,14 @@ impl Job {
         let exchange = self.exchange_folder.as_ref();
         let exchange = exchange.map(|path| Ok::<_, OperationError>((open_folder(path)?, path)));
         let exchange = exchange.transpose()?;
-        let inputs = self.read_inputs(host, cancel)?;
+        let by_file = exchange.is_some() || artefacts.is_some();
+        let needed =
+            |sizes: &[MaskSize]| request_bytes(sizes, operation.working_bytes(sizes, &parameters), by_file);
+        let expected = self.sizes(host)?;
+        let mut memory = host.memory.reserve(WHAT, needed(&expected), &Nothing, cancel)?;
+        let inputs = self.read_inputs(&expected, host, cancel)?;
+        let sizes: Vec<MaskSize> = inputs.masks().map(|mask| MaskSize::of(mask)).collect();
+        memory.grow(WHAT, needed(&sizes))?;
         let context = Context {
             limits: &host.limits,
             cancel,
@@ -196,12 +213,24 @@ impl Job {
         })
     }
 
-    fn read_inputs(&self, host: &Host, cancel: &CancelToken) -> Result<Inputs, OperationError> {
+    /// Of all masks; of those in files from their headers.
+    fn sizes(&self, host: &Host) -> Result<Vec<MaskSize>, OperationError> {
+        let open = |path: &Path| Ok(host.root.open_file(path)?);
+        let incoming = self.inputs.iter().map(|(_, incoming)| incoming);
+        incoming.map(|mask| mask.size(open, &host.limits)).collect()
+    }
+
+    fn read_inputs(
+        &self,
+        sizes: &[MaskSize],
+        host: &Host,
+        cancel: &CancelToken,
+    ) -> Result<Inputs, OperationError> {
         let mut budget = host.max_request_bytes.min(host.limits.max_payload_bytes);
         let mut inputs = Inputs::new();
-        for (name, incoming) in &self.inputs {
-            let open = |path: &std::path::Path| Ok(host.root.open_file(path)?);
-            let mask = incoming.read(open, &host.limits, &mut budget, cancel)?;
+        for ((name, incoming), size) in self.inputs.iter().zip(sizes) {
+            let open = |path: &Path| Ok(host.root.open_file(path)?);
+            let mask = incoming.read(size, open, &host.limits, &mut budget, cancel)?;
             inputs.add(name, Arc::new(mask));
         }
         Ok(inputs)

@@ -4,7 +4,7 @@
 //!   a [`ServiceConfig`], and answer health, reflection, Describe and Process until SIGTERM.
 //! * [`RemoteService`] calls such a service, ours or a plugin in any language; a [`RemoteOperation`] is one of its
 //!   operations, a [`MaskOperation`](crate::MaskOperation) like any other.
-//! * Other services that send masks do it the same way, by [`Outgoing`], [`Scratch`] and [`receive_mask`]; [`Traffic`]
+//! * Other services that send masks do it the same way, by [`Outgoing`], [`Scratch`] and [`receive_mask`] or [`receive_mask_in`]; [`Traffic`]
 //!   counts what crossed.
 //! * [`Placement`] says which of the two a step uses, so that where it runs is configuration.
 //!
@@ -26,7 +26,7 @@ mod wire;
 
 pub use config::ServiceConfig;
 pub use error::ServiceError;
-pub use exchange::{MAX_INLINE_BYTES, Outgoing, receive_mask};
+pub use exchange::{MAX_INLINE_BYTES, Outgoing, receive_mask, receive_mask_in};
 pub use placement::Placement;
 pub use program::{serve, serve_program};
 pub use remote::{RemoteOperation, RemoteService, RemoteSettings};

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use nephrite_proto::v1::mask_service_server::MaskServiceServer;
 use nephrite_root::Root;
+use nephrite_server::memory::{Allowance, MemoryBudget};
 use nephrite_server::{Hooks, Services, Work, mount_service};
 use tokio::net::TcpListener;
 
@@ -50,6 +51,9 @@ impl Service {
     }
 }
 
+/// Of a service before any request: its code, its threads, messages on their way.
+const PROCESS_BYTES: u64 = 24 << 20;
+
 /// Serves on `listener` until `shutdown` is ready, then drains: accepts nothing new, says NOT_SERVING, sends those away
 /// who wait, lets running requests finish within the configured time, and cancels them then. While the root folder is gone,
 /// health says NOT_SERVING.
@@ -67,7 +71,10 @@ pub async fn serve_all(
         None => service,
     };
     let description = service.description();
+    let configured = config.max_memory_bytes.map(Allowance::configured);
+    let allowance = configured.unwrap_or_else(Allowance::of_this_process);
     let host = Host {
+        memory: MemoryBudget::new(allowance, PROCESS_BYTES),
         registry: service.operations,
         root: Root::beneath(&config.root)?,
         limits: config.limits.clone(),

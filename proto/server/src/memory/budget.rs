@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use nephrite_types::CancelToken;
 
-use super::Allowance;
-use crate::CoreError;
+use super::{Allowance, MemoryError};
 
 /// What this process may hold at once, and who has reserved how much of it.
 ///
@@ -32,16 +31,28 @@ struct State {
 }
 
 /// Memory that is held for later requests, and can be given back.
-pub(crate) trait Idle {
+pub trait Idle {
     /// Bytes that nobody uses, those that the asking request will use left out: they are in its reservation.
     fn bytes(&self) -> u64;
     /// Drops at least so many of them, or all.
     fn drop_bytes(&self, bytes: u64);
 }
 
+/// Of a process that keeps nothing between requests.
+#[derive(Debug, Clone, Copy)]
+pub struct Nothing;
+
+impl Idle for Nothing {
+    fn bytes(&self) -> u64 {
+        0
+    }
+
+    fn drop_bytes(&self, _: u64) {}
+}
+
 /// Bytes that a request may hold; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Reservation<'a> {
+pub struct Reservation<'a> {
     budget: &'a MemoryBudget,
     bytes: u64,
 }
@@ -73,12 +84,12 @@ impl MemoryBudget {
     /// Refuses what can never fit.
     ///
     /// # Errors
-    /// [`CoreError::OverMemory`]
-    pub(crate) fn check(&self, what: &'static str, bytes: u64) -> Result<(), CoreError> {
+    /// [`MemoryError::Over`]
+    pub fn check(&self, what: &'static str, bytes: u64) -> Result<(), MemoryError> {
         if bytes <= self.capacity {
             return Ok(());
         }
-        Err(CoreError::OverMemory {
+        Err(MemoryError::Over {
             what,
             needed: bytes,
             available: self.capacity,
@@ -89,14 +100,14 @@ impl MemoryBudget {
     /// Waits until `bytes` fit; drops what is idle if that makes them fit. `what` is for the message of a refusal.
     ///
     /// # Errors
-    /// [`CoreError::OverMemory`] at once if they can never fit; [`CoreError::Cancelled`].
-    pub(crate) fn reserve(
+    /// [`MemoryError::Over`] at once if they can never fit; [`MemoryError::Cancelled`].
+    pub fn reserve(
         &self,
         what: &'static str,
         bytes: u64,
         idle: &dyn Idle,
         cancel: &CancelToken,
-    ) -> Result<Reservation<'_>, CoreError> {
+    ) -> Result<Reservation<'_>, MemoryError> {
         self.check(what, bytes)?;
         let mut state = self.lock();
         let ticket = state.next_ticket;
@@ -134,8 +145,32 @@ impl MemoryBudget {
 
 impl Reservation<'_> {
     /// What may be held.
-    pub(crate) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// For a request that knows more now than when it asked: takes what is missing to `bytes`, if it is free. It does not
+    /// wait, since two that hold something and wait for each other would wait for ever.
+    ///
+    /// # Errors
+    /// [`MemoryError::Over`] if so much can never be had, [`MemoryError::Taken`] if others hold it.
+    pub fn grow(&mut self, what: &'static str, bytes: u64) -> Result<(), MemoryError> {
+        self.budget.check(what, bytes)?;
+        let Some(more) = bytes.checked_sub(self.bytes) else {
+            return Ok(());
+        };
+        let mut state = self.budget.lock();
+        let free = self.budget.capacity - state.reserved; // never more is reserved
+        if more > free {
+            return Err(MemoryError::Taken {
+                what,
+                needed: bytes,
+                free: self.bytes + free,
+            });
+        }
+        state.reserved += more;
+        self.bytes = bytes;
+        Ok(())
     }
 }
 
@@ -170,10 +205,6 @@ mod tests {
         }
     }
 
-    fn nothing() -> Held {
-        Held(AtomicU64::new(0))
-    }
-
     fn budget(bytes: u64) -> MemoryBudget {
         MemoryBudget::new(Allowance::configured(bytes + 5), 5)
     }
@@ -187,7 +218,7 @@ mod tests {
                 scope.spawn(move || {
                     let bytes = n % 11;
                     let _reserved = budget
-                        .reserve("a test", bytes, &nothing(), &CancelToken::new())
+                        .reserve("a test", bytes, &Nothing, &CancelToken::new())
                         .unwrap();
                     assert!(inside.fetch_add(bytes, Ordering::SeqCst) + bytes <= 10);
                     std::thread::sleep(Duration::from_millis(2));
@@ -203,10 +234,10 @@ mod tests {
     fn what_can_never_fit_is_refused_at_once_and_says_how_much_there_is() {
         let budget = budget(10);
         let _all = budget
-            .reserve("a test", 10, &nothing(), &CancelToken::new())
+            .reserve("a test", 10, &Nothing, &CancelToken::new())
             .unwrap();
         let refused = budget
-            .reserve("a test", 11, &nothing(), &CancelToken::new())
+            .reserve("a test", 11, &Nothing, &CancelToken::new())
             .unwrap_err();
         assert_eq!(refused.code(), ErrorCode::LimitExceeded);
         assert_eq!(
@@ -233,18 +264,42 @@ mod tests {
     }
 
     #[test]
+    fn what_turns_out_larger_takes_what_is_free_and_does_not_wait() {
+        let budget = budget(10);
+        let reserve = |bytes| {
+            budget
+                .reserve("a test", bytes, &Nothing, &CancelToken::new())
+                .unwrap()
+        };
+        let (mut first, second) = (reserve(4), reserve(3));
+        first.grow("a test", 2).unwrap();
+        assert_eq!(first.bytes(), 4, "it never shrinks");
+        first.grow("a test", 7).unwrap();
+        let taken = first.grow("a test", 8).unwrap_err();
+        assert_eq!(taken.code(), ErrorCode::Overloaded);
+        assert_eq!(
+            first.grow("a test", 11).unwrap_err().code(),
+            ErrorCode::LimitExceeded
+        );
+        drop(second);
+        first.grow("a test", 10).unwrap();
+        drop(first);
+        let _all = reserve(10);
+    }
+
+    #[test]
     fn a_cancelled_request_leaves_the_line() {
         let budget = budget(10);
         let all = budget
-            .reserve("a test", 10, &nothing(), &CancelToken::new())
+            .reserve("a test", 10, &Nothing, &CancelToken::new())
             .unwrap();
         let cancelled = CancelToken::new();
         cancelled.cancel();
-        let refused = budget.reserve("a test", 1, &nothing(), &cancelled).unwrap_err();
+        let refused = budget.reserve("a test", 1, &Nothing, &cancelled).unwrap_err();
         assert_eq!(refused.code(), ErrorCode::Cancelled);
         drop(all);
         budget
-            .reserve("a test", 10, &nothing(), &CancelToken::new())
+            .reserve("a test", 10, &Nothing, &CancelToken::new())
             .unwrap();
     }
 }

@@ -1,0 +1,42 @@
+//! Masks to and from other processes, within the memory that this one may take.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use nephrite_kernel::grpc::{Outgoing, receive_mask_in};
+use nephrite_kernel::memory::request_bytes;
+use nephrite_kernel::{CancelToken, Mask, MaskSize, OperationError};
+use nephrite_proto::v1;
+
+use crate::{Core, CoreError};
+
+/// A mask of a message; `open` opens a path where the sender may name one.
+///
+/// # Errors
+/// As [`nephrite_kernel::grpc::receive_mask`], and as [`Core::reserve`].
+pub(crate) fn receive_mask(
+    core: &Core,
+    wire: v1::Mask,
+    open: impl Fn(&Path) -> Result<File, OperationError>,
+    cancel: &CancelToken,
+) -> Result<Mask, CoreError> {
+    receive_mask_in(wire, open, core.limits(), cancel, |bytes| {
+        core.reserve("a mask from another process", bytes, &[], None, cancel)
+    })
+}
+
+/// A mask as a message states it; one that is large goes into a file of `outgoing`.
+///
+/// # Errors
+/// As [`Outgoing::mask`], and as [`Core::reserve`].
+pub(crate) fn send_mask(
+    core: &Core,
+    outgoing: &mut Outgoing<'_>,
+    mask: &Arc<Mask>,
+    cancel: &CancelToken,
+) -> Result<v1::Mask, CoreError> {
+    let bytes = request_bytes(&[MaskSize::of(mask)], 0, true);
+    let _memory = core.reserve("a mask to another process", bytes, &[], None, cancel)?;
+    Ok(outgoing.mask(mask)?)
+}
