@@ -19,3 +19,5 @@ mod memory;
 mod runs;
 #[path = "server/stopping.rs"]
 mod stopping;
+#[path = "server/warnings.rs"]
+mod warnings;
