@@ -355,7 +355,7 @@ impl<'a> Executor<'a> {
         };
         let sizes: Vec<MaskSize> = inputs.masks().map(|mask| MaskSize::of(mask)).collect();
         let parameters = Parameters::check(&description.parameters, &step.parameters)?;
-        let needed = operations.request_bytes(&step.operation, &sizes, &parameters, step.artefacts)?;
+        let needed = operations.request_bytes(&step.operation, &sizes, &parameters)?;
         let memory = self.core.reserve(ON_MASKS, needed, &[], None, cancel)?;
         let outcome = operations.run(&step.operation, &inputs, &step.parameters, &context)?;
         drop(memory);

@@ -5,8 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use nephrite_kernel::grpc::{Outgoing, receive_mask_in};
-use nephrite_kernel::memory::request_bytes;
-use nephrite_kernel::{CancelToken, Mask, MaskSize, OperationError};
+use nephrite_kernel::{CancelToken, Mask, OperationError};
 use nephrite_proto::v1;
 
 use crate::{Core, CoreError};
@@ -36,7 +35,7 @@ pub(crate) fn send_mask(
     mask: &Arc<Mask>,
     cancel: &CancelToken,
 ) -> Result<v1::Mask, CoreError> {
-    let bytes = request_bytes(&[MaskSize::of(mask)], 0, true);
-    let _memory = core.reserve("a mask to another process", bytes, &[], None, cancel)?;
-    Ok(outgoing.mask(mask)?)
+    outgoing.mask_in(mask, |bytes| {
+        core.reserve("a mask to another process", bytes, &[], None, cancel)
+    })
 }

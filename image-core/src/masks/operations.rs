@@ -153,7 +153,6 @@ impl Operations {
         name: &str,
         masks: &[MaskSize],
         parameters: &Parameters,
-        writes_files: bool,
     ) -> Result<u64, OperationError> {
         let working = match self.placement(name)? {
             (Placement::InProcess(registry), operation) => registry
@@ -162,7 +161,7 @@ impl Operations {
             // A mask that is too large for a message goes to the service, and comes back, as a file.
             (Placement::Endpoint(_), _) => largest_dense_bytes(masks).saturating_mul(2),
         };
-        Ok(request_bytes(masks, working, writes_files))
+        Ok(request_bytes(masks, working))
     }
 
     /// All operations, with what their services say.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use nephrite_kernel::memory::{run_bytes, writing_bytes};
 use nephrite_kernel::{
     Artefacts, Context, Inputs, LabelTable, Mask, MaskSize, OperationDescription, OperationError,
     ParameterValue, Parameters, read_mask, write_mask,
@@ -169,9 +170,7 @@ pub fn run_mask(
 
     let started = Instant::now();
     let files = open_inputs(core, &description, &request.inputs, &outputs)?;
-    let writes_files = !outputs.is_empty() || artefacts.is_some();
-    let needed =
-        |sizes: &[MaskSize]| operations.request_bytes(&request.operation, sizes, &checked, writes_files);
+    let needed = |sizes: &[MaskSize]| operations.request_bytes(&request.operation, sizes, &checked);
     let sizes: Vec<MaskSize> = files.iter().map(|file| file.size).collect();
     let mut memory = core.reserve(ON_MASKS, needed(&sizes)?, &[], None, cancel)?;
     let inputs = read_inputs(core, files, cancel)?;
@@ -186,6 +185,12 @@ pub fn run_mask(
     let outcome = operations.run(&request.operation, &inputs, &given, &context)?;
     let ran = started.elapsed();
     drop(inputs);
+    let sizes: Vec<MaskSize> = outcome.masks.iter().map(|(_, mask)| MaskSize::of(mask)).collect();
+    let mut write = |file: &OutputFile, mask: &Mask| -> Result<FileIdentity, CoreError> {
+        let needed = run_bytes(&sizes).saturating_add(writing_bytes(&MaskSize::of(mask)));
+        memory.grow(ON_MASKS, needed)?;
+        Ok(write_mask(&file.folder, &file.file_name, mask, core.limits())?)
+    };
     let mut masks = Vec::new();
     let mut kept: Vec<(&OutputFile, FileIdentity)> = Vec::new();
     for (name, mask) in &outcome.masks {
@@ -194,7 +199,7 @@ pub fn run_mask(
             .find(|(output, _)| output == name)
             .map(|(_, file)| file);
         if let Some(file) = output {
-            match write_mask(&file.folder, &file.file_name, mask, core.limits()) {
+            match write(file, mask) {
                 Ok(written) => kept.push((file, written)),
                 Err(error) => {
                     // An operation that fails leaves nothing, and neither does a result that cannot be kept.
@@ -202,7 +207,7 @@ pub fn run_mask(
                     for (file, written) in kept {
                         let _ = remove_file_if_same(&file.folder, &file.file_name, &written);
                     }
-                    return Err(error.into());
+                    return Err(error);
                 }
             }
         }

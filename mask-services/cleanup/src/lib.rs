@@ -7,7 +7,7 @@ mod parts;
 mod rules;
 mod shape;
 
-use nephrite_kernel::memory::{largest_dense_bytes, run_bytes};
+use nephrite_kernel::memory::run_bytes;
 use nephrite_kernel::{
     Context, Inputs, Mask, MaskOperation, MaskSize, OperationDescription, OperationError, Outcome, Parameters,
 };
@@ -70,10 +70,14 @@ impl MaskOperation for Cleanup {
     /// of its neighbors as claims.
     fn working_bytes(&self, masks: &[MaskSize], parameters: &Parameters) -> u64 {
         let runs = run_bytes(masks);
-        if rules::LENGTHS.iter().any(|name| parameters.has(name)) {
-            runs.saturating_mul(16).saturating_add(largest_dense_bytes(masks))
-        } else {
-            runs.saturating_mul(10)
+        let lengths = rules::LENGTHS.iter().filter_map(|name| parameters.number(name));
+        // Each step finds the label as the steps before it left it.
+        match lengths.reduce(|reach, mm| reach + mm) {
+            Some(reach) => {
+                let boxes = masks.iter().map(|mask| mask.dense_bytes_within(reach));
+                runs.saturating_mul(16).saturating_add(boxes.max().unwrap_or(0))
+            }
+            None => runs.saturating_mul(10),
         }
     }
 }

@@ -167,9 +167,9 @@ impl MaskOperation for Merge {
     /// Every mask on the reference grid, in run form, and a few copies of it. Runs cross a row of the finer grid as often as
     /// there are more rows.
     fn working_bytes(&self, masks: &[MaskSize], _: &Parameters) -> u64 {
-        let most_rows = masks.iter().map(|mask| mask.n_rows).max().unwrap_or(0);
+        let most_rows = masks.iter().map(|mask| mask.n_rows()).max().unwrap_or(0);
         let moved = masks.iter().map(|mask| {
-            let finer = most_rows.div_ceil(mask.n_rows.max(1)).max(1);
+            let finer = most_rows.div_ceil(mask.n_rows().max(1)).max(1);
             mask.run_bytes().saturating_mul(finer)
         });
         moved.fold(0, u64::saturating_add).saturating_mul(6)

@@ -7,7 +7,7 @@ use nephrite_kernel::{
     Parameters,
 };
 
-use nephrite_kernel::memory::{largest_dense_bytes, run_bytes};
+use nephrite_kernel::memory::run_bytes;
 
 use crate::crop::{choose, crop, crop_box};
 use crate::preview::preview;
@@ -169,7 +169,15 @@ impl MaskOperation for Sample {
     /// The crop, the sample and the surface of each label, in run form; the file of the sample is made from a dense array.
     fn working_bytes(&self, masks: &[MaskSize], parameters: &Parameters) -> u64 {
         let no_file = parameters.has("mask_file") && !parameters.flag("mask_file");
-        let file = if no_file { 0 } else { largest_dense_bytes(masks) };
+        let margin_mm = parameters.number("margin_mm").unwrap_or(0.0);
+        let file = match no_file {
+            true => 0,
+            false => masks
+                .iter()
+                .map(|mask| mask.dense_bytes_within(margin_mm))
+                .max()
+                .unwrap_or(0),
+        };
         run_bytes(masks).saturating_mul(8).saturating_add(file)
     }
 }

@@ -16,7 +16,7 @@ use prost::Message as _;
 
 use super::Traffic;
 use super::recent::message_of;
-use crate::memory::request_bytes;
+use crate::memory::{request_bytes, writing_bytes};
 use crate::{MaskSize, OperationError, read_mask, write_mask};
 
 /// Bytes of masks inside of one message; what is more goes by path.
@@ -53,7 +53,20 @@ impl<'a> Outgoing<'a> {
     /// # Errors
     /// [`OperationError::Limit`] if it is too large for a message and there is no folder; what writing a file says.
     pub fn mask(&mut self, mask: &Arc<Mask>) -> Result<v1::Mask, OperationError> {
-        let encoded = message_of(mask, MAX_INLINE_BYTES)?;
+        self.mask_in(mask, |_| Ok::<_, OperationError>(()))
+    }
+
+    /// The same in a process with a bound on its memory: for a mask that goes to a file, `room` makes room for so many bytes,
+    /// and what it gives is dropped once the file is written.
+    ///
+    /// # Errors
+    /// As [`Outgoing::mask`], and what `room` says.
+    pub fn mask_in<R, E: From<OperationError>>(
+        &mut self,
+        mask: &Arc<Mask>,
+        room: impl FnOnce(u64) -> Result<R, E>,
+    ) -> Result<v1::Mask, E> {
+        let encoded = message_of(mask, MAX_INLINE_BYTES).map_err(OperationError::from)?;
         let bytes = encoded.encoded_len();
         // Without a folder, each may have the size of a message of its own; the receiver bounds the sum.
         let taken = if self.folder.is_some() {
@@ -68,6 +81,7 @@ impl<'a> Outgoing<'a> {
             }
             Some((folder, path)) => {
                 drop(encoded);
+                let _room = room(writing_bytes(&MaskSize::of(mask)))?;
                 let file = format!("{}{}.nii.gz", self.prefix, self.written.len());
                 let written = write_mask(folder, &file, mask, self.limits)?;
                 let path = path.join(&file).to_string_lossy().into_owned();
@@ -76,24 +90,17 @@ impl<'a> Outgoing<'a> {
                 (Content::Path(path), mask_labels(mask))
             }
             None => {
-                return Err(OperationError::Limit {
+                let error = OperationError::Limit {
                     what: "a mask inside of a message (there is no exchange folder)",
                     found: bytes as u64,
                     limit: MAX_INLINE_BYTES as u64,
-                });
+                };
+                return Err(error.into());
             }
         };
         Ok(v1::Mask {
             content: Some(content),
             labels,
-        })
-    }
-
-    /// The same under a name.
-    pub(super) fn named(&mut self, name: &str, mask: &Arc<Mask>) -> Result<v1::NamedMask, OperationError> {
-        Ok(v1::NamedMask {
-            name: name.to_owned(),
-            mask: Some(self.mask(mask)?),
         })
     }
 
@@ -110,6 +117,14 @@ impl Drop for Outgoing<'_> {
                 let _ = remove_file_if_same(folder, file, written); // the error at hand says more
             }
         }
+    }
+}
+
+/// A mask under a name.
+pub(super) fn named(name: &str, mask: v1::Mask) -> v1::NamedMask {
+    v1::NamedMask {
+        name: name.to_owned(),
+        mask: Some(mask),
     }
 }
 
@@ -222,7 +237,7 @@ pub fn receive_mask_in<R, E: From<OperationError>>(
     })?;
     let mut budget = limits.max_payload_bytes;
     let size = incoming.size(&open, limits)?;
-    let _room = room(request_bytes(&[size], 0, false))?;
+    let _room = room(request_bytes(&[size], 0))?;
     Ok(incoming.read(&size, open, limits, &mut budget, cancel)?)
 }
 

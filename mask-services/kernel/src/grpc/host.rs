@@ -11,9 +11,9 @@ use nephrite_server::{Coded, Deadline, Work};
 use nephrite_types::{CancelToken, ErrorCode, Limits};
 use tonic::{Request, Response, Status};
 
-use super::exchange::{Incoming, Outgoing};
+use super::exchange::{Incoming, Outgoing, named};
 use super::wire;
-use crate::memory::request_bytes;
+use crate::memory::{request_bytes, run_bytes};
 use crate::{
     Artefacts, Context, Inputs, MaskSize, OperationError, Outcome, ParameterValue, Parameters, Registry,
     ServiceDescription, run_checked,
@@ -171,9 +171,7 @@ impl Job {
         let exchange = self.exchange_folder.as_ref();
         let exchange = exchange.map(|path| Ok::<_, OperationError>((open_folder(path)?, path)));
         let exchange = exchange.transpose()?;
-        let by_file = exchange.is_some() || artefacts.is_some();
-        let needed =
-            |sizes: &[MaskSize]| request_bytes(sizes, operation.working_bytes(sizes, &parameters), by_file);
+        let needed = |sizes: &[MaskSize]| request_bytes(sizes, operation.working_bytes(sizes, &parameters));
         let expected = self.sizes(host)?;
         let mut memory = host.memory.reserve(WHAT, needed(&expected), &Nothing, cancel)?;
         let inputs = self.read_inputs(&expected, host, cancel)?;
@@ -194,8 +192,18 @@ impl Job {
             artefacts: written,
             measurements,
         } = outcome;
-        let masks = masks.iter().map(|(name, mask)| outgoing.named(name, mask));
-        let masks = masks.collect::<Result<_, OperationError>>()?;
+        let sizes: Vec<MaskSize> = masks.iter().map(|(_, mask)| MaskSize::of(mask)).collect();
+        let held = run_bytes(&sizes);
+        memory.grow(WHAT, held)?;
+        let mut wire_masks = Vec::with_capacity(masks.len());
+        for (name, mask) in &masks {
+            let room = |bytes: u64| {
+                memory
+                    .grow(WHAT, held.saturating_add(bytes))
+                    .map_err(JobError::from)
+            };
+            wire_masks.push(named(name, outgoing.mask_in(mask, room)?));
+        }
         cancel.check().map_err(OperationError::from)?; // nobody would clean up after a caller that is gone
         outgoing.sent();
         unfinished.finished();
@@ -205,7 +213,7 @@ impl Job {
             media_type: artefact.media_type,
         });
         Ok(v1::ProcessResponse {
-            masks,
+            masks: wire_masks,
             artefacts: written.collect(),
             measurements: measurements.into_iter().map(wire::wire_measurement).collect(),
             version: operation.description().version.clone(),

@@ -7,7 +7,7 @@ use nephrite_proto::v1;
 use nephrite_root::Root;
 use nephrite_types::{CancelToken, ErrorCode};
 
-use super::exchange::{Outgoing, receive_mask};
+use super::exchange::{Outgoing, named, receive_mask};
 use super::link::{Link, MAX_REPLY_BYTES};
 use super::scratch::Scratch;
 use super::wire;
@@ -198,10 +198,10 @@ impl RemoteService {
             .as_ref()
             .map(|scratch| (scratch.folder(), scratch.path()));
         let mut outgoing = Outgoing::new(folder, "input-".to_owned(), context.limits);
-        let named = inputs
+        let masks = inputs
             .iter()
             .flat_map(|(name, masks)| masks.iter().map(move |mask| (name, mask)));
-        let masks = named.map(|(name, mask)| outgoing.named(name, mask));
+        let masks = masks.map(|(name, mask)| Ok::<_, OperationError>(named(name, outgoing.mask(mask)?)));
         let values = parameters.values().iter();
         let request = v1::ProcessRequest {
             operation: operation.to_owned(),

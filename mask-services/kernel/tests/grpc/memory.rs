@@ -1,9 +1,14 @@
 //! What does not fit is refused before it is read, what fits later waits, and the service goes on.
 
+use std::fs;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use nephrite_kernel::grpc::Outgoing;
 use nephrite_kernel::test_util::write_hollow_label_map;
-use nephrite_kernel::{ErrorCode, Limits, write_mask};
+use nephrite_kernel::{ErrorCode, Limits, OperationError, write_mask};
 use nephrite_proto::status::error_code;
 use nephrite_proto::v1::mask::Content;
 use nephrite_proto::v1::{ProcessRequest, ProcessResponse};
@@ -62,8 +67,7 @@ async fn masks_wait_for_one_another() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mask_that_turns_out_larger_is_refused_once_that_is_known() {
     let service = TestService::start(|config| config.max_memory_bytes = Some(24 * MIB + 60 * MIB)).await;
-    let folder =
-        cap_std::fs::Dir::open_ambient_dir(service.path("masks"), cap_std::ambient_authority()).unwrap();
+    let folder = Dir::open_ambient_dir(service.path("masks"), ambient_authority()).unwrap();
     write_mask(&folder, "noise.nii", &large(), &Limits::default()).unwrap();
     let refused = process(&service, by_path("masks/noise.nii")).await.unwrap_err();
     assert_eq!(error_code(&refused), ErrorCode::LimitExceeded, "{refused}");
@@ -74,4 +78,29 @@ async fn a_mask_that_turns_out_larger_is_refused_once_that_is_known() {
     );
     let reply = process(&service, identity(&small())).await.unwrap();
     assert_eq!(decoded(&reply.masks[0]), small());
+}
+
+#[test]
+fn a_mask_that_goes_by_file_asks_for_room_and_leaves_nothing_without_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();
+    let limits = Limits::default();
+    let mut outgoing = Outgoing::new(Some((&folder, temp.path())), "m-".to_owned(), &limits);
+    outgoing
+        .mask_in(&Arc::new(small()), |bytes| -> Result<(), OperationError> {
+            panic!("{bytes} bytes for a mask inside of the message")
+        })
+        .unwrap();
+    let mask = Arc::new(large());
+    let mut asked = 0;
+    let refused = outgoing.mask_in(&mask, |bytes| {
+        asked = bytes;
+        Err::<(), _>(OperationError::Internal {
+            what: "no room".to_owned(),
+        })
+    });
+    assert!(matches!(refused, Err(OperationError::Internal { .. })));
+    assert!(asked > mask.runs().geometry().shape.n_voxels() as u64 * 2);
+    outgoing.sent();
+    assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
 }
