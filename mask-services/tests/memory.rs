@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
+use nephrite_kernel::memory::request_bytes;
 use nephrite_kernel::{
     Affine, Artefacts, CancelToken, Context, Geometry, Inputs, LabelEntry, LabelStatus, LabelTable, Limits,
-    Mask, MaskSize, ParameterValue, Parameters, Run, RunMask, RunMaskBuilder, Shape3, Spacing, run_checked,
+    Mask, MaskSize, OperationError, ParameterValue, Parameters, Run, RunMask, RunMaskBuilder, Shape3,
+    Spacing, UnreadMask, run_checked, write_mask,
 };
 use peak_alloc::PeakAlloc;
 
@@ -226,8 +228,41 @@ fn measured(mask_name: &'static str, mask: &Arc<Mask>, rows: &mut Vec<Row>) {
 /// What a request makes room for besides: [`nephrite_kernel::memory::request_bytes`].
 const FIXED_BYTES: u64 = 8 << 20;
 
+/// A file of noise has far more runs than its header lets expect. They are counted before they are kept, and whoever has no
+/// room for them says so then.
+fn a_file_that_has_no_room_is_refused_before_its_runs_are_kept(noise: &Mask) {
+    let (limits, cancel) = (Limits::default(), CancelToken::new());
+    let temp = tempfile::tempdir().unwrap();
+    let folder = Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();
+    write_mask(&folder, "noise.nii", noise, &limits).unwrap();
+    let open = || std::fs::File::open(temp.path().join("noise.nii")).unwrap();
+    let unread = UnreadMask::of(&open(), "noise", &limits).unwrap();
+    let (expected, found) = (unread.size(), MaskSize::of(noise));
+    assert!(found.n_runs > 20 * expected.n_runs);
+    let read = |has_room: bool| {
+        let before = ALLOCATOR.current_usage() as u64;
+        ALLOCATOR.reset_peak_usage();
+        let mut told = 0;
+        let table = noise.labels();
+        let read = unread.read(open(), "noise", table, &limits, &cancel, |size| {
+            told = size.n_runs;
+            let what = "no room".to_owned();
+            has_room.then_some(()).ok_or(OperationError::Internal { what })
+        });
+        let held = ALLOCATOR.peak_usage() as u64 - before;
+        assert_eq!((read.is_ok(), told), (has_room, found.n_runs));
+        held
+    };
+    let (refused, taken) = (read(false), read(true));
+    let reading = expected.reading_bytes + (1 << 20);
+    assert!(refused < reading && found.run_bytes() > reading, "{refused}");
+    assert!(taken < request_bytes(&[found], expected.reading_bytes), "{taken}");
+}
+
 #[test]
 fn no_operation_holds_more_than_it_said() {
+    a_file_that_has_no_room_is_refused_before_its_runs_are_kept(&noise());
+
     let mut rows = Vec::new();
     measured("body", &Arc::new(body()), &mut rows);
     let steps_of_body = rows.len();

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nephrite_kernel::grpc::Traffic;
+use nephrite_kernel::memory::ON_MASKS;
 use nephrite_kernel::{Artefacts, Context, Inputs, LabelStatus, Mask, MaskSize, Parameters, RunMask};
 use nephrite_pipeline::{Crop, MaskStep};
 use nephrite_server::memory::Reservation;
@@ -20,7 +21,6 @@ use super::{
     CaseEvent, CaseEvents, CaseFault, CaseMask, CaseServices, MaskFileRecord, MeasurementRecord, ModelRecord,
     StepRecord, case_labels, places,
 };
-use crate::masks::ON_MASKS;
 use crate::model_step::{ModelStepOutcome, label_table_with, on_grid, run_model_step};
 use crate::segment::numerics_name;
 use crate::world_box::WorldBox;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use nephrite_kernel::grpc::{Outgoing, receive_mask_in};
 use nephrite_kernel::{CancelToken, Mask, OperationError};
 use nephrite_proto::v1;
+use nephrite_server::memory::Reservation;
 
 use crate::{Core, CoreError};
 
@@ -20,8 +21,14 @@ pub(crate) fn receive_mask(
     open: impl Fn(&Path) -> Result<File, OperationError>,
     cancel: &CancelToken,
 ) -> Result<Mask, CoreError> {
+    let what = "a mask from another process";
+    let mut memory: Option<Reservation<'_>> = None;
     receive_mask_in(wire, open, core.limits(), cancel, |bytes| {
-        core.reserve("a mask from another process", bytes, &[], None, cancel)
+        match &mut memory {
+            Some(memory) => memory.grow(what, bytes)?,
+            None => memory = Some(core.reserve(what, bytes, &[], None, cancel)?),
+        }
+        Ok(())
     })
 }
 

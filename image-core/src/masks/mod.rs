@@ -6,7 +6,6 @@ mod step;
 
 pub(crate) use exchange::{receive_mask, send_mask};
 pub use operations::{Endpoint, OperationListing, OperationSettings, Operations};
-pub(crate) use step::ON_MASKS;
 pub use step::{
     ArtefactReport, MaskInput, MaskLabelReport, MaskOutput, MaskOutputReport, MaskReport, MaskRequest,
     MaskSeconds, MeasurementReport, run_mask,

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use nephrite_kernel::memory::{run_bytes, writing_bytes};
+use nephrite_kernel::memory::{ON_MASKS, run_bytes, writing_bytes};
 use nephrite_kernel::{
     Artefacts, Context, Inputs, LabelTable, Mask, MaskSize, OperationDescription, OperationError,
-    ParameterValue, Parameters, read_mask, write_mask,
+    ParameterValue, Parameters, UnreadMask, write_mask,
 };
 use nephrite_root::{OutputFile, remove_file_if_same, sweep};
 use nephrite_types::{CancelToken, FileIdentity};
@@ -141,9 +141,6 @@ pub struct MaskSeconds {
     pub write: f64,
 }
 
-/// What a refusal calls an operation.
-pub(crate) const ON_MASKS: &str = "an operation on masks";
-
 /// Reads the masks, runs the operation where it is placed, and writes what was asked for. Names and parameters are checked
 /// before anything is read.
 ///
@@ -171,11 +168,17 @@ pub fn run_mask(
     let started = Instant::now();
     let files = open_inputs(core, &description, &request.inputs, &outputs)?;
     let needed = |sizes: &[MaskSize]| operations.request_bytes(&request.operation, sizes, &checked);
-    let sizes: Vec<MaskSize> = files.iter().map(|file| file.size).collect();
+    let mut sizes: Vec<MaskSize> = files.iter().map(|file| file.unread.size()).collect();
     let mut memory = core.reserve(ON_MASKS, needed(&sizes)?, &[], None, cancel)?;
-    let inputs = read_inputs(core, files, cancel)?;
-    let sizes: Vec<MaskSize> = inputs.masks().map(|mask| MaskSize::of(mask)).collect();
-    memory.grow(ON_MASKS, needed(&sizes)?)?;
+    let mut inputs = Inputs::new();
+    for (idx, file) in files.into_iter().enumerate() {
+        let counted = |size| -> Result<(), CoreError> {
+            sizes[idx] = size;
+            Ok(memory.grow(ON_MASKS, needed(&sizes)?)?)
+        };
+        let name = file.name.clone();
+        inputs.add(&name, Arc::new(file.read(core, cancel, counted)?));
+    }
     let read = started.elapsed();
     let context = Context {
         limits: core.limits(),
@@ -287,7 +290,7 @@ struct OpenInput<'a> {
     name: String,
     given: &'a MaskInput,
     file: File,
-    size: MaskSize,
+    unread: UnreadMask,
 }
 
 fn open_inputs<'a>(
@@ -304,30 +307,34 @@ fn open_inputs<'a>(
                 path: output.path.clone(),
             });
         }
-        let size = MaskSize::of_file(&file, &given.path.to_string_lossy(), core.limits())
+        let unread = UnreadMask::of(&file, &given.path.to_string_lossy(), core.limits())
             .map_err(|error| in_file(error, &given.path))?;
         Ok(OpenInput {
             name: given.name.clone().or_else(first).unwrap_or_default(),
             given,
             file,
-            size,
+            unread,
         })
     });
     opened.collect()
 }
 
-fn read_inputs(core: &Core, files: Vec<OpenInput<'_>>, cancel: &CancelToken) -> Result<Inputs, CoreError> {
-    let mut inputs = Inputs::new();
-    for OpenInput {
-        name, given, file, ..
-    } in files
-    {
-        let shown = given.path.to_string_lossy();
-        let mask = read_mask(file, &shown, &given.labels, core.limits(), cancel)
-            .map_err(|error| in_file(error, &given.path))?;
-        inputs.add(&name, Arc::new(mask));
+impl OpenInput<'_> {
+    fn read(
+        self,
+        core: &Core,
+        cancel: &CancelToken,
+        counted: impl FnOnce(MaskSize) -> Result<(), CoreError>,
+    ) -> Result<Mask, CoreError> {
+        let (name, labels) = (self.given.path.to_string_lossy(), &self.given.labels);
+        let mask = self
+            .unread
+            .read(self.file, &name, labels, core.limits(), cancel, counted);
+        mask.map_err(|error| match error {
+            CoreError::Operation(error) => in_file(error, &self.given.path),
+            other => other,
+        })
     }
-    Ok(inputs)
 }
 
 /// Most errors of a file name it; those of its content do not.

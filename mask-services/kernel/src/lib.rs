@@ -74,14 +74,14 @@ pub use description::{
 };
 pub use error::OperationError;
 pub use inputs::{Inputs, label_ids};
-pub use memory::MaskSize;
+pub use memory::{MaskSize, UnreadMask};
 pub use nephrite_mask_codec::{
     LabelEntry, LabelStatus, LabelTable, Mask, MaskError, Run, RunMask, RunMaskBuilder,
 };
 pub use nephrite_types::{
     Affine, BoundingBox, CancelToken, ErrorCode, Geometry, Limits, Shape3, Spacing, length,
 };
-pub use nifti::{read_mask, write_mask};
+pub use nifti::{read_mask, read_mask_in, write_mask};
 pub use operation::{Context, MaskOperation};
 pub use outcome::{Measurement, Outcome};
 pub use parameter::{ParameterKind, ParameterSpec, ParameterValue, Parameters};

@@ -3,11 +3,15 @@
 use std::fs::File;
 use std::io::Seek;
 
-use nephrite_mask_codec::{EncodedMask, Mask};
-use nephrite_types::{BoundingBox, Geometry, Limits, length};
+use nephrite_mask_codec::{EncodedMask, LabelTable, Mask};
+use nephrite_types::{BoundingBox, CancelToken, FileIdentity, Geometry, Limits, length};
 use nephrite_volume::{VolumeError, label_map_size};
 
 use crate::OperationError;
+use crate::nifti::read_mask_in;
+
+/// What a refusal for want of memory calls a request.
+pub const ON_MASKS: &str = "an operation on masks";
 
 /// Size of a mask that goes in, before its voxels are read. Axes are z, y, x.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -54,16 +58,9 @@ impl MaskSize {
         }
     }
 
-    /// Of a label map in a file, from its header; the file stands at its start afterwards.
-    ///
-    /// # Errors
-    /// As [`read_mask`](crate::read_mask), for what a header can have wrong.
-    pub fn of_file(mut file: &File, name: &str, limits: &Limits) -> Result<MaskSize, OperationError> {
+    /// Of a label map in a file, from its header.
+    fn of_file(file: &File, name: &str, limits: &Limits) -> Result<MaskSize, OperationError> {
         let size = label_map_size(file, name, limits)?;
-        file.rewind().map_err(|source| VolumeError::Read {
-            name: name.to_owned(),
-            source,
-        })?;
         let shape = size.shape.map(|n| n as u64);
         let n_voxels = product(shape); // compared with the limits
         // As stored, and beside that as labels, of 8 bits if they come from 8 bits.
@@ -105,6 +102,57 @@ impl MaskSize {
             }
         });
         product(axes).saturating_mul(2)
+    }
+}
+
+/// A label map in a file whose header was read.
+#[derive(Debug, Clone, Copy)]
+pub struct UnreadMask {
+    size: MaskSize,
+    identity: FileIdentity,
+}
+
+impl UnreadMask {
+    /// Reads the header; the file stands at its start afterwards.
+    ///
+    /// # Errors
+    /// As [`read_mask`](crate::read_mask), for what a header can have wrong.
+    pub fn of(mut file: &File, name: &str, limits: &Limits) -> Result<UnreadMask, OperationError> {
+        let failed = |source| VolumeError::Read {
+            name: name.to_owned(),
+            source,
+        };
+        let size = MaskSize::of_file(file, name, limits)?;
+        file.rewind().map_err(failed)?;
+        let identity = FileIdentity::of(file).map_err(failed)?;
+        Ok(UnreadMask { size, identity })
+    }
+
+    /// From its header.
+    pub fn size(&self) -> MaskSize {
+        self.size
+    }
+
+    /// Reads the same file, opened again or not. Once the runs are counted, and before they are kept, `room` hears how large
+    /// the mask turned out.
+    ///
+    /// # Errors
+    /// As [`read_mask`](crate::read_mask); [`VolumeError::Changed`] if it is another file by now; what `room` says.
+    pub fn read<E: From<OperationError>>(
+        &self,
+        file: File,
+        name: &str,
+        table: &LabelTable,
+        limits: &Limits,
+        cancel: &CancelToken,
+        room: impl FnOnce(MaskSize) -> Result<(), E>,
+    ) -> Result<Mask, E> {
+        if FileIdentity::of(&file).ok() != Some(self.identity) {
+            let name = name.to_owned();
+            return Err(OperationError::from(VolumeError::Changed { name }).into());
+        }
+        let counted = |n_runs| room(MaskSize { n_runs, ..self.size });
+        read_mask_in(file, name, table, limits, cancel, counted)
     }
 }
 

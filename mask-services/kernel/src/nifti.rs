@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use cap_std::fs::Dir;
-use nephrite_mask_codec::{LabelEntry, LabelStatus, LabelTable, Mask, RunMask};
+use nephrite_mask_codec::{LabelEntry, LabelStatus, LabelTable, Mask, MaskError, RunMask};
 use nephrite_types::{CancelToken, FileIdentity, LabelMap, Limits};
 use nephrite_volume::{SourceGeometry, read_label_map, write_label_map};
 
@@ -24,9 +24,47 @@ pub fn read_mask(
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<Mask, OperationError> {
-    let LabelMap { labels, geometry } = read_label_map(file, name, limits, cancel)?;
-    let runs = RunMask::from_labels(&labels, &geometry, limits)?;
+    read_mask_in(file, name, table, limits, cancel, |_| Ok::<_, OperationError>(()))
+}
+
+/// The same in a process with a bound on its memory: `room` hears how many runs there are before any is kept.
+///
+/// # Errors
+/// As [`read_mask`], and what `room` says.
+pub fn read_mask_in<E: From<OperationError>>(
+    file: File,
+    name: &str,
+    table: &LabelTable,
+    limits: &Limits,
+    cancel: &CancelToken,
+    room: impl FnOnce(u64) -> Result<(), E>,
+) -> Result<Mask, E> {
+    let read = read_label_map(file, name, limits, cancel).map_err(OperationError::from)?;
+    let LabelMap { labels, geometry } = read;
+    let runs = RunMask::from_labels_in(&labels, &geometry, limits, |n_runs| {
+        room(n_runs).map_err(Stop::Room)
+    });
+    let runs = runs.map_err(|stop| match stop {
+        Stop::Mask(error) => OperationError::from(error).into(),
+        Stop::Room(error) => error,
+    })?;
     drop(labels);
+    Ok(name_labels(runs, table)?)
+}
+
+/// Why reading ended.
+enum Stop<E> {
+    Mask(MaskError),
+    Room(E),
+}
+
+impl<E> From<MaskError> for Stop<E> {
+    fn from(error: MaskError) -> Self {
+        Stop::Mask(error)
+    }
+}
+
+fn name_labels(runs: RunMask, table: &LabelTable) -> Result<Mask, OperationError> {
     let unnamed = runs
         .summaries()
         .into_keys()

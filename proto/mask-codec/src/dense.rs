@@ -9,21 +9,35 @@ use crate::run_mask::check_size;
 use crate::{MaskError, Run, RunMask};
 
 impl RunMask {
-    /// The runs of a dense label map; plane by plane, on all threads.
+    /// The runs of a dense label map, on all threads.
     ///
     /// # Errors
     /// [`MaskError::Shape`] if array and geometry differ; the limits' errors.
     pub fn from_labels(labels: &Labels, geometry: &Geometry, limits: &Limits) -> Result<RunMask, MaskError> {
+        RunMask::from_labels_in(labels, geometry, limits, |_| Ok::<_, MaskError>(()))
+    }
+
+    /// The same in a process with a bound on its memory: `room` hears how many runs there are before any is kept.
+    ///
+    /// # Errors
+    /// As [`RunMask::from_labels`], and what `room` says.
+    pub fn from_labels_in<E: From<MaskError>>(
+        labels: &Labels,
+        geometry: &Geometry,
+        limits: &Limits,
+        room: impl FnOnce(u64) -> Result<(), E>,
+    ) -> Result<RunMask, E> {
         let n_rows = check_size(geometry, limits)?;
         if labels.shape() != geometry.shape.zyx() {
-            return Err(MaskError::Shape {
+            let error = MaskError::Shape {
                 expected: geometry.shape.zyx(),
                 found: labels.shape(),
-            });
+            };
+            return Err(error.into());
         }
         match labels {
-            Labels::U8(array) => collect(array, geometry, n_rows, limits),
-            Labels::U16(array) => collect(array, geometry, n_rows, limits),
+            Labels::U8(array) => collect(array, geometry, n_rows, limits, room),
+            Labels::U16(array) => collect(array, geometry, n_rows, limits, room),
         }
     }
 
@@ -56,70 +70,96 @@ impl RunMask {
     }
 }
 
-/// One plane's runs: how many each row has, and the runs.
-type Plane = (Vec<u32>, Vec<Run>);
+/// Planes whose runs are found at once, before they join the others.
+const PLANES_AT_ONCE: usize = 32;
 
-fn collect<T>(
+/// Counts first, so that memory is asked for once, and for what is needed.
+fn collect<T, E>(
     array: &Array3<T>,
     geometry: &Geometry,
     n_rows: usize,
     limits: &Limits,
-) -> Result<RunMask, MaskError>
+    room: impl FnOnce(u64) -> Result<(), E>,
+) -> Result<RunMask, E>
 where
     T: Copy + PartialEq + Default + Into<u16> + Send + Sync,
+    E: From<MaskError>,
 {
     let max_runs = limits.max_mask_runs.min(u32::MAX.into());
-    let planes: Vec<Plane> = array.axis_iter(Axis(0)).into_par_iter().map(plane).collect();
-    let n_runs: u64 = planes.iter().map(|(_, runs)| runs.len() as u64).sum();
+    let planes: Vec<_> = array.axis_iter(Axis(0)).collect();
+    let counts: Vec<Vec<u32>> = planes.par_iter().map(|plane| count(*plane)).collect();
+    let n_runs = counts.iter().flatten().map(|n| u64::from(*n)).sum();
     if n_runs > max_runs {
-        return Err(MaskError::TooManyRuns {
+        let error = MaskError::TooManyRuns {
             limit: max_runs,
             found: n_runs,
-        });
+        };
+        return Err(error.into());
     }
-    let mut row_starts = memory::with_room(n_rows + 1, "the rows of a mask")?;
-    let mut runs = memory::with_room(n_runs as usize, "the runs of a mask")?; // below max_runs
+    room(n_runs)?;
+    let mut row_starts = memory::with_room(n_rows + 1, "the rows of a mask").map_err(MaskError::from)?;
+    let mut runs: Vec<Run> =
+        memory::with_room(n_runs as usize, "the runs of a mask").map_err(MaskError::from)?; // below max_runs
     let mut end = 0u32;
     row_starts.push(end);
-    for (counts, plane) in planes {
-        for count in counts {
-            end += count;
-            row_starts.push(end);
-        }
-        runs.extend_from_slice(&plane);
+    for n in counts.into_iter().flatten() {
+        end += n;
+        row_starts.push(end);
+    }
+    for slab in planes.chunks(PLANES_AT_ONCE) {
+        let found: Vec<Vec<Run>> = slab.par_iter().map(|plane| runs_of(*plane)).collect();
+        found.iter().for_each(|plane| runs.extend_from_slice(plane));
     }
     Ok(RunMask::from_canonical(*geometry, row_starts, runs))
 }
 
-fn plane<T: Copy + PartialEq + Default + Into<u16>>(plane: ArrayView2<'_, T>) -> Plane {
+/// How many runs each row has.
+fn count<T: Copy + PartialEq + Default>(plane: ArrayView2<'_, T>) -> Vec<u32> {
     let mut counts = Vec::with_capacity(plane.nrows());
-    let mut runs = Vec::new();
-    let mut row_buffer = Vec::new();
-    for row in plane.rows() {
-        let before = runs.len();
-        match row.as_slice() {
-            Some(row) => push_row(row, &mut runs),
-            None => {
-                row_buffer.clear();
-                row_buffer.extend(row.iter().copied());
-                push_row(&row_buffer, &mut runs);
-            }
-        }
-        counts.push((runs.len() - before) as u32); // at most the row's length
-    }
-    (counts, runs)
+    for_each_row(plane, |row| {
+        let mut n = 0;
+        for_each_run(row, |_, _, _| n += 1);
+        counts.push(n); // at most the row's length
+    });
+    counts
 }
 
-fn push_row<T: Copy + PartialEq + Default + Into<u16>>(row: &[T], runs: &mut Vec<Run>) {
-    let mut start = 0;
-    while let Some(&label) = row.get(start) {
-        let end = start + run_length(&row[start..], label);
-        if label != T::default() {
+fn runs_of<T: Copy + PartialEq + Default + Into<u16>>(plane: ArrayView2<'_, T>) -> Vec<Run> {
+    let mut runs = Vec::new();
+    for_each_row(plane, |row| {
+        for_each_run(row, |start, end, label| {
             runs.push(Run {
                 start: start as u32, // check_size saw the row's length
                 end: end as u32,
                 label: label.into(),
             });
+        });
+    });
+    runs
+}
+
+fn for_each_row<T: Copy>(plane: ArrayView2<'_, T>, mut visit: impl FnMut(&[T])) {
+    let mut buffer = Vec::new();
+    for row in plane.rows() {
+        match row.as_slice() {
+            Some(row) => visit(row),
+            None => {
+                buffer.clear();
+                buffer.extend(row.iter().copied());
+                visit(&buffer);
+            }
+        }
+    }
+}
+
+/// Start, end and label of every run that is no background.
+#[inline]
+fn for_each_run<T: Copy + PartialEq + Default>(row: &[T], mut visit: impl FnMut(usize, usize, T)) {
+    let mut start = 0;
+    while let Some(&label) = row.get(start) {
+        let end = start + run_length(&row[start..], label);
+        if label != T::default() {
+            visit(start, end, label);
         }
         start = end;
     }

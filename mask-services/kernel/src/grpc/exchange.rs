@@ -11,13 +11,12 @@ use nephrite_proto::v1::mask::Content;
 use nephrite_proto::{ConvertError, v1};
 use nephrite_root::remove_file_if_same;
 use nephrite_types::{CancelToken, FileIdentity, Limits};
-use nephrite_volume::VolumeError;
 use prost::Message as _;
 
 use super::Traffic;
 use super::recent::message_of;
 use crate::memory::{request_bytes, writing_bytes};
-use crate::{MaskSize, OperationError, read_mask, write_mask};
+use crate::{MaskSize, OperationError, UnreadMask, write_mask};
 
 /// Bytes of masks inside of one message; what is more goes by path.
 pub const MAX_INLINE_BYTES: usize = 1 << 20;
@@ -157,45 +156,69 @@ impl TryFrom<v1::Mask> for Incoming {
 }
 
 impl Incoming {
-    /// How large it is, from the message or from the header of its file; `open` opens a path where the sender may name one.
-    pub(super) fn size(
+    /// Looks how large it is, in the message or in the header of its file; `open` opens a path where the sender may name
+    /// one.
+    pub(super) fn look(
         &self,
         open: impl FnOnce(&Path) -> Result<File, OperationError>,
         limits: &Limits,
-    ) -> Result<MaskSize, OperationError> {
+    ) -> Result<Seen<'_>, OperationError> {
+        Ok(match self {
+            Incoming::Inline(encoded) => Seen::Inline(encoded),
+            Incoming::File { path, labels } => Seen::File {
+                path,
+                labels,
+                unread: UnreadMask::of(&open(path)?, &path.to_string_lossy(), limits)?,
+            },
+        })
+    }
+}
+
+/// A mask that came, its size known. A file is opened again when its turn comes.
+pub(super) enum Seen<'a> {
+    Inline(&'a EncodedMask),
+    File {
+        path: &'a Path,
+        labels: &'a LabelTable,
+        unread: UnreadMask,
+    },
+}
+
+impl Seen<'_> {
+    pub(super) fn size(&self) -> MaskSize {
         match self {
-            Incoming::Inline(encoded) => Ok(MaskSize::of_encoded(encoded)),
-            Incoming::File { path, .. } => MaskSize::of_file(&open(path)?, &path.to_string_lossy(), limits),
+            Seen::Inline(encoded) => MaskSize::of_encoded(encoded),
+            Seen::File { unread, .. } => unread.size(),
         }
     }
 
-    /// Decodes a mask of the size that [`Incoming::size`] told. Needs at most `budget` bytes in run form, which it takes
-    /// from it.
-    pub(super) fn read(
+    /// Decodes. Needs at most `budget` bytes in run form, which it takes from it. `room` hears how large a mask in a file
+    /// turned out, before it is kept.
+    pub(super) fn read<E: From<OperationError>>(
         &self,
-        size: &MaskSize,
         open: impl FnOnce(&Path) -> Result<File, OperationError>,
         limits: &Limits,
         budget: &mut u64,
         cancel: &CancelToken,
-    ) -> Result<Mask, OperationError> {
-        cancel.check()?;
+        room: impl FnOnce(MaskSize) -> Result<(), E>,
+    ) -> Result<Mask, E> {
+        cancel.check().map_err(OperationError::from)?;
         let mask = match self {
-            Incoming::Inline(encoded) => {
+            Seen::Inline(encoded) => {
                 // Every run has a boundary of its own, at least; the rest is compared with the limits.
                 let [nz, ny, _] = encoded.geometry.shape.zyx();
                 let rows = (nz as u64).saturating_mul(ny as u64).saturating_mul(4);
                 check_budget(rows.saturating_add(encoded.n_runs.saturating_mul(6)), *budget)?;
-                encoded.decode(limits)?
+                encoded.decode(limits).map_err(OperationError::from)?
             }
-            Incoming::File { path, labels } => {
-                let (file, name) = (open(path)?, path.to_string_lossy());
+            Seen::File { path, labels, unread } => {
+                let file = open(path)?;
                 Traffic::count_exchange_file();
-                if MaskSize::of_file(&file, &name, limits)? != *size {
-                    let name = name.into_owned();
-                    return Err(VolumeError::Changed { name }.into());
-                }
-                read_mask(file, &name, labels, limits, cancel)?
+                let name = path.to_string_lossy();
+                unread.read(file, &name, labels, limits, cancel, |size| {
+                    check_budget(size.run_bytes(), *budget)?;
+                    room(size)
+                })?
             }
         };
         let bytes = MaskSize::of(&mask).run_bytes();
@@ -219,26 +242,27 @@ pub fn receive_mask(
     receive_mask_in(wire, open, limits, cancel, |_| Ok::<_, OperationError>(()))
 }
 
-/// The same in a process with a bound on its memory: `room` makes room for so many bytes, and what it gives is dropped once
-/// the mask is there.
+/// The same in a process with a bound on its memory: `room` makes sure that there is room for so many bytes in all. It is
+/// asked before the mask is read, and once more for a mask in a file when its runs are counted.
 ///
 /// # Errors
 /// As [`receive_mask`], and what `room` says.
-pub fn receive_mask_in<R, E: From<OperationError>>(
+pub fn receive_mask_in<E: From<OperationError>>(
     wire: v1::Mask,
     open: impl Fn(&Path) -> Result<File, OperationError>,
     limits: &Limits,
     cancel: &CancelToken,
-    room: impl FnOnce(u64) -> Result<R, E>,
+    mut room: impl FnMut(u64) -> Result<(), E>,
 ) -> Result<Mask, E> {
     let incoming = Incoming::try_from(wire).map_err(|error| OperationError::Other {
         code: error.code(),
         message: error.to_string(),
     })?;
     let mut budget = limits.max_payload_bytes;
-    let size = incoming.size(&open, limits)?;
-    let _room = room(request_bytes(&[size], 0))?;
-    Ok(incoming.read(&size, open, limits, &mut budget, cancel)?)
+    let seen = incoming.look(&open, limits)?;
+    room(request_bytes(&[seen.size()], 0))?;
+    let larger = |size: MaskSize| room(request_bytes(&[size], 0));
+    seen.read(open, limits, &mut budget, cancel, larger)
 }
 
 fn check_budget(found: u64, limit: u64) -> Result<(), OperationError> {

@@ -11,16 +11,13 @@ use nephrite_server::{Coded, Deadline, Work};
 use nephrite_types::{CancelToken, ErrorCode, Limits};
 use tonic::{Request, Response, Status};
 
-use super::exchange::{Incoming, Outgoing, named};
+use super::exchange::{Incoming, Outgoing, Seen, named};
 use super::wire;
-use crate::memory::{request_bytes, run_bytes};
+use crate::memory::{ON_MASKS, request_bytes, run_bytes};
 use crate::{
     Artefacts, Context, Inputs, MaskSize, OperationError, Outcome, ParameterValue, Parameters, Registry,
     ServiceDescription, run_checked,
 };
-
-/// What a refusal calls a request.
-const WHAT: &str = "an operation on masks";
 
 /// Masks of one request.
 const MAX_INPUTS: usize = 1024;
@@ -172,11 +169,20 @@ impl Job {
         let exchange = exchange.map(|path| Ok::<_, OperationError>((open_folder(path)?, path)));
         let exchange = exchange.transpose()?;
         let needed = |sizes: &[MaskSize]| request_bytes(sizes, operation.working_bytes(sizes, &parameters));
-        let expected = self.sizes(host)?;
-        let mut memory = host.memory.reserve(WHAT, needed(&expected), &Nothing, cancel)?;
-        let inputs = self.read_inputs(&expected, host, cancel)?;
-        let sizes: Vec<MaskSize> = inputs.masks().map(|mask| MaskSize::of(mask)).collect();
-        memory.grow(WHAT, needed(&sizes))?;
+        let seen = self.look(host)?;
+        let mut sizes: Vec<MaskSize> = seen.iter().map(|(_, mask)| mask.size()).collect();
+        let mut memory = host.memory.reserve(ON_MASKS, needed(&sizes), &Nothing, cancel)?;
+        let mut budget = host.max_request_bytes.min(host.limits.max_payload_bytes);
+        let mut inputs = Inputs::new();
+        for (idx, (name, mask)) in seen.iter().enumerate() {
+            let open = |path: &Path| Ok(host.root.open_file(path)?);
+            let counted = |size| -> Result<(), JobError> {
+                sizes[idx] = size;
+                Ok(memory.grow(ON_MASKS, needed(&sizes))?)
+            };
+            let mask = mask.read(open, &host.limits, &mut budget, cancel, counted)?;
+            inputs.add(name, Arc::new(mask));
+        }
         let context = Context {
             limits: &host.limits,
             cancel,
@@ -194,12 +200,12 @@ impl Job {
         } = outcome;
         let sizes: Vec<MaskSize> = masks.iter().map(|(_, mask)| MaskSize::of(mask)).collect();
         let held = run_bytes(&sizes);
-        memory.grow(WHAT, held)?;
+        memory.grow(ON_MASKS, held)?;
         let mut wire_masks = Vec::with_capacity(masks.len());
         for (name, mask) in &masks {
             let room = |bytes: u64| {
                 memory
-                    .grow(WHAT, held.saturating_add(bytes))
+                    .grow(ON_MASKS, held.saturating_add(bytes))
                     .map_err(JobError::from)
             };
             wire_masks.push(named(name, outgoing.mask_in(mask, room)?));
@@ -221,27 +227,14 @@ impl Job {
         })
     }
 
-    /// Of all masks; of those in files from their headers.
-    fn sizes(&self, host: &Host) -> Result<Vec<MaskSize>, OperationError> {
+    /// Looks at all masks, at those in files by their headers.
+    fn look(&self, host: &Host) -> Result<Vec<(&str, Seen<'_>)>, OperationError> {
         let open = |path: &Path| Ok(host.root.open_file(path)?);
-        let incoming = self.inputs.iter().map(|(_, incoming)| incoming);
-        incoming.map(|mask| mask.size(open, &host.limits)).collect()
-    }
-
-    fn read_inputs(
-        &self,
-        sizes: &[MaskSize],
-        host: &Host,
-        cancel: &CancelToken,
-    ) -> Result<Inputs, OperationError> {
-        let mut budget = host.max_request_bytes.min(host.limits.max_payload_bytes);
-        let mut inputs = Inputs::new();
-        for ((name, incoming), size) in self.inputs.iter().zip(sizes) {
-            let open = |path: &Path| Ok(host.root.open_file(path)?);
-            let mask = incoming.read(size, open, &host.limits, &mut budget, cancel)?;
-            inputs.add(name, Arc::new(mask));
-        }
-        Ok(inputs)
+        let seen = self.inputs.iter().map(|(name, mask)| {
+            let seen = mask.look(open, &host.limits)?;
+            Ok((name.as_str(), seen))
+        });
+        seen.collect()
     }
 }
 

@@ -4,8 +4,8 @@
 //!   a [`ServiceConfig`], and answer health, reflection, Describe and Process until SIGTERM.
 //! * [`RemoteService`] calls such a service, ours or a plugin in any language; a [`RemoteOperation`] is one of its
 //!   operations, a [`MaskOperation`](crate::MaskOperation) like any other.
-//! * Other services that send masks do it the same way, by [`Outgoing`], [`Scratch`] and [`receive_mask`] or [`receive_mask_in`]; [`Traffic`]
-//!   counts what crossed.
+//! * Other services that send masks do it the same way, by [`Outgoing`], [`Scratch`] and [`receive_mask`], or
+//!   [`receive_mask_in`] where memory is bounded; [`Traffic`] counts what crossed.
 //! * [`Placement`] says which of the two a step uses, so that where it runs is configuration.
 //!
 //! What the other side sends is hostile until checked, on both ends.
