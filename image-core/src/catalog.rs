@@ -44,40 +44,20 @@ const MAX_NAMES: usize = 10_000;
 ///
 /// # Errors
 /// [`CoreError`]
-pub fn inspect_model(core: &Core, choice: &ModelChoice) -> Result<ModelDescription, CoreError> {
-    inspect_model_until(core, choice, &CancelToken::new())
-}
-
-/// [`inspect_model`], unless `cancel` asks to stop.
-///
-/// # Errors
-/// [`CoreError`]
-pub fn inspect_model_until(
+pub fn inspect_model(
     core: &Core,
     choice: &ModelChoice,
     cancel: &CancelToken,
 ) -> Result<ModelDescription, CoreError> {
-    Ok(OpenModel::open_until(core, choice, cancel)?.description)
+    Ok(OpenModel::open(core, choice, cancel)?.description)
 }
 
 /// Finds model folders beneath a folder (or the folder itself), at most four levels down, in order of their paths.
 /// What cannot be read is passed over; a search that is too long ends with what it has, and says so in the log. No file is read.
 ///
 /// # Errors
-/// [`CoreError::Path`] if `root` itself cannot be read.
-pub fn list_models(core: &Core, root: &Path) -> Result<Vec<ModelListing>, CoreError> {
-    list_models_until(core, root, &CancelToken::new())
-}
-
-/// [`list_models`], unless `cancel` asks to stop.
-///
-/// # Errors
 /// [`CoreError::Path`] if `root` itself cannot be read, [`CoreError::Cancelled`].
-pub fn list_models_until(
-    core: &Core,
-    root: &Path,
-    cancel: &CancelToken,
-) -> Result<Vec<ModelListing>, CoreError> {
+pub fn list_models(core: &Core, root: &Path, cancel: &CancelToken) -> Result<Vec<ModelListing>, CoreError> {
     let dir = core.root.open_folder(root)?;
     dir.entries().map_err(|source| PathError::Io {
         path: root.to_owned(),

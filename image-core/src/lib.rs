@@ -36,7 +36,7 @@ mod world_box;
 
 pub use nephrite_root::{OutputFile, PathError, Root};
 
-pub use catalog::{ModelListing, inspect_model, inspect_model_until, list_models, list_models_until};
+pub use catalog::{ModelListing, inspect_model, list_models};
 pub use core::{Core, CoreSettings, StepBudget};
 pub use counters::Counters;
 pub use error::CoreError;

@@ -92,7 +92,7 @@ fn run(
     cancel: &CancelToken,
 ) -> Result<ModelStepOutcome, CoreError> {
     let mut counters = Counters::default();
-    let model = OpenModel::open_until(core, &request.model, cancel)?;
+    let model = OpenModel::open(core, &request.model, cancel)?;
     let reader = model.reader()?;
     model.check_n_channels(1 + request.channels.len())?;
     let postprocessing = if request.postprocessing {
@@ -238,11 +238,15 @@ const NEEDS_MEMORY: &str = "the model on this scan";
 
 /// Refuses a step that this process can never run: too many tiles, more memory than there is. Reads headers only. What looks
 /// at a part of the scan passes: how large that is comes out later.
-pub(crate) fn check_model_step(core: &Core, request: &ModelStepRequest) -> Result<(), CoreError> {
+pub(crate) fn check_model_step(
+    core: &Core,
+    request: &ModelStepRequest,
+    cancel: &CancelToken,
+) -> Result<(), CoreError> {
     if request.crop.is_some() {
         return Ok(());
     }
-    let model = OpenModel::open(core, &request.model)?;
+    let model = OpenModel::open(core, &request.model, cancel)?;
     let (_, needed) = needed_bytes(core, request, &model, None, model.reader()?)?;
     Ok(core.memory.check(NEEDS_MEMORY, needed)?)
 }

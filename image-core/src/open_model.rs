@@ -30,16 +30,7 @@ pub(crate) struct OpenModel {
 impl OpenModel {
     /// # Errors
     /// [`CoreError::FileChanged`] if somebody changes one of its files meanwhile; what reading says.
-    pub(crate) fn open(core: &Core, choice: &ModelChoice) -> Result<Self, CoreError> {
-        OpenModel::open_until(core, choice, &CancelToken::new())
-    }
-
-    /// Opens a model unless `cancel` asks to stop.
-    pub(crate) fn open_until(
-        core: &Core,
-        choice: &ModelChoice,
-        cancel: &CancelToken,
-    ) -> Result<Self, CoreError> {
+    pub(crate) fn open(core: &Core, choice: &ModelChoice, cancel: &CancelToken) -> Result<Self, CoreError> {
         let failed = |source| PathError::Io {
             path: choice.folder.clone(),
             source,
@@ -94,7 +85,7 @@ impl OpenModel {
             folder: folder.clone(),
             ..self.choice.clone()
         };
-        OpenModel::open_until(core, &choice, cancel).map_err(|error| match error {
+        OpenModel::open(core, &choice, cancel).map_err(|error| match error {
             CoreError::Path(PathError::NotFound { .. }) => CoreError::PreviousStageMissing {
                 stage: stage.to_owned(),
                 folder,

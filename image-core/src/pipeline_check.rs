@@ -138,7 +138,7 @@ pub fn check_pipeline(
     for step in pipeline.steps() {
         cancel.check()?;
         let report = match step {
-            Step::Model(model) => check_model(core, model, folder, &labels),
+            Step::Model(model) => check_model(core, model, folder, &labels, cancel),
             Step::Mask(mask) => check_mask(operations, mask, cancel),
             Step::Sample(sample) => check_sample(sample, pipeline, &labels),
         };
@@ -168,13 +168,15 @@ fn check_model(
     step: &ModelStep,
     folder: &Path,
     labels: &BTreeMap<&str, Vec<String>>,
+    cancel: &CancelToken,
 ) -> Result<StepReport, StepFault> {
     let choice = ModelChoice {
         folder: folder.join(&step.model),
         folds: step.folds.clone(),
         checkpoint: step.checkpoint,
     };
-    let model = inspect_model(core, &choice).map_err(|error| StepFault::Model(Box::new(error)))?;
+    let model = inspect_model(core, &choice, cancel);
+    let model = model.map_err(|error| StepFault::Model(Box::new(error)))?;
     TileGrid::check_step(&model.patch_size, step.options.tile_step_size)
         .map_err(|error| StepFault::Model(Box::new(error.into())))?;
     let found = 1 + step.channels.len();

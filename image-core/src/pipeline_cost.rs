@@ -93,7 +93,7 @@ pub fn estimate_pipeline(
 ) -> Result<PipelineEstimate, CoreError> {
     let mut said = Vec::new();
     let headers = scan_headers(core, scans)?;
-    let readers = readers(core, pipeline, folder, scans)?;
+    let readers = readers(core, pipeline, folder, scans, cancel)?;
     let case = case_world(readers.iter().map(|(_, reader)| *reader));
     for (phase, (path, header)) in &headers {
         let of_scan = readers.iter().filter(|(of, _)| of == phase);
@@ -149,7 +149,7 @@ pub fn estimate_pipeline(
             continue;
         }
         let scan = phase.and_then(|phase| headers.get(&phase));
-        let cost = step_cost(core, step, folder, scan, speed);
+        let cost = step_cost(core, step, folder, scan, speed, cancel);
         steps.push(StepCost {
             phase: phase.map(Phase::name),
             ..cost.map_err(|error| failed(StepFault::Model(Box::new(error))))?
@@ -186,8 +186,9 @@ fn step_cost(
     folder: &Path,
     scan: Option<&(PathBuf, ScanHeader)>,
     speed: Speed,
+    cancel: &CancelToken,
 ) -> Result<StepCost, CoreError> {
-    let model = OpenModel::open(core, &model_choice(step, folder))?;
+    let model = OpenModel::open(core, &model_choice(step, folder), cancel)?;
     let geometry = match scan {
         Some((_, header)) => header.geometry(model.reader()?)?,
         None => assumed_geometry(),
@@ -203,7 +204,7 @@ fn step_cost(
     let mut cost = of(&model.description)?;
     // Without a step that gives its mask, the previous stage runs first.
     if let (Some(stage), None) = (&model.description.previous_stage, &step.previous_stage) {
-        let first = of(&model.open_beside(core, stage, &CancelToken::new())?.description)?;
+        let first = of(&model.open_beside(core, stage, cancel)?.description)?;
         cost.runs.tiles = cost.runs.tiles.saturating_add(first.runs.tiles);
         cost.runs.runs = cost.runs.runs.saturating_add(first.runs.runs);
         cost.seconds = cost.seconds.zip(first.seconds).map(|(a, b)| a + b);
@@ -239,6 +240,7 @@ fn readers(
     pipeline: &Pipeline,
     folder: &Path,
     scans: &BTreeMap<Phase, PathBuf>,
+    cancel: &CancelToken,
 ) -> Result<Vec<(Phase, Reader)>, CoreError> {
     let mut readers = Vec::new();
     for step in pipeline.steps() {
@@ -247,7 +249,8 @@ fn readers(
         let Some(phase) = phases.find(|phase| scans.contains_key(phase)) else {
             continue;
         };
-        let reader = OpenModel::open(core, &model_choice(step, folder)).and_then(|model| model.reader());
+        let model = OpenModel::open(core, &model_choice(step, folder), cancel);
+        let reader = model.and_then(|model| model.reader());
         let failed = |error| CoreError::PipelineStep {
             step: step.id.clone(),
             fault: StepFault::Model(Box::new(error)),

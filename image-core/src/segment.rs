@@ -169,7 +169,7 @@ impl Case {
             }
         }
 
-        let model = OpenModel::open_until(core, &request.model, cancel)?;
+        let model = OpenModel::open(core, &request.model, cancel)?;
         let reader = model.reader()?;
         model.check_n_channels(inputs.len())?;
         let previous = match (model.description.previous_stage.as_deref(), mask) {

@@ -162,7 +162,7 @@ fn warm_up(core: &Core, models: &[ModelChoice], cancel: &CancelToken) -> Result<
     for choice in models {
         cancel.check().map_err(CoreError::from)?;
         let started = std::time::Instant::now();
-        let (_, weight_bytes_read) = OpenModel::open_until(core, choice, cancel)?.warm(core, cancel)?;
+        let (_, weight_bytes_read) = OpenModel::open(core, choice, cancel)?.warm(core, cancel)?;
         let (model, seconds) = (choice.folder.display(), started.elapsed().as_secs_f64());
         tracing::info!(%model, weight_bytes_read, seconds, "model is warm");
     }

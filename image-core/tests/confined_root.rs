@@ -115,9 +115,12 @@ fn no_path_of_a_request_leads_out() {
 #[test]
 fn models_that_a_link_leads_to_are_neither_read_nor_listed() {
     let (_temp, core) = tree();
-    let error = inspect_model(&core, &model("model")).unwrap_err();
+    let error = inspect_model(&core, &model("model"), &CancelToken::new()).unwrap_err();
     assert_eq!(error.code(), ErrorCode::PermissionDenied, "{error}");
-    assert_eq!(list_models(&core, Path::new(".")).unwrap(), []);
-    let error = list_models(&core, Path::new("..")).unwrap_err();
+    assert_eq!(
+        list_models(&core, Path::new("."), &CancelToken::new()).unwrap(),
+        []
+    );
+    let error = list_models(&core, Path::new(".."), &CancelToken::new()).unwrap_err();
     assert_eq!(error.code(), ErrorCode::PermissionDenied, "{error}");
 }

@@ -93,7 +93,7 @@ pub fn estimate_case(
                     tile_step_size,
                     ..
                 } = model.request.options;
-                let description = inspect_model(core, &model.request.model)?;
+                let description = inspect_model(core, &model.request.model, cancel)?;
                 let cost = estimate_model(
                     &description,
                     &model.grid,

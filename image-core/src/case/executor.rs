@@ -237,7 +237,7 @@ impl<'a> Executor<'a> {
             match self.crop(crop) {
                 Err(CoreError::Case(fault @ CaseFault::EmptyCrop { .. })) if step.optional => {
                     self.skip(record, &fault.to_string());
-                    let description = crate::inspect_model_until(self.core, &request.model, cancel)?;
+                    let description = crate::inspect_model(self.core, &request.model, cancel)?;
                     return self.not_searched(&description.labels);
                 }
                 found => request.crop = Some(found?),

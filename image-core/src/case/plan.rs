@@ -152,11 +152,11 @@ impl Plan {
             pipeline = pipeline.only(&request.steps).map_err(CaseFault::from)?;
         }
         if request.profile == Profile::Quick {
-            pipeline = quick(core, &pipeline)?;
+            pipeline = quick(core, &pipeline, cancel)?;
         }
         check_pipeline(core, &services.operations, &pipeline, Path::new(""), cancel)?;
         let chosen = choose_phases(&pipeline, request, &opened)?;
-        let mut steps = place_steps(core, services, &pipeline, &chosen, &opened)?;
+        let mut steps = place_steps(core, services, &pipeline, &chosen, &opened, cancel)?;
         let (scans, warnings) = place_scans(opened, &steps)?;
         if core.strict_geometry || request.strict_geometry || pipeline.strict_geometry {
             let mut strict = warnings.iter().filter(|warning| warning.code.is_geometry());
@@ -200,11 +200,12 @@ impl Plan {
 
 impl Plan {
     /// Refuses a case of which a step that runs here can never fit.
-    pub(super) fn check_memory(&self, core: &Core) -> Result<(), CoreError> {
+    pub(super) fn check_memory(&self, core: &Core, cancel: &CancelToken) -> Result<(), CoreError> {
         for step in &self.steps {
             let PlannedStep::Model(model) = step else { continue };
             if model.cores.is_empty() && model.step.crop.is_none() {
-                check_model_step(core, &model.request).map_err(|error| at(&model.step.id, error))?;
+                let checked = check_model_step(core, &model.request, cancel);
+                checked.map_err(|error| at(&model.step.id, error))?;
             }
         }
         Ok(())
@@ -422,13 +423,14 @@ fn bare_name(model: &Path) -> String {
 }
 
 /// The same pipeline for a first look.
-fn quick(core: &Core, pipeline: &Pipeline) -> Result<Pipeline, CoreError> {
+fn quick(core: &Core, pipeline: &Pipeline, cancel: &CancelToken) -> Result<Pipeline, CoreError> {
     pipeline.clone().try_map_models(|mut step| {
         if let Some(model) = step.quick_model.take() {
             step.model = model;
             step.folds = FoldSelection::Available;
         }
-        let model = OpenModel::open(core, &model_choice(&step)).map_err(|error| at(&step.id, error))?;
+        let model = OpenModel::open(core, &model_choice(&step), cancel);
+        let model = model.map_err(|error| at(&step.id, error))?;
         let first = model.description.folds.first().and_then(|fold| {
             let name = fold.strip_prefix("fold_")?;
             name.parse().ok()
@@ -520,6 +522,7 @@ fn place_steps(
     pipeline: &Pipeline,
     chosen: &BTreeMap<String, Chosen>,
     scans: &BTreeMap<Phase, OpenedScan>,
+    cancel: &CancelToken,
 ) -> Result<Vec<PlannedStep>, CoreError> {
     let mut steps: Vec<PlannedStep> = Vec::new();
     for step in pipeline.steps() {
@@ -530,8 +533,10 @@ fn place_steps(
         };
         let planned = match step {
             Step::Model(step) => {
-                let model =
-                    || OpenModel::open(core, &model_choice(step)).map_err(|error| at(&step.id, error));
+                let model = || {
+                    let model = OpenModel::open(core, &model_choice(step), cancel);
+                    model.map_err(|error| at(&step.id, error))
+                };
                 let phase = chosen.get(&step.id).and_then(|chosen| chosen.phase);
                 let without = Step::Model(step.clone());
                 let without = without

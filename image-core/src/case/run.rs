@@ -43,7 +43,7 @@ pub fn run_case(
     let started = Instant::now();
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
     let plan = Plan::new(core, services, request, cancel)?;
-    plan.check_memory(core)?;
+    plan.check_memory(core, cancel)?;
     for warning in &plan.warnings {
         crate::case_world::log(warning);
         events.event(CaseEvent::Warning {

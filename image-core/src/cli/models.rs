@@ -4,9 +4,9 @@ use nephrite_engine::Provider;
 use nephrite_image_core::{ModelListing, inspect_model, list_models};
 use nephrite_nnunet::ModelDescription;
 
-use super::Failure;
 use super::args::{MemoryArguments, ModelsCommand, RuntimeArguments};
 use super::segment::model_choice;
+use super::{Failure, signals};
 
 pub(crate) fn run(command: ModelsCommand) -> Result<(), Failure> {
     let core = super::core(RuntimeArguments {
@@ -15,9 +15,10 @@ pub(crate) fn run(command: ModelsCommand) -> Result<(), Failure> {
         memory: MemoryArguments::default(),
         onnxruntime: None,
     });
+    let cancel = signals::cancelled_by_signals();
     match command {
         ModelsCommand::Inspect { model, choice, json } => {
-            let description = inspect_model(&core, &model_choice(model, choice))?;
+            let description = inspect_model(&core, &model_choice(model, choice), &cancel)?;
             super::print(&if json {
                 super::json(&description)
             } else {
@@ -25,7 +26,7 @@ pub(crate) fn run(command: ModelsCommand) -> Result<(), Failure> {
             });
         }
         ModelsCommand::List { root, json } => {
-            let listings = list_models(&core, &root)?;
+            let listings = list_models(&core, &root, &cancel)?;
             super::print(&if json {
                 super::json(&listings)
             } else {

@@ -17,7 +17,7 @@ use super::description;
 use super::model_choice::model_choice;
 use crate::open_model::OpenModel;
 use crate::serve::Work;
-use crate::{CoreError, PathError, inspect_model_until, list_models_until};
+use crate::{CoreError, PathError, inspect_model, list_models};
 
 /// The token of short work, with its caller's deadline.
 fn until(cancel: &CancelToken, deadline: Option<Deadline>) -> CancelToken {
@@ -46,7 +46,7 @@ impl ModelService for Models {
         let root = optional_path("root", &request.into_inner().root).map_err(Refusal::from)?;
         let root = root.unwrap_or_else(|| PathBuf::from("."));
         let listed = self.work.light(move |core, cancel| {
-            let models = list_models_until(core, &root, &until(cancel, deadline))?;
+            let models = list_models(core, &root, &until(cancel, deadline))?;
             Ok::<_, CoreError>((models, core.models().list()))
         });
         let (models, resident) = listed.await?;
@@ -70,7 +70,7 @@ impl ModelService for Models {
         let choice = model_choice(folder, &folds, checkpoint).map_err(Refusal::from)?;
         let description = self
             .work
-            .light(move |core, cancel| inspect_model_until(core, &choice, &until(cancel, deadline)));
+            .light(move |core, cancel| inspect_model(core, &choice, &until(cancel, deadline)));
         Ok(Response::new(description::model(description.await?)))
     }
 
@@ -85,7 +85,7 @@ impl ModelService for Models {
         let choice = model_choice(folder, &folds, checkpoint).map_err(Refusal::from)?;
         let loaded = self.work.heavy(deadline, move |core, cancel| {
             let started = Instant::now();
-            let model = OpenModel::open_until(core, &choice, cancel)?;
+            let model = OpenModel::open(core, &choice, cancel)?;
             let (_, weight_bytes_read) = model.warm(core, cancel)?;
             let folds = model.description.folds;
             let seconds = started.elapsed().as_secs_f64();

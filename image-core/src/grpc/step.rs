@@ -200,9 +200,7 @@ impl StepRequest {
         let mut step = self.step;
         step.world = match self.world {
             Some(world) => world,
-            None => OpenModel::open_until(core, &step.model, cancel)?
-                .reader()?
-                .world(),
+            None => OpenModel::open(core, &step.model, cancel)?.reader()?.world(),
         };
         crate::segment::check_step_size(step.options.tile_step_size)?;
         let exchange = match &self.exchange_folder {
