@@ -153,9 +153,11 @@ impl Broken {
     async fn spoil_request(&self, request: &mut v1::ProcessRequest) -> Result<(), Status> {
         let no = |what: &str| Err(Status::failed_precondition(what.to_owned()));
         let mask = encoded(&request.inputs).cloned();
-        let voxels = mask
-            .as_ref()
-            .map(|mask| mask.labels.iter().map(|label| label.voxels).sum::<u64>());
+        // One of the kit's masks states 2^64 - 1.
+        let voxels = mask.as_ref().map(|mask| {
+            let voxels = mask.labels.iter().map(|label| label.voxels);
+            voxels.fold(0, u64::saturating_add)
+        });
         let shape = mask.as_ref().and_then(|mask| mask.geometry.as_ref()?.shape);
         let n_voxels = shape.map(|shape| shape.x.saturating_mul(shape.y).saturating_mul(shape.z));
         let is_huge = n_voxels == Some(512 * 512 * 800);
