@@ -22,7 +22,8 @@ pub struct MaskSize {
     pub labelled: [u64; 3],
     /// From voxel to voxel, in mm.
     pub steps_mm: [f64; 3],
-    /// Runs: exact for a mask in memory or in a message. Of a file, what structures of a body have in so many voxels.
+    /// Runs: exact for a mask in memory, at most so many for one in a message. Of a file, what structures of a body have in so
+    /// many voxels.
     pub n_runs: u64,
     /// What reading it takes for a moment beyond what is kept: the dense array of a file.
     pub reading_bytes: u64,
@@ -44,8 +45,7 @@ impl MaskSize {
 
     /// Of a mask in a message, from what the message states.
     pub fn of_encoded(mask: &EncodedMask) -> MaskSize {
-        // Every run has a boundary of its own, at least.
-        MaskSize::known(&mask.geometry, mask.bounding_box, mask.n_runs)
+        MaskSize::known(&mask.geometry, mask.bounding_box, mask.max_runs())
     }
 
     fn known(geometry: &Geometry, labelled: Option<BoundingBox>, n_runs: u64) -> MaskSize {

@@ -135,6 +135,16 @@ impl EncodedMask {
         Ok(LabelTable::new(entries.collect())?)
     }
 
+    /// Runs of the decoded mask, at most: each begins at a boundary, or with its row where a label goes on from the row before.
+    /// Known without inflating.
+    pub fn max_runs(&self) -> u64 {
+        let rows = self.bounding_box.map_or(0, |bounds| {
+            let [nz, ny, _] = bounds.shape().map(|n| n as u64);
+            nz.saturating_mul(ny)
+        });
+        self.n_runs.saturating_add(rows)
+    }
+
     fn decode_box(&self, bounds: &BoundingBox, limits: &Limits) -> Result<RunMask, CodecError> {
         let shape = self.geometry.shape.zyx();
         let BoundingBox { start, end } = *bounds;

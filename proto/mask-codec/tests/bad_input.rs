@@ -274,4 +274,5 @@ fn a_run_over_the_end_of_a_row_is_split() {
     let run = |start, end| Run { start, end, label: 1 };
     let mask = encoded.decode(&Limits::default()).unwrap();
     assert_eq!(mask.runs().runs(), [run(2, 4), run(0, 4), run(0, 3)]);
+    assert_eq!(encoded.max_runs(), 2 + 3);
 }

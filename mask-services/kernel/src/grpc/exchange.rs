@@ -205,7 +205,7 @@ impl Seen<'_> {
         cancel.check().map_err(OperationError::from)?;
         let mask = match self {
             Seen::Inline(encoded) => {
-                // Every run has a boundary of its own, at least; the rest is compared with the limits.
+                // A run has two boundaries at most, so it takes this much at least; what was decoded is counted below.
                 let [nz, ny, _] = encoded.geometry.shape.zyx();
                 let rows = (nz as u64).saturating_mul(ny as u64).saturating_mul(4);
                 check_budget(rows.saturating_add(encoded.n_runs.saturating_mul(6)), *budget)?;
