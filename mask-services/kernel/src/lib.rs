@@ -81,7 +81,7 @@ pub use nephrite_mask_codec::{
 pub use nephrite_types::{
     Affine, BoundingBox, CancelToken, ErrorCode, Geometry, Limits, Shape3, Spacing, length,
 };
-pub use nifti::{read_mask, read_mask_in, write_mask};
+pub use nifti::{read_mask, write_mask};
 pub use operation::{Context, MaskOperation};
 pub use outcome::{Measurement, Outcome};
 pub use parameter::{ParameterKind, ParameterSpec, ParameterValue, Parameters};

@@ -31,7 +31,7 @@ pub fn read_mask(
 ///
 /// # Errors
 /// As [`read_mask`], and what `room` says.
-pub fn read_mask_in<E: From<OperationError>>(
+pub(crate) fn read_mask_in<E: From<OperationError>>(
     file: File,
     name: &str,
     table: &LabelTable,
