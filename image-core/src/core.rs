@@ -1,16 +1,17 @@
+//! What outlives a request.
+
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
-use nephrite_server::memory::{Allowance, MemoryBudget, Reservation};
+use nephrite_nnunet::ModelDescription;
+use nephrite_root::{OutputFile, Root, sweep};
+use nephrite_server::memory::{Allowance, Idle, MemoryBudget, Reservation};
 use nephrite_types::{CancelToken, Limits};
 
-use crate::estimate::PROCESS_BYTES;
-use crate::file_hashes::FileHashes;
-use crate::memory::{Gate, Residents};
-use crate::resident::{ModelBudget, ModelKey, ModelStore, ResidentStore};
-use crate::runtime::{Runtime, RuntimeSettings};
-use crate::volumes::{ScanKey, VolumeStore};
-use crate::{CoreError, Root, SpeedMeter};
+use crate::error::CoreError;
+use crate::memory::{Gate, PROCESS_BYTES, ScanKey, Volumes};
+use crate::model::{ModelBudget, ModelChoice, ModelKey, Models, RuntimeSettings, network_bytes};
 
 /// What a [`Core`] is made from.
 #[derive(Debug)]
@@ -23,11 +24,11 @@ pub struct CoreSettings {
     pub runtime: RuntimeSettings,
     /// How many models may stay resident.
     pub models: ModelBudget,
-    /// What steps that run beside each other may take.
+    /// What requests that run beside each other may take.
     pub steps: StepBudget,
 }
 
-/// What steps that run beside each other may take.
+/// What requests, and steps of cases, that run beside each other may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StepBudget {
     /// Bytes of scans and network inputs that may stay in memory between steps and requests. What is in use is never
@@ -54,20 +55,16 @@ impl Default for StepBudget {
 /// What outlives a request. Shared by all requests of a process.
 #[derive(Debug)]
 pub struct Core {
-    pub(crate) root: Arc<Root>,
-    pub(crate) limits: Limits,
-    pub(crate) runtime: Runtime,
-    pub(crate) models: ModelStore,
-    pub(crate) volumes: VolumeStore,
+    root: Arc<Root>,
+    limits: Limits,
+    models: Models,
+    volumes: Volumes,
     /// One per network that may run.
-    pub(crate) networks: Gate,
+    networks: Gate,
     /// Bytes of everything.
-    pub(crate) memory: MemoryBudget,
-    pub(crate) file_hashes: FileHashes,
-    /// How fast networks run here.
-    pub(crate) speed: SpeedMeter,
+    memory: MemoryBudget,
     /// Odd geometry is an error for every request.
-    pub(crate) strict_geometry: bool,
+    strict_geometry: bool,
 }
 
 impl Core {
@@ -82,17 +79,15 @@ impl Core {
         } = settings;
         let configured = steps.max_memory_bytes.map(Allowance::configured);
         let allowance = configured.unwrap_or_else(Allowance::of_this_process);
+        let root = Arc::new(root);
         Core {
-            root: Arc::new(root),
-            limits,
-            speed: SpeedMeter::new(runtime.n_threads),
-            runtime: Runtime::new(runtime),
-            models: ModelStore::new(models.max_models, models.max_model_bytes),
-            volumes: ResidentStore::new(usize::MAX, steps.max_volume_bytes),
+            models: Models::new(root.clone(), limits.clone(), runtime, models),
+            volumes: Volumes::new(root.clone(), limits.clone(), steps.max_volume_bytes),
             networks: Gate::new(steps.max_networks.max(1) as u64),
             memory: MemoryBudget::new(allowance, PROCESS_BYTES),
-            file_hashes: FileHashes::default(),
             strict_geometry: false,
+            root,
+            limits,
         }
     }
 
@@ -108,7 +103,7 @@ impl Core {
     /// # Errors
     /// [`CoreError::Engine`]
     pub fn start_runtime(&self) -> Result<(), CoreError> {
-        self.runtime.start()?;
+        self.models.runtime().start()?;
         Ok(())
     }
 
@@ -127,9 +122,72 @@ impl Core {
         &self.memory
     }
 
-    /// The resident models.
-    pub fn models(&self) -> &ModelStore {
+    /// The models: those on disk, and those in memory.
+    pub fn models(&self) -> &Models {
         &self.models
+    }
+
+    /// What a model folder is: channels, labels, spacing, patch, network, parameters, folds, mirroring, memory. Builds no
+    /// network and reads no weights.
+    ///
+    /// # Errors
+    /// [`CoreError`]
+    pub fn inspect_model(
+        &self,
+        choice: &ModelChoice,
+        cancel: &CancelToken,
+    ) -> Result<ModelDescription, CoreError> {
+        Ok(self.models.open(choice, cancel)?.description)
+    }
+
+    /// Loads a model for later requests, once there is room for it.
+    ///
+    /// # Errors
+    /// [`CoreError`]
+    pub(crate) fn warm_up(&self, choice: &ModelChoice, cancel: &CancelToken) -> Result<WarmModel, CoreError> {
+        let model = self.models.open(choice, cancel)?;
+        let needed = network_bytes(&model.description);
+        let _memory = self.reserve("the model", needed, &[model.key()], None, cancel)?;
+        let (_, weight_bytes_read) = self.models.load(&model, cancel)?;
+        Ok(WarmModel {
+            weight_bytes_read,
+            folds: model.description.folds,
+        })
+    }
+
+    /// Opens the folder of an output whose name ends as its format wants. What dead processes left in that folder goes.
+    pub(crate) fn open_output(
+        &self,
+        option: &'static str,
+        path: &Path,
+        endings: &'static [&'static str],
+    ) -> Result<OutputFile, CoreError> {
+        let output = self.root.open_output(path)?;
+        if endings
+            .iter()
+            .any(|ending| output.file_name.len() > ending.len() && output.file_name.ends_with(ending))
+        {
+            sweep(&output.folder);
+            return Ok(output);
+        }
+        let expected = endings.join(" or ");
+        Err(CoreError::OutputName {
+            option,
+            expected,
+            path: path.to_owned(),
+        })
+    }
+
+    pub(crate) fn volumes(&self) -> &Volumes {
+        &self.volumes
+    }
+
+    pub(crate) fn networks(&self) -> &Gate {
+        &self.networks
+    }
+
+    pub(crate) fn strict_geometry(&self) -> bool {
+        self.strict_geometry
     }
 
     /// Waits until so many bytes fit beside what others reserved. Models and the scan that the request will use, and what
@@ -146,8 +204,7 @@ impl Core {
         cancel: &CancelToken,
     ) -> Result<Reservation<'_>, CoreError> {
         let residents = Residents {
-            models: &self.models,
-            volumes: &self.volumes,
+            core: self,
             wanted_models,
             wanted_scan,
         };
@@ -157,9 +214,41 @@ impl Core {
     /// Versions of what takes part, for reports.
     pub(crate) fn versions(&self) -> BTreeMap<&'static str, String> {
         let mut versions = BTreeMap::from([("nephrite", env!("CARGO_PKG_VERSION").to_owned())]);
-        if let Some(info) = self.runtime.build_info() {
+        if let Some(info) = self.models.runtime().build_info() {
             versions.insert("onnxruntime", info.to_owned());
         }
         versions
+    }
+}
+
+/// A model that was loaded for later requests.
+pub(crate) struct WarmModel {
+    /// Read now; 0 if it was in memory already.
+    pub(crate) weight_bytes_read: u64,
+    /// `fold_0` …, in order.
+    pub(crate) folds: Vec<String>,
+}
+
+/// What stays in memory between requests, as the budget sees it; what the asking request will use is left alone.
+struct Residents<'a> {
+    core: &'a Core,
+    wanted_models: &'a [&'a ModelKey],
+    /// With what was made of it.
+    wanted_scan: Option<&'a ScanKey>,
+}
+
+impl Idle for Residents<'_> {
+    fn bytes(&self) -> u64 {
+        let models = self.core.models.idle_bytes(self.wanted_models);
+        models.saturating_add(self.core.volumes.idle_bytes(self.wanted_scan))
+    }
+
+    fn drop_bytes(&self, bytes: u64) {
+        // Volumes first: reading a scan again costs less than making a network again.
+        let dropped = self.core.volumes.drop_idle(bytes, self.wanted_scan);
+        let left = bytes.saturating_sub(dropped);
+        if left > 0 {
+            self.core.models.drop_idle(left, self.wanted_models);
+        }
     }
 }

@@ -1,15 +1,16 @@
-use std::path::PathBuf;
+//! What can go wrong below a case.
+
+use std::path::{Path, PathBuf};
 
 use nephrite_engine::EngineError;
 use nephrite_kernel::OperationError;
 use nephrite_nnunet::NnunetError;
 use nephrite_nnunet_folder::FolderError;
 use nephrite_resample::ResampleError;
+use nephrite_root::PathError;
 use nephrite_server::memory::MemoryError;
 use nephrite_types::{Cancelled, ErrorCode, OutOfMemory, Shape3, Spacing, Warning};
 use nephrite_volume::VolumeError;
-
-use crate::{PathError, StepFault};
 
 /// What can go wrong between a request and its result.
 #[derive(Debug, thiserror::Error)]
@@ -198,27 +199,15 @@ pub enum CoreError {
     /// A message says what no request may say.
     #[error(transparent)]
     Message(#[from] nephrite_proto::ConvertError),
-    /// A case cannot run.
-    #[error(transparent)]
-    Case(#[from] crate::case::CaseFault),
-    /// A step of a case failed.
-    #[error("step {step}: {source}")]
-    Step {
-        /// Its name.
-        step: String,
-        /// Why.
-        source: Box<CoreError>,
-    },
-    /// A bug in a step of a case.
-    #[error("an internal error; the log says more")]
-    StepPanicked,
-    /// A step of a pipeline cannot run.
-    #[error("step {step}: {fault}")]
-    PipelineStep {
-        /// Its name.
-        step: String,
-        /// Why not.
-        fault: StepFault,
+    /// Another core cannot be used, or refused.
+    #[error("core {core}: {message}")]
+    Remote {
+        /// Name and address; of several that were tried, the last.
+        core: String,
+        /// How a caller can act on it.
+        code: ErrorCode,
+        /// What it said, or why it could not be asked.
+        message: String,
     },
     /// A file is not the one that another process sees under this path.
     #[error(
@@ -272,6 +261,19 @@ impl From<MemoryError> for CoreError {
 }
 
 impl CoreError {
+    /// What a scan does not fit names the scan; what a model does wrong names the model itself.
+    pub(crate) fn of_network(error: NnunetError, scan: &Path) -> CoreError {
+        match error {
+            NnunetError::EmptyGrid { .. }
+            | NnunetError::Normalization { .. }
+            | NnunetError::OverLimit { .. } => CoreError::Preprocess {
+                source: Box::new(error),
+                path: scan.to_owned(),
+            },
+            error => error.into(),
+        }
+    }
+
     /// How a caller can act on it.
     pub fn code(&self) -> ErrorCode {
         match self {
@@ -302,12 +304,9 @@ impl CoreError {
             CoreError::Memory(error) => error.code(),
             CoreError::OutOfMemory(error) => error.code(),
             CoreError::Reader { source, .. } | CoreError::NotAMask { source, .. } => source.code(),
-            CoreError::PipelineStep { fault, .. } => fault.code(),
             CoreError::Message(error) => error.code(),
-            CoreError::Case(fault) => fault.code(),
-            CoreError::Step { source, .. } => source.code(),
+            CoreError::Remote { code, .. } => *code,
             CoreError::FileChanged { .. } => ErrorCode::Environment,
-            CoreError::StepPanicked => ErrorCode::Internal,
             CoreError::Cancelled(Cancelled::ByCaller) => ErrorCode::Cancelled,
             CoreError::Cancelled(Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,
         }

@@ -1,55 +1,48 @@
-//! The process that holds voxels: a scan and a trained nnU-Net folder in, nnU-Net's mask out.
+//! The process that holds voxels: scans and trained nnU-Net folders in, nnU-Net's masks out.
 //!
-//! [`Core`] holds what outlives a request: the [`Root`] that paths are resolved beneath, the limits, ONNX Runtime and
-//! the resident models. [`segment`], [`resize`], [`inspect_model`] and [`list_models`] are what it can do; they are
-//! synchronous, and the command line and the server call the same ones.
+//! [`Core`] holds what outlives a request: the [`Root`] that paths are resolved beneath, the limits, the models and scans that
+//! stay in memory, and how much memory there is. [`segment`] runs one model on one scan, [`resize`] brings a file to another
+//! grid, [`case`] runs a pipeline on the scans of a patient. All are synchronous; the command line and the server call the
+//! same ones.
+//!
+//! The modules are floors: each uses only those below it (`tests/tidy.rs` holds that).
+//!
+//! ```text
+//! server                      what gRPC callers reach; wire, beside case and place, turns messages into types
+//! case                        a patient: plan, steps, results, record
+//! place                       where a step runs: here, or in another core
+//! segment  masks  samples  resize
+//! core                        what outlives a request
+//! model                       folders, the runtime, resident models, what one costs
+//! memory                      scans in memory, budget, file identity
+//! error
+//! ```
 
 pub mod case;
-mod case_world;
-mod catalog;
-mod channels;
 mod core;
-mod counters;
 pub mod demo;
 mod error;
-mod estimate;
-mod file_hashes;
-mod grpc;
-mod image_sample;
 pub mod masks;
 mod memory;
-mod model_step;
-mod open_model;
-mod peak_memory;
-mod pipeline_check;
-mod pipeline_cost;
-mod probabilities;
-mod report;
-mod resident;
+mod model;
+mod place;
 mod resize;
-mod runtime;
+mod samples;
 mod segment;
-pub mod serve;
-mod stage_clock;
-mod volumes;
-mod world_box;
+pub mod server;
+mod wire;
 
 pub use nephrite_root::{OutputFile, PathError, Root};
 
-pub use catalog::{ModelListing, inspect_model, list_models};
 pub use core::{Core, CoreSettings, StepBudget};
-pub use counters::Counters;
 pub use error::CoreError;
-pub use estimate::{ModelEstimate, Speed, SpeedMeter, estimate_model};
-pub use peak_memory::peak_rss_bytes;
-pub use pipeline_check::{PipelineReport, SaveReport, StepFault, StepReport, check_pipeline};
-pub use pipeline_cost::{PipelineEstimate, ScanEstimate, StepCost, estimate_pipeline};
-pub use report::{
-    FileRecord, LabelReport, ModelReport, OptionsReport, SegmentReport, StageSeconds, WarningReport,
+pub use memory::{Counters, ResidentEntry, peak_rss_bytes, read_small_file};
+pub use model::{
+    FileRecord, ModelBudget, ModelChoice, ModelKey, ModelListing, ModelReport, Models, RuntimeSettings,
+    Speed, SpeedMeter, SpeedSource,
 };
-pub use resident::{ModelBudget, ModelKey, ModelStore, ResidentEntry, ResidentStore};
 pub use resize::{ResizeKind, ResizeReport, ResizeRequest, resize};
-pub use runtime::RuntimeSettings;
 pub use segment::{
-    ModelChoice, PostprocessingChoice, SegmentOptions, SegmentRequest, read_small_file, segment,
+    LabelReport, OptionsReport, PostprocessingChoice, SegmentOptions, SegmentReport, SegmentRequest,
+    StageSeconds, WarningReport, segment,
 };

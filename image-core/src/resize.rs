@@ -9,10 +9,9 @@ use nephrite_volume::{
 };
 use serde::Serialize;
 
-use crate::channels::OpenScan;
-use crate::segment::open_output;
-use crate::volumes::{ScanSize, header_of};
-use crate::{Core, CoreError};
+use crate::core::Core;
+use crate::error::CoreError;
+use crate::memory::{ScanSize, header_of};
 
 /// What a file holds, and how values between its voxels are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,27 +82,27 @@ pub fn resize(
     progress: &dyn Progress,
     cancel: &CancelToken,
 ) -> Result<ResizeReport, CoreError> {
-    let output = open_output(core, "--output", &request.output, &[".nii.gz", ".nii"])?;
-    let input = OpenScan::open(&core.root, &request.input)?;
-    if output.is_same_file(&input.file) {
+    let output = core.open_output("--output", &request.output, &[".nii.gz", ".nii"])?;
+    let (path, limits) = (&request.input, core.limits());
+    let mut file = core.root().open_file(path)?;
+    if output.is_same_file(&file) {
         return Err(CoreError::OutputIsInput { path: output.path });
     }
-    let mut input = input;
-    let header = header_of(&mut input.file, &input.path, Reader::SimpleItk, &core.limits)?;
-    let needed = peak_bytes(&header, request, &core.limits)?;
+    let header = header_of(&mut file, path, Reader::SimpleItk, limits)?;
+    let needed = peak_bytes(&header, request, limits)?;
     let _memory = core.reserve("resizing", needed, &[], None, cancel)?;
     progress.stage(Stage::Read);
-    let name = input.path.to_string_lossy();
+    let name = path.to_string_lossy();
     let read = match request.kind {
         ResizeKind::Volume(_) => read_volume,
         ResizeKind::LabelMap(_) => read_label_volume,
     };
-    let scan = read(input.file, &name, Reader::SimpleItk, &core.limits, cancel)?;
+    let scan = read(file, &name, Reader::SimpleItk, limits, cancel)?;
     let from = scan.volume.geometry;
     progress.stage(Stage::Preprocess);
     let geometry = match request.kind {
         ResizeKind::Volume(interpolation) => {
-            let volume = resize_volume(&scan.volume, request.target, interpolation, &core.limits, cancel)?;
+            let volume = resize_volume(&scan.volume, request.target, interpolation, limits, cancel)?;
             drop(scan.volume);
             progress.stage(Stage::Write);
             let source = SourceGeometry::from_geometry(&volume.geometry);
@@ -112,14 +111,14 @@ pub fn resize(
         }
         ResizeKind::LabelMap(interpolation) => {
             let labels = labels_from_volume(&scan.volume).map_err(|source| CoreError::NotAMask {
-                path: input.path.clone(),
+                path: path.clone(),
                 source,
             })?;
             let map = LabelMap {
                 labels,
                 geometry: from,
             };
-            let map = resize_label_map(&map, request.target, interpolation, &core.limits, cancel)?;
+            let map = resize_label_map(&map, request.target, interpolation, limits, cancel)?;
             progress.stage(Stage::Write);
             let source = SourceGeometry::from_geometry(&map.geometry);
             write_label_map(&output.folder, &output.file_name, &map.labels, &source)?;

@@ -10,6 +10,8 @@ mod killed;
 mod modes;
 #[path = "cases/one_load.rs"]
 mod one_load;
+#[path = "cases/one_way.rs"]
+mod one_way;
 #[path = "cases/one_world.rs"]
 mod one_world;
 #[path = "cases/patient.rs"]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nephrite_engine::Provider;
 use nephrite_image_core::{
     Core, CoreError, CoreSettings, ModelBudget, ModelChoice, PathError, PostprocessingChoice, Root,
-    RuntimeSettings, SegmentOptions, SegmentRequest, StepBudget, inspect_model, list_models, segment,
+    RuntimeSettings, SegmentOptions, SegmentRequest, StepBudget, segment,
 };
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 use nephrite_types::{CancelToken, ErrorCode, Limits, NoProgress};
@@ -115,12 +115,17 @@ fn no_path_of_a_request_leads_out() {
 #[test]
 fn models_that_a_link_leads_to_are_neither_read_nor_listed() {
     let (_temp, core) = tree();
-    let error = inspect_model(&core, &model("model"), &CancelToken::new()).unwrap_err();
+    let error = core
+        .inspect_model(&model("model"), &CancelToken::new())
+        .unwrap_err();
     assert_eq!(error.code(), ErrorCode::PermissionDenied, "{error}");
     assert_eq!(
-        list_models(&core, Path::new("."), &CancelToken::new()).unwrap(),
+        core.models().list(Path::new("."), &CancelToken::new()).unwrap(),
         []
     );
-    let error = list_models(&core, Path::new(".."), &CancelToken::new()).unwrap_err();
+    let error = core
+        .models()
+        .list(Path::new(".."), &CancelToken::new())
+        .unwrap_err();
     assert_eq!(error.code(), ErrorCode::PermissionDenied, "{error}");
 }

@@ -176,24 +176,42 @@ impl Step {
 
     /// The steps whose masks it needs, each once.
     pub fn needs(&self) -> Vec<&str> {
-        let all: Vec<&str> = match self {
-            Step::Model(step) => {
-                let crop = step.crop.iter().map(|crop| crop.step.as_str());
-                let previous = step.previous_stage.iter().map(String::as_str);
-                let channels = step.channels.iter().map(|channel| channel.step.as_str());
-                crop.chain(previous).chain(channels).collect()
-            }
-            Step::Mask(step) => {
-                let inputs = step.inputs.iter();
-                inputs
-                    .flat_map(|input| input.steps.iter().map(String::as_str))
-                    .collect()
-            }
-            Step::Sample(step) => vec![&step.step],
-        };
-        let mut seen = BTreeSet::new();
-        all.into_iter().filter(|id| seen.insert(*id)).collect()
+        match self {
+            Step::Model(step) => step.needs(),
+            Step::Mask(step) => step.needs(),
+            Step::Sample(step) => step.needs(),
+        }
     }
+}
+
+impl ModelStep {
+    /// The steps whose masks it needs, each once.
+    pub fn needs(&self) -> Vec<&str> {
+        let crop = self.crop.iter().map(|crop| crop.step.as_str());
+        let previous = self.previous_stage.iter().map(String::as_str);
+        let channels = self.channels.iter().map(|channel| channel.step.as_str());
+        each_once(crop.chain(previous).chain(channels))
+    }
+}
+
+impl MaskStep {
+    /// The steps whose masks it needs, each once.
+    pub fn needs(&self) -> Vec<&str> {
+        let inputs = self.inputs.iter();
+        each_once(inputs.flat_map(|input| input.steps.iter().map(String::as_str)))
+    }
+}
+
+impl SampleStep {
+    /// The step whose mask it needs.
+    pub fn needs(&self) -> Vec<&str> {
+        vec![&self.step]
+    }
+}
+
+fn each_once<'a>(ids: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut seen = BTreeSet::new();
+    ids.filter(|id| seen.insert(*id)).collect()
 }
 
 impl Pipeline {

@@ -3,149 +3,268 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use nephrite_types::{CancelToken, Phase, Warning};
-use nephrite_volume::inspect;
+use nephrite_types::{CancelToken, Phase};
+use serde::Serialize;
 
-use super::plan::{Plan, PlannedStep, at};
-use super::{CaseRequest, CaseServices};
-use crate::estimate::PROCESS_BYTES;
-use crate::segment::on_scan;
-use crate::{Core, CoreError, SegmentOptions, estimate_model, inspect_model};
+use super::plan::{Plan, PlannedModel, PlannedScan, PlannedStep};
+use super::{CaseError, CaseRequest, PipelineReport, StepKind};
+use crate::core::Core;
+use crate::error::CoreError;
+use crate::memory::PROCESS_BYTES;
+use crate::model::{ModelCost, Speed, SpeedSource};
+use crate::place::CaseServices;
+use crate::segment::WarningReport;
 
-/// What a case would cost.
-#[derive(Debug, Clone, PartialEq)]
+/// What a case would cost. Figures are rough: they hold for a machine that does nothing else.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CaseEstimate {
+    /// The scans that the figures hold for.
+    pub scans: Vec<ScanEstimate>,
     /// In the order in which they run.
     pub steps: Vec<StepEstimate>,
-    /// Of networks; those of one process one after the other. Reading, export and mask operations come on top, and a crop
-    /// makes it less.
-    pub seconds: f64,
-    /// Bytes at the peak, scans included; of this process and the cores together.
+    /// Of networks: those of one process one after the other, those of others beside them. Reading, preprocessing, export
+    /// and mask operations come on top. `None` if not all of them can be known.
+    pub seconds: Option<f64>,
+    /// Bytes at the peak, scans included; of this process and the cores together. `None` if not all can be known.
+    pub memory_bytes: Option<u64>,
+    /// What `seconds` follow from.
+    pub multiply_adds_per_second: f64,
+    /// How that is known.
+    pub speed: SpeedSource,
+}
+
+/// A scan that figures hold for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ScanEstimate {
+    /// Its phase.
+    pub phase: Phase,
+    /// `None` if it is assumed.
+    pub file: Option<String>,
+    /// Voxels per axis, x, y, z.
+    pub shape: [usize; 3],
+    /// Millimetres between voxel centres, x, y, z.
+    pub spacing: [f64; 3],
+    /// Bytes of its voxels in memory.
     pub memory_bytes: u64,
-    /// `measured` on runs of this process, or `calibrated` by a short computation.
-    pub speed: &'static str,
-    /// What is odd about the scans.
-    pub warnings: Vec<Warning>,
+    /// What is odd about it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<WarningReport>,
 }
 
 /// What a step would cost.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StepEstimate {
     /// Its name.
     pub step: String,
-    /// `model`, `mask` or `sample`.
-    pub kind: &'static str,
-    /// Where it would run.
+    /// What it is.
+    pub kind: StepKind,
+    /// Where it would run; empty if it would be left out.
     pub place: String,
-    /// Of a model: the scan's phase.
-    pub phase: Option<&'static str>,
-    /// Of a model: runs of the network.
-    pub tiles: u64,
-    /// 0 for what is not estimated.
-    pub seconds: f64,
-    /// Besides the scan.
-    pub memory_bytes: u64,
+    /// Of a model or a sample: the scan's phase.
+    pub phase: Option<Phase>,
     /// Why it would be left out.
-    pub skipped: Option<String>,
+    pub left_out: Option<String>,
+    /// True if it looks at a part of the scan only: figures hold for all of it.
+    pub at_most: bool,
+    /// Places where a patch lies, those of a previous stage that is run first included.
+    pub tiles: u64,
+    /// Runs of the network: tiles times folds times mirrored copies.
+    pub network_runs: u64,
+    /// Of the network; `None` if a network is not built in. 0 for what is no model.
+    pub seconds: Option<f64>,
+    /// At the peak, besides the scan; `None` if a network is not built in. 0 for what is no model.
+    pub memory_bytes: Option<u64>,
+}
+
+/// What a pipeline is, and what it would cost.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PipelineCheck {
+    /// Its steps, before any scan is known.
+    #[serde(flatten)]
+    pub report: PipelineReport,
+    /// For the scans of the request, or for an assumed one.
+    pub estimate: CaseEstimate,
 }
 
 /// Says what [`run_case`](super::run_case) would do. The result folder is not looked at.
 ///
 /// # Errors
-/// [`CoreError`], as [`run_case`](super::run_case) before anything runs.
+/// [`CaseError`], as [`run_case`](super::run_case) before anything runs.
 pub fn estimate_case(
     core: &Core,
     services: &CaseServices,
     request: &CaseRequest,
     cancel: &CancelToken,
-) -> Result<CaseEstimate, CoreError> {
+) -> Result<CaseEstimate, CaseError> {
     let plan = Plan::new(core, services, request, cancel)?;
-    let speed = core.speed.speed();
-    let mut steps = Vec::new();
-    // by place: its scans, and what its model steps need
-    let mut places: BTreeMap<String, (BTreeSet<Phase>, Vec<u64>)> = BTreeMap::new();
-    for step in &plan.steps {
-        let mut estimate = StepEstimate {
-            step: step.id().to_owned(),
-            kind: "model",
-            place: step.place(services),
-            phase: None,
-            tiles: 0,
-            seconds: 0.0,
-            memory_bytes: 0,
-            skipped: None,
-        };
-        match step {
-            PlannedStep::Skipped { reason, .. } => estimate.skipped = Some(reason.clone()),
-            PlannedStep::Mask(_) => estimate.kind = "mask",
-            PlannedStep::Sample(sample) => {
-                estimate.kind = "sample";
-                estimate.phase = Some(sample.phase.name());
-                places
-                    .entry(estimate.place.clone())
-                    .or_default()
-                    .0
-                    .insert(sample.phase);
-            }
-            PlannedStep::Model(model) => {
-                let SegmentOptions {
-                    mirroring,
-                    tile_step_size,
-                    ..
-                } = model.request.options;
-                let description = inspect_model(core, &model.request.model, cancel)?;
-                let cost = estimate_model(
-                    &description,
-                    &model.grid,
-                    mirroring,
-                    tile_step_size,
-                    speed,
-                    &core.limits,
-                );
-                let scan = &plan.scans[&model.phase].path;
-                let cost = cost.map_err(|error| at(&model.step.id, on_scan(error, scan)))?;
-                estimate.phase = Some(model.phase.name());
-                estimate.tiles = cost.runs.runs;
-                estimate.seconds = cost.seconds.unwrap_or(0.0);
-                estimate.memory_bytes = cost.memory_bytes.unwrap_or(0);
-                let place = places.entry(estimate.place.clone()).or_default();
-                place.0.insert(model.phase);
-                place.1.push(estimate.memory_bytes);
-            }
-        }
-        steps.push(estimate);
-    }
-    let mut memory_bytes = 0;
-    for (phases, needs) in places.values() {
-        memory_bytes += PROCESS_BYTES;
-        for phase in phases {
-            memory_bytes += scan_bytes(core, &plan.scans[phase].path)?;
-        }
-        let largest = needs.iter().copied().max().unwrap_or(0);
-        let together: u64 = needs.iter().sum();
-        memory_bytes += together.min(core.memory.capacity().max(largest));
-    }
-    Ok(CaseEstimate {
-        // networks of one process run one after the other, those of other cores beside them
-        seconds: by_place(&steps).into_values().fold(0.0, f64::max),
-        steps,
-        memory_bytes,
-        speed: speed.source,
-        warnings: plan.warnings,
+    estimate(core, services, &plan, cancel)
+}
+
+/// The same of a pipeline that is looked at: without scans, one of 512 × 512 × 400 voxels of 0.8 × 0.8 × 1.0 mm is assumed for
+/// every phase. Paths of models start at `models`.
+///
+/// # Errors
+/// As [`estimate_case`].
+pub fn check_pipeline(
+    core: &Core,
+    services: &CaseServices,
+    request: &CaseRequest,
+    models: &Path,
+    cancel: &CancelToken,
+) -> Result<PipelineCheck, CaseError> {
+    let plan = Plan::for_a_look(core, services, request, models, cancel)?;
+    Ok(PipelineCheck {
+        estimate: estimate(core, services, &plan, cancel)?,
+        report: plan.report,
     })
 }
 
-fn by_place(steps: &[StepEstimate]) -> BTreeMap<&str, f64> {
-    let mut seconds = BTreeMap::new();
-    for step in steps {
-        *seconds.entry(step.place.as_str()).or_default() += step.seconds;
-    }
-    seconds
+fn estimate(
+    core: &Core,
+    services: &CaseServices,
+    plan: &Plan,
+    cancel: &CancelToken,
+) -> Result<CaseEstimate, CaseError> {
+    let speed = core.models().speed().speed();
+    let steps = plan
+        .steps
+        .iter()
+        .map(|step| of_step(core, services, plan, step, speed, cancel));
+    let steps = steps.collect::<Result<Vec<_>, _>>()?;
+    let used: BTreeSet<Phase> = steps.iter().filter_map(|step| step.phase).collect();
+    let scans = plan.scans.iter();
+    let scans = scans.filter(|(phase, scan)| !scan.is_assumed() || used.contains(phase));
+    Ok(CaseEstimate {
+        scans: scans.map(|(phase, scan)| of_scan(*phase, scan)).collect(),
+        seconds: seconds(&steps),
+        memory_bytes: memory_bytes(core, plan, &steps),
+        steps,
+        multiply_adds_per_second: speed.multiply_adds_per_second,
+        speed: speed.source,
+    })
 }
 
-/// Of the voxels in memory.
-fn scan_bytes(core: &Core, path: &Path) -> Result<u64, CoreError> {
-    let info = inspect(core.root.open_file(path)?, &path.to_string_lossy(), &core.limits)?;
-    let voxels = info.dims.iter().take(3).product::<u64>();
-    Ok(voxels.saturating_mul(info.voxel_type.n_bytes() as u64))
+fn of_scan(phase: Phase, scan: &PlannedScan) -> ScanEstimate {
+    ScanEstimate {
+        phase,
+        file: (!scan.is_assumed()).then(|| scan.path.display().to_string()),
+        shape: scan.frame.shape.xyz(),
+        spacing: scan.frame.spacing.xyz(),
+        memory_bytes: scan.voxel_bytes,
+        warnings: scan.warnings.iter().map(WarningReport::from).collect(),
+    }
+}
+
+fn of_step(
+    core: &Core,
+    services: &CaseServices,
+    plan: &Plan,
+    step: &PlannedStep,
+    speed: Speed,
+    cancel: &CancelToken,
+) -> Result<StepEstimate, CaseError> {
+    let nothing = StepEstimate {
+        step: step.id().to_owned(),
+        kind: step.kind(),
+        place: step.place(services),
+        phase: None,
+        left_out: None,
+        at_most: false,
+        tiles: 0,
+        network_runs: 0,
+        seconds: Some(0.0),
+        memory_bytes: Some(0),
+    };
+    Ok(match step {
+        PlannedStep::Skipped { reason, .. } => StepEstimate {
+            left_out: Some(reason.clone()),
+            ..nothing
+        },
+        PlannedStep::Mask(_) => nothing,
+        PlannedStep::Sample(sample) => StepEstimate {
+            phase: Some(sample.phase),
+            ..nothing
+        },
+        PlannedStep::Model(model) => {
+            let scan = &plan.scans[&model.phase].path;
+            let failed = |error: CoreError| CaseError::from(error).at(&model.step.id);
+            let cost = cost(core, model, scan, cancel).map_err(failed)?;
+            StepEstimate {
+                phase: Some(model.phase),
+                at_most: model.step.crop.is_some(),
+                tiles: cost.tiles,
+                network_runs: cost.network_runs,
+                seconds: cost.multiply_adds.map(|n| speed.seconds(n)),
+                memory_bytes: cost.multiply_adds.map(|_| cost.peak_bytes),
+                ..nothing
+            }
+        }
+    })
+}
+
+/// Besides the scan.
+fn cost(core: &Core, step: &PlannedModel, scan: &Path, cancel: &CancelToken) -> Result<ModelCost, CoreError> {
+    let model = core.models().open(&step.run.model, cancel)?;
+    // without a step that gives its mask, the previous stage runs first
+    let previous = match (&model.description.previous_stage, &step.step.previous_stage) {
+        (Some(stage), None) => Some(core.models().open_beside(&model, stage, cancel)?),
+        _ => None,
+    };
+    let previous = previous.as_ref().map(|model| &model.description);
+    let on_scan = step.run.on_grid(&model.description, previous, &step.grid);
+    let cost = on_scan.cost(core.models().runtime().n_threads(), core.limits());
+    cost.map_err(|error| CoreError::of_network(error, scan))
+}
+
+/// Of the place that takes longest.
+fn seconds(steps: &[StepEstimate]) -> Option<f64> {
+    let mut by_place: BTreeMap<&str, f64> = BTreeMap::new();
+    for step in steps {
+        *by_place.entry(&step.place).or_default() += step.seconds?;
+    }
+    Some(by_place.into_values().fold(0.0, f64::max))
+}
+
+/// Of all processes that hold scans: each with its scans, and what its steps hold beside each other as far as its budget
+/// allows. One step that is larger than the budget runs alone.
+fn memory_bytes(core: &Core, plan: &Plan, steps: &[StepEstimate]) -> Option<u64> {
+    let mut by_place: BTreeMap<&str, (BTreeSet<Phase>, Vec<u64>)> = BTreeMap::new();
+    for step in steps {
+        let Some(phase) = step.phase else { continue };
+        let (phases, needs) = by_place.entry(&step.place).or_default();
+        phases.insert(phase);
+        needs.push(step.memory_bytes?);
+    }
+    let of_place = |(phases, needs): (BTreeSet<Phase>, Vec<u64>)| {
+        let scans = phases.iter().map(|phase| plan.scans[phase].voxel_bytes);
+        let scans = scans.fold(PROCESS_BYTES, u64::saturating_add);
+        scans.saturating_add(together(&needs, core.memory().capacity()))
+    };
+    Some(by_place.into_values().map(of_place).fold(0, u64::saturating_add))
+}
+
+fn together(needs: &[u64], budget: u64) -> u64 {
+    let all = needs.iter().copied().fold(0, u64::saturating_add);
+    let largest = needs.iter().copied().max().unwrap_or(0);
+    all.min(budget.max(largest))
+}
+
+impl CaseEstimate {
+    /// Of all scans, in order.
+    pub fn warnings(&self) -> impl Iterator<Item = &WarningReport> {
+        self.scans.iter().flat_map(|scan| &scan.warnings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_share_the_budget_and_one_that_is_larger_has_its_own() {
+        assert_eq!(together(&[3, 4], 100), 7);
+        assert_eq!(together(&[3, 4, 5], 8), 8);
+        assert_eq!(together(&[3, 40], 8), 40);
+        assert_eq!(together(&[], 8), 0);
+    }
 }

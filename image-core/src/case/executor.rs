@@ -13,18 +13,20 @@ use nephrite_pipeline::{Crop, MaskStep};
 use nephrite_server::memory::Reservation;
 use nephrite_types::{BoundingBox, CancelToken, ErrorCode, Phase, Progress, Stage, Warning};
 
-use super::plan::{Plan, PlannedModel, PlannedSample, PlannedStep, at};
-use super::remote_core::{RemoteSample, run_in_cores, sample_in_cores};
+use super::plan::{Plan, PlannedModel, PlannedSample, PlannedStep};
 use super::results::ResultFolder;
-use super::sample_step::{SampleStepRequest, run_sample_step};
 use super::{
-    CaseEvent, CaseEvents, CaseFault, CaseMask, CaseServices, MaskFileRecord, MeasurementRecord, ModelRecord,
-    StepRecord, case_labels, places,
+    CaseError, CaseEvent, CaseEvents, CaseMask, MaskFileRecord, MeasurementRecord, ModelRecord, StepRecord,
+    case_labels,
 };
-use crate::model_step::{ModelStepOutcome, label_table_with, on_grid, run_model_step};
-use crate::segment::numerics_name;
-use crate::world_box::WorldBox;
-use crate::{Core, CoreError, Counters};
+use crate::core::Core;
+use crate::error::CoreError;
+use crate::memory::Counters;
+use crate::place::CaseServices;
+use crate::samples::SampleStep;
+use crate::segment::{
+    ModelStepOutcome, PostprocessingChoice, PreviousStage, WorldBox, label_table_with, numerics_name, on_grid,
+};
 
 /// How often it is looked whether the caller has cancelled.
 const CANCEL_INTERVAL: Duration = Duration::from_millis(20);
@@ -81,12 +83,12 @@ impl<'a> Executor<'a> {
     }
 
     /// Runs everything. The first step that fails stops the others.
-    pub(super) fn run(self, cancel: &CancelToken) -> Result<State, CoreError> {
+    pub(super) fn run(self, cancel: &CancelToken) -> Result<State, CaseError> {
         let ours = match cancel.deadline() {
             Some(deadline) => CancelToken::new().with_deadline(deadline),
             None => CancelToken::new(),
         };
-        let mut failed: Option<CoreError> = None;
+        let mut failed: Option<CaseError> = None;
         std::thread::scope(|scope| {
             let (sender, receiver) = mpsc::channel();
             let mut waiting: Vec<&PlannedStep> = self.plan.steps.iter().collect();
@@ -94,7 +96,8 @@ impl<'a> Executor<'a> {
             let mut n_running = 0;
             loop {
                 if failed.is_none() {
-                    let is_ready = |step: &PlannedStep| step.needs().iter().all(|need| done.contains(need));
+                    let is_ready =
+                        |step: &PlannedStep| step.needs().into_iter().all(|need| done.contains(need));
                     let (ready, rest): (Vec<_>, Vec<_>) = waiting.iter().partition(|step| is_ready(step));
                     waiting = rest;
                     for step in ready {
@@ -103,7 +106,7 @@ impl<'a> Executor<'a> {
                         scope.spawn(move || {
                             let ran = catch_unwind(AssertUnwindSafe(|| executor.step(step, ours)));
                             let ran = ran.unwrap_or_else(|_| {
-                                Err(CoreError::StepPanicked) // the panic hook has written where
+                                Err(CaseError::StepPanicked) // the panic hook has written where
                             });
                             let _ = sender.send((step.id(), ran)); // the other end outlives the threads
                         });
@@ -125,7 +128,7 @@ impl<'a> Executor<'a> {
                             .as_ref()
                             .is_none_or(|error| error.code() == ErrorCode::Cancelled)
                         {
-                            failed = Some(at(id, error));
+                            failed = Some(error.at(id));
                         }
                     }
                     Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
@@ -142,16 +145,12 @@ impl<'a> Executor<'a> {
         }
     }
 
-    fn step(&self, step: &PlannedStep, cancel: &CancelToken) -> Result<(), CoreError> {
+    fn step(&self, step: &PlannedStep, cancel: &CancelToken) -> Result<(), CaseError> {
         let began = Instant::now();
         let id = step.id();
         let place = step.place(self.services);
         Traffic::take(); // what this thread counted before is nobody's
-        let mut record = StepRecord {
-            id: id.to_owned(),
-            place: place.clone(),
-            ..StepRecord::default()
-        };
+        let mut record = StepRecord::new(id, step.kind(), &place);
         let running = || {
             self.events.event(CaseEvent::Running {
                 step: id.to_owned(),
@@ -160,23 +159,19 @@ impl<'a> Executor<'a> {
         };
         let masks = match step {
             PlannedStep::Skipped { reason, labels, .. } => {
-                "model".clone_into(&mut record.kind);
                 self.skip(&mut record, reason);
                 Some(self.not_searched(labels)?)
             }
             PlannedStep::Model(model) => {
                 running();
-                "model".clone_into(&mut record.kind);
                 Some(self.model(model, &mut record, cancel)?)
             }
             PlannedStep::Mask(step) => {
                 running();
-                "mask".clone_into(&mut record.kind);
                 Some(self.mask(step, &mut record, cancel)?)
             }
             PlannedStep::Sample(sample) => {
                 running();
-                "sample".clone_into(&mut record.kind);
                 self.sample(sample, &mut record, cancel)?;
                 None
             }
@@ -212,10 +207,10 @@ impl<'a> Executor<'a> {
     }
 
     /// The mask of a model that was not run: its labels, none of them searched.
-    fn not_searched(&self, labels: &[nephrite_nnunet::LabelDescription]) -> Result<StepMasks, CoreError> {
+    fn not_searched(&self, labels: &[nephrite_nnunet::LabelDescription]) -> Result<StepMasks, CaseError> {
         let geometry = self.plan.scans[&self.plan.reference].frame;
         let failed = |error: nephrite_kernel::MaskError| CoreError::Operation(error.into());
-        let runs = RunMask::empty(geometry, &self.core.limits).map_err(failed)?;
+        let runs = RunMask::empty(geometry, self.core.limits()).map_err(failed)?;
         let table = label_table_with(labels, LabelStatus::NotSearched)?;
         let mask = Arc::new(Mask::new(runs, table).map_err(failed)?);
         Ok(StepMasks {
@@ -229,23 +224,25 @@ impl<'a> Executor<'a> {
         model: &PlannedModel,
         record: &mut StepRecord,
         cancel: &CancelToken,
-    ) -> Result<StepMasks, CoreError> {
-        let mut request = model.request.clone();
+    ) -> Result<StepMasks, CaseError> {
+        let mut run = model.run.clone();
         let step = &model.step;
-        record.phase = Some(model.phase.name().to_owned());
+        record.phase = Some(model.phase);
         if let Some(crop) = &step.crop {
             match self.crop(crop) {
-                Err(CoreError::Case(fault @ CaseFault::EmptyCrop { .. })) if step.optional => {
+                Err(fault @ CaseError::EmptyCrop { .. }) if step.optional => {
                     self.skip(record, &fault.to_string());
-                    let description = crate::inspect_model(self.core, &request.model, cancel)?;
+                    let description = self.core.inspect_model(&run.model, cancel)?;
                     return self.not_searched(&description.labels);
                 }
-                found => request.crop = Some(found?),
+                found => run.crop = Some(found?),
             }
         }
-        request.previous_stage = step.previous_stage.as_ref().map(|id| self.native(id));
+        if let Some(id) = &step.previous_stage {
+            run.previous_stage = PreviousStage::Mask(self.native(id));
+        }
         let channels = step.channels.iter();
-        request.channels = channels
+        run.masks = channels
             .map(|channel| (self.native(&channel.step), channel.label.clone()))
             .collect();
 
@@ -254,14 +251,10 @@ impl<'a> Executor<'a> {
             events: self.events,
             state: &self.state,
         };
-        let (place, outcome) = if model.cores.is_empty() {
-            let outcome = run_model_step(self.core, &request, &progress, cancel)?;
-            (places::place(&[]), outcome)
-        } else {
-            let (place, outcome) = run_in_cores(self.core, &model.cores, &request, &progress, cancel)?;
+        let (place, outcome) = model.place.run_model(self.core, &run, &progress, cancel)?;
+        if !model.place.is_here() {
             self.note_process(&place, outcome.peak_rss_bytes);
-            (place, outcome)
-        };
+        }
         self.note_scan(model.phase, &outcome.scan.to_string(), &place)?;
         // those that a slow stream of events left out
         outcome
@@ -286,24 +279,24 @@ impl<'a> Executor<'a> {
         record.counters = counters;
         record.versions = versions.into_iter().collect();
         record.model = Some(ModelRecord {
-            folder: self.absolute(&request.model.folder),
+            folder: self.absolute(&run.model.folder),
             folds,
-            checkpoint: request.model.checkpoint.file_name().to_owned(),
+            checkpoint: run.model.checkpoint.file_name().to_owned(),
             files: model_files,
             provider,
             threads,
-            mirroring: request.options.mirroring,
-            tile_step_size: request.options.tile_step_size,
-            gaussian: request.options.gaussian,
-            numerics: numerics_name(request.options.numerics).to_owned(),
-            postprocessing: request.postprocessing,
-            crop: request.crop.map(|crop| {
+            mirroring: run.options.mirroring,
+            tile_step_size: run.options.tile_step_size,
+            gaussian: run.options.gaussian,
+            numerics: numerics_name(run.options.numerics).to_owned(),
+            postprocessing: run.postprocessing != PostprocessingChoice::None,
+            crop: run.crop.map(|crop| {
                 let BoundingBox { start, end } = crop.bounds;
                 [2, 1, 0].map(|axis| [start[axis], end[axis]])
             }),
         });
         let geometry = self.plan.scans[&self.plan.reference].frame;
-        let reference = on_grid(&mask, &geometry, &self.core.limits, &mut record.counters, cancel)?;
+        let reference = on_grid(&mask, &geometry, self.core.limits(), &mut record.counters, cancel)?;
         Ok(StepMasks {
             native: mask,
             reference,
@@ -311,7 +304,7 @@ impl<'a> Executor<'a> {
     }
 
     /// The box around labels of another step's mask.
-    fn crop(&self, crop: &Crop) -> Result<WorldBox, CoreError> {
+    fn crop(&self, crop: &Crop) -> Result<WorldBox, CaseError> {
         let mask = self.native(&crop.step);
         let ids = nephrite_kernel::label_ids(&mask, "crop.labels", &crop.labels)?;
         let boxes = ids
@@ -319,7 +312,7 @@ impl<'a> Executor<'a> {
             .filter_map(|id| Some(mask.summaries().get(id)?.bounding_box));
         let bounds = boxes
             .reduce(|a, b| a.union(&b))
-            .ok_or_else(|| CaseFault::EmptyCrop {
+            .ok_or_else(|| CaseError::EmptyCrop {
                 step: crop.step.clone(),
                 labels: crop.labels.clone(),
             })?;
@@ -335,8 +328,8 @@ impl<'a> Executor<'a> {
         step: &MaskStep,
         record: &mut StepRecord,
         cancel: &CancelToken,
-    ) -> Result<StepMasks, CoreError> {
-        let operations = &self.services.operations;
+    ) -> Result<StepMasks, CaseError> {
+        let operations = &self.services.operations();
         let description = operations.describe(&step.operation, cancel)?;
         let mut inputs = Inputs::new();
         for input in &step.inputs {
@@ -349,7 +342,7 @@ impl<'a> Executor<'a> {
             .then(|| self.results.folder(&step.id))
             .transpose()?;
         let context = Context {
-            limits: &self.core.limits,
+            limits: self.core.limits(),
             cancel,
             artefacts: artefacts.as_ref(),
         };
@@ -398,44 +391,29 @@ impl<'a> Executor<'a> {
         sample: &PlannedSample,
         record: &mut StepRecord,
         cancel: &CancelToken,
-    ) -> Result<(), CoreError> {
+    ) -> Result<(), CaseError> {
         let step = &sample.step;
         let scan = &self.plan.scans[&sample.phase];
-        record.phase = Some(sample.phase.name().to_owned());
+        record.phase = Some(sample.phase);
         let mask = self.native(&step.step);
         let folder: Artefacts = self.results.folder(&step.id)?;
-        let names = if sample.cores.is_empty() {
-            let request = SampleStepRequest {
-                scan: &scan.path,
-                scan_bytes: Some(scan.bytes),
-                reader: sample.reader,
-                world: scan.world,
-                mask: &mask,
-                labels: &step.labels,
-                margin_mm: step.margin_mm,
-            };
-            let (files, hash, counters) = run_sample_step(self.core, &request, &folder, cancel)?;
-            record.counters = counters;
-            self.note_scan(sample.phase, &hash.to_string(), &record.place)?;
-            files.into_iter().map(|file| file.name).collect::<Vec<_>>()
-        } else {
-            let request = RemoteSample {
-                scan: &scan.path,
-                scan_bytes: scan.bytes,
-                reader: sample.reader,
-                world: scan.world,
-                mask: &mask,
-                labels: &step.labels,
-                margin_mm: step.margin_mm,
-                output: folder.path(),
-            };
-            let (place, outcome) = sample_in_cores(self.core, &sample.cores, &request, cancel)?;
-            self.note_process(&place, outcome.peak_rss_bytes);
-            self.note_scan(sample.phase, &outcome.scan_sha256, &place)?;
-            record.place = place;
-            record.counters = outcome.counters;
-            outcome.files
+        let request = SampleStep {
+            scan: scan.path.clone(),
+            scan_bytes: Some(scan.bytes),
+            reader: sample.reader,
+            world: scan.world,
+            mask,
+            labels: step.labels.clone(),
+            margin_mm: step.margin_mm,
         };
+        let (place, outcome) = sample.place.take_sample(self.core, &request, &folder, cancel)?;
+        if !sample.place.is_here() {
+            self.note_process(&place, outcome.peak_rss_bytes);
+        }
+        self.note_scan(sample.phase, &outcome.scan_sha256, &place)?;
+        record.place = place;
+        record.counters = outcome.counters;
+        let names: Vec<String> = outcome.files.into_iter().map(|file| file.name).collect();
         self.note_files(&step.id, &names, record, cancel)
     }
 
@@ -446,7 +424,7 @@ impl<'a> Executor<'a> {
         mask: &Mask,
         record: &mut StepRecord,
         cancel: &CancelToken,
-    ) -> Result<(), CoreError> {
+    ) -> Result<(), CaseError> {
         let reference = &self.plan.scans[&self.plan.reference];
         let mut paths = Vec::new();
         for save in self.plan.pipeline.save.iter().filter(|save| save.step == id) {
@@ -455,7 +433,7 @@ impl<'a> Executor<'a> {
             let grid = (&reference.frame, &reference.source);
             paths.push(
                 self.results
-                    .write_mask(&save.file, mask, grid, &self.core.limits, cancel)?,
+                    .write_mask(&save.file, mask, grid, self.core.limits(), cancel)?,
             );
             record.files.push(save.file.clone());
             self.state().kept.push(MaskFileRecord {
@@ -473,9 +451,9 @@ impl<'a> Executor<'a> {
     }
 
     /// Room for a dense array of 2 bytes per voxel of the reference grid.
-    fn reserve_grid(&self, what: &'static str, cancel: &CancelToken) -> Result<Reservation<'_>, CoreError> {
+    fn reserve_grid(&self, what: &'static str, cancel: &CancelToken) -> Result<Reservation<'_>, CaseError> {
         let n_voxels = self.plan.scans[&self.plan.reference].frame.shape.n_voxels();
-        self.core.reserve(what, 2 * n_voxels as u64, &[], None, cancel)
+        Ok(self.core.reserve(what, 2 * n_voxels as u64, &[], None, cancel)?)
     }
 
     /// Files that a step wrote into its folder; only plain names are believed.
@@ -485,7 +463,7 @@ impl<'a> Executor<'a> {
         names: &[String],
         record: &mut StepRecord,
         cancel: &CancelToken,
-    ) -> Result<(), CoreError> {
+    ) -> Result<(), CaseError> {
         for name in names {
             nephrite_kernel::check_artefact_name(name)?;
             let file = format!("{id}/{name}");
@@ -502,7 +480,7 @@ impl<'a> Executor<'a> {
     }
 
     /// All steps must have read the same bytes, here and in other cores.
-    fn note_scan(&self, phase: Phase, found: &str, place: &str) -> Result<(), CoreError> {
+    fn note_scan(&self, phase: Phase, found: &str, place: &str) -> Result<(), CaseError> {
         let mut state = self.state();
         let known = state.scans.entry(phase).or_insert_with(|| found.to_owned());
         if *known == found {
@@ -510,7 +488,7 @@ impl<'a> Executor<'a> {
         }
         let scan = &self.plan.scans[&phase];
         scan.check_untouched(self.core)?;
-        Err(CaseFault::Core {
+        Err(CoreError::Remote {
             core: place.to_owned(),
             code: ErrorCode::Environment,
             message: format!(
@@ -531,7 +509,7 @@ impl<'a> Executor<'a> {
     }
 
     fn absolute(&self, path: &std::path::Path) -> String {
-        let absolute = self.core.root.absolute(path);
+        let absolute = self.core.root().absolute(path);
         absolute.unwrap_or_else(|_| path.to_owned()).display().to_string()
     }
 

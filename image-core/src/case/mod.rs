@@ -8,33 +8,27 @@
 //! All are synchronous; they block while steps run, here or in other processes.
 //!
 //! ```text
-//! request ── plan ── executor ── model steps ── here (crate::model_step) or in a core (remote_core)
+//! request ── plan ── executor ── model steps ── here (crate::segment) or in another core (crate::place)
 //!                        │    ── mask steps  ── here or at a service (crate::masks)
 //!                        │    ── samples     ── where the scan is in memory
 //!                        └── results: masks as they are ready, record.json last
 //! ```
 
+mod error;
 mod estimate;
 mod event;
 mod executor;
-mod fault;
-mod frames;
-mod places;
 mod plan;
 mod record;
-mod remote_core;
-mod remote_runtime;
 mod request;
 mod results;
 mod run;
-mod sample_step;
 mod verify;
 
-pub use estimate::{CaseEstimate, StepEstimate, estimate_case};
+pub use error::CaseError;
+pub use estimate::{CaseEstimate, PipelineCheck, ScanEstimate, StepEstimate, check_pipeline, estimate_case};
 pub use event::{CaseEvent, CaseEvents, CaseLabel, CaseMask, NoCaseEvents};
-pub use fault::CaseFault;
-pub use places::{CaseServices, CoreSettings as RemoteCoreSettings, ServiceSettings};
-
+pub use plan::{PipelineReport, SaveReport, StepFault, StepKind, StepReport};
 pub use record::{
     MaskFileRecord, MeasurementRecord, ModelRecord, OverrideRecord, PipelineRecord, ProcessRecord, Record,
     RequestRecord, ScanRecord, StepRecord,
@@ -43,6 +37,7 @@ pub use request::{BareModel, CasePipeline, CaseRequest, PhaseChoice, Profile};
 pub use run::{CaseReport, run_case};
 pub use verify::{Difference, VerifyReport, verify_record};
 
+pub use crate::place::{CaseServices, RemoteCoreSettings, ServiceSettings};
+
 pub(crate) use event::case_labels;
 pub(crate) use request::phase;
-pub(crate) use sample_step::{SampleStepRequest, run_sample_step};

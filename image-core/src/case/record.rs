@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use nephrite_types::Phase;
 use serde::{Deserialize, Serialize};
 
-use super::CaseLabel;
-use crate::{Counters, FileRecord, StageSeconds, WarningReport};
+use super::{CaseLabel, Profile, StepKind};
+use crate::memory::Counters;
+use crate::model::FileRecord;
+use crate::segment::{StageSeconds, WarningReport};
 
 /// Everything about a case that its masks do not say. Written last; a result folder without it is not complete.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,7 +25,7 @@ pub struct Record {
     /// The pipeline file, if there was one.
     pub pipeline: Option<PipelineRecord>,
     /// Phase whose scan gave the grid of the masks.
-    pub reference: String,
+    pub reference: Phase,
     /// The scans.
     pub scans: Vec<ScanRecord>,
     /// Steps that ran on a phase that they do not accept, because the request said so.
@@ -51,15 +54,15 @@ pub struct RequestRecord {
     /// Pipeline file.
     pub pipeline: Option<String>,
     /// Models without a pipeline file: folder and phase.
-    pub models: Vec<(String, Option<String>)>,
+    pub models: Vec<(String, Option<Phase>)>,
     /// Phase and file.
-    pub scans: Vec<(String, String)>,
+    pub scans: Vec<(Phase, String)>,
     /// Chosen steps; all if empty.
     pub steps: Vec<String>,
-    /// `full` or `quick`.
-    pub profile: String,
+    /// How thoroughly.
+    pub profile: Profile,
     /// Step, phase, and whether it may be one that the step does not accept.
-    pub phases: Vec<(String, String, bool)>,
+    pub phases: Vec<(String, Phase, bool)>,
     /// Result folder.
     pub output: String,
     /// Odd geometry was an error.
@@ -84,7 +87,7 @@ pub struct PipelineRecord {
 #[serde(deny_unknown_fields)]
 pub struct ScanRecord {
     /// Stated by the caller.
-    pub phase: String,
+    pub phase: Phase,
     /// Where it lay.
     pub path: String,
     /// Of the file, in hexadecimal; `None` if no step read it.
@@ -104,23 +107,23 @@ pub struct OverrideRecord {
     /// Its name.
     pub step: String,
     /// On which it ran.
-    pub phase: String,
+    pub phase: Phase,
 }
 
 /// A step.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StepRecord {
     /// Its name.
     pub id: String,
-    /// `model`, `mask` or `sample`.
-    pub kind: String,
+    /// What it is.
+    pub kind: StepKind,
     /// Why it was left out; `None` if it ran.
     pub skipped: Option<String>,
     /// Where it ran.
     pub place: String,
     /// Of a model or a sample: phase of the scan.
-    pub phase: Option<String>,
+    pub phase: Option<Phase>,
     /// The model.
     pub model: Option<ModelRecord>,
     /// Name of the operation, and its version.
@@ -143,6 +146,30 @@ pub struct StepRecord {
     pub counters: Counters,
     /// Versions of what took part.
     pub versions: BTreeMap<String, String>,
+}
+
+impl StepRecord {
+    /// Of a step that has done nothing yet.
+    pub(super) fn new(id: &str, kind: StepKind, place: &str) -> StepRecord {
+        StepRecord {
+            id: id.to_owned(),
+            kind,
+            skipped: None,
+            place: place.to_owned(),
+            phase: None,
+            model: None,
+            operation: None,
+            parameters: BTreeMap::new(),
+            labels: Vec::new(),
+            measurements: Vec::new(),
+            files: Vec::new(),
+            seconds: 0.0,
+            stages: StageSeconds::default(),
+            tiles: 0,
+            counters: Counters::default(),
+            versions: BTreeMap::new(),
+        }
+    }
 }
 
 /// A model as it took part.

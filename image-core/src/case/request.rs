@@ -1,8 +1,11 @@
+//! What is asked of a case.
+
 use std::path::PathBuf;
 
 use nephrite_types::Phase;
+use serde::{Deserialize, Serialize};
 
-use super::CaseFault;
+use super::CaseError;
 
 /// One patient, and what is wanted.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +56,8 @@ pub struct PhaseChoice {
 }
 
 /// How thoroughly.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Profile {
     /// As the pipeline says.
     #[default]
@@ -78,12 +82,12 @@ impl Profile {
     /// The profile with this name.
     ///
     /// # Errors
-    /// [`CaseFault::UnknownProfile`]
-    pub fn from_name(name: &str) -> Result<Profile, CaseFault> {
+    /// [`CaseError::UnknownProfile`]
+    pub fn from_name(name: &str) -> Result<Profile, CaseError> {
         [Profile::Full, Profile::Quick]
             .into_iter()
             .find(|profile| profile.name() == name)
-            .ok_or_else(|| CaseFault::UnknownProfile {
+            .ok_or_else(|| CaseError::UnknownProfile {
                 found: name.chars().take(64).collect(),
             })
     }
@@ -92,9 +96,9 @@ impl Profile {
 /// The phase with this name.
 ///
 /// # Errors
-/// [`CaseFault::UnknownPhase`]
-pub(crate) fn phase(name: &str) -> Result<Phase, CaseFault> {
-    Phase::from_name(name).ok_or_else(|| CaseFault::UnknownPhase {
+/// [`CaseError::UnknownPhase`]
+pub(crate) fn phase(name: &str) -> Result<Phase, CaseError> {
+    Phase::from_name(name).ok_or_else(|| CaseError::UnknownPhase {
         found: name.chars().take(64).collect(),
     })
 }

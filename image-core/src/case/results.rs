@@ -5,12 +5,12 @@ use std::sync::{Mutex, PoisonError};
 
 use cap_std::fs::Dir;
 use nephrite_kernel::{Artefacts, Mask, write_mask};
-use nephrite_root::{ClaimError, WorkFolder, split_output, sweep};
+use nephrite_root::{ClaimError, PathError, Root, WorkFolder, split_output, sweep};
 use nephrite_types::{CancelToken, Geometry, Limits};
 use nephrite_volume::{FileHash, SourceGeometry, hash_file, write_atomically, write_label_map};
 
-use super::CaseFault;
-use crate::{CoreError, FileRecord, PathError, Root};
+use super::CaseError;
+use crate::model::FileRecord;
 
 /// The name of the file that is written last.
 pub(super) const RECORD: &str = "record.json";
@@ -34,18 +34,18 @@ impl ResultFolder {
     /// in the folder above. What dead processes left in that folder goes.
     ///
     /// # Errors
-    /// [`CaseFault::OutputExists`], also if another case that runs has the name; [`CaseFault::OutputName`]; what is wrong
+    /// [`CaseError::OutputExists`], also if another case that runs has the name; [`CaseError::OutputName`]; what is wrong
     /// with the folder above.
-    pub(super) fn create(root: &Root, path: &Path) -> Result<ResultFolder, CoreError> {
+    pub(super) fn create(root: &Root, path: &Path) -> Result<ResultFolder, CaseError> {
         let (above, name) = split_output(path).map_err(|error| match error {
-            PathError::FileName { path, reason } => CoreError::from(CaseFault::OutputName { path, reason }),
+            PathError::FileName { path, reason } => CaseError::OutputName { path, reason },
             error => error.into(),
         })?;
-        let exists = |running| CaseFault::OutputExists {
+        let exists = |running| CaseError::OutputExists {
             path: path.to_owned(),
             running,
         };
-        let failed = |error: std::io::Error| CaseFault::Output {
+        let failed = |error: std::io::Error| CaseError::Output {
             path: path.to_owned(),
             reason: error.to_string(),
         };
@@ -57,7 +57,7 @@ impl ResultFolder {
         let work = WorkFolder::claim(&parent, claim_of(&name)).map_err(|error| match error {
             ClaimError::Taken => exists(true),
             ClaimError::Io(error) => failed(error),
-            error => CaseFault::Output {
+            error => CaseError::Output {
                 path: path.to_owned(),
                 reason: error.to_string(),
             },
@@ -91,7 +91,7 @@ impl ResultFolder {
         reference: (&Geometry, &SourceGeometry),
         limits: &Limits,
         cancel: &CancelToken,
-    ) -> Result<String, CoreError> {
+    ) -> Result<String, CaseError> {
         if mask.runs().geometry() == reference.0 {
             let labels = mask
                 .runs()
@@ -107,9 +107,9 @@ impl ResultFolder {
 
     /// A new folder inside, for the files of a step. Its path is the one that it has now, hidden, since services and other
     /// cores write there.
-    pub(super) fn folder(&self, step: &str) -> Result<Artefacts, CoreError> {
+    pub(super) fn folder(&self, step: &str) -> Result<Artefacts, CaseError> {
         let path = self.work_path.join(step);
-        let failed = |error: std::io::Error| CaseFault::Output {
+        let failed = |error: std::io::Error| CaseError::Output {
             path: path.clone(),
             reason: error.to_string(),
         };
@@ -122,9 +122,9 @@ impl ResultFolder {
     }
 
     /// Takes a file into the record; its path is below the folder.
-    pub(super) fn note(&self, file: &str, cancel: &CancelToken) -> Result<(), CoreError> {
+    pub(super) fn note(&self, file: &str, cancel: &CancelToken) -> Result<(), CaseError> {
         let path = self.path.join(file);
-        let opened = self.dir.open(file).map_err(|source| CaseFault::Output {
+        let opened = self.dir.open(file).map_err(|source| CaseError::Output {
             path: path.clone(),
             reason: source.to_string(),
         })?;
@@ -148,8 +148,8 @@ impl ResultFolder {
     /// Writes the record and gives the folder its name, which is never taken from anything that is there.
     ///
     /// # Errors
-    /// [`CaseFault::OutputExists`] if somebody made something of that name meanwhile; what the system says.
-    pub(super) fn finish(mut self, record: &str) -> Result<(), CoreError> {
+    /// [`CaseError::OutputExists`] if somebody made something of that name meanwhile; what the system says.
+    pub(super) fn finish(mut self, record: &str) -> Result<(), CaseError> {
         write_atomically(&self.dir, RECORD, |out| out.write_all(record.as_bytes()))?;
         let Some(work) = self.work.take() else {
             return Ok(());
@@ -157,9 +157,9 @@ impl ResultFolder {
         work.publish(&self.name).map_err(|error| {
             let path = self.path.clone();
             if error.kind() == std::io::ErrorKind::AlreadyExists {
-                return CaseFault::OutputExists { path, running: false };
+                return CaseError::OutputExists { path, running: false };
             }
-            CaseFault::Output {
+            CaseError::Output {
                 path,
                 reason: error.to_string(),
             }

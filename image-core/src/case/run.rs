@@ -1,17 +1,23 @@
+//! A case from its request to its record.
+
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use nephrite_types::CancelToken;
 use nephrite_volume::FileHash;
 
 use super::executor::{Executor, State, total};
-use super::places;
 use super::plan::{Plan, PlannedStep};
 use super::record::{
     OverrideRecord, PipelineRecord, ProcessRecord, Record, RequestRecord, ScanRecord, StepRecord,
 };
 use super::results::{RECORD, ResultFolder};
-use super::{CaseEvent, CaseEvents, CasePipeline, CaseRequest, CaseServices};
-use crate::{Core, CoreError, FileRecord, WarningReport, peak_rss_bytes};
+use super::{CaseError, CaseEvent, CaseEvents, CasePipeline, CaseRequest};
+use crate::core::Core;
+use crate::masks::IN_PROCESS;
+use crate::memory::peak_rss_bytes;
+use crate::model::FileRecord;
+use crate::place::CaseServices;
+use crate::segment::{WarningReport, log};
 
 /// What came of a case.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,27 +38,27 @@ pub struct CaseReport {
 /// message.
 ///
 /// # Errors
-/// [`CoreError`], naming the step if one failed. No result folder is left then.
+/// [`CaseError`], naming the step if one failed. No result folder is left then.
 pub fn run_case(
     core: &Core,
     services: &CaseServices,
     request: &CaseRequest,
     events: &dyn CaseEvents,
     cancel: &CancelToken,
-) -> Result<CaseReport, CoreError> {
+) -> Result<CaseReport, CaseError> {
     let started = Instant::now();
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
     let plan = Plan::new(core, services, request, cancel)?;
     plan.check_memory(core, cancel)?;
     for warning in &plan.warnings {
-        crate::case_world::log(warning);
+        log(warning);
         events.event(CaseEvent::Warning {
             step: None,
             warning: warning.clone(),
         });
     }
-    let results = ResultFolder::create(&core.root, &request.output)?;
-    services.sweep_exchange(&core.root);
+    let results = ResultFolder::create(core.root(), &request.output)?;
+    services.sweep_exchange(core.root());
     let state = Executor::new(core, services, &plan, &results, events).run(cancel)?;
     for (phase, scan) in &plan.scans {
         if let Some(sha256) = state.scans.get(phase) {
@@ -109,7 +115,7 @@ fn record(facts: Facts<'_>) -> Record {
         ..
     } = facts;
     let absolute = |path: &std::path::Path| {
-        let whole = core.root.absolute(path).unwrap_or_else(|_| path.to_owned());
+        let whole = core.root().absolute(path).unwrap_or_else(|_| path.to_owned());
         whole.display().to_string()
     };
     let counters = total(&state.records);
@@ -122,7 +128,7 @@ fn record(facts: Facts<'_>) -> Record {
     let mut masks = state.kept;
     masks.sort_by(|a, b| a.file.cmp(&b.file));
     let scans = plan.scans.iter().map(|(phase, scan)| ScanRecord {
-        phase: phase.name().to_owned(),
+        phase: *phase,
         path: absolute(&scan.path),
         sha256: state.scans.get(phase).cloned(),
         bytes: scan.bytes,
@@ -131,10 +137,10 @@ fn record(facts: Facts<'_>) -> Record {
     });
     let overrides = plan.overrides.iter().map(|(step, phase)| OverrideRecord {
         step: step.clone(),
-        phase: phase.name().to_owned(),
+        phase: *phase,
     });
     let mut processes = vec![ProcessRecord {
-        place: places::place(&[]),
+        place: IN_PROCESS.to_owned(),
         peak_rss_bytes: peak_rss_bytes(),
     }];
     processes.extend(
@@ -149,8 +155,7 @@ fn record(facts: Facts<'_>) -> Record {
     let (pipeline, models) = match &request.pipeline {
         CasePipeline::File(path) => (Some(absolute(path)), Vec::new()),
         CasePipeline::Models(models) => {
-            let phase = |model: &super::BareModel| model.phase.map(|phase| phase.name().to_owned());
-            let models = models.iter().map(|model| (absolute(&model.model), phase(model)));
+            let models = models.iter().map(|model| (absolute(&model.model), model.phase));
             (None, models.collect())
         }
     };
@@ -166,15 +171,12 @@ fn record(facts: Facts<'_>) -> Record {
             scans: request
                 .scans
                 .iter()
-                .map(|(phase, path)| (phase.name().to_owned(), absolute(path)))
+                .map(|(phase, path)| (*phase, absolute(path)))
                 .collect(),
             steps: request.steps.clone(),
-            profile: request.profile.name().to_owned(),
+            profile: request.profile,
             phases: choices
-                .map(|choice| {
-                    let phase = choice.phase.name().to_owned();
-                    (choice.step.clone(), phase, choice.override_accepted)
-                })
+                .map(|choice| (choice.step.clone(), choice.phase, choice.override_accepted))
                 .collect(),
             output: absolute(&request.output),
             strict_geometry: request.strict_geometry,
@@ -184,7 +186,7 @@ fn record(facts: Facts<'_>) -> Record {
             sha256: file.sha256.clone(),
             text: file.text.clone(),
         }),
-        reference: plan.reference.name().to_owned(),
+        reference: plan.reference,
         scans: scans.collect(),
         overrides: overrides.collect(),
         steps,

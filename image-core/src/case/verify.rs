@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use nephrite_root::{WorkFolder, sweep};
+use nephrite_root::{PathError, WorkFolder, sweep};
 use nephrite_types::CancelToken;
 use nephrite_volume::hash_file;
 
 use super::record::{Record, RequestRecord};
-use super::request::phase;
-use super::{
-    BareModel, CaseEvents, CaseFault, CasePipeline, CaseRequest, CaseServices, PhaseChoice, Profile, run_case,
-};
-use crate::segment::read_small_file;
-use crate::{Core, CoreError, FileRecord, PathError};
+use super::{BareModel, CaseError, CaseEvents, CasePipeline, CaseRequest, PhaseChoice, run_case};
+use crate::core::Core;
+use crate::memory::read_small_file;
+use crate::model::FileRecord;
+use crate::place::CaseServices;
 
 /// What a second run said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,14 +65,14 @@ impl VerifyReport {
 /// file byte by byte: with what the record says, and with what lies in the result folder.
 ///
 /// # Errors
-/// [`CaseFault::Record`] if that is no record; what [`run_case`] says.
+/// [`CaseError::Record`] if that is no record; what [`run_case`] says.
 pub fn verify_record(
     core: &Core,
     services: &CaseServices,
     path: &Path,
     events: &dyn CaseEvents,
     cancel: &CancelToken,
-) -> Result<VerifyReport, CoreError> {
+) -> Result<VerifyReport, CaseError> {
     let old = read_record(core, path)?;
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
@@ -83,10 +82,7 @@ pub fn verify_record(
     let present = present_files(core, &folder, &old, &mut differences, cancel)?;
 
     let again = Again::beside(core, &folder)?;
-    let mut request = request(&old).map_err(|reason| CaseFault::Record {
-        path: path.to_owned(),
-        reason,
-    })?;
+    let mut request = request(&old);
     request.output = again.path.join("result");
     let new = run_case(core, services, &request, events, cancel)?.record;
     inputs(&old, &new, &mut differences);
@@ -117,9 +113,9 @@ fn by_path(files: &[FileRecord]) -> BTreeMap<&str, &FileRecord> {
     files.iter().map(|file| (file.path.as_str(), file)).collect()
 }
 
-fn read_record(core: &Core, path: &Path) -> Result<Record, CoreError> {
-    let bytes = read_small_file(core, path, core.limits.max_json_bytes)?;
-    let fault = |reason: String| CaseFault::Record {
+fn read_record(core: &Core, path: &Path) -> Result<Record, CaseError> {
+    let bytes = read_small_file(core.root(), path, core.limits().max_json_bytes)?;
+    let fault = |reason: String| CaseError::Record {
         path: path.to_owned(),
         reason,
     };
@@ -137,12 +133,12 @@ fn present_files(
     old: &Record,
     differences: &mut Vec<Difference>,
     cancel: &CancelToken,
-) -> Result<Vec<String>, CoreError> {
+) -> Result<Vec<String>, CaseError> {
     let mut present = Vec::new();
     for file in &old.files {
         let whole = folder.join(&file.path);
         let path = file.path.clone();
-        match core.root.open_file(&whole) {
+        match core.root().open_file(&whole) {
             Err(PathError::NotFound { .. }) => differences.push(Difference::Missing { path }),
             Err(error) => return Err(error.into()),
             Ok(open) => {
@@ -202,7 +198,7 @@ fn inputs(old: &Record, new: &Record, differences: &mut Vec<Difference>) {
     }
 }
 
-fn request(record: &Record) -> Result<CaseRequest, String> {
+fn request(record: &Record) -> CaseRequest {
     let RequestRecord {
         pipeline,
         models,
@@ -213,36 +209,30 @@ fn request(record: &Record) -> Result<CaseRequest, String> {
         output,
         strict_geometry,
     } = &record.request;
-    let phase = |name: &str| phase(name).map_err(|fault| fault.to_string());
     let pipeline = match pipeline {
         Some(path) => CasePipeline::File(path.into()),
         None => {
-            let models = models.iter().map(|(model, of)| {
-                Ok(BareModel {
-                    model: model.into(),
-                    phase: of.as_deref().map(phase).transpose()?,
-                })
+            let models = models.iter().map(|(model, phase)| BareModel {
+                model: model.into(),
+                phase: *phase,
             });
-            CasePipeline::Models(models.collect::<Result<_, String>>()?)
+            CasePipeline::Models(models.collect())
         }
     };
-    let scans = scans.iter().map(|(name, path)| Ok((phase(name)?, path.into())));
-    let phases = phases.iter().map(|(step, name, override_accepted)| {
-        Ok(PhaseChoice {
-            step: step.clone(),
-            phase: phase(name)?,
-            override_accepted: *override_accepted,
-        })
+    let phases = phases.iter().map(|(step, phase, override_accepted)| PhaseChoice {
+        step: step.clone(),
+        phase: *phase,
+        override_accepted: *override_accepted,
     });
-    Ok(CaseRequest {
+    CaseRequest {
         pipeline,
-        scans: scans.collect::<Result<_, String>>()?,
+        scans: scans.iter().map(|(phase, path)| (*phase, path.into())).collect(),
         steps: steps.clone(),
-        profile: Profile::from_name(profile).map_err(|fault| fault.to_string())?,
-        phases: phases.collect::<Result<_, String>>()?,
+        profile: *profile,
+        phases: phases.collect(),
         output: output.into(),
         strict_geometry: *strict_geometry,
-    })
+    }
 }
 
 /// A folder for the second run, gone afterwards.
@@ -252,10 +242,10 @@ struct Again {
 }
 
 impl Again {
-    fn beside(core: &Core, folder: &Path) -> Result<Again, CoreError> {
-        let parent = core.root.open_writable_folder(folder)?;
+    fn beside(core: &Core, folder: &Path) -> Result<Again, CaseError> {
+        let parent = core.root().open_writable_folder(folder)?;
         sweep(&parent);
-        let work = WorkFolder::new(&parent).map_err(|source| CaseFault::Output {
+        let work = WorkFolder::new(&parent).map_err(|source| CaseError::Output {
             path: folder.to_owned(),
             reason: source.to_string(),
         })?;

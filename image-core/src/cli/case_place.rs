@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use nephrite_image_core::case::{CaseServices, ServiceSettings};
-use nephrite_image_core::serve::ServeConfig;
+use nephrite_image_core::server::ServeConfig;
 use nephrite_image_core::{Core, Root};
 
 use super::Failure;

@@ -1,7 +1,7 @@
 use nephrite_conformance::KitError;
-use nephrite_image_core::case::CaseFault;
+use nephrite_image_core::case::CaseError;
 use nephrite_image_core::demo::DemoError;
-use nephrite_image_core::serve::ServeError;
+use nephrite_image_core::server::ServeError;
 use nephrite_image_core::{CoreError, PathError};
 use nephrite_kernel::OperationError;
 use nephrite_phantom::PhantomError;
@@ -47,8 +47,8 @@ impl From<CoreError> for Failure {
     }
 }
 
-impl From<CaseFault> for Failure {
-    fn from(fault: CaseFault) -> Self {
+impl From<CaseError> for Failure {
+    fn from(fault: CaseError) -> Self {
         Failure::new(fault.code(), &fault)
     }
 }

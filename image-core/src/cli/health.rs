@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use nephrite_image_core::serve::ServeConfig;
+use nephrite_image_core::server::ServeConfig;
 use nephrite_server::probe;
 
 use super::failure::Failure;

@@ -98,7 +98,7 @@ fn label_table(core: &Core, text: &str) -> Result<LabelTable, Failure> {
 
 /// The `labels` of nnU-Net's dataset.json: names and whole numbers. Regions (lists) stand for no single id.
 fn dataset_labels(core: &Core, path: &Path) -> Result<Vec<(String, u16)>, Failure> {
-    let bytes = read_small_file(core, path, core.limits().max_json_bytes)?;
+    let bytes = read_small_file(core.root(), path, core.limits().max_json_bytes)?;
     Ok(plain_labels(&path.to_string_lossy(), &bytes).map_err(CoreError::from)?)
 }
 

@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 
 use nephrite_engine::Provider;
-use nephrite_image_core::{ModelListing, inspect_model, list_models};
+use nephrite_image_core::ModelListing;
 use nephrite_nnunet::ModelDescription;
 
 use super::args::{MemoryArguments, ModelsCommand, RuntimeArguments};
@@ -18,7 +18,7 @@ pub(crate) fn run(command: ModelsCommand) -> Result<(), Failure> {
     let cancel = signals::cancelled_by_signals();
     match command {
         ModelsCommand::Inspect { model, choice, json } => {
-            let description = inspect_model(&core, &model_choice(model, choice), &cancel)?;
+            let description = core.inspect_model(&model_choice(model, choice), &cancel)?;
             super::print(&if json {
                 super::json(&description)
             } else {
@@ -26,7 +26,7 @@ pub(crate) fn run(command: ModelsCommand) -> Result<(), Failure> {
             });
         }
         ModelsCommand::List { root, json } => {
-            let listings = list_models(&core, &root, &cancel)?;
+            let listings = core.models().list(&root, &cancel)?;
             super::print(&if json {
                 super::json(&listings)
             } else {

@@ -1,27 +1,17 @@
-use std::collections::BTreeMap;
+//! What a pipeline would run, and what that would cost.
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use nephrite_image_core::case::CaseServices;
-use nephrite_image_core::serve::ServeConfig;
-use nephrite_image_core::{
-    Core, PipelineEstimate, PipelineReport, ScanEstimate, StepCost, check_pipeline, estimate_pipeline,
-    read_small_file,
+use nephrite_image_core::case::{
+    CaseEstimate, CasePipeline, CaseRequest, CaseServices, PipelineCheck, Profile, ScanEstimate,
+    ServiceSettings, StepEstimate, StepKind, check_pipeline,
 };
-use nephrite_pipeline::{Pipeline, Step};
-use nephrite_types::{ErrorCode, Phase};
-use serde::Serialize;
+use nephrite_image_core::server::ServeConfig;
+use nephrite_types::Phase;
 
-use super::args::{MemoryArguments, PipelineCommand};
+use super::args::{MemoryArguments, PipelineCommand, PlaceArguments};
 use super::{Failure, place, signals};
-
-/// What is printed.
-#[derive(Serialize)]
-struct Checked {
-    #[serde(flatten)]
-    report: PipelineReport,
-    estimate: PipelineEstimate,
-}
 
 pub(crate) fn run(command: PipelineCommand) -> Result<(), Failure> {
     let PipelineCommand::Check {
@@ -32,21 +22,24 @@ pub(crate) fn run(command: PipelineCommand) -> Result<(), Failure> {
         place,
         json,
     } = command;
-    let scans = scans_by_phase(&scans)?;
+    let request = CaseRequest {
+        pipeline: CasePipeline::File(file),
+        scans: scans_by_phase(&scans)?,
+        steps,
+        profile: Profile::Full,
+        phases: Vec::new(),
+        output: PathBuf::new(), // nothing is written
+        strict_geometry: false,
+    };
     let core = super::idle_core(MemoryArguments::default());
-    let cancel = signals::cancelled_by_signals();
-    let mut pipeline = read(&core, &file)?;
-    if !steps.is_empty() {
-        let chosen = pipeline.only(&steps);
-        pipeline = chosen.map_err(|fault| Failure::wrong("--steps", &fault.to_string(), "names of steps"))?;
-    }
-    let operations = place::operations(&place, None, &core)?;
-    let mut report = check_pipeline(&core, &operations, &pipeline, &root, &cancel)?;
-    if let Some(config) = &place.config {
-        place_in_cores(&mut report, &pipeline, &core, &root, config)?;
-    }
-    let estimate = estimate_pipeline(&core, &pipeline, &root, &scans, &cancel)?;
-    let checked = Checked { report, estimate };
+    let services = CaseServices::new(&services(&place, &root)?, core.root());
+    let checked = check_pipeline(
+        &core,
+        &services,
+        &request,
+        &root,
+        &signals::cancelled_by_signals(),
+    )?;
     super::print(&if json {
         super::json(&checked)
     } else {
@@ -56,8 +49,8 @@ pub(crate) fn run(command: PipelineCommand) -> Result<(), Failure> {
 }
 
 /// Scans of `PHASE=FILE`.
-fn scans_by_phase(scans: &[String]) -> Result<BTreeMap<Phase, PathBuf>, Failure> {
-    let mut by_phase = BTreeMap::new();
+fn scans_by_phase(scans: &[String]) -> Result<Vec<(Phase, PathBuf)>, Failure> {
+    let mut by_phase: Vec<(Phase, PathBuf)> = Vec::new();
     for text in scans {
         let parts = text.split_once('=').filter(|(_, file)| !file.is_empty());
         let scan = parts.and_then(|(phase, file)| Some((Phase::from_name(phase)?, file)));
@@ -65,94 +58,67 @@ fn scans_by_phase(scans: &[String]) -> Result<BTreeMap<Phase, PathBuf>, Failure>
             let expected = "PHASE=FILE with non_contrast, arterial, portal_venous or delayed as phase";
             return Err(Failure::wrong("--scan", &format!("{text:?}"), expected));
         };
-        if by_phase.insert(phase, PathBuf::from(file)).is_some() {
-            return Err(Failure::wrong(
-                "--scan",
-                &format!("{phase} twice"),
-                "one scan of each phase",
-            ));
+        if by_phase.iter().any(|(taken, _)| *taken == phase) {
+            let found = format!("{phase} twice");
+            return Err(Failure::wrong("--scan", &found, "one scan of each phase"));
         }
+        by_phase.push((phase, file.into()));
     }
     Ok(by_phase)
 }
 
-/// Says which models run in cores of their own, as a server's configuration has it.
-fn place_in_cores(
-    report: &mut PipelineReport,
-    pipeline: &Pipeline,
-    core: &Core,
-    root: &Path,
-    config: &Path,
-) -> Result<(), Failure> {
-    let config = ServeConfig::read(config)?;
-    let mut settings = config.services();
+/// Where steps would run, as a server's configuration has it.
+fn services(arguments: &PlaceArguments, root: &Path) -> Result<ServiceSettings, Failure> {
+    let config = arguments.config.as_deref().map(ServeConfig::read).transpose()?;
+    let mut settings = config
+        .as_ref()
+        .map_or_else(ServiceSettings::default, ServeConfig::services);
+    settings.operations = place::operation_settings(arguments, None)?;
     // A server's paths lie beneath its root; a command's are those of the shell.
-    for core in &mut settings.cores {
-        core.models
-            .iter_mut()
-            .for_each(|models| *models = config.root.join(&*models));
+    let beneath = config.as_ref().map_or(root, |config| &config.root);
+    for models in settings.cores.iter_mut().flat_map(|core| &mut core.models) {
+        *models = beneath.join(&*models);
     }
-    let services = CaseServices::new(&settings, core.root());
-    for step in &mut report.steps {
-        match pipeline.step(&step.id) {
-            Some(Step::Model(model)) => {
-                step.place = services.model_place(core.root(), &root.join(&model.model))
-            }
-            Some(Step::Sample(_)) if !settings.cores.is_empty() => {
-                "where its scan is in memory".clone_into(&mut step.place);
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+    Ok(settings)
 }
 
-fn read(core: &Core, path: &Path) -> Result<Pipeline, Failure> {
-    let bytes = read_small_file(core, path, core.limits().max_json_bytes)?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        Failure::wrong(
-            "pipeline",
-            &path.display().to_string(),
-            &format!("a text file ({error})"),
-        )
-    })?;
-    Pipeline::parse(&text).map_err(|faults| {
-        let lines: String = faults.iter().map(|fault| format!("\n  {fault}")).collect();
-        Failure {
-            code: ErrorCode::InvalidArgument,
-            message: format!("pipeline {}:{lines}", path.display()),
-        }
-    })
-}
-
-fn table(Checked { report, estimate }: &Checked) -> String {
+fn table(PipelineCheck { report, estimate }: &PipelineCheck) -> String {
     let mut text = String::new();
     let width = report.steps.iter().map(|step| step.id.len()).max().unwrap_or(0);
     for step in &report.steps {
-        let mut about = vec![format!("{} {}", step.kind, step.what)];
-        about.extend((!step.phases.is_empty()).then(|| format!("on {}", step.phases.join(" or "))));
+        let phases: Vec<&str> = step.phases.iter().map(|phase| phase.name()).collect();
+        let mut about = vec![format!("{} {}", step.kind.name(), step.what)];
+        about.extend((!phases.is_empty()).then(|| format!("on {}", phases.join(" or "))));
         about.extend(step.optional.then(|| "optional".to_owned()));
         about.extend((!step.needs.is_empty()).then(|| format!("after {}", step.needs.join(", "))));
-        let verb = if step.kind == "sample" { "shows" } else { "finds" };
+        let verb = if step.kind == StepKind::Sample {
+            "shows"
+        } else {
+            "finds"
+        };
         about.extend((!step.labels.is_empty()).then(|| format!("{verb} {}", step.labels.join(", "))));
-        let cost = estimate.steps.iter().find(|cost| cost.id == step.id);
-        about.extend(cost.into_iter().flat_map(cost_in_words));
-        about.push(step.place.clone());
+        if let Some(cost) = estimate.steps.iter().find(|cost| cost.step == step.id) {
+            about.extend(cost_in_words(cost));
+            about.extend((!cost.place.is_empty()).then(|| cost.place.clone()));
+        }
         let _ = writeln!(text, "{:width$}  {}", step.id, about.join("; ")); // writing to a string cannot fail
     }
     for save in &report.save {
         let _ = writeln!(text, "saves {} as {}", save.step, save.file);
     }
     let _ = writeln!(text, "{}", estimate_in_words(estimate));
-    for warning in estimate.scans.iter().flat_map(|scan| &scan.warnings) {
+    for warning in estimate.warnings() {
         let _ = writeln!(text, "warning: {}; file {}", warning.message, warning.file);
     }
     text
 }
 
-fn cost_in_words(cost: &StepCost) -> Vec<String> {
+fn cost_in_words(cost: &StepEstimate) -> Vec<String> {
     if let Some(reason) = &cost.left_out {
         return vec![format!("left out: {reason}")];
+    }
+    if cost.kind != StepKind::Model {
+        return Vec::new();
     }
     let mut words = vec![format!("{} tiles, {} runs", cost.tiles, cost.network_runs)];
     words.extend(cost.seconds.map(duration));
@@ -163,7 +129,7 @@ fn cost_in_words(cost: &StepCost) -> Vec<String> {
     words
 }
 
-fn estimate_in_words(estimate: &PipelineEstimate) -> String {
+fn estimate_in_words(estimate: &CaseEstimate) -> String {
     let time = match estimate.seconds {
         Some(seconds) => format!("about {} of networks", duration(seconds)),
         None => "a time that is not known".to_owned(),
@@ -176,7 +142,8 @@ fn estimate_in_words(estimate: &PipelineEstimate) -> String {
         let ([x, y, z], [sx, sy, sz]) = (scan.shape, scan.spacing);
         format!("{x}×{y}×{z} voxels of {sx:.3}×{sy:.3}×{sz:.3} mm")
     };
-    let scans: Vec<String> = estimate.scans.iter().map(scan).collect();
+    let mut scans: Vec<String> = estimate.scans.iter().map(scan).collect();
+    scans.dedup(); // the assumed scan stands for every phase
     let assumed = estimate.scans.iter().any(|scan| scan.file.is_none());
     let (scans, assumed) = (
         scans.join(", "),

@@ -5,17 +5,29 @@ use std::time::Duration;
 
 use nephrite_image_core::Core;
 use nephrite_image_core::masks::{Endpoint, OperationSettings, Operations};
-use nephrite_image_core::serve::ServeConfig;
+use nephrite_image_core::server::ServeConfig;
 
 use super::Failure;
 use super::args::PlaceArguments;
 
-/// What `--endpoint`, `--config`, `--exchange` and `--timeout` say. `operation` is the one that `--endpoint` is about.
+/// The operations where `--endpoint`, `--config`, `--exchange` and `--timeout` place them. `operation` is the one that
+/// `--endpoint` is about.
 pub(super) fn operations(
     arguments: &PlaceArguments,
     operation: Option<&str>,
     core: &Core,
 ) -> Result<Operations, Failure> {
+    Ok(Operations::new(
+        &operation_settings(arguments, operation)?,
+        core.root(),
+    ))
+}
+
+/// What these arguments say.
+pub(super) fn operation_settings(
+    arguments: &PlaceArguments,
+    operation: Option<&str>,
+) -> Result<OperationSettings, Failure> {
     let mut settings = match &arguments.config {
         Some(path) => {
             let config = ServeConfig::read(path)?;
@@ -43,7 +55,7 @@ pub(super) fn operations(
     if let Some(seconds) = arguments.timeout {
         settings.timeout = timeout(seconds)?;
     }
-    Ok(Operations::new(&settings, core.root()))
+    Ok(settings)
 }
 
 pub(super) fn endpoint(url: &str) -> Result<Endpoint, Failure> {

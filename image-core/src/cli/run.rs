@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use nephrite_image_core::case::{
-    BareModel, CaseFault, CaseLabel, CasePipeline, CaseReport, CaseRequest, PhaseChoice, Profile, run_case,
+    BareModel, CaseError, CaseLabel, CasePipeline, CaseReport, CaseRequest, PhaseChoice, Profile, run_case,
 };
 use nephrite_types::Phase;
 
@@ -76,7 +76,7 @@ fn request(arguments: &RunArguments) -> Result<CaseRequest, Failure> {
 fn phase(name: &str) -> Result<Phase, Failure> {
     Phase::from_name(name).ok_or_else(|| {
         let found = name.chars().take(64).collect();
-        CaseFault::UnknownPhase { found }.into()
+        CaseError::UnknownPhase { found }.into()
     })
 }
 

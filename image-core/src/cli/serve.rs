@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use nephrite_image_core::serve::{ServeConfig, run as serve};
+use nephrite_image_core::server::{ServeConfig, run as serve};
 use nephrite_server::{leave, log_to_stderr, run_process};
 
 use super::failure::Failure;

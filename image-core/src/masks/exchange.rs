@@ -9,7 +9,8 @@ use nephrite_kernel::{CancelToken, Mask, OperationError};
 use nephrite_proto::v1;
 use nephrite_server::memory::Reservation;
 
-use crate::{Core, CoreError};
+use crate::core::Core;
+use crate::error::CoreError;
 
 /// A mask of a message; `open` opens a path where the sender may name one.
 ///

@@ -1,3 +1,5 @@
+//! Which mask operations there are, and where each runs.
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -78,6 +80,9 @@ impl Endpoint {
     }
 }
 
+/// What a place in this process is called.
+pub const IN_PROCESS: &str = "in process";
+
 impl Operations {
     /// Connects to nothing yet. Steps at the same address share a connection.
     pub fn new(settings: &OperationSettings, root: &Arc<Root>) -> Operations {
@@ -115,7 +120,7 @@ impl Operations {
     pub fn place(&self, name: &str) -> String {
         match self.remote.get(name) {
             Some((service, _)) => service.label(),
-            None => "in process".to_owned(),
+            None => IN_PROCESS.to_owned(),
         }
     }
 

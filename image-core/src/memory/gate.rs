@@ -1,3 +1,5 @@
+//! A gate that lets in as much at once as fits.
+
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -1,9 +1,21 @@
-//! What requests of the core hold at their peak, and what stays in memory between them.
+//! What is in memory, how much that may be, and who may take it when.
 
+mod counters;
+mod file_state;
+mod finite;
 mod gate;
-mod residents;
-mod step;
+mod peak;
+mod resident;
+mod volumes;
 
+pub use counters::Counters;
+pub use file_state::read_small_file;
+pub(crate) use file_state::{changed, identity};
 pub(crate) use gate::Gate;
-pub(crate) use residents::Residents;
-pub(crate) use step::{StepMemory, network_bytes};
+pub(crate) use peak::PROCESS_BYTES;
+pub use peak::peak_rss_bytes;
+pub use resident::ResidentEntry;
+pub(crate) use resident::ResidentStore;
+pub(crate) use volumes::{
+    InputKey, InputLease, ScanFile, ScanKey, ScanLease, ScanSize, Volumes, header_of, private_input,
+};

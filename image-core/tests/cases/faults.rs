@@ -4,9 +4,8 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use nephrite_image_core::CoreError;
 use nephrite_image_core::case::{
-    CaseEvent, CaseEvents, CaseReport, CaseServices, RemoteCoreSettings, ServiceSettings, run_case,
+    CaseError, CaseEvent, CaseEvents, CaseReport, CaseServices, RemoteCoreSettings, ServiceSettings, run_case,
 };
 use nephrite_proto::v1::CaseServiceRunRequest;
 use nephrite_proto::v1::case_service_run_response::Event;
@@ -48,7 +47,7 @@ fn run(
     cores: Vec<RemoteCoreSettings>,
     output: &str,
     events: &dyn CaseEvents,
-) -> Result<CaseReport, CoreError> {
+) -> Result<CaseReport, CaseError> {
     let core = patient.core();
     let settings = ServiceSettings {
         cores,
@@ -60,7 +59,7 @@ fn run(
     run_case(&core, &services, &request, events, &CancelToken::new())
 }
 
-fn assert_gone(patient: &Patient, outcome: Result<CaseReport, CoreError>, core: &str) {
+fn assert_gone(patient: &Patient, outcome: Result<CaseReport, CaseError>, core: &str) {
     let error = outcome.unwrap_err();
     assert_eq!(error.code(), ErrorCode::Unavailable, "{error}");
     let text = error.to_string();
@@ -311,7 +310,7 @@ fn phases_are_missing_optional_or_overridden() {
     assert_eq!(
         (
             record.overrides[0].step.as_str(),
-            record.overrides[0].phase.as_str()
+            record.overrides[0].phase.name()
         ),
         ("ureters", "arterial")
     );

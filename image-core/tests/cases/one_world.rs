@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use nephrite_engine::Provider;
 use nephrite_image_core::case::{
-    BareModel, CaseEvent, CasePipeline, CaseReport, CaseRequest, CaseServices, Profile, ServiceSettings,
-    run_case,
+    BareModel, CaseError, CaseEvent, CasePipeline, CaseReport, CaseRequest, CaseServices, Profile,
+    ServiceSettings, run_case,
 };
 use nephrite_image_core::{
     Core, CoreError, CoreSettings, ModelBudget, ModelChoice, PostprocessingChoice, Root, RuntimeSettings,
@@ -254,7 +254,7 @@ impl Place {
         segment(&self.core, &request, &NoProgress, &CancelToken::new())
     }
 
-    fn run(&self, request: &CaseRequest) -> Result<CaseReport, CoreError> {
+    fn run(&self, request: &CaseRequest) -> Result<CaseReport, CaseError> {
         let services = CaseServices::new(&ServiceSettings::default(), self.core.root());
         run_case(
             &self.core,
@@ -266,7 +266,7 @@ impl Place {
     }
 
     /// One model on one scan; the mask is `results/<output>/<model>.nii.gz`.
-    fn run_model(&self, reader: Reader, scan: &Path, output: &str) -> Result<CaseReport, CoreError> {
+    fn run_model(&self, reader: Reader, scan: &Path, output: &str) -> Result<CaseReport, CaseError> {
         let model = BareModel {
             model: choice(reader).folder,
             phase: None,
@@ -344,6 +344,10 @@ fn request(pipeline: CasePipeline, scans: &[(Phase, &Path)], output: &str) -> Ca
         output: Path::new("results").join(output),
         strict_geometry: false,
     }
+}
+
+fn is_strict(error: &CaseError) -> bool {
+    matches!(error, CaseError::Core(CoreError::StrictGeometry { .. }))
 }
 
 /// A golden model whose plans name another reader.
@@ -823,7 +827,7 @@ fn a_sheared_scan_is_refused_only_where_a_model_reads_as_itk_does() {
         place.voxels("results/beside/a.nii.gz")
     );
     let error = run(&mixed, "strict", true).unwrap_err();
-    assert!(matches!(&error, CoreError::StrictGeometry { .. }), "{error}");
+    assert!(is_strict(&error), "{error}");
     assert_eq!(error.code(), ErrorCode::InvalidInput);
     assert!(!place.path("results/strict").exists());
     let error = run(&of(Reader::SimpleItk, "arterial"), "itk", false).unwrap_err();
@@ -872,7 +876,7 @@ fn a_header_that_contradicts_itself_is_told_in_the_record_and_the_events() {
         "strict",
     );
     let error = place.run(&strict).unwrap_err();
-    assert!(matches!(&error, CoreError::StrictGeometry { .. }), "{error}");
+    assert!(is_strict(&error), "{error}");
     assert!(error.to_string().contains("lengths.nii"), "{error}");
     let by_server = core(place.root.path()).with_strict_geometry(true);
     let refused = run_case(
@@ -882,7 +886,7 @@ fn a_header_that_contradicts_itself_is_told_in_the_record_and_the_events() {
         &Told::default(),
         &CancelToken::new(),
     );
-    assert!(matches!(refused, Err(CoreError::StrictGeometry { .. })));
+    assert!(is_strict(&refused.unwrap_err()));
 }
 
 #[test]

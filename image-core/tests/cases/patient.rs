@@ -11,12 +11,12 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use nephrite_engine::Provider;
 use nephrite_image_core::case::{
-    CaseEvent, CaseEvents, CasePipeline, CaseReport, CaseRequest, CaseServices, Profile, RemoteCoreSettings,
-    ServiceSettings, run_case,
+    CaseError, CaseEvent, CaseEvents, CasePipeline, CaseReport, CaseRequest, CaseServices, Profile,
+    RemoteCoreSettings, ServiceSettings, run_case,
 };
 use nephrite_image_core::masks::{Endpoint, OperationSettings};
-use nephrite_image_core::serve::{self, ServeConfig};
-use nephrite_image_core::{Core, CoreError, CoreSettings, ModelBudget, Root, RuntimeSettings, StepBudget};
+use nephrite_image_core::server::{self, ServeConfig};
+use nephrite_image_core::{Core, CoreSettings, ModelBudget, Root, RuntimeSettings, StepBudget};
 use nephrite_kernel::grpc::{Service, ServiceConfig, serve_all};
 use nephrite_phantom::PhantomSpec;
 use nephrite_phantom::models::demo_models;
@@ -164,7 +164,7 @@ impl Patient {
     }
 
     /// Runs a request in this process.
-    pub(crate) fn run_here(&self, core: &Core, request: &CaseRequest) -> Result<CaseReport, CoreError> {
+    pub(crate) fn run_here(&self, core: &Core, request: &CaseRequest) -> Result<CaseReport, CaseError> {
         let services = CaseServices::new(&ServiceSettings::default(), core.root());
         run_case(core, &services, request, &Told::default(), &CancelToken::new())
     }
@@ -308,7 +308,7 @@ impl Around {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         self.stops.push(stop);
-        self.runtime.spawn(serve::run(config, listener, async {
+        self.runtime.spawn(server::run(config, listener, async {
             let _ = stopped.await;
         }));
         let ready = Instant::now();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use ndarray::Array3;
-use nephrite_image_core::serve::{self, ServeConfig, ServeError};
+use nephrite_image_core::server::{self, ServeConfig, ServeError};
 use nephrite_proto::Client;
 use nephrite_proto::v1::RunRequest;
 use nephrite_types::{Affine, Geometry, IntensityScale, Shape3, Spacing, Volume, Voxels};
@@ -121,7 +121,7 @@ impl TestServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let ended = tokio::spawn(serve::run(config, listener, async {
+        let ended = tokio::spawn(server::run(config, listener, async {
             let _ = stopped.await;
         }));
         TestServer {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nephrite_image_core::ModelChoice;
-use nephrite_image_core::serve::{self, ServeConfig, ServeError};
+use nephrite_image_core::server::{self, ServeConfig, ServeError};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 use nephrite_proto::Event;
 use nephrite_types::ErrorCode;
@@ -192,7 +192,7 @@ async fn start_fails(change: impl FnOnce(&mut ServeConfig)) -> ServeError {
     config.ort_dylib_path = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);
     change(&mut config);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let ended = serve::run(config, listener, std::future::pending());
+    let ended = server::run(config, listener, std::future::pending());
     tokio::time::timeout(PATIENCE, ended).await.unwrap().unwrap_err()
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use nephrite_image_core::serve::ServeConfig;
+use nephrite_image_core::server::ServeConfig;
 use nephrite_proto::v1::run_response::Event;
 use nephrite_proto::v1::{BareModel, CaseServiceRunRequest, Done, PhaseScan, RunRequest, Warning};
 use nephrite_proto::{CaseEvent, RemoteError};

@@ -72,7 +72,7 @@ impl CaseService for Fake {
         }
         let seconds = 7.0;
         Ok(Response::new(v1::CaseServiceEstimateResponse {
-            seconds,
+            seconds: Some(seconds),
             ..Default::default()
         }))
     }
@@ -210,7 +210,7 @@ async fn cases_and_steps_go_there_and_come_back() {
         let estimate = client
             .estimate_case(v1::CaseServiceEstimateRequest { request })
             .await;
-        assert_eq!(estimate.unwrap().seconds, 7.0);
+        assert_eq!(estimate.unwrap().seconds, Some(7.0));
         let refused = client
             .estimate_case(v1::CaseServiceEstimateRequest { request: None })
             .await;

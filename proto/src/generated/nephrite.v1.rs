@@ -2990,18 +2990,44 @@ pub struct CaseServiceEstimateResponse {
     /// In the order in which they run.
     #[prost(message, repeated, tag = "1")]
     pub steps: ::prost::alloc::vec::Vec<StepEstimate>,
-    /// Seconds of wall time, from arithmetic per tile and the speed of this machine.
-    #[prost(double, tag = "2")]
-    pub seconds: f64,
-    /// Bytes at the peak, scans included; of this process and of the cores that it uses, each with what it would hold.
-    #[prost(uint64, tag = "3")]
-    pub memory_bytes: u64,
-    /// How the speed was found: `measured` on earlier runs, or `calibrated` by a short computation.
-    #[prost(string, tag = "4")]
-    pub speed: ::prost::alloc::string::String,
+    /// Seconds of wall time, from arithmetic per tile and the speed of this machine. Unset if not all of it can be known.
+    #[prost(double, optional, tag = "2")]
+    pub seconds: ::core::option::Option<f64>,
+    /// Bytes at the peak, scans included; of this process and of the cores that it uses, each with what it would hold. Unset if
+    /// not all of it can be known.
+    #[prost(uint64, optional, tag = "3")]
+    pub memory_bytes: ::core::option::Option<u64>,
+    /// How the speed was found.
+    #[prost(enumeration = "SpeedSource", tag = "4")]
+    pub speed: i32,
+    /// What `seconds` follow from.
+    #[prost(double, tag = "5")]
+    pub multiply_adds_per_second: f64,
+    /// The scans of the request.
+    #[prost(message, repeated, tag = "6")]
+    pub scans: ::prost::alloc::vec::Vec<ScanEstimate>,
     /// What is odd about the scans.
     #[prost(message, repeated, tag = "30")]
     pub warnings: ::prost::alloc::vec::Vec<Warning>,
+}
+/// A scan that figures hold for.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ScanEstimate {
+    /// Its phase.
+    #[prost(string, tag = "1")]
+    pub phase: ::prost::alloc::string::String,
+    /// Its file.
+    #[prost(string, tag = "2")]
+    pub path: ::prost::alloc::string::String,
+    /// Voxels: x, y, z.
+    #[prost(uint64, repeated, tag = "3")]
+    pub shape: ::prost::alloc::vec::Vec<u64>,
+    /// Millimeters between voxel centers: x, y, z.
+    #[prost(double, repeated, tag = "4")]
+    pub spacing: ::prost::alloc::vec::Vec<f64>,
+    /// Bytes of its voxels in memory.
+    #[prost(uint64, tag = "5")]
+    pub memory_bytes: u64,
 }
 /// What a step would cost.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3009,27 +3035,33 @@ pub struct StepEstimate {
     /// Its name.
     #[prost(string, tag = "1")]
     pub step: ::prost::alloc::string::String,
-    /// `model`, `mask` or `sample`.
-    #[prost(string, tag = "2")]
-    pub kind: ::prost::alloc::string::String,
-    /// Where it would run.
+    /// What it is.
+    #[prost(enumeration = "StepKind", tag = "2")]
+    pub kind: i32,
+    /// Where it would run; empty if it would be left out.
     #[prost(string, tag = "3")]
     pub place: ::prost::alloc::string::String,
-    /// Of a model: the scan's phase.
+    /// Of a model or a sample: the scan's phase.
     #[prost(string, tag = "4")]
     pub phase: ::prost::alloc::string::String,
-    /// Of a model: runs of the network, over tiles, folds and mirrored copies.
+    /// Of a model: places where a patch lies, those of a previous stage that is run first included.
     #[prost(uint64, tag = "5")]
     pub tiles: u64,
-    /// Seconds; 0 for what is not estimated.
-    #[prost(double, tag = "6")]
-    pub seconds: f64,
-    /// Bytes besides the scan.
-    #[prost(uint64, tag = "7")]
-    pub memory_bytes: u64,
+    /// Of the network; unset if it cannot be known, 0 for what is no model.
+    #[prost(double, optional, tag = "6")]
+    pub seconds: ::core::option::Option<f64>,
+    /// Bytes besides the scan; unset if it cannot be known, 0 for what is no model.
+    #[prost(uint64, optional, tag = "7")]
+    pub memory_bytes: ::core::option::Option<u64>,
     /// Why it would be skipped; empty if it would run.
     #[prost(string, tag = "8")]
     pub skipped: ::prost::alloc::string::String,
+    /// Of a model: runs of the network, over tiles, folds and mirrored copies.
+    #[prost(uint64, tag = "9")]
+    pub network_runs: u64,
+    /// It looks at a part of the scan only: figures hold for all of it.
+    #[prost(bool, tag = "10")]
+    pub at_most: bool,
 }
 /// What a step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -3064,6 +3096,74 @@ impl StepState {
             "STEP_STATE_RUNNING" => Some(Self::Running),
             "STEP_STATE_DONE" => Some(Self::Done),
             "STEP_STATE_SKIPPED" => Some(Self::Skipped),
+            _ => None,
+        }
+    }
+}
+/// How the speed of networks is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SpeedSource {
+    Unspecified = 0,
+    /// From runs of this process.
+    Measured = 1,
+    /// Guessed from a short computation.
+    Calibrated = 2,
+}
+impl SpeedSource {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SPEED_SOURCE_UNSPECIFIED",
+            Self::Measured => "SPEED_SOURCE_MEASURED",
+            Self::Calibrated => "SPEED_SOURCE_CALIBRATED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SPEED_SOURCE_UNSPECIFIED" => Some(Self::Unspecified),
+            "SPEED_SOURCE_MEASURED" => Some(Self::Measured),
+            "SPEED_SOURCE_CALIBRATED" => Some(Self::Calibrated),
+            _ => None,
+        }
+    }
+}
+/// What kind of step it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum StepKind {
+    Unspecified = 0,
+    /// A model on a scan.
+    Model = 1,
+    /// An operation on masks.
+    Mask = 2,
+    /// A crop of a scan around labels.
+    Sample = 3,
+}
+impl StepKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "STEP_KIND_UNSPECIFIED",
+            Self::Model => "STEP_KIND_MODEL",
+            Self::Mask => "STEP_KIND_MASK",
+            Self::Sample => "STEP_KIND_SAMPLE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "STEP_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "STEP_KIND_MODEL" => Some(Self::Model),
+            "STEP_KIND_MASK" => Some(Self::Mask),
+            "STEP_KIND_SAMPLE" => Some(Self::Sample),
             _ => None,
         }
     }

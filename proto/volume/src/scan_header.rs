@@ -5,7 +5,7 @@ use nephrite_types::{Geometry, Limits, Shape3, Spacing, VoxelType, Warning, Warn
 use crate::VolumeError;
 use crate::error::Form;
 use crate::grid::{Grid, voxel_type};
-use crate::header::Header;
+use crate::header::{Header, Version};
 use crate::input::Input;
 use crate::orientation::Orientation;
 use crate::read::{array_geometry, check_size, read_header};
@@ -53,6 +53,31 @@ impl ScanHeader {
             limits: limits.clone(),
             name: name.to_owned(),
         }
+    }
+
+    /// Of a scan that is not there yet: 16-bit integers on a straight grid. What a program says of scans like it holds for
+    /// all readers alike.
+    pub fn assumed(shape: Shape3, spacing: Spacing, limits: &Limits, name: &str) -> ScanHeader {
+        let ([nx, ny, nz], [sx, sy, sz]) = (shape.xyz(), spacing.xyz());
+        let header = Header {
+            version: Version::One,
+            big_endian: false,
+            dim: [3, nx as i64, ny as i64, nz as i64, 1, 1, 1, 1],
+            intent_code: 0,
+            datatype: 4,
+            pixdim: [1.0, sx, sy, sz, 1.0, 1.0, 1.0, 1.0],
+            vox_offset: 352.0,
+            scl_slope: 1.0,
+            scl_inter: 0.0,
+            xyzt_units: 2,
+            qform_code: 1,
+            sform_code: 1,
+            quatern_bcd: [0.0; 3],
+            qoffset: [0.0; 3],
+            srow: [[sx, 0.0, 0.0, 0.0], [0.0, sy, 0.0, 0.0], [0.0, 0.0, sz, 0.0]],
+        };
+        let size = (shape.n_voxels() as u64).saturating_mul(2).saturating_add(352);
+        ScanHeader::new(header, false, size, limits, name)
     }
 
     /// Stored type of the voxels.

@@ -1,0 +1,150 @@
+//! From a request to what runs: which step on which scan, at which place, and what is left out.
+
+mod check;
+mod frames;
+mod phases;
+mod pipeline;
+mod scans;
+mod step_fault;
+mod steps;
+mod world;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use nephrite_pipeline::{ModelStep, Pipeline};
+use nephrite_types::{CancelToken, Phase, Warning};
+
+use super::{CaseError, CaseRequest, Profile};
+use crate::core::Core;
+use crate::error::CoreError;
+use crate::place::CaseServices;
+use crate::segment::check_model_step;
+
+pub use check::{PipelineReport, SaveReport, StepKind, StepReport};
+pub(in crate::case) use pipeline::PipelineFile;
+pub(in crate::case) use scans::PlannedScan;
+pub use step_fault::StepFault;
+pub(in crate::case) use steps::{PlannedModel, PlannedSample, PlannedStep};
+
+use check::check_pipeline;
+use phases::choose_phases;
+use pipeline::{pipeline, quick};
+use scans::{OpenedScan, assumed_scans, check_frames, open_scans, place_scans};
+use steps::{Placed, place_samples, place_steps, reference};
+
+/// A request whose parts fit together; nothing large has been read.
+pub(in crate::case) struct Plan {
+    pub(in crate::case) pipeline: Pipeline,
+    /// The file, if there is one.
+    pub(in crate::case) file: Option<PipelineFile>,
+    pub(in crate::case) scans: BTreeMap<Phase, PlannedScan>,
+    /// Gives the grid of the masks.
+    pub(in crate::case) reference: Phase,
+    /// Every step after those that it needs.
+    pub(in crate::case) steps: Vec<PlannedStep>,
+    /// Steps that run on a phase that they do not accept.
+    pub(in crate::case) overrides: Vec<(String, Phase)>,
+    /// What its steps are, wherever they run.
+    pub(in crate::case) report: PipelineReport,
+    /// What is odd about the scans.
+    pub(in crate::case) warnings: Vec<Warning>,
+}
+
+impl Plan {
+    /// Reads the pipeline, headers and model folders; checks everything that can be known without running.
+    pub(in crate::case) fn new(
+        core: &Core,
+        services: &CaseServices,
+        request: &CaseRequest,
+        cancel: &CancelToken,
+    ) -> Result<Plan, CaseError> {
+        let opened = open_scans(core, request)?;
+        Plan::of(core, services, request, Path::new(""), opened, cancel)
+    }
+
+    /// As [`Plan::new`], for a look at a pipeline: without scans, one is assumed for every phase. Paths of models start at
+    /// `models`.
+    pub(in crate::case) fn for_a_look(
+        core: &Core,
+        services: &CaseServices,
+        request: &CaseRequest,
+        models: &Path,
+        cancel: &CancelToken,
+    ) -> Result<Plan, CaseError> {
+        let opened = match request.scans.is_empty() {
+            true => assumed_scans(core),
+            false => open_scans(core, request)?,
+        };
+        Plan::of(core, services, request, models, opened, cancel)
+    }
+
+    fn of(
+        core: &Core,
+        services: &CaseServices,
+        request: &CaseRequest,
+        models: &Path,
+        opened: BTreeMap<Phase, OpenedScan>,
+        cancel: &CancelToken,
+    ) -> Result<Plan, CaseError> {
+        let (mut pipeline, file) = pipeline(core, request, &opened)?;
+        let beneath = |mut step: ModelStep| {
+            step.model = models.join(&step.model);
+            step.quick_model = step.quick_model.map(|model| models.join(model));
+            Ok::<_, CaseError>(step)
+        };
+        pipeline = pipeline.try_map_models(beneath)?;
+        if !request.steps.is_empty() {
+            pipeline = pipeline.only(&request.steps).map_err(CaseError::from)?;
+        }
+        if request.profile == Profile::Quick {
+            pipeline = quick(core, &pipeline, cancel)?;
+        }
+        let report = check_pipeline(core, services.operations(), &pipeline, cancel)?;
+        let chosen = choose_phases(&pipeline, request, &opened)?;
+        let mut steps = place_steps(core, services, &pipeline, &chosen, &opened, cancel)?;
+        let readers: Vec<_> = steps.iter().filter_map(Placed::reader).collect();
+        let (scans, warnings) = place_scans(opened, &readers)?;
+        if core.strict_geometry() || request.strict_geometry || pipeline.strict_geometry {
+            let mut strict = warnings.iter().filter(|warning| warning.code.is_geometry());
+            if let Some(warning) = strict.next() {
+                let warning = warning.clone();
+                return Err(CoreError::StrictGeometry { warning }.into());
+            }
+        }
+        for step in &mut steps {
+            if let Placed::Planned(PlannedStep::Model(model)) = step {
+                model.run.world = Some(scans[&model.phase].world);
+            }
+        }
+        let reference = reference(&pipeline, &steps, &scans)?;
+        check_frames(&scans, reference)?;
+        let steps = place_samples(steps, reference, &scans)?;
+        let overrides = chosen
+            .iter()
+            .filter(|(_, chosen)| chosen.is_override)
+            .filter_map(|(id, chosen)| Some((id.clone(), chosen.phase?)));
+        Ok(Plan {
+            file,
+            report,
+            warnings,
+            overrides: overrides.collect(),
+            pipeline,
+            scans,
+            reference,
+            steps,
+        })
+    }
+
+    /// Refuses a case of which a step that runs here can never fit.
+    pub(in crate::case) fn check_memory(&self, core: &Core, cancel: &CancelToken) -> Result<(), CaseError> {
+        for step in &self.steps {
+            let PlannedStep::Model(model) = step else { continue };
+            if model.place.is_here() && model.step.crop.is_none() {
+                let checked = check_model_step(core, &model.run, cancel);
+                checked.map_err(|error| CaseError::from(error).at(&model.step.id))?;
+            }
+        }
+        Ok(())
+    }
+}

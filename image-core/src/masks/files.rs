@@ -1,0 +1,393 @@
+//! One mask operation on NIfTI files.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use nephrite_kernel::memory::{ON_MASKS, run_bytes, writing_bytes};
+use nephrite_kernel::{
+    Artefacts, Context, Inputs, LabelTable, Mask, MaskSize, OperationDescription, OperationError,
+    ParameterValue, Parameters, UnreadMask, write_mask,
+};
+use nephrite_root::{OutputFile, remove_file_if_same, sweep};
+use nephrite_types::{CancelToken, FileIdentity};
+use serde::Serialize;
+
+use super::Operations;
+use crate::core::Core;
+use crate::error::CoreError;
+use crate::memory::{PROCESS_BYTES, peak_rss_bytes};
+
+/// A mask that goes in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MaskInput {
+    /// Name of the operation's input; `None` is its first.
+    pub name: Option<String>,
+    /// NIfTI file of label ids.
+    pub path: PathBuf,
+    /// What the ids mean; those without a name are called `label_<id>`.
+    pub labels: LabelTable,
+}
+
+/// A mask that comes out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaskOutput {
+    /// Name of the operation's output; `None` is its first.
+    pub name: Option<String>,
+    /// Where it goes: `.nii.gz` or `.nii`.
+    pub path: PathBuf,
+}
+
+/// One operation on files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MaskRequest {
+    /// Its name.
+    pub operation: String,
+    /// What goes in.
+    pub inputs: Vec<MaskInput>,
+    /// Parameters as text; the operation's description says how to read them.
+    pub parameters: Vec<(String, String)>,
+    /// What comes out and is kept.
+    pub outputs: Vec<MaskOutput>,
+    /// Folder for files; `None` if none are wanted.
+    pub artefacts: Option<PathBuf>,
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MaskReport {
+    /// Name of the operation.
+    pub operation: String,
+    /// Its version.
+    pub version: String,
+    /// `in process`, or name and address of the service.
+    pub place: String,
+    /// All values, defaults included, as text.
+    pub parameters: BTreeMap<String, String>,
+    /// Masks that came out.
+    pub masks: Vec<MaskOutputReport>,
+    /// Files that were written.
+    pub artefacts: Vec<ArtefactReport>,
+    /// Numbers that were found.
+    pub measurements: Vec<MeasurementReport>,
+    /// What the process was expected to hold at its peak, in bytes, from the masks' sizes.
+    pub expected_memory_bytes: u64,
+    /// Most memory that the process held resident up to the end of this operation, in bytes.
+    pub peak_rss_bytes: u64,
+    /// Wall time.
+    pub seconds: MaskSeconds,
+}
+
+/// One mask that came out.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MaskOutputReport {
+    /// Of the output.
+    pub name: String,
+    /// Where it went; `None` if it was not asked for.
+    pub path: Option<String>,
+    /// Sorted by id.
+    pub labels: Vec<MaskLabelReport>,
+}
+
+/// One label of a mask.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MaskLabelReport {
+    /// Its value.
+    pub id: u16,
+    /// What it is called.
+    pub name: String,
+    /// `present`, `not_found`, `not_searched` or `failed`.
+    pub status: &'static str,
+    /// Number of voxels.
+    pub voxels: u64,
+    /// Their volume in millilitres.
+    pub volume_ml: f64,
+}
+
+/// A file that was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ArtefactReport {
+    /// Its file name.
+    pub name: String,
+    /// Where it lies.
+    pub path: String,
+    /// Such as `image/png`.
+    pub media_type: String,
+}
+
+/// A number that was found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MeasurementReport {
+    /// The label it is about; empty if it is about the whole.
+    pub label: String,
+    /// What was measured.
+    pub name: String,
+    /// Of the value.
+    pub unit: String,
+    /// The number.
+    pub value: f64,
+}
+
+/// Wall time of the parts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct MaskSeconds {
+    /// Reading files.
+    pub read: f64,
+    /// The operation, way to its service and back included.
+    pub run: f64,
+    /// Writing files.
+    pub write: f64,
+}
+
+/// Reads the masks, runs the operation where it is placed, and writes what was asked for. Names and parameters are checked
+/// before anything is read.
+///
+/// # Errors
+/// [`CoreError`]; no output is left then.
+pub fn run_mask(
+    core: &Core,
+    operations: &Operations,
+    request: &MaskRequest,
+    cancel: &CancelToken,
+) -> Result<MaskReport, CoreError> {
+    let description = operations.describe(&request.operation, cancel)?;
+    let given = parameters(&description, &request.parameters)?;
+    let checked = Parameters::check(&description.parameters, &given)?;
+    let outputs = open_outputs(core, &description, &request.outputs)?;
+    let artefacts = match &request.artefacts {
+        Some(folder) => {
+            let open = core.root().open_writable_folder(folder)?;
+            sweep(&open);
+            Some(Artefacts::new(open, folder))
+        }
+        None => None,
+    };
+
+    let started = Instant::now();
+    let files = open_inputs(core, &description, &request.inputs, &outputs)?;
+    let needed = |sizes: &[MaskSize]| operations.request_bytes(&request.operation, sizes, &checked);
+    let mut sizes: Vec<MaskSize> = files.iter().map(|file| file.unread.size()).collect();
+    let mut memory = core.reserve(ON_MASKS, needed(&sizes)?, &[], None, cancel)?;
+    let mut inputs = Inputs::new();
+    for (idx, file) in files.into_iter().enumerate() {
+        let counted = |size| -> Result<(), CoreError> {
+            sizes[idx] = size;
+            Ok(memory.grow(ON_MASKS, needed(&sizes)?)?)
+        };
+        let name = file.name.clone();
+        inputs.add(&name, Arc::new(file.read(core, cancel, counted)?));
+    }
+    let read = started.elapsed();
+    let context = Context {
+        limits: core.limits(),
+        cancel,
+        artefacts: artefacts.as_ref(),
+    };
+    let outcome = operations.run(&request.operation, &inputs, &given, &context)?;
+    let ran = started.elapsed();
+    drop(inputs);
+    let sizes: Vec<MaskSize> = outcome.masks.iter().map(|(_, mask)| MaskSize::of(mask)).collect();
+    let mut write = |file: &OutputFile, mask: &Mask| -> Result<FileIdentity, CoreError> {
+        let needed = run_bytes(&sizes).saturating_add(writing_bytes(&MaskSize::of(mask)));
+        memory.grow(ON_MASKS, needed)?;
+        Ok(write_mask(&file.folder, &file.file_name, mask, core.limits())?)
+    };
+    let mut masks = Vec::new();
+    let mut kept: Vec<(&OutputFile, FileIdentity)> = Vec::new();
+    for (name, mask) in &outcome.masks {
+        let output = outputs
+            .iter()
+            .find(|(output, _)| output == name)
+            .map(|(_, file)| file);
+        if let Some(file) = output {
+            match write(file, mask) {
+                Ok(written) => kept.push((file, written)),
+                Err(error) => {
+                    // An operation that fails leaves nothing, and neither does a result that cannot be kept.
+                    artefacts.iter().for_each(Artefacts::discard);
+                    for (file, written) in kept {
+                        let _ = remove_file_if_same(&file.folder, &file.file_name, &written);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        masks.push(MaskOutputReport {
+            name: name.clone(),
+            path: output.map(|file| file.path.display().to_string()),
+            labels: labels(mask),
+        });
+    }
+    let written = started.elapsed();
+    let texts = checked.values().iter();
+    Ok(MaskReport {
+        operation: request.operation.clone(),
+        version: description.version.clone(),
+        place: operations.place(&request.operation),
+        parameters: texts.map(|(name, value)| (name.clone(), text(value))).collect(),
+        masks,
+        artefacts: outcome.artefacts.into_iter().map(artefact).collect(),
+        measurements: outcome.measurements.into_iter().map(measurement).collect(),
+        expected_memory_bytes: PROCESS_BYTES + memory.bytes(),
+        peak_rss_bytes: peak_rss_bytes(),
+        seconds: MaskSeconds {
+            read: read.as_secs_f64(),
+            run: (ran - read).as_secs_f64(),
+            write: (written - ran).as_secs_f64(),
+        },
+    })
+}
+
+/// Texts become what the description says; unknown names are kept, for the check that names them.
+fn parameters(
+    description: &OperationDescription,
+    given: &[(String, String)],
+) -> Result<BTreeMap<String, ParameterValue>, OperationError> {
+    let values = given.iter().map(|(name, text)| {
+        let spec = description.parameters.iter().find(|spec| spec.name == *name);
+        let value = match spec {
+            None => ParameterValue::Text(text.clone()),
+            Some(spec) => spec
+                .kind
+                .parse(text)
+                .map_err(|expected| OperationError::ParameterValue {
+                    name: name.clone(),
+                    found: format!("{text:.64?}"),
+                    expected,
+                })?,
+        };
+        Ok((name.clone(), value))
+    });
+    values.collect()
+}
+
+fn open_outputs(
+    core: &Core,
+    description: &OperationDescription,
+    wanted: &[MaskOutput],
+) -> Result<Vec<(String, OutputFile)>, CoreError> {
+    let known = || description.outputs.iter().map(|spec| spec.name.clone());
+    let opened = wanted.iter().map(|output| {
+        let name = output.name.clone().or_else(|| known().next());
+        let name = name.filter(|name| known().any(|known| known == *name));
+        let name = name.ok_or_else(|| CoreError::MaskOutput {
+            operation: description.name.clone(),
+            output: output.name.clone().unwrap_or_default(),
+            known: known().collect(),
+        })?;
+        Ok((
+            name,
+            core.open_output("--output", &output.path, &[".nii.gz", ".nii"])?,
+        ))
+    });
+    opened.collect()
+}
+
+/// An input whose header was read.
+struct OpenInput<'a> {
+    name: String,
+    given: &'a MaskInput,
+    file: File,
+    unread: UnreadMask,
+}
+
+fn open_inputs<'a>(
+    core: &Core,
+    description: &OperationDescription,
+    given: &'a [MaskInput],
+    outputs: &[(String, OutputFile)],
+) -> Result<Vec<OpenInput<'a>>, CoreError> {
+    let opened = given.iter().map(|given| {
+        let first = || description.inputs.first().map(|spec| spec.name.clone());
+        let file = core.root().open_file(&given.path)?;
+        if let Some((_, output)) = outputs.iter().find(|(_, output)| output.is_same_file(&file)) {
+            return Err(CoreError::OutputIsInput {
+                path: output.path.clone(),
+            });
+        }
+        let unread = UnreadMask::of(&file, &given.path.to_string_lossy(), core.limits())
+            .map_err(|error| in_file(error, &given.path))?;
+        Ok(OpenInput {
+            name: given.name.clone().or_else(first).unwrap_or_default(),
+            given,
+            file,
+            unread,
+        })
+    });
+    opened.collect()
+}
+
+impl OpenInput<'_> {
+    fn read(
+        self,
+        core: &Core,
+        cancel: &CancelToken,
+        counted: impl FnOnce(MaskSize) -> Result<(), CoreError>,
+    ) -> Result<Mask, CoreError> {
+        let (name, labels) = (self.given.path.to_string_lossy(), &self.given.labels);
+        let mask = self
+            .unread
+            .read(self.file, &name, labels, core.limits(), cancel, counted);
+        mask.map_err(|error| match error {
+            CoreError::Operation(error) => in_file(error, &self.given.path),
+            other => other,
+        })
+    }
+}
+
+/// Most errors of a file name it; those of its content do not.
+fn in_file(error: OperationError, path: &Path) -> CoreError {
+    if error.to_string().contains(&*path.to_string_lossy()) || matches!(error, OperationError::Cancelled(_)) {
+        return CoreError::Operation(error);
+    }
+    CoreError::Mask {
+        path: path.to_owned(),
+        source: error,
+    }
+}
+
+fn labels(mask: &Mask) -> Vec<MaskLabelReport> {
+    let voxel_ml = mask.runs().geometry().voxel_mm3() / 1000.0;
+    let entries = mask.labels().entries().iter();
+    let reports = entries.map(|entry| {
+        let voxels = mask
+            .summaries()
+            .get(&entry.id)
+            .map_or(0, |summary| summary.voxels);
+        MaskLabelReport {
+            id: entry.id,
+            name: entry.name.clone(),
+            status: entry.status.name(),
+            voxels,
+            volume_ml: voxels as f64 * voxel_ml,
+        }
+    });
+    reports.collect()
+}
+
+fn text(value: &ParameterValue) -> String {
+    match value {
+        ParameterValue::Text(text) => text.clone(),
+        ParameterValue::Texts(texts) => texts.join(","),
+        number => number.to_string(),
+    }
+}
+
+fn artefact(artefact: nephrite_kernel::Artefact) -> ArtefactReport {
+    ArtefactReport {
+        name: artefact.name,
+        path: artefact.path.display().to_string(),
+        media_type: artefact.media_type,
+    }
+}
+
+fn measurement(measurement: nephrite_kernel::Measurement) -> MeasurementReport {
+    MeasurementReport {
+        label: measurement.label,
+        name: measurement.name,
+        unit: measurement.unit,
+        value: measurement.value,
+    }
+}

@@ -1,0 +1,442 @@
+//! Scans and network inputs that stay in memory between steps and requests.
+
+use std::fs::File;
+use std::io::Seek as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use nephrite_nnunet::NetworkInput;
+use nephrite_root::Root;
+use nephrite_types::{BoundingBox, CancelToken, FileIdentity, Geometry, Limits, VoxelType};
+use nephrite_volume::{FileHash, Reader, Scan, ScanHeader, hash_file, read_volume_hashed};
+
+use super::file_state::{changed, identity, io_error};
+use super::finite::check_finite;
+use super::{Counters, ResidentStore};
+use crate::error::CoreError;
+
+/// Scans and network inputs beneath a root; one budget for both.
+#[derive(Debug)]
+pub(crate) struct Volumes {
+    root: Arc<Root>,
+    limits: Limits,
+    store: ResidentStore<VolumeKey, StoredVolume>,
+}
+
+/// What makes two requests ask for the same volume.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum VolumeKey {
+    /// A scan as a reader sees it.
+    Scan(ScanKey),
+    /// What preprocessing made of a part of it.
+    Input(InputKey),
+}
+
+impl VolumeKey {
+    /// The scan that it is, or was made of.
+    pub(crate) fn scan(&self) -> &ScanKey {
+        match self {
+            VolumeKey::Scan(scan) => scan,
+            VolumeKey::Input(input) => &input.scan,
+        }
+    }
+}
+
+/// A file in its present state, and how it is read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct ScanKey {
+    file: FileIdentity,
+    reader: Reader,
+}
+
+/// A network input: all that preprocessing depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct InputKey {
+    pub(crate) scan: ScanKey,
+    /// Of the file that the scan was decoded from: two contents of one identity make two inputs.
+    pub(crate) content: FileHash,
+    /// Start and end, `[z, y, x]` of the reader.
+    pub(crate) crop: ([usize; 3], [usize; 3]),
+    /// Axis order, normalisation, spacing, resampling and rounding, written out.
+    pub(crate) recipe: String,
+}
+
+/// One of the two.
+#[derive(Debug)]
+pub(crate) enum StoredVolume {
+    Scan(Box<HashedScan>),
+    Input(Box<NetworkInput>),
+}
+
+/// A scan, and what its file held.
+#[derive(Debug)]
+pub(crate) struct HashedScan {
+    pub(crate) scan: Scan,
+    pub(crate) hash: FileHash,
+    /// A later change of the file would show in its identity. Until then the file is hashed again before the scan is taken
+    /// from memory.
+    settled: AtomicBool,
+}
+
+/// A lease of a scan: as long as it lives, the scan stays.
+#[derive(Debug, Clone)]
+pub(crate) struct ScanLease {
+    held: Arc<StoredVolume>,
+    pub(crate) key: ScanKey,
+}
+
+/// A lease of a network input.
+#[derive(Debug, Clone)]
+pub(crate) struct InputLease(Arc<StoredVolume>);
+
+impl ScanLease {
+    fn count(&self, counters: &mut Counters) {
+        counters.scan_reads += 1;
+        counters.scan_bytes_read += self.get().hash.bytes;
+    }
+
+    pub(crate) fn get(&self) -> &HashedScan {
+        match &*self.held {
+            StoredVolume::Scan(scan) => scan,
+            StoredVolume::Input(_) => unreachable!("a scan's key leads to a scan"),
+        }
+    }
+}
+
+impl InputLease {
+    pub(crate) fn get(&self) -> &NetworkInput {
+        match &*self.0 {
+            StoredVolume::Input(input) => input,
+            StoredVolume::Scan(_) => unreachable!("an input's key leads to an input"),
+        }
+    }
+}
+
+/// Readings of a scan that others change all the time.
+const MAX_READINGS: usize = 3;
+
+/// A scan that a request names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ScanFile<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) reader: Reader,
+    /// Size of the file as the process that runs the case sees it.
+    pub(crate) expected_bytes: Option<u64>,
+}
+
+impl Volumes {
+    /// An empty store of so many bytes.
+    pub(crate) fn new(root: Arc<Root>, limits: Limits, max_bytes: u64) -> Self {
+        Volumes {
+            root,
+            limits,
+            store: ResidentStore::new(usize::MAX, max_bytes),
+        }
+    }
+
+    /// A scan that is in memory, or is read now and stays there for others.
+    ///
+    /// # Errors
+    /// [`CoreError::FileChanged`] if somebody changes it meanwhile; what reading says.
+    pub(crate) fn scan(
+        &self,
+        scan: ScanFile<'_>,
+        counters: &mut Counters,
+        cancel: &CancelToken,
+    ) -> Result<ScanLease, CoreError> {
+        let name = scan.path.to_string_lossy();
+        for _ in 0..MAX_READINGS {
+            let (file, key) = self.open(scan)?;
+            let load = || {
+                let scan = read_scan(&file, &key, scan.path, &self.limits, cancel)?;
+                let bytes = scan.scan.volume.voxels.n_bytes() as u64;
+                Ok((StoredVolume::Scan(Box::new(scan)), bytes))
+            };
+            let wanted = VolumeKey::Scan(key.clone());
+            let (held, bytes) = self.store.get_or_load(wanted, &name, cancel, load)?;
+            let lease = ScanLease { held, key };
+            if bytes.is_some() {
+                lease.count(counters);
+                return Ok(lease);
+            }
+            if still_holds(file, lease.get(), &lease.key, scan.path, cancel)? {
+                counters.scan_cache_hits += 1;
+                return Ok(lease);
+            }
+            self.store
+                .forget(|key| matches!(key, VolumeKey::Scan(scan) if scan.file == lease.key.file));
+        }
+        Err(changed(scan.path))
+    }
+
+    /// A scan that is read for one request alone.
+    ///
+    /// # Errors
+    /// As [`Volumes::scan`].
+    pub(crate) fn private_scan(
+        &self,
+        scan: ScanFile<'_>,
+        counters: &mut Counters,
+        cancel: &CancelToken,
+    ) -> Result<ScanLease, CoreError> {
+        let (file, key) = self.open(scan)?;
+        let read = read_scan(&file, &key, scan.path, &self.limits, cancel)?;
+        let lease = ScanLease {
+            held: Arc::new(StoredVolume::Scan(Box::new(read))),
+            key,
+        };
+        lease.count(counters);
+        Ok(lease)
+    }
+
+    /// Reads the header of a scan.
+    pub(crate) fn header(&self, scan: ScanFile<'_>) -> Result<(ScanKey, ScanSize), CoreError> {
+        let (mut file, key) = self.open(scan)?;
+        let header = header_of(&mut file, scan.path, scan.reader, &self.limits)?;
+        Ok((key, header))
+    }
+
+    /// A network input that is in memory, or is made now.
+    pub(crate) fn network_input(
+        &self,
+        key: InputKey,
+        name: &str,
+        counters: &mut Counters,
+        cancel: &CancelToken,
+        make: impl FnOnce() -> Result<NetworkInput, CoreError>,
+    ) -> Result<InputLease, CoreError> {
+        let (held, bytes) = self.store.get_or_load(VolumeKey::Input(key), name, cancel, || {
+            let input = make()?;
+            let bytes = input.data.len() as u64 * 4;
+            Ok((StoredVolume::Input(Box::new(input)), bytes))
+        })?;
+        match bytes {
+            Some(_) => counters.preprocessings += 1,
+            None => counters.preprocessing_cache_hits += 1,
+        }
+        Ok(InputLease(held))
+    }
+
+    /// Drops what is over the budget; called when a request has ended.
+    pub(crate) fn trim(&self) {
+        self.store.trim();
+    }
+
+    /// Bytes of what nobody uses, besides a scan that is about to be used and what was made of it.
+    pub(crate) fn idle_bytes(&self, wanted: Option<&ScanKey>) -> u64 {
+        self.store.idle_bytes(|key| Some(key.scan()) == wanted)
+    }
+
+    /// Drops what is idle, until so many bytes are gone; says how many were.
+    pub(crate) fn drop_idle(&self, bytes: u64, wanted: Option<&ScanKey>) -> u64 {
+        self.store.drop_idle(bytes, |key| Some(key.scan()) == wanted)
+    }
+
+    /// The file of a scan, and what makes it that scan.
+    fn open(&self, scan: ScanFile<'_>) -> Result<(File, ScanKey), CoreError> {
+        let ScanFile { path, reader, .. } = scan;
+        let file = self.root.open_file(path)?;
+        let key = ScanKey {
+            file: identity(&file, path)?,
+            reader,
+        };
+        match scan.expected_bytes {
+            Some(expected) if expected != key.file.size => Err(CoreError::OtherFile {
+                path: path.to_owned(),
+                expected,
+                found: key.file.size,
+            }),
+            _ => Ok((file, key)),
+        }
+    }
+}
+
+/// Reads and decodes an open file, which must be the same before and after.
+fn read_scan(
+    file: &File,
+    key: &ScanKey,
+    path: &Path,
+    limits: &Limits,
+    cancel: &CancelToken,
+) -> Result<HashedScan, CoreError> {
+    let settled = key.file.is_settled(SystemTime::now());
+    let same_file = file.try_clone().map_err(|source| io_error(path, source))?;
+    let (scan, hash) = read_volume_hashed(same_file, &path.to_string_lossy(), key.reader, limits, cancel)?;
+    if identity(file, path)? != key.file {
+        return Err(changed(path));
+    }
+    check_finite(&scan.volume, path)?;
+    let settled = AtomicBool::new(settled);
+    Ok(HashedScan { scan, hash, settled })
+}
+
+/// Whether a scan in memory is what its file holds now. A file that was changed within the grain of its file system's clock
+/// before it was read may have been changed once more without its identity showing it; so it is hashed, until it is old
+/// enough.
+fn still_holds(
+    file: File,
+    scan: &HashedScan,
+    key: &ScanKey,
+    path: &Path,
+    cancel: &CancelToken,
+) -> Result<bool, CoreError> {
+    if scan.settled.load(Ordering::Acquire) {
+        return Ok(true);
+    }
+    let settled = key.file.is_settled(SystemTime::now());
+    let hash = hash_file(file, &path.to_string_lossy(), cancel)?;
+    if hash != scan.hash {
+        return Ok(false);
+    }
+    if settled {
+        scan.settled.store(true, Ordering::Release);
+    }
+    Ok(true)
+}
+
+/// What the header of a scan says of its size.
+pub(crate) struct ScanSize {
+    /// As the reader sees it.
+    pub(crate) geometry: Geometry,
+    /// As they are stored.
+    pub(crate) voxel_type: VoxelType,
+    /// Of the voxels in memory.
+    pub(crate) bytes: u64,
+    pub(crate) header: ScanHeader,
+}
+
+/// Reads the header of an open file, which is then at its beginning again.
+pub(crate) fn header_of(
+    file: &mut File,
+    path: &Path,
+    reader: Reader,
+    limits: &Limits,
+) -> Result<ScanSize, CoreError> {
+    let failed = |source| io_error(path, source);
+    let same_file = file.try_clone().map_err(failed)?;
+    let header = ScanHeader::read(same_file, &path.to_string_lossy(), limits)?;
+    (&*file).rewind().map_err(failed)?;
+    let (geometry, voxel_type) = (header.geometry(reader)?, header.voxel_type()?);
+    Ok(ScanSize {
+        geometry,
+        voxel_type,
+        bytes: (geometry.shape.n_voxels() as u64).saturating_mul(voxel_type.n_bytes() as u64),
+        header,
+    })
+}
+
+/// A network input that nobody else wants.
+pub(crate) fn private_input(input: NetworkInput, counters: &mut Counters) -> InputLease {
+    counters.preprocessings += 1;
+    InputLease(Arc::new(StoredVolume::Input(Box::new(input))))
+}
+
+impl InputKey {
+    pub(crate) fn crop(bounds: &BoundingBox) -> ([usize; 3], [usize; 3]) {
+        (bounds.start, bounds.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nephrite_types::{Affine, Geometry, Labels, Limits, Shape3, Spacing};
+    use nephrite_volume::{SourceGeometry, write_label_map};
+
+    use super::*;
+
+    fn volumes(root: &Path) -> Volumes {
+        Volumes::new(Arc::new(Root::beneath(root).unwrap()), Limits::default(), 1 << 30)
+    }
+
+    fn write(root: &Path, value: u8) {
+        let spacing = Spacing::new([1.0; 3]).unwrap();
+        let geometry = Geometry {
+            shape: Shape3::new([2, 3, 4]).unwrap(),
+            spacing,
+            affine: Affine::from_spacing(spacing, [0.0; 3]),
+        };
+        let labels = Labels::U8(ndarray::Array3::from_elem([2, 3, 4], value));
+        let dir = cap_std::fs::Dir::open_ambient_dir(root, cap_std::ambient_authority()).unwrap();
+        write_label_map(
+            &dir,
+            "scan.nii",
+            &labels,
+            &SourceGeometry::from_geometry(&geometry),
+        )
+        .unwrap();
+    }
+
+    fn scan_file() -> ScanFile<'static> {
+        ScanFile {
+            path: Path::new("scan.nii"),
+            reader: Reader::Nibabel,
+            expected_bytes: None,
+        }
+    }
+
+    fn read(volumes: &Volumes) -> (ScanLease, Counters) {
+        let mut counters = Counters::default();
+        let lease = volumes.scan(scan_file(), &mut counters, &CancelToken::new());
+        (lease.unwrap(), counters)
+    }
+
+    fn values(lease: &ScanLease) -> f32 {
+        lease.get().scan.volume.to_intensities()[[0, 0, 0]]
+    }
+
+    /// What a change within the grain of the clock leaves: another content under the same identity in memory.
+    fn put_racily_clean(volumes: &Volumes, settled: bool) {
+        let (_, key) = volumes.open(scan_file()).unwrap();
+        let (was, _) = read(volumes);
+        volumes.store.forget(|_| true);
+        let held = HashedScan {
+            scan: was.get().scan.clone(),
+            hash: FileHash::of(b"what the file held before"),
+            settled: AtomicBool::new(settled),
+        };
+        let load = || Ok((StoredVolume::Scan(Box::new(held)), 24));
+        volumes
+            .store
+            .get_or_load(VolumeKey::Scan(key), "scan.nii", &CancelToken::new(), load)
+            .unwrap();
+    }
+
+    #[test]
+    fn a_scan_that_may_have_changed_within_the_grain_of_the_clock_is_hashed_again() {
+        let temp = tempfile::tempdir().unwrap();
+        let volumes = volumes(temp.path());
+        write(temp.path(), 1);
+        put_racily_clean(&volumes, false);
+        let (lease, counters) = read(&volumes);
+        assert_eq!((counters.scan_reads, counters.scan_cache_hits), (1, 0));
+        let content = std::fs::read(temp.path().join("scan.nii")).unwrap();
+        assert_eq!(lease.get().hash, FileHash::of(&content));
+        // and what did not change is served
+        let (again, counters) = read(&volumes);
+        assert_eq!((counters.scan_reads, counters.scan_cache_hits), (0, 1));
+        assert_eq!(values(&again), 1.0);
+        assert!(
+            !again.get().settled.load(Ordering::Relaxed),
+            "it is younger than the grain"
+        );
+    }
+
+    #[test]
+    fn a_scan_is_hashed_until_it_is_settled_and_no_longer() {
+        let temp = tempfile::tempdir().unwrap();
+        let volumes = volumes(temp.path());
+        write(temp.path(), 1);
+        let (lease, _) = read(&volumes);
+        assert!(!lease.get().settled.load(Ordering::Relaxed));
+        std::thread::sleep(FileIdentity::GRAIN + std::time::Duration::from_millis(50));
+        let (lease, counters) = read(&volumes);
+        assert_eq!(counters.scan_cache_hits, 1);
+        assert!(lease.get().settled.load(Ordering::Relaxed));
+        // a settled one is believed: nothing can have changed it
+        put_racily_clean(&volumes, true);
+        let (_, counters) = read(&volumes);
+        assert_eq!((counters.scan_reads, counters.scan_cache_hits), (0, 1));
+    }
+}

@@ -1,0 +1,31 @@
+//! A model on a scan: [`ModelRun`] is the one way, [`segment`] writes what comes of it to a file, [`run_model_step`] gives it to
+//! a case.
+
+mod channels;
+mod clock;
+mod file;
+mod grid;
+mod model_run;
+mod network_input;
+mod options;
+mod part;
+mod postprocessing;
+mod previous_stage;
+mod probabilities;
+mod report;
+mod request;
+mod step;
+mod warnings;
+mod world_box;
+
+pub(crate) use clock::StageClock;
+pub use file::{SegmentRequest, segment};
+pub(crate) use grid::{label_table_with, on_grid};
+pub(crate) use options::numerics_name;
+pub use options::{PostprocessingChoice, SegmentOptions};
+pub(crate) use previous_stage::PreviousStage;
+pub use report::{LabelReport, OptionsReport, SegmentReport, StageSeconds, WarningReport};
+pub(crate) use request::{ModelRun, ScanInput};
+pub(crate) use step::{ModelStepOutcome, check_model_step, run_model_step};
+pub(crate) use warnings::log;
+pub(crate) use world_box::WorldBox;

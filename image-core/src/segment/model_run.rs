@@ -1,0 +1,299 @@
+//! The one way in which a model runs on a scan, whoever asks for it and whatever becomes of the result.
+
+use std::sync::Arc;
+
+use nephrite_nnunet::{Model, NnunetError, PredictOptions, Prediction, predict_preprocessed};
+use nephrite_nnunet_folder::RemoveAllButLargest;
+use nephrite_server::memory::Reservation;
+use nephrite_types::{CancelToken, Limits, Progress as _, Stage, Warning};
+use nephrite_volume::{FileHash, Reader, SourceGeometry};
+
+use super::channels::{check_same_grid, lies_elsewhere, no_input};
+use super::network_input::NetworkInputs;
+use super::part::Part;
+use super::postprocessing::read_postprocessing;
+use super::previous_stage::{OpenPreviousStage, read_mask};
+use super::request::ModelRun;
+use super::{SegmentOptions, StageClock};
+use crate::core::Core;
+use crate::error::CoreError;
+use crate::memory::{Counters, InputLease, ScanKey, ScanLease, ScanSize};
+use crate::model::{FileRecord, ModelKey, ModelOnScan, OpenModel};
+
+/// A run whose parts fit together; nothing large has been read.
+pub(crate) struct OpenRun<'a> {
+    run: &'a ModelRun,
+    pub(crate) model: OpenModel,
+    reader: Reader,
+    previous: OpenPreviousStage,
+    postprocessing: Vec<RemoveAllButLargest>,
+    scans: Vec<(ScanKey, ScanSize)>,
+    pub(crate) part: Part,
+    /// How masks in the order of the reader are written: as the first scan.
+    pub(crate) source: SourceGeometry,
+    /// Channels that lie elsewhere than the first; nnU-Net warns of them and goes on.
+    pub(crate) elsewhere: Vec<Warning>,
+}
+
+/// What came of it.
+pub(crate) struct ModelPrediction {
+    /// Labels of the part, in the order of the reader.
+    pub(crate) prediction: Prediction,
+    /// Tile positions over folds and previous stage; mirrored copies not counted.
+    pub(crate) tiles: u64,
+    pub(crate) counters: Counters,
+    /// What the first scan held.
+    pub(crate) scan: FileHash,
+    /// Of the model, if the run is a step.
+    pub(crate) model_files: Vec<FileRecord>,
+}
+
+/// What needs the memory, in messages.
+const NEEDS_MEMORY: &str = "the model on this scan";
+
+impl<'a> OpenRun<'a> {
+    /// Opens the model, and reads headers of scans.
+    pub(crate) fn new(core: &Core, run: &'a ModelRun, cancel: &CancelToken) -> Result<Self, CoreError> {
+        run.options.check()?;
+        let model = core.models().open(&run.model, cancel)?;
+        let reader = model.reader()?;
+        model.check_n_channels(run.scans.len() + run.masks.len())?;
+        let previous = run.previous_stage.open(core, &model, cancel)?;
+        let postprocessing = read_postprocessing(core, &model, &run.postprocessing)?;
+        let scans = run
+            .scans
+            .iter()
+            .map(|scan| core.volumes().header(scan.file(reader)));
+        let scans: Vec<(ScanKey, ScanSize)> = scans.collect::<Result<_, _>>()?;
+        let (_, first) = scans.first().ok_or_else(no_input)?;
+        let mut elsewhere = Vec::new();
+        for (i, (scan, (_, size))) in run.scans.iter().zip(&scans).enumerate().skip(1) {
+            check_same_grid(&first.geometry, &size.geometry, &scan.path)?;
+            elsewhere.extend(lies_elsewhere(&first.geometry, &size.geometry, i + 1, &scan.path));
+        }
+        let world = run.world.unwrap_or(reader.world());
+        let part = Part::new(first, reader, world, run.crop.as_ref(), &run.scans[0].path)?;
+        let source = first.header.source(reader)?;
+        Ok(OpenRun {
+            run,
+            model,
+            reader,
+            previous,
+            postprocessing,
+            part,
+            source,
+            elsewhere,
+            scans,
+        })
+    }
+
+    /// The model of the previous stage, if it is run first.
+    pub(crate) fn previous_model(&self) -> Option<&OpenModel> {
+        self.previous.model()
+    }
+
+    /// The header of each scan.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &ScanSize> {
+        self.scans.iter().map(|(_, size)| size)
+    }
+
+    /// Whose rules read it.
+    pub(crate) fn reader(&self) -> Reader {
+        self.reader
+    }
+
+    /// What the run holds at its peak, from headers and plans; refuses too many tiles.
+    pub(crate) fn peak_bytes(&self, core: &Core) -> Result<u64, CoreError> {
+        let grid = self.part.grid()?;
+        let of_scans = self.headers().fold(0u64, |n, size| n.saturating_add(size.bytes));
+        let of_masks = (self.run.masks.len() as u64).saturating_mul(grid.shape.n_voxels() as u64);
+        let previous = self.previous_model().map(|model| &model.description);
+        let on_scan = ModelOnScan {
+            scan_bytes: of_scans.saturating_add(of_masks),
+            ..self.run.on_grid(&self.model.description, previous, &grid)
+        };
+        let cost = on_scan.cost(core.models().runtime().n_threads(), core.limits());
+        Ok(cost.map_err(|error| self.on_scan(error))?.peak_bytes)
+    }
+
+    /// Refuses a run that this process can never do.
+    pub(crate) fn check_memory(&self, core: &Core) -> Result<(), CoreError> {
+        Ok(core.memory().check(NEEDS_MEMORY, self.peak_bytes(core)?)?)
+    }
+
+    /// Waits until what the run will hold at its peak fits.
+    pub(crate) fn admit<'c>(
+        &self,
+        core: &'c Core,
+        cancel: &CancelToken,
+    ) -> Result<Reservation<'c>, CoreError> {
+        let needed = self.peak_bytes(core)?;
+        let models: Vec<&ModelKey> = self.models().map(OpenModel::key).collect();
+        let scan = self.run.is_step.then_some(&self.scans[0].0);
+        core.reserve(NEEDS_MEMORY, needed, &models, scan, cancel)
+    }
+
+    /// Loads the models or takes the resident ones, reads each scan once, and predicts when the network is free.
+    pub(crate) fn predict(
+        &self,
+        core: &Core,
+        clock: &StageClock<'_>,
+        cancel: &CancelToken,
+    ) -> Result<ModelPrediction, CoreError> {
+        let mut counters = Counters::default();
+        clock.stage(Stage::LoadModel);
+        let network = load(core, &self.model, &mut counters, cancel)?;
+        let model_files = match self.run.is_step {
+            true => core.models().hashes(&self.model, cancel)?,
+            false => Vec::new(),
+        };
+        let first_network = self
+            .previous_model()
+            .map(|stage| load(core, stage, &mut counters, cancel));
+        let first_network = first_network.transpose()?;
+
+        clock.stage(Stage::Read);
+        let scans = self.read(core, &mut counters, cancel)?;
+        let scan = scans[0].get().hash;
+        let mut options = self.predict_options();
+        let mut inputs = NetworkInputs {
+            core,
+            run: self.run,
+            part: &self.part,
+            scans,
+            counters: &mut counters,
+            cancel,
+        };
+        let mut tiles = 0;
+        let mut previous = match &self.previous {
+            OpenPreviousStage::NotNeeded | OpenPreviousStage::Model(_) => None,
+            OpenPreviousStage::Mask(mask) => Some(inputs.labels_of(mask)?),
+            OpenPreviousStage::File(path) => {
+                let scan = (&self.part.frame, self.part.orientation);
+                let (labels, bytes) = read_mask(core, path, scan, self.reader.world(), cancel)?;
+                inputs.counters.scan_bytes_read += bytes;
+                Some(labels)
+            }
+        };
+        clock.stage(Stage::Preprocess);
+        if let Some(network) = &first_network {
+            let input = inputs.of_scans_alone(network)?;
+            let first = self.predict_alone(core, network, &input, &options, clock, cancel)?;
+            tiles += first.n_tiles;
+            previous = Some(first.labels);
+            clock.stage(Stage::Preprocess);
+        }
+        let input = inputs.of_all(&network, previous)?;
+        drop(inputs); // hundreds of megabytes that only preprocessing needs
+        options.probabilities = self.run.probabilities;
+        options.postprocessing = self.postprocessing.clone();
+        let prediction = self.predict_alone(core, &network, &input, &options, clock, cancel)?;
+        tiles += prediction.n_tiles;
+        if first_network.is_none() {
+            self.observe_speed(core, &network, &prediction, clock);
+        }
+        Ok(ModelPrediction {
+            prediction,
+            tiles,
+            counters,
+            scan,
+            model_files,
+        })
+    }
+
+    fn models(&self) -> impl Iterator<Item = &OpenModel> {
+        self.previous_model().into_iter().chain([&self.model])
+    }
+
+    /// Every scan, as it was when its header was read.
+    fn read(
+        &self,
+        core: &Core,
+        counters: &mut Counters,
+        cancel: &CancelToken,
+    ) -> Result<Vec<ScanLease>, CoreError> {
+        let mut leases = Vec::new();
+        for (scan, (key, _)) in self.run.scans.iter().zip(&self.scans) {
+            let file = scan.file(self.reader);
+            let lease = match self.run.is_step {
+                true => core.volumes().scan(file, counters, cancel)?,
+                false => core.volumes().private_scan(file, counters, cancel)?,
+            };
+            if lease.key != *key {
+                return Err(crate::memory::changed(&scan.path));
+            }
+            leases.push(lease);
+        }
+        Ok(leases)
+    }
+
+    fn predict_options(&self) -> PredictOptions {
+        let SegmentOptions {
+            mirroring,
+            tile_step_size,
+            gaussian,
+            numerics,
+        } = self.run.options;
+        PredictOptions {
+            mirroring,
+            tile_step_size,
+            gaussian,
+            numerics,
+            probabilities: false,
+            postprocessing: Vec::new(),
+        }
+    }
+
+    /// Predicts when the network is free: networks share the threads of the runtime, so one after the other is faster.
+    fn predict_alone(
+        &self,
+        core: &Core,
+        network: &Model,
+        input: &InputLease,
+        options: &PredictOptions,
+        clock: &StageClock<'_>,
+        cancel: &CancelToken,
+    ) -> Result<Prediction, CoreError> {
+        clock.wait(); // for others is no stage of this run
+        let _network = core.networks().enter(1, cancel)?;
+        let limits: &Limits = core.limits();
+        predict_preprocessed(network, input.get(), options, limits, clock, cancel)
+            .map_err(|error| self.on_scan(error))
+    }
+
+    /// Tells the meter what the network took.
+    fn observe_speed(&self, core: &Core, network: &Model, prediction: &Prediction, clock: &StageClock<'_>) {
+        let description = &self.model.description;
+        let Some(multiply_adds) = description.multiply_adds_per_tile else {
+            return;
+        };
+        let flips = match self.run.options.mirroring {
+            true => description.mirroring_axes.len(),
+            false => 0,
+        };
+        let runs = (prediction.n_tiles * network.n_folds() as u64) << flips;
+        let seconds = clock.so_far().inference;
+        (core.models().speed()).observe(multiply_adds.saturating_mul(runs), seconds);
+    }
+
+    /// What a scan does not fit names the scan; what a model does wrong names the model itself.
+    fn on_scan(&self, error: NnunetError) -> CoreError {
+        CoreError::of_network(error, &self.run.scans[0].path)
+    }
+}
+
+fn load(
+    core: &Core,
+    model: &OpenModel,
+    counters: &mut Counters,
+    cancel: &CancelToken,
+) -> Result<Arc<Model>, CoreError> {
+    let (network, bytes) = core.models().load(model, cancel)?;
+    if bytes == 0 {
+        counters.model_cache_hits += 1;
+    } else {
+        counters.model_loads += 1;
+        counters.weight_bytes_read += bytes;
+    }
+    Ok(network)
+}

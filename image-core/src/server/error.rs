@@ -1,0 +1,48 @@
+//! Why a server does not start.
+
+use nephrite_root::PathError;
+use nephrite_server::{ConfigError, MountError, MountFinding, ServerError};
+use nephrite_types::ErrorCode;
+
+use crate::error::CoreError;
+
+/// Why a server does not start, or ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The configuration file cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The root folder cannot be opened.
+    #[error("root: {0}")]
+    Root(#[from] PathError),
+    /// ONNX Runtime does not load, or a configured model cannot be loaded.
+    #[error(transparent)]
+    Start(#[from] CoreError),
+    /// Whether all processes see the same shared volume cannot be found out.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    /// Another process sees another volume.
+    #[error("{finding}")]
+    OtherVolume {
+        /// Which, and what it said.
+        finding: MountFinding,
+    },
+    /// It cannot listen, or broke down.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+}
+
+impl ServeError {
+    /// How a caller can act on it.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            ServeError::Config(error) => error.code(),
+            ServeError::Root(error) => error.code(),
+            ServeError::Start(error) => error.code(),
+            ServeError::Mount(error) => error.code(),
+            ServeError::OtherVolume { .. } => ErrorCode::Environment,
+            ServeError::Server(error) => error.code(),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The server: the core behind gRPC.
+//!
+//! [`run`] starts it. How requests are admitted, handed to threads that may block and stopped when their caller goes
+//! away is `nephrite_server`'s. Nothing here computes; the services decode, call what the command line
+//! calls too, and encode.
+
+mod config;
+mod error;
+mod services;
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nephrite_proto::v1::case_service_server::CaseServiceServer;
+use nephrite_proto::v1::model_service_server::ModelServiceServer;
+use nephrite_proto::v1::segmentation_service_server::SegmentationServiceServer;
+use nephrite_proto::v1::step_service_server::StepServiceServer;
+use nephrite_proto::v1::volume_service_server::VolumeServiceServer;
+use nephrite_root::{Root, sweep_below};
+use nephrite_server::{Coded, Hooks, MountState, Services, check_mounts, mount_service};
+use nephrite_types::{CancelToken, ErrorCode};
+use tokio::net::TcpListener;
+
+use crate::case::CaseError;
+use crate::core::{Core, CoreSettings};
+use crate::error::CoreError;
+use crate::model::{ModelChoice, RuntimeSettings};
+use crate::place::CaseServices;
+
+use services::{Cases, Models, Segmentation, Steps, Volumes, Work};
+
+pub use config::ServeConfig;
+pub use error::ServeError;
+
+impl Coded for CaseError {
+    fn code(&self) -> ErrorCode {
+        CaseError::code(self)
+    }
+}
+
+impl Coded for CoreError {
+    fn code(&self) -> ErrorCode {
+        CoreError::code(self)
+    }
+}
+
+impl ServeConfig {
+    /// The core that this configuration describes.
+    pub(crate) fn core(&self, root: Root) -> Core {
+        Core::new(CoreSettings {
+            root,
+            limits: self.limits.clone(),
+            runtime: RuntimeSettings::new(
+                self.provider,
+                self.threads.map(|n| n.get()),
+                self.onnxruntime.clone(),
+                self.ort_dylib_path.clone(),
+            ),
+            models: self.resident,
+            steps: self.steps,
+        })
+        .with_strict_geometry(self.strict_geometry)
+    }
+}
+
+/// Bytes of a request for a step, whose masks take at most 1 MiB.
+const MAX_STEP_BYTES: usize = (1 << 20) + (64 << 10);
+
+/// Serves on `listener` until `shutdown` is ready, then drains: accepts nothing new, says NOT_SERVING, sends those away
+/// who wait, lets running requests finish within the configured time, and cancels them then.
+///
+/// Health is NOT_SERVING, and requests are refused with UNAVAILABLE, until what dead processes left beneath the root is
+/// swept away and ONNX Runtime and the configured models are loaded and warm. While the root folder is gone, health says
+/// NOT_SERVING; a root that is made again or mounted anew is found.
+///
+/// # Errors
+/// [`ServeError`] if the root, ONNX Runtime or a configured model cannot be used.
+pub async fn run(
+    config: ServeConfig,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    let root = Root::beneath(&config.root)?;
+    let core = config.core(root);
+    let work = Arc::new(Work::new(
+        core,
+        config.max_concurrent_runs,
+        config.max_waiting_runs,
+    ));
+    let limit = config.max_message_bytes;
+    let segmentation = SegmentationServiceServer::new(Segmentation::new(work.clone()));
+    let volumes = VolumeServiceServer::new(Volumes::new(work.clone()));
+    let models = ModelServiceServer::new(Models::new(work.clone()));
+    let places = Arc::new(CaseServices::new(&config.services(), work.shared().root()));
+    let cases = CaseServiceServer::new(Cases::new(work.clone(), places.clone()));
+    let steps = StepServiceServer::new(Steps::new(work.clone()));
+    let services = Services::new(nephrite_proto::FILE_DESCRIPTOR_SET)
+        .with(segmentation.max_decoding_message_size(limit))
+        .with(volumes.max_decoding_message_size(limit))
+        .with(models.max_decoding_message_size(limit))
+        .with(cases.max_decoding_message_size(limit))
+        .with(steps.max_decoding_message_size(limit.max(MAX_STEP_BYTES)))
+        .with(mount_service(Root::beneath(&config.root)?));
+    let (drain_timeout, models) = (config.drain_timeout, config.models);
+    let exchange = config.operations.exchange;
+    let hooks = Hooks {
+        warm_up: move |core: &Core, cancel: &CancelToken| {
+            sweep_root(core)?;
+            check_common_volume(core, &places, exchange.as_deref())?;
+            warm_up(core, &models, cancel)
+        },
+        healthy: |core: &Core| core.root().check(),
+    };
+    nephrite_server::run(work, services, drain_timeout, listener, hooks, shutdown).await
+}
+
+/// Entries beneath the root that a sweep looks at, and how long it may look. What it does not come to is swept when a
+/// request writes there.
+const SWEEP: (usize, Duration) = (200_000, Duration::from_secs(5));
+
+/// Removes what dead processes left beneath the root.
+fn sweep_root(core: &Core) -> Result<(), ServeError> {
+    let folder = core.root().open_folder(Path::new("."))?;
+    let (entries, time) = SWEEP;
+    let swept = sweep_below(&folder, entries, Instant::now() + time);
+    if swept.removed > 0 {
+        tracing::info!(swept.removed, "what dead processes left was removed");
+    }
+    tracing::debug!(swept.seen, swept.complete, "the root was swept");
+    Ok(())
+}
+
+/// Refuses to start beside a process that sees another volume at this path: every request would fail there, or worse, find
+/// another patient's file. One that is not there yet, or does not say, is for the requests that need it.
+fn check_common_volume(
+    core: &Core,
+    places: &CaseServices,
+    exchange: Option<&Path>,
+) -> Result<(), ServeError> {
+    let folder = exchange.unwrap_or(Path::new("."));
+    let findings = match check_mounts(places.endpoints(), core.root(), folder, MOUNT_PATIENCE) {
+        Ok(findings) => findings,
+        Err(error) if exchange.is_none() => {
+            tracing::warn!(%error, "whether all processes see the same shared volume is not known");
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    for finding in findings {
+        match finding.state {
+            MountState::Same => tracing::info!("{finding}"),
+            MountState::Other { .. } => return Err(ServeError::OtherVolume { finding }),
+            _ => tracing::warn!("{finding}"),
+        }
+    }
+    Ok(())
+}
+
+/// For processes that start beside this one.
+const MOUNT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Loads ONNX Runtime, so that a missing one is found now, and the configured models.
+fn warm_up(core: &Core, models: &[ModelChoice], cancel: &CancelToken) -> Result<(), ServeError> {
+    core.start_runtime()?;
+    let allowance = core.memory().allowance();
+    tracing::info!(bytes = allowance.bytes, bound = %allowance.source, "memory that this process may hold");
+    for choice in models {
+        cancel.check().map_err(CoreError::from)?;
+        let started = std::time::Instant::now();
+        let weight_bytes_read = core.warm_up(choice, cancel)?.weight_bytes_read;
+        let (model, seconds) = (choice.folder.display(), started.elapsed().as_secs_f64());
+        tracing::info!(%model, weight_bytes_read, seconds, "model is warm");
+    }
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! Cases of patients.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use nephrite_proto::ConvertError;
+use nephrite_proto::v1::case_service_run_response::Event;
+use nephrite_proto::v1::case_service_server::CaseService;
+use nephrite_proto::v1::{
+    Accepted, CaseServiceEstimateRequest, CaseServiceEstimateResponse, CaseServiceRunRequest,
+    CaseServiceRunResponse,
+};
+use nephrite_server::{Deadline, Refusal};
+use tokio::sync::mpsc::Sender;
+use tonic::{Request, Response, Status};
+
+use super::Work;
+use super::streaming::{EventStream, Item, Streaming};
+use crate::case::{CaseEvent, CaseEvents, CaseReport, CaseRequest, estimate_case, run_case};
+use crate::place::CaseServices;
+use crate::wire::case::{self as messages, case_request};
+use crate::wire::warning;
+
+/// Events that may wait for a slow caller.
+const MAX_WAITING_EVENTS: usize = 256;
+/// Of these, places that tiles leave to everything else.
+const KEPT_FOR_STEPS: usize = 192;
+/// Tiles of a step are told at most this often.
+const EVERY: Duration = Duration::from_millis(50);
+
+/// `CaseService`.
+#[derive(Debug)]
+pub(crate) struct Cases {
+    work: Arc<Work>,
+    services: Arc<CaseServices>,
+}
+
+impl Cases {
+    pub(crate) fn new(work: Arc<Work>, services: Arc<CaseServices>) -> Self {
+        Cases { work, services }
+    }
+}
+
+#[tonic::async_trait]
+impl CaseService for Cases {
+    type RunStream = EventStream<CaseServiceRunResponse>;
+
+    async fn run(
+        &self,
+        request: Request<CaseServiceRunRequest>,
+    ) -> Result<Response<Self::RunStream>, Status> {
+        let deadline = Deadline::of(&request);
+        let request = CaseRequest::try_from(request.into_inner()).map_err(Refusal::from)?;
+        let place = self.work.enter()?;
+        let request_id = self.work.request_id();
+        let position = place.position();
+        tracing::info!(request_id, position, scans = request.scans.len(), "case accepted");
+        tracing::debug!(request_id, ?request, "case");
+        let accepted = Event::Accepted(Accepted {
+            request_id: request_id.clone(),
+            position,
+        });
+        let streaming = Streaming {
+            work: self.work.clone(),
+            deadline,
+            capacity: MAX_WAITING_EVENTS,
+            accepted: CaseServiceRunResponse {
+                event: Some(accepted),
+            },
+            gone: Box::new(|| {}),
+        };
+        let services = self.services.clone();
+        let output = request.output.display().to_string();
+        let stream = streaming.start(
+            place,
+            move |core, cancel, events| run_case(core, &services, &request, &Told::new(events), cancel),
+            move |outcome, waited| {
+                log(&request_id, &outcome, waited);
+                Ok(CaseServiceRunResponse {
+                    event: Some(messages::done(&outcome?, output)),
+                })
+            },
+        );
+        Ok(Response::new(stream))
+    }
+
+    async fn estimate(
+        &self,
+        request: Request<CaseServiceEstimateRequest>,
+    ) -> Result<Response<CaseServiceEstimateResponse>, Status> {
+        let missing = ConvertError::Missing { field: "request" };
+        let request = request
+            .into_inner()
+            .request
+            .ok_or(missing)
+            .map_err(Refusal::from)?;
+        let request = case_request(request, PathBuf::new()).map_err(Refusal::from)?;
+        let services = self.services.clone();
+        let estimate = self
+            .work
+            .light(move |core, cancel| estimate_case(core, &services, &request, cancel));
+        Ok(Response::new(messages::estimate(estimate.await?)))
+    }
+}
+
+fn log(request_id: &str, outcome: &Result<CaseReport, Refusal>, waited: Duration) {
+    match outcome {
+        Ok(report) => {
+            let record = &report.record;
+            let counters = &record.counters;
+            tracing::info!(
+                request_id,
+                steps = record.steps.len(),
+                waited_seconds = waited.as_secs_f64(),
+                total_seconds = record.total_seconds,
+                scan_reads = counters.scan_reads,
+                scan_bytes_read = counters.scan_bytes_read,
+                preprocessings = counters.preprocessings,
+                model_loads = counters.model_loads,
+                wire_bytes = counters.wire_bytes_sent + counters.wire_bytes_received,
+                "case done"
+            );
+            tracing::debug!(request_id, output = record.request.output, "case done");
+        }
+        Err(refusal) => {
+            let code = refusal.code().name();
+            tracing::info!(request_id, code, "case ended");
+            tracing::debug!(request_id, reason = %refusal, "case ended"); // names files
+        }
+    }
+}
+
+/// Events of a case as messages. Never waits: a caller that does not read misses tiles, not steps.
+struct Told {
+    sender: Sender<Item<CaseServiceRunResponse>>,
+    /// When tiles of a step were told last, and when its first tile began.
+    tiles: Mutex<BTreeMap<String, Pace>>,
+}
+
+struct Pace {
+    first: Instant,
+    told: Option<Instant>,
+}
+
+impl Told {
+    fn new(sender: Sender<Item<CaseServiceRunResponse>>) -> Self {
+        Told {
+            sender,
+            tiles: Mutex::default(),
+        }
+    }
+
+    fn send(&self, event: Event) {
+        // Full or closed: see the type.
+        let _ = self
+            .sender
+            .try_send(Ok(CaseServiceRunResponse { event: Some(event) }));
+    }
+
+    /// Seconds left; `None` if these tiles are not worth telling.
+    fn pace(&self, step: &str, done: u64, total: u64) -> Option<Option<f64>> {
+        let mut tiles = self.tiles.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let pace = tiles.entry(step.to_owned()).or_insert(Pace {
+            first: now,
+            told: None,
+        });
+        let soon = pace.told.is_some_and(|told| now.duration_since(told) < EVERY);
+        let crowded = self.sender.capacity() <= KEPT_FOR_STEPS;
+        if crowded || (soon && done < total) {
+            return None;
+        }
+        let is_first = pace.told.is_none();
+        pace.told = Some(now);
+        let seconds = now.duration_since(pace.first).as_secs_f64();
+        // the first tile began before it was told of, nobody knows when
+        Some((!is_first && done > 1).then(|| seconds / (done - 1) as f64 * total.saturating_sub(done) as f64))
+    }
+}
+
+impl CaseEvents for Told {
+    fn event(&self, event: CaseEvent) {
+        if let CaseEvent::Mask(mask) = &event {
+            for ready in messages::masks(mask) {
+                self.send(Event::Mask(ready));
+            }
+            return;
+        }
+        if let CaseEvent::Warning { warning, .. } = &event {
+            self.send(Event::Warning(warning::message(warning)));
+            return;
+        }
+        let Some(mut progress) = messages::progress(&event) else {
+            return;
+        };
+        if let CaseEvent::Tiles { step, done, total } = &event {
+            match self.pace(step, *done, *total) {
+                Some(seconds_left) => progress.seconds_left = seconds_left,
+                None => return,
+            }
+        }
+        self.send(Event::Progress(progress));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_caller_that_does_not_read_misses_tiles_and_no_step() {
+        let (sender, mut receiver) = mpsc::channel(MAX_WAITING_EVENTS);
+        let told = Told::new(sender);
+        let tiles = |step: usize| CaseEvent::Tiles {
+            step: step.to_string(),
+            done: 1,
+            total: 1,
+        };
+        (0..500).for_each(|step| told.event(tiles(step)));
+        (0..KEPT_FOR_STEPS).for_each(|step| {
+            told.event(CaseEvent::Done {
+                step: step.to_string(),
+            })
+        });
+        let mut n_done = 0;
+        while let Ok(Ok(message)) = receiver.try_recv() {
+            if let Some(Event::Progress(progress)) = message.event {
+                n_done += usize::from(progress.tiles_total == 0);
+            }
+        }
+        assert_eq!(n_done, KEPT_FOR_STEPS);
+    }
+}

@@ -1,0 +1,20 @@
+//! One file per service: decode, call, encode; no algorithms.
+
+mod case;
+mod events;
+mod model;
+mod segmentation;
+mod step;
+mod streaming;
+mod volume;
+
+use crate::core::Core;
+
+pub(super) use case::Cases;
+pub(super) use model::Models;
+pub(super) use segmentation::Segmentation;
+pub(super) use step::Steps;
+pub(super) use volume::Volumes;
+
+/// The core, and who may use it.
+pub(super) type Work = nephrite_server::Work<Core>;

@@ -1,0 +1,52 @@
+//! Scans as files.
+
+use std::sync::Arc;
+
+use nephrite_proto::convert::path;
+use nephrite_proto::v1::volume_service_server::VolumeService;
+use nephrite_proto::v1::{self, ResizeResponse, VolumeServiceInspectRequest, VolumeServiceInspectResponse};
+use nephrite_server::{Deadline, Refusal};
+use nephrite_types::NoProgress;
+use nephrite_volume::inspect;
+use tonic::{Request, Response, Status};
+
+use super::Work;
+use crate::error::CoreError;
+use crate::resize::{ResizeRequest, resize};
+use crate::wire::description;
+
+/// `VolumeService`.
+#[derive(Debug)]
+pub(crate) struct Volumes {
+    work: Arc<Work>,
+}
+
+impl Volumes {
+    pub(crate) fn new(work: Arc<Work>) -> Self {
+        Volumes { work }
+    }
+}
+
+#[tonic::async_trait]
+impl VolumeService for Volumes {
+    async fn inspect(
+        &self,
+        request: Request<VolumeServiceInspectRequest>,
+    ) -> Result<Response<VolumeServiceInspectResponse>, Status> {
+        let input = path("input", &request.into_inner().input).map_err(Refusal::from)?;
+        let info = self.work.light(move |core, _| {
+            let file = core.root().open_file(&input)?;
+            Ok::<_, CoreError>(inspect(file, &input.to_string_lossy(), core.limits())?)
+        });
+        Ok(Response::new(description::volume(info.await?)))
+    }
+
+    async fn resize(&self, request: Request<v1::ResizeRequest>) -> Result<Response<ResizeResponse>, Status> {
+        let deadline = Deadline::of(&request);
+        let request = ResizeRequest::try_from(request.into_inner()).map_err(Refusal::from)?;
+        let report = self.work.heavy(deadline, move |core, cancel| {
+            resize(core, &request, &NoProgress, cancel)
+        });
+        Ok(Response::new(description::resized(report.await?)))
+    }
+}

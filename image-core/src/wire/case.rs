@@ -1,0 +1,321 @@
+//! Cases ⇄ messages.
+
+use nephrite_proto::convert::{list, optional_path, path};
+use nephrite_proto::v1::case_service_run_response::Event;
+use nephrite_proto::{ConvertError, v1};
+
+use super::cost::file;
+use super::warning;
+use crate::case::{
+    BareModel, CaseError, CaseEstimate, CaseEvent, CaseLabel, CaseMask, CasePipeline, CaseReport,
+    CaseRequest, PhaseChoice, Profile, StepKind, phase,
+};
+use crate::model::SpeedSource;
+
+/// More than there are steps in a pipeline or phases of a scan.
+const MAX_ENTRIES: usize = 256;
+
+impl TryFrom<v1::CaseServiceRunRequest> for CaseRequest {
+    type Error = CaseError;
+
+    fn try_from(request: v1::CaseServiceRunRequest) -> Result<Self, CaseError> {
+        let output = path("output", &request.output)?;
+        case_request(request, output)
+    }
+}
+
+/// A request of which the result folder is known, or does not matter.
+pub(crate) fn case_request(
+    request: v1::CaseServiceRunRequest,
+    output: std::path::PathBuf,
+) -> Result<CaseRequest, CaseError> {
+    let pipeline = match (
+        optional_path("pipeline", &request.pipeline)?,
+        request.models.is_empty(),
+    ) {
+        (Some(file), true) => CasePipeline::File(file),
+        (None, false) => {
+            bounded("models", request.models.len())?;
+            let models = request.models.iter().map(|bare| {
+                Ok(BareModel {
+                    model: path("models.model", &bare.model)?,
+                    phase: match bare.phase.as_str() {
+                        "" => None,
+                        name => Some(phase(name)?),
+                    },
+                })
+            });
+            CasePipeline::Models(models.collect::<Result<_, CaseError>>()?)
+        }
+        (None, true) => return Err(ConvertError::Missing { field: "pipeline" }.into()),
+        (Some(_), false) => {
+            return Err(ConvertError::Value {
+                field: "models",
+                expected: "none beside a pipeline",
+                found: format!("{} models", request.models.len()),
+            }
+            .into());
+        }
+    };
+    bounded("scans", request.scans.len())?;
+    let scans = request
+        .scans
+        .iter()
+        .map(|scan| Ok((phase(&scan.phase)?, path("scans.path", &scan.path)?)));
+    bounded("phases", request.phases.len())?;
+    let phases = request.phases.iter().map(|choice| {
+        Ok(PhaseChoice {
+            step: choice.step.clone(),
+            phase: phase(&choice.phase)?,
+            override_accepted: choice.r#override,
+        })
+    });
+    Ok(CaseRequest {
+        pipeline,
+        scans: scans.collect::<Result<_, CaseError>>()?,
+        steps: list("steps", &request.steps, |step| Ok(step.to_owned()))?,
+        profile: match request.profile.as_str() {
+            "" => Profile::Full,
+            name => Profile::from_name(name)?,
+        },
+        phases: phases.collect::<Result<_, CaseError>>()?,
+        output,
+        strict_geometry: request.strict_geometry,
+    })
+}
+
+fn bounded(field: &'static str, found: usize) -> Result<(), ConvertError> {
+    if found > MAX_ENTRIES {
+        return Err(ConvertError::TooMany {
+            field,
+            limit: MAX_ENTRIES,
+            found,
+        });
+    }
+    Ok(())
+}
+
+impl From<&CaseRequest> for v1::CaseServiceRunRequest {
+    fn from(request: &CaseRequest) -> Self {
+        let text = |path: &std::path::Path| path.display().to_string();
+        let (pipeline, models) = match &request.pipeline {
+            CasePipeline::File(file) => (text(file), Vec::new()),
+            CasePipeline::Models(models) => {
+                let models = models.iter().map(|bare| v1::BareModel {
+                    model: text(&bare.model),
+                    phase: bare
+                        .phase
+                        .map_or_else(String::new, |phase| phase.name().to_owned()),
+                });
+                (String::new(), models.collect())
+            }
+        };
+        let scans = request.scans.iter().map(|(phase, path)| v1::PhaseScan {
+            phase: phase.name().to_owned(),
+            path: text(path),
+        });
+        let phases = request.phases.iter().map(|choice| v1::PhaseChoice {
+            step: choice.step.clone(),
+            phase: choice.phase.name().to_owned(),
+            r#override: choice.override_accepted,
+        });
+        v1::CaseServiceRunRequest {
+            pipeline,
+            models,
+            scans: scans.collect(),
+            steps: request.steps.clone(),
+            profile: request.profile.name().to_owned(),
+            phases: phases.collect(),
+            output: text(&request.output),
+            strict_geometry: request.strict_geometry,
+        }
+    }
+}
+
+fn label(label: &CaseLabel) -> v1::CaseLabel {
+    v1::CaseLabel {
+        id: label.id.into(),
+        name: label.name.clone(),
+        status: label.status.clone(),
+        voxels: label.voxels,
+        volume_ml: label.volume_ml,
+    }
+}
+
+/// A mask that is ready; one message per file, or one if it is not kept.
+pub(crate) fn masks(mask: &CaseMask) -> Vec<v1::MaskReady> {
+    let ready = |path: &str| v1::MaskReady {
+        step: mask.step.clone(),
+        path: path.to_owned(),
+        labels: mask.labels.iter().map(label).collect(),
+    };
+    match mask.paths.as_slice() {
+        [] => vec![ready("")],
+        paths => paths.iter().map(|path| ready(path)).collect(),
+    }
+}
+
+/// A progress event; `None` for a mask and for a warning.
+pub(crate) fn progress(event: &CaseEvent) -> Option<v1::StepProgress> {
+    let of = |step: &str, state: v1::StepState| v1::StepProgress {
+        step: step.to_owned(),
+        state: state.into(),
+        ..v1::StepProgress::default()
+    };
+    Some(match event {
+        CaseEvent::Running { step, place } => v1::StepProgress {
+            place: place.clone(),
+            ..of(step, v1::StepState::Running)
+        },
+        CaseEvent::Stage { step, stage } => v1::StepProgress {
+            stage: v1::Stage::from(*stage).into(),
+            ..of(step, v1::StepState::Running)
+        },
+        CaseEvent::Tiles { step, done, total } => v1::StepProgress {
+            stage: v1::Stage::Inference.into(),
+            tiles_done: *done,
+            tiles_total: *total,
+            ..of(step, v1::StepState::Running)
+        },
+        CaseEvent::Done { step } => of(step, v1::StepState::Done),
+        CaseEvent::Skipped { step, reason } => v1::StepProgress {
+            reason: reason.clone(),
+            ..of(step, v1::StepState::Skipped)
+        },
+        CaseEvent::Mask(_) | CaseEvent::Warning { .. } => return None,
+    })
+}
+
+pub(crate) fn done(report: &CaseReport, output: String) -> Event {
+    let record = &report.record;
+    let path = |name: &str| std::path::Path::new(&output).join(name).display().to_string();
+    let masks = record.masks.iter().map(|mask| v1::MaskReady {
+        step: mask.step.clone(),
+        path: path(&mask.file),
+        labels: mask.labels.iter().map(label).collect(),
+    });
+    let skipped = record.steps.iter().filter(|step| step.skipped.is_some());
+    let own = record.processes.first();
+    Event::Done(v1::CaseDone {
+        files: report.files.iter().map(file).collect(),
+        masks: masks.collect(),
+        skipped: skipped.map(|step| step.id.clone()).collect(),
+        counters: Some((&record.counters).into()),
+        total_seconds: record.total_seconds,
+        peak_rss_bytes: own.map_or(0, |process| process.peak_rss_bytes),
+        record: report.json.clone(),
+        warnings: record.warnings.iter().map(warning::of_report).collect(),
+        output,
+    })
+}
+
+pub(crate) fn estimate(estimate: CaseEstimate) -> v1::CaseServiceEstimateResponse {
+    let warnings = estimate.warnings().map(warning::of_report).collect();
+    let steps = estimate.steps.into_iter().map(|step| v1::StepEstimate {
+        step: step.step,
+        kind: step_kind(step.kind).into(),
+        place: step.place,
+        phase: step
+            .phase
+            .map_or_else(String::new, |phase| phase.name().to_owned()),
+        tiles: step.tiles,
+        seconds: step.seconds,
+        memory_bytes: step.memory_bytes,
+        skipped: step.left_out.unwrap_or_default(),
+        network_runs: step.network_runs,
+        at_most: step.at_most,
+    });
+    let scans = estimate.scans.into_iter().map(|scan| v1::ScanEstimate {
+        phase: scan.phase.name().to_owned(),
+        path: scan.file.unwrap_or_default(),
+        shape: scan.shape.map(|n| n as u64).into(),
+        spacing: scan.spacing.into(),
+        memory_bytes: scan.memory_bytes,
+    });
+    v1::CaseServiceEstimateResponse {
+        steps: steps.collect(),
+        seconds: estimate.seconds,
+        memory_bytes: estimate.memory_bytes,
+        speed: match estimate.speed {
+            SpeedSource::Measured => v1::SpeedSource::Measured.into(),
+            SpeedSource::Calibrated => v1::SpeedSource::Calibrated.into(),
+        },
+        multiply_adds_per_second: estimate.multiply_adds_per_second,
+        scans: scans.collect(),
+        warnings,
+    }
+}
+
+fn step_kind(kind: StepKind) -> v1::StepKind {
+    match kind {
+        StepKind::Model => v1::StepKind::Model,
+        StepKind::Mask => v1::StepKind::Mask,
+        StepKind::Sample => v1::StepKind::Sample,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nephrite_types::Phase;
+
+    use super::*;
+
+    #[test]
+    fn a_request_comes_back_from_its_message() {
+        let check = |request: CaseRequest| {
+            let wire = v1::CaseServiceRunRequest::from(&request);
+            assert_eq!(CaseRequest::try_from(wire).unwrap(), request);
+        };
+        let request = CaseRequest {
+            pipeline: CasePipeline::File("p.toml".into()),
+            scans: vec![
+                (Phase::Arterial, "a.nii.gz".into()),
+                (Phase::Delayed, "d.nii".into()),
+            ],
+            steps: vec!["kidneys".into()],
+            profile: Profile::Quick,
+            phases: vec![PhaseChoice {
+                step: "kidneys".into(),
+                phase: Phase::Delayed,
+                override_accepted: true,
+            }],
+            output: "out".into(),
+            strict_geometry: true,
+        };
+        check(request.clone());
+        let bare = |phase| BareModel {
+            model: "m".into(),
+            phase,
+        };
+        check(CaseRequest {
+            pipeline: CasePipeline::Models(vec![bare(None), bare(Some(Phase::NonContrast))]),
+            ..request
+        });
+    }
+
+    #[test]
+    fn what_no_request_may_say_is_refused() {
+        let least = || v1::CaseServiceRunRequest {
+            pipeline: "p.toml".into(),
+            scans: vec![v1::PhaseScan {
+                phase: "arterial".into(),
+                path: "a".into(),
+            }],
+            output: "out".into(),
+            ..Default::default()
+        };
+        assert!(CaseRequest::try_from(least()).is_ok());
+        let check = |change: &dyn Fn(&mut v1::CaseServiceRunRequest)| {
+            let mut request = least();
+            change(&mut request);
+            assert!(CaseRequest::try_from(request.clone()).is_err(), "{request:?}");
+        };
+        check(&|request| request.pipeline.clear());
+        check(&|request| request.output.clear());
+        check(&|request| request.scans[0].path.clear());
+        check(&|request| request.scans[0].phase = "Arterial".into());
+        check(&|request| request.profile = "fast".into());
+        check(&|request| request.models = vec![v1::BareModel::default()]);
+        check(&|request| request.scans = vec![request.scans[0].clone(); 257]);
+    }
+}

@@ -1,0 +1,147 @@
+//! Reports of the core as messages.
+
+use nephrite_nnunet::ModelDescription;
+use nephrite_proto::v1;
+use nephrite_volume::VolumeInfo;
+
+use super::model_choice::wire_checkpoint;
+use super::warning;
+use crate::memory::ResidentEntry;
+use crate::model::{ModelKey, ModelListing};
+use crate::resize::ResizeReport;
+use crate::segment::SegmentReport;
+
+pub(crate) fn shape([x, y, z]: [usize; 3]) -> v1::Shape {
+    let [x, y, z] = [x, y, z].map(|len| len as u64);
+    v1::Shape { x, y, z }
+}
+
+fn spacing([x, y, z]: [f64; 3]) -> v1::Spacing {
+    v1::Spacing { x, y, z }
+}
+
+/// Counts of a handful of things; what is over `u32::MAX` is not one.
+fn small(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+pub(crate) fn done(report: SegmentReport) -> v1::Done {
+    let stages = report.stages.by_stage();
+    let labels = report.labels.into_iter().map(|label| v1::LabelCount {
+        id: label.id.into(),
+        name: label.name,
+        voxels: label.voxels,
+        volume_ml: label.volume_ml,
+    });
+    let versions = report.versions.into_iter();
+    v1::Done {
+        warnings: report.warnings.iter().map(warning::of_report).collect(),
+        mask: report.mask,
+        probabilities: report.probabilities.unwrap_or_default(),
+        labels: labels.collect(),
+        shape: Some(shape(report.shape)),
+        spacing: Some(spacing(report.spacing)),
+        stages: stages
+            .map(|(stage, seconds)| v1::StageTiming {
+                stage: v1::Stage::from(stage).into(),
+                seconds,
+            })
+            .into(),
+        total_seconds: report.total_seconds,
+        tiles: report.tiles,
+        peak_rss_bytes: report.peak_rss_bytes,
+        provider: report.provider,
+        threads: small(report.threads),
+        input_bytes_read: report.input_bytes_read,
+        weight_bytes_read: report.weight_bytes_read,
+        folds: report.model.folds,
+        versions: versions
+            .map(|(name, version)| (name.to_owned(), version))
+            .collect(),
+    }
+}
+
+pub(crate) fn resized(report: ResizeReport) -> v1::ResizeResponse {
+    v1::ResizeResponse {
+        output: report.output,
+        from_shape: Some(shape(report.from_shape)),
+        shape: Some(shape(report.shape)),
+        spacing: Some(spacing(report.spacing)),
+    }
+}
+
+pub(crate) fn volume(info: VolumeInfo) -> v1::VolumeServiceInspectResponse {
+    v1::VolumeServiceInspectResponse {
+        nifti_version: info.version.number().into(),
+        compressed: info.compressed,
+        big_endian: info.big_endian,
+        dims: info.dims,
+        spacing: Some(spacing(info.spacing_xyz)),
+        unit: info.unit.name().to_owned(),
+        voxel_type: info.voxel_type.name().to_owned(),
+        slope: info.scale.slope,
+        intercept: info.scale.inter,
+        affine: info.affine.rows().concat(),
+        orientation: info.orientation,
+    }
+}
+
+pub(crate) fn listing(listing: ModelListing) -> v1::ModelListing {
+    v1::ModelListing {
+        folder: listing.folder.display().to_string(),
+        dataset: listing.dataset,
+        trainer: listing.trainer,
+        plans: listing.plans,
+        configuration: listing.configuration,
+        folds: listing.folds,
+    }
+}
+
+pub(crate) fn resident(model: ResidentEntry<ModelKey>) -> v1::ResidentModel {
+    v1::ResidentModel {
+        folder: model.name,
+        folds: model.key.folds,
+        checkpoint: wire_checkpoint(model.key.checkpoint).into(),
+        memory_bytes: model.bytes,
+        users: small(model.users),
+    }
+}
+
+pub(crate) fn model(model: ModelDescription) -> v1::ModelServiceInspectResponse {
+    let channels = model.channels.into_iter().map(|channel| v1::Channel {
+        name: channel.name,
+        normalization: channel.normalization,
+    });
+    let labels = model.labels.into_iter().map(|label| v1::Label {
+        id: label.id.into(),
+        name: label.name,
+    });
+    let folds = model.available_folds.into_iter().map(|fold| v1::Fold {
+        name: fold.name,
+        checkpoints: fold.checkpoints,
+        has_onnx: fold.has_onnx,
+    });
+    v1::ModelServiceInspectResponse {
+        folder: model.folder,
+        dataset: model.dataset.unwrap_or_default(),
+        plans: model.plans.unwrap_or_default(),
+        configuration: model.configuration,
+        trainer: model.trainer.unwrap_or_default(),
+        reader: model.reader,
+        channels: channels.collect(),
+        labels: labels.collect(),
+        regions: model.regions,
+        n_classes: small(model.n_classes),
+        transpose_forward: model.transpose_forward.map(small).into(),
+        spacing_mm: model.spacing_mm,
+        patch_size: model.patch_size.into_iter().map(|len| len as u64).collect(),
+        network: model.network,
+        network_is_built_in: model.network_is_built_in,
+        n_parameters: model.n_parameters,
+        folds: model.folds,
+        available_folds: folds.collect(),
+        mirroring_axes: model.mirroring_axes.into_iter().map(small).collect(),
+        previous_stage: model.previous_stage.unwrap_or_default(),
+        expected_memory_bytes: model.expected_memory_bytes,
+    }
+}

@@ -1,0 +1,122 @@
+//! Requests to segment.
+
+use nephrite_proto::convert::{list, optional_path, path};
+use nephrite_proto::{ConvertError, v1};
+
+use super::model_choice::model_choice;
+use super::options::options;
+use crate::segment::{PostprocessingChoice, SegmentRequest};
+
+impl TryFrom<v1::RunRequest> for SegmentRequest {
+    type Error = ConvertError;
+
+    fn try_from(request: v1::RunRequest) -> Result<Self, ConvertError> {
+        let model = path("model", &request.model)?;
+        let inputs = list("input", &request.input, |text| path("input", text))?;
+        if inputs.is_empty() {
+            return Err(ConvertError::Missing { field: "input" });
+        }
+        let postprocessing = match &request.postprocessing {
+            None => PostprocessingChoice::None,
+            Some(text) => match optional_path("postprocessing", text)? {
+                None => PostprocessingChoice::FromModel,
+                Some(file) => PostprocessingChoice::File(file),
+            },
+        };
+        Ok(SegmentRequest {
+            model: model_choice(model, &request.folds, request.checkpoint)?,
+            inputs,
+            previous_stage: optional_path("previous_stage", &request.previous_stage)?,
+            output: path("output", &request.output)?,
+            save_probabilities: optional_path("save_probabilities", &request.save_probabilities)?,
+            options: options(
+                request.no_mirroring,
+                request.tile_step_size,
+                request.no_gaussian,
+                request.numerics,
+            )?,
+            postprocessing,
+            strict_geometry: request.strict_geometry,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nephrite_nnunet::Numerics;
+    use nephrite_nnunet_folder::{CheckpointKind, FoldName, FoldSelection};
+
+    use super::*;
+    use crate::segment::SegmentOptions;
+
+    fn least() -> v1::RunRequest {
+        v1::RunRequest {
+            model: "m".into(),
+            input: vec!["a.nii.gz".into()],
+            output: "o.nii.gz".into(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_command_line() {
+        let request = SegmentRequest::try_from(least()).unwrap();
+        assert_eq!(request.options, SegmentOptions::default());
+        assert_eq!(request.model.folds, FoldSelection::Available);
+        assert_eq!(request.model.checkpoint, CheckpointKind::Final);
+        assert_eq!(request.postprocessing, PostprocessingChoice::None);
+        assert!(!request.strict_geometry);
+        assert_eq!((request.previous_stage, request.save_probabilities), (None, None));
+    }
+
+    #[test]
+    fn every_field_is_taken() {
+        let request = SegmentRequest::try_from(v1::RunRequest {
+            folds: vec!["1".into(), "all".into()],
+            checkpoint: Some(v1::Checkpoint::Best as i32),
+            previous_stage: "p".into(),
+            no_mirroring: true,
+            tile_step_size: Some(0.25),
+            no_gaussian: true,
+            numerics: Some(v1::Numerics::Reference as i32),
+            save_probabilities: "s".into(),
+            postprocessing: Some(String::new()),
+            strict_geometry: true,
+            ..least()
+        })
+        .unwrap();
+        let options = SegmentOptions {
+            mirroring: false,
+            tile_step_size: 0.25,
+            gaussian: false,
+            numerics: Numerics::Reference,
+        };
+        assert_eq!(request.options, options);
+        let folds = vec![FoldName::Number(1), FoldName::All];
+        assert_eq!(request.model.folds, FoldSelection::List(folds));
+        assert_eq!(request.model.checkpoint, CheckpointKind::Best);
+        assert_eq!(request.postprocessing, PostprocessingChoice::FromModel);
+        assert_eq!(request.previous_stage, Some("p".into()));
+        assert_eq!(request.save_probabilities, Some("s".into()));
+        assert!(request.strict_geometry);
+    }
+
+    #[test]
+    fn what_no_request_may_say_is_refused() {
+        let check = |change: &dyn Fn(&mut v1::RunRequest)| {
+            let mut request = least();
+            change(&mut request);
+            assert!(SegmentRequest::try_from(request.clone()).is_err(), "{request:?}");
+        };
+        check(&|request| request.model.clear());
+        check(&|request| request.input.clear());
+        check(&|request| request.input[0].clear());
+        check(&|request| request.output.clear());
+        check(&|request| request.output = "a\0".into());
+        check(&|request| request.output = "a".repeat(5000));
+        check(&|request| request.folds = vec!["x".into()]);
+        check(&|request| request.folds = vec!["0".into(); 100]);
+        check(&|request| request.checkpoint = Some(0));
+        check(&|request| request.numerics = Some(9));
+    }
+}
