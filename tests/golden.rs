@@ -15,7 +15,7 @@ use cap_std::fs::Dir;
 use half::f16;
 use nephrite_nnunet::preprocess::NetworkInput;
 use nephrite_nnunet::tiles::TileGrid;
-use nephrite_nnunet::{Lowering, ModelDescription, Numerics, predict, predict_preprocessed};
+use nephrite_nnunet::{Lowering, ModelDescription, predict, predict_preprocessed};
 use nephrite_tests::agreement::{LabelAgreement, half_agreement, label_agreement, largest_difference};
 use nephrite_tests::case_run::{LoadedModel, read_labels, read_scan, reference_logits};
 use nephrite_tests::golden_case::{GoldenCase, Kind};
@@ -26,7 +26,7 @@ use nephrite_tests::tolerances::{
     AFFINE, DEFAULT_LABELS, LOGITS, NETWORK_INPUT, PROBABILITIES, REFERENCE_LABELS, SPACING,
 };
 use nephrite_tests::workspace;
-use nephrite_types::{CancelToken, Limits, NoProgress, Volume};
+use nephrite_types::{CancelToken, Limits, NoProgress, Numerics, Volume};
 use nephrite_volume::{Reader, write_label_map};
 
 /// What one case measured; a dash in the table where nothing was recorded to compare with.

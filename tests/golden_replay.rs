@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, ensure};
 use half::f16;
 use ndarray::Array4;
+use nephrite_nnunet::predict_preprocessed;
 use nephrite_nnunet::tiles::{TileGrid, flip_into, gather_tile};
-use nephrite_nnunet::{Numerics, predict_preprocessed};
 use nephrite_tests::agreement::label_agreement;
 use nephrite_tests::case_run::reference_logits;
 use nephrite_tests::golden_case::GoldenCase;
@@ -15,7 +15,7 @@ use nephrite_tests::loaded_case::{LoadedCase, options_of};
 use nephrite_tests::npz::Npz;
 use nephrite_tests::runtime::{RecordedTile, ReplayFactory};
 use nephrite_tests::tolerances::NETWORK_INPUT;
-use nephrite_types::{CancelToken, Labels, Limits, NoProgress};
+use nephrite_types::{CancelToken, Labels, Limits, NoProgress, Numerics};
 
 #[test]
 fn recorded_tiles_give_every_voxel() {

@@ -6,7 +6,7 @@ use nephrite_tests::agreement::{LabelAgreement, SmallestDice, dice_per_label, la
 use nephrite_tests::case_run::{LoadedModel, read_labels, read_scan};
 use nephrite_tests::runtime::OrtFactory;
 use nephrite_tests::workspace;
-use nephrite_types::{CancelToken, Limits, NoProgress};
+use nephrite_types::{CancelToken, Limits, NoProgress, SegmentationOptions};
 
 /// Default numerics, trained weights.
 const LABELS: LabelAgreement = LabelAgreement(0.9999);
@@ -61,10 +61,10 @@ fn masks_of_trained_models_equal_those_of_nnunet() {
         let reader = model.reader().unwrap();
         let scan = read_scan(&data.join("ct/ct_abdomen_0000.nii.gz"), reader).unwrap();
         let expected = read_labels(&data.join(format!("reference/{}.nii.gz", case.mask)), reader).unwrap();
-        let options = PredictOptions {
+        let options = PredictOptions::from(SegmentationOptions {
             mirroring: case.mirroring,
-            ..PredictOptions::default()
-        };
+            ..Default::default()
+        });
         let (limits, cancel) = (Limits::default(), CancelToken::new());
         let found = predict(
             &model.model,

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use nephrite_engine::Provider;
 use nephrite_image_core::{
     Core, CoreSettings, ModelBudget, ModelChoice, PostprocessingChoice, Root, RuntimeSettings,
-    SegmentOptions, SegmentRequest, StepBudget, segment,
+    SegmentRequest, SegmentationOptions, StepBudget, segment,
 };
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 use nephrite_types::{CancelToken, Limits, NoProgress};
@@ -44,9 +44,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         previous_stage: None,
         output: mask,
         save_probabilities: None,
-        options: SegmentOptions {
+        options: SegmentationOptions {
             mirroring: false,
-            ..SegmentOptions::default()
+            ..SegmentationOptions::default()
         },
         postprocessing: PostprocessingChoice::None,
         strict_geometry: false,

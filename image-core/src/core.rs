@@ -158,7 +158,7 @@ impl Core {
     /// Opens the folder of an output whose name ends as its format wants. What dead processes left in that folder goes.
     pub(crate) fn open_output(
         &self,
-        option: &'static str,
+        field: &'static str,
         path: &Path,
         endings: &'static [&'static str],
     ) -> Result<OutputFile, CoreError> {
@@ -172,7 +172,7 @@ impl Core {
         }
         let expected = endings.join(" or ");
         Err(CoreError::OutputName {
-            option,
+            field,
             expected,
             path: path.to_owned(),
         })

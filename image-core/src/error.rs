@@ -9,7 +9,7 @@ use nephrite_nnunet_folder::FolderError;
 use nephrite_resample::ResampleError;
 use nephrite_root::PathError;
 use nephrite_server::memory::MemoryError;
-use nephrite_types::{Cancelled, ErrorCode, OutOfMemory, Shape3, Spacing, Warning};
+use nephrite_types::{Cancelled, ErrorCode, OptionOutOfRange, OutOfMemory, Shape3, Spacing, Warning};
 use nephrite_volume::VolumeError;
 
 /// What can go wrong between a request and its result.
@@ -118,8 +118,8 @@ pub enum CoreError {
     },
     /// The model is the second stage of a cascade, and neither a mask nor the folder of the first stage is there.
     #[error(
-        "the model needs the mask of its previous stage {stage}: name it with --previous-stage, or put the folder \
-         {} beside the model", folder.display()
+        "the model needs the mask of its previous stage {stage}: name it as previous_stage, or put the folder {} beside the \
+         model", folder.display()
     )]
     PreviousStageMissing {
         /// Configuration of the first stage.
@@ -140,20 +140,20 @@ pub enum CoreError {
         path: PathBuf,
     },
     /// The name of an output does not say what is written.
-    #[error("{option}: file name must end in {expected}; file {}", path.display())]
+    #[error("{field}: file name must end in {expected}; file {}", path.display())]
     OutputName {
-        /// The option's name on the command line.
-        option: &'static str,
+        /// Of the request.
+        field: &'static str,
         /// The endings that would do.
         expected: String,
         /// As given.
         path: PathBuf,
     },
-    /// An option has a value that cannot be.
-    #[error("{option} is {found}, expected {expected}")]
-    Option {
-        /// The option's name on the command line.
-        option: &'static str,
+    /// A field of the request has a value that it cannot have.
+    #[error("{field} is {found}, expected {expected}")]
+    Field {
+        /// Its name, such as `tile_step_size`.
+        field: &'static str,
         /// What it may be.
         expected: &'static str,
         /// As given.
@@ -251,6 +251,16 @@ pub enum CoreError {
     Cancelled(#[from] Cancelled),
 }
 
+impl From<OptionOutOfRange> for CoreError {
+    fn from(wrong: OptionOutOfRange) -> Self {
+        CoreError::Field {
+            field: wrong.name,
+            expected: wrong.expected,
+            found: wrong.found.to_string(),
+        }
+    }
+}
+
 impl From<MemoryError> for CoreError {
     fn from(error: MemoryError) -> Self {
         match error {
@@ -271,6 +281,15 @@ impl CoreError {
                 path: scan.to_owned(),
             },
             error => error.into(),
+        }
+    }
+
+    /// The field of the request that the message names, for edges where it has another name.
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            CoreError::Field { field, .. } | CoreError::OutputName { field, .. } => Some(field),
+            CoreError::PreviousStageMissing { .. } => Some("previous_stage"),
+            _ => None,
         }
     }
 
@@ -298,7 +317,7 @@ impl CoreError {
             | CoreError::PreviousStageUnexpected { .. } => ErrorCode::InvalidInput,
             CoreError::OutputIsInput { .. }
             | CoreError::OutputName { .. }
-            | CoreError::Option { .. }
+            | CoreError::Field { .. }
             | CoreError::MaskOutput { .. } => ErrorCode::InvalidArgument,
             CoreError::FileTooLarge { .. } => ErrorCode::LimitExceeded,
             CoreError::Memory(error) => error.code(),

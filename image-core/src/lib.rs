@@ -33,6 +33,7 @@ pub mod server;
 mod wire;
 
 pub use nephrite_root::{OutputFile, PathError, Root};
+pub use nephrite_types::SegmentationOptions;
 
 pub use core::{Core, CoreSettings, StepBudget};
 pub use error::CoreError;
@@ -43,6 +44,6 @@ pub use model::{
 };
 pub use resize::{ResizeKind, ResizeReport, ResizeRequest, resize};
 pub use segment::{
-    LabelReport, OptionsReport, PostprocessingChoice, SegmentOptions, SegmentReport, SegmentRequest,
-    StageSeconds, WarningReport, segment,
+    LabelReport, OptionsReport, PostprocessingChoice, SegmentReport, SegmentRequest, StageSeconds,
+    WarningReport, segment,
 };

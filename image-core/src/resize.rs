@@ -82,7 +82,7 @@ pub fn resize(
     progress: &dyn Progress,
     cancel: &CancelToken,
 ) -> Result<ResizeReport, CoreError> {
-    let output = core.open_output("--output", &request.output, &[".nii.gz", ".nii"])?;
+    let output = core.open_output("output", &request.output, &[".nii.gz", ".nii"])?;
     let (path, limits) = (&request.input, core.limits());
     let mut file = core.root().open_file(path)?;
     if output.is_same_file(&file) {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nephrite_engine::Provider;
 use nephrite_image_core::{
     Core, CoreError, CoreSettings, ModelBudget, ModelChoice, PathError, PostprocessingChoice, Root,
-    RuntimeSettings, SegmentOptions, SegmentRequest, StepBudget, segment,
+    RuntimeSettings, SegmentRequest, SegmentationOptions, StepBudget, segment,
 };
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 use nephrite_types::{CancelToken, ErrorCode, Limits, NoProgress};
@@ -55,7 +55,7 @@ fn no_path_of_a_request_leads_out() {
         previous_stage: None,
         output: "scans/mask.nii".into(),
         save_probabilities: None,
-        options: SegmentOptions::default(),
+        options: SegmentationOptions::default(),
         postprocessing: PostprocessingChoice::None,
         strict_geometry: false,
     };

@@ -148,7 +148,7 @@ pub fn reference_logits(
     let grid = TileGrid::new(
         [n0, n1, n2],
         model.patch(),
-        options.tile_step_size,
+        options.segmentation.tile_step_size,
         &Limits::default(),
     )?;
     // of a 2-D network the last two of three array axes
@@ -156,9 +156,9 @@ pub fn reference_logits(
         .mirroring_axes
         .iter()
         .map(|axis| axis + 3 - model.patch().len());
-    let axes: Vec<usize> = axes.filter(|_| options.mirroring).collect();
+    let axes: Vec<usize> = axes.filter(|_| options.segmentation.mirroring).collect();
     let flips = flip_combinations(&axes);
-    let importance = importance_map(grid.patch, options.gaussian);
+    let importance = importance_map(grid.patch, options.segmentation.gaussian);
     let n_classes = model.n_classes();
     let n_folds = engines.len();
     let mut accumulator = Accumulator::<f16>::new(&grid, n_classes, n_folds)?;

@@ -4,9 +4,9 @@ use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 use nephrite_nnunet::preprocess::NetworkInput;
-use nephrite_nnunet::{EngineFactory, Numerics, PredictOptions, preprocess};
+use nephrite_nnunet::{EngineFactory, PredictOptions, preprocess};
 use nephrite_nnunet_folder::{Postprocessing, RemoveAllButLargest};
-use nephrite_types::{CancelToken, Labels, Limits, Volume};
+use nephrite_types::{CancelToken, Labels, Limits, Numerics, SegmentationOptions, Volume};
 use nephrite_volume::Scan;
 
 use crate::case_run::{LoadedModel, read_labels, read_scan};
@@ -73,9 +73,12 @@ impl LoadedCase {
 /// The options of a case.
 pub fn options_of(case: &GoldenCase, numerics: Numerics) -> PredictOptions {
     PredictOptions {
-        mirroring: case.mirroring,
-        tile_step_size: case.tile_step_size,
-        numerics,
+        segmentation: SegmentationOptions {
+            mirroring: case.mirroring,
+            tile_step_size: case.tile_step_size,
+            numerics,
+            ..SegmentationOptions::default()
+        },
         probabilities: case.save_probabilities,
         ..PredictOptions::default()
     }

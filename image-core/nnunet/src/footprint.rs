@@ -3,11 +3,11 @@
 
 use half::f16;
 use nephrite_nnunet_folder::Resampling;
-use nephrite_types::Limits;
+use nephrite_types::{Limits, Numerics};
 
 use crate::predict::{BUFFERS_PER_TILE, PLANES_PER_FLUSH};
 use crate::tiles::{Accumulator, TileGrid};
-use crate::{ModelDescription, NnunetError, Numerics};
+use crate::{ModelDescription, NnunetError};
 
 /// A scan as a model is going to see it.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -37,6 +37,6 @@ pub use load::{
 };
 pub use model::{Model, ModelParts};
 pub use nephrite_nnunet_network::Lowering;
-pub use options::{Numerics, PredictOptions};
+pub use options::PredictOptions;
 pub use predict::{Prediction, predict, predict_preprocessed};
 pub use preprocess::{NetworkInput, preprocess};

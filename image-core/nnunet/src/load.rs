@@ -11,7 +11,7 @@ use nephrite_nnunet_network::{
     Architecture, Lowering, NetworkError, OnnxExpectation, OnnxNetwork, WeightSource, build_onnx, check_onnx,
     multiply_adds, session_memory,
 };
-use nephrite_types::{CancelToken, Limits};
+use nephrite_types::{CancelToken, Limits, SegmentationOptions};
 use serde::Serialize;
 
 use crate::export::LabelRule;
@@ -358,8 +358,7 @@ impl ModelDescription {
         &self,
         shape: [usize; 3],
         spacing: [f64; 3],
-        mirroring: bool,
-        tile_step_size: f64,
+        options: &SegmentationOptions,
         limits: &Limits,
     ) -> Result<Option<NetworkRuns>, NnunetError> {
         let (shape, spacing) = (
@@ -369,8 +368,12 @@ impl ModelDescription {
         let Some(grid) = self.pipeline.network_shape(shape, spacing) else {
             return Ok(None);
         };
-        let tiles = TileGrid::count(grid, &self.patch_size, tile_step_size, limits)?;
-        let n_axes = if mirroring { self.mirroring_axes.len() } else { 0 };
+        let tiles = TileGrid::count(grid, &self.patch_size, options.tile_step_size, limits)?;
+        let n_axes = if options.mirroring {
+            self.mirroring_axes.len()
+        } else {
+            0
+        };
         let n_flips = 1u64 << n_axes.min(3);
         Ok(Some(NetworkRuns {
             grid,

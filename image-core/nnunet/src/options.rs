@@ -1,49 +1,30 @@
+//! How a prediction is made, and what follows it.
+
 use ndarray::Array3;
 use nephrite_nnunet_folder::RemoveAllButLargest;
-use nephrite_types::CancelToken;
+use nephrite_types::{CancelToken, SegmentationOptions};
 
 use crate::NnunetError;
 use crate::export::StoredLabel;
 use crate::postprocess::keep_largest_component;
 
-/// In which arithmetic class sums and resampling run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Numerics {
-    /// f32 throughout: faster and closer to the truth than the reference.
-    #[default]
-    Fast,
-    /// nnU-Net's own rounding on the CPU: class sums, folds and resampled logits in half precision, resampling in
-    /// f64. For showing parity voxel by voxel.
-    Reference,
-}
-
-/// How [`crate::predict`] makes a mask.
-#[derive(Debug, Clone, PartialEq)]
+/// How [`crate::predict`] makes a mask. By default as `nnUNetv2_predict`: the mask only.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct PredictOptions {
-    /// Average over mirrored copies, along the axes that the model was trained for.
-    pub mirroring: bool,
-    /// Distance of tiles as a fraction of the patch, in (0, 1].
-    pub tile_step_size: f64,
-    /// Weight tiles by a Gaussian.
-    pub gaussian: bool,
-    /// Arithmetic.
-    pub numerics: Numerics,
+    /// Tiles, mirroring, arithmetic.
+    pub segmentation: SegmentationOptions,
     /// Give probabilities too. Labels then follow from those, as nnU-Net does; needs memory for classes × scan.
     pub probabilities: bool,
     /// Steps that follow, in order. Empty for nnU-Net's plain prediction.
     pub postprocessing: Vec<RemoveAllButLargest>,
 }
 
-impl Default for PredictOptions {
-    /// As `nnUNetv2_predict`: mirroring, half a patch, Gaussian; fast numerics, the mask only.
-    fn default() -> Self {
+impl From<SegmentationOptions> for PredictOptions {
+    /// The mask only.
+    fn from(segmentation: SegmentationOptions) -> Self {
         PredictOptions {
-            mirroring: true,
-            tile_step_size: 0.5,
-            gaussian: true,
-            numerics: Numerics::Fast,
-            probabilities: false,
-            postprocessing: Vec::new(),
+            segmentation,
+            ..PredictOptions::default()
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use half::f16;
 use ndarray::{Array3, Array4, ArrayViewMut3, ArrayViewMut4, Ix3, Ix4, s};
-use nephrite_types::{CancelToken, Labels, Limits, OutOfMemory, Progress, Stage, Volume, memory};
+use nephrite_types::{CancelToken, Labels, Limits, Numerics, OutOfMemory, Progress, Stage, Volume, memory};
 use rayon::prelude::*;
 
 use crate::export::{AxisMap, SlabExporter, StoredLabel, Target, probability_taps};
@@ -11,7 +11,7 @@ use crate::tiles::importance_map;
 use crate::tiles::{
     Accumulator, ClassSum, Flip, TileGrid, add_flipped, flip_combinations, flip_into, gather_tile,
 };
-use crate::{Model, NnunetError, Numerics, PredictOptions};
+use crate::{Model, NnunetError, PredictOptions};
 
 /// Planes of the network grid that are finished before the exporter runs: enough to keep all threads busy, few
 /// enough that they do not count beside the accumulator.
@@ -57,7 +57,8 @@ pub fn predict(
     cancel: &CancelToken,
 ) -> Result<Prediction, NnunetError> {
     progress.stage(Stage::Preprocess);
-    let input = preprocess(model, channels, previous_stage, options.numerics, limits, cancel)?;
+    let numerics = options.segmentation.numerics;
+    let input = preprocess(model, channels, previous_stage, numerics, limits, cancel)?;
     predict_preprocessed(model, &input, options, limits, progress, cancel)
 }
 
@@ -136,6 +137,7 @@ impl<'a> Run<'a> {
         cancel: &'a CancelToken,
     ) -> Result<Self, NnunetError> {
         let (_, n0, n1, n2) = input.data.dim();
+        let options = options.segmentation;
         let grid = TileGrid::new([n0, n1, n2], model.patch(), options.tile_step_size, limits)?;
         let (n_sums, n_bytes) = match options.numerics {
             Numerics::Fast => (1, Accumulator::<f32>::n_bytes(&grid, model.n_classes(), 1)),

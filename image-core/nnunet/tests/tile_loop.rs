@@ -9,11 +9,11 @@ use ndarray::Array3;
 use nephrite_engine::{EngineThread, FakeEngine, TileShape};
 use nephrite_nnunet::export::LabelRule;
 use nephrite_nnunet::pipeline::{ChannelRecipe, Pipeline};
-use nephrite_nnunet::{Model, ModelParts, NnunetError, Numerics, PredictOptions, Prediction, predict};
+use nephrite_nnunet::{Model, ModelParts, NnunetError, PredictOptions, Prediction, predict};
 use nephrite_nnunet_folder::{Normalization, Resampling, SeparateZ, SplineResampling};
 use nephrite_types::{
-    Affine, CancelToken, Geometry, IntensityScale, Labels, Limits, NoProgress, Progress, Shape3, Spacing,
-    Stage, Volume, Voxels,
+    Affine, CancelToken, Geometry, IntensityScale, Labels, Limits, NoProgress, Numerics, Progress,
+    SegmentationOptions, Shape3, Spacing, Stage, Volume, Voxels,
 };
 use proptest::prelude::*;
 
@@ -138,7 +138,7 @@ proptest! {
         parts.pipeline.transpose_forward = forward;
         let model = pointwise(parts);
         let numerics = if reference { Numerics::Reference } else { Numerics::Fast };
-        let options = PredictOptions { tile_step_size: step, mirroring, numerics, ..PredictOptions::default() };
+        let options = SegmentationOptions { tile_step_size: step, mirroring, numerics, ..Default::default() }.into();
         let found = labels(run(&model, &volume(array.clone(), [1.0; 3]), &options).unwrap());
         for (index, x) in array.indexed_iter() {
             // the crop cuts off what is zero all around; a zero outside it is background, as class 0 is inside.
@@ -156,7 +156,11 @@ proptest! {
         let scan = volume(noise([11, 13, 9], seed), [1.0, 0.7, 0.8]);
         let model = pointwise(parts(&[6, 5, 4], 5, &[1.3, 1.0, 0.9]));
         let numerics = if reference { Numerics::Reference } else { Numerics::Fast };
-        let options = PredictOptions { numerics, probabilities: true, ..PredictOptions::default() };
+        let options = PredictOptions {
+            segmentation: SegmentationOptions { numerics, ..Default::default() },
+            probabilities: true,
+            ..Default::default()
+        };
         let of = |n: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
             pool.install(|| run(&model, &scan, &options).unwrap())
@@ -185,10 +189,10 @@ fn a_zero_border_is_cropped_and_comes_back_as_background() {
         })))
     });
     let model = Model::from_parts(parts, vec![("fold_0".into(), engine.unwrap())]).unwrap();
-    let options = PredictOptions {
+    let options = PredictOptions::from(SegmentationOptions {
         mirroring: false,
-        ..PredictOptions::default()
-    };
+        ..Default::default()
+    });
     let prediction = run(&model, &volume(array.clone(), [1.0; 3]), &options).unwrap();
     assert_eq!(
         (prediction.n_tiles, seen.load(Ordering::SeqCst)),
@@ -233,11 +237,11 @@ fn folds_are_averaged() {
             ];
             let model = Model::from_parts(parts.clone(), engines).unwrap();
             // nnU-Net's half-precision sums are too coarse for this at image corners, where weights are tiny
-            let options = PredictOptions {
+            let options = PredictOptions::from(SegmentationOptions {
                 numerics,
                 gaussian: false,
-                ..PredictOptions::default()
-            };
+                ..Default::default()
+            });
             let prediction = run(&model, &volume(Array3::ones((5, 5, 5)), [1.0; 3]), &options).unwrap();
             assert!(labels(prediction).iter().all(|l| *l == winner));
         }
@@ -257,10 +261,10 @@ fn a_network_that_gives_nan_is_an_error_that_names_model_and_tile() {
         })))
     });
     let model = Model::from_parts(parts, vec![("fold_0".into(), engine.unwrap())]).unwrap();
-    let options = PredictOptions {
+    let options = PredictOptions::from(SegmentationOptions {
         mirroring: false,
-        ..PredictOptions::default()
-    };
+        ..Default::default()
+    });
     let error = run(&model, &volume(Array3::ones((8, 4, 8)), [1.0; 3]), &options).unwrap_err();
     let message = error.to_string();
     assert!(
@@ -412,10 +416,10 @@ fn values_over_255_are_written_as_they_are_however_few_they_are() {
     });
     let model = Model::from_parts(parts, vec![("fold_0".into(), engine.unwrap())]).unwrap();
     let array = Array3::from_shape_fn((4, 4, 4), |(_, _, x)| x as f32);
-    let options = PredictOptions {
+    let options = PredictOptions::from(SegmentationOptions {
         mirroring: false,
-        ..PredictOptions::default()
-    };
+        ..Default::default()
+    });
     let expected = Array3::from_shape_fn((4, 4, 4), |(_, _, x)| [0, 300, 2, 2][x]);
     let found = run(&model, &volume(array.clone(), [1.0; 3]), &options).unwrap();
     assert_eq!(found.labels, Labels::U16(expected));

@@ -42,7 +42,4 @@ mod spanned_table;
 
 pub use fault::{Fault, PipelineFault};
 pub use nephrite_kernel::ParameterValue;
-pub use pipeline::{
-    Crop, MaskChannel, MaskInput, MaskStep, ModelOptions, ModelStep, Numerics, Pipeline, SampleStep, Save,
-    Step,
-};
+pub use pipeline::{Crop, MaskChannel, MaskInput, MaskStep, ModelStep, Pipeline, SampleStep, Save, Step};

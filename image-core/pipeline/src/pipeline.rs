@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use nephrite_kernel::{ParameterValue, is_name};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
-use nephrite_types::Phase;
+use nephrite_types::{Phase, SegmentationOptions};
 
 use crate::{Fault, PipelineFault, order, read};
 
@@ -48,38 +48,16 @@ pub struct ModelStep {
     pub folds: FoldSelection,
     /// Which checkpoint of each fold.
     pub checkpoint: CheckpointKind,
-    /// How it runs.
-    pub options: ModelOptions,
+    /// How its mask is made.
+    pub options: SegmentationOptions,
+    /// Apply the postprocessing file in the model's folder.
+    pub postprocessing: bool,
     /// Only this part of the scan is looked at.
     pub crop: Option<Crop>,
     /// The step whose mask is that of the cascade's previous stage.
     pub previous_stage: Option<String>,
     /// Masks that are channels of the network, after the scan.
     pub channels: Vec<MaskChannel>,
-}
-
-/// How a model runs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ModelOptions {
-    /// Average over mirrored copies, along the axes that the model was trained for.
-    pub mirroring: bool,
-    /// Distance of tiles as a fraction of the patch, above 0 and up to 1.
-    pub tile_step_size: f64,
-    /// Weigh voxels of a tile by a Gaussian.
-    pub gaussian: bool,
-    /// How sums are rounded.
-    pub numerics: Numerics,
-    /// Apply the postprocessing file in the model's folder.
-    pub postprocessing: bool,
-}
-
-/// How sums are rounded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Numerics {
-    /// In single precision.
-    Fast,
-    /// To half precision wherever nnU-Net does.
-    Reference,
 }
 
 /// Where in the scan a model looks: the box around labels of another step's mask, and a margin.
@@ -149,19 +127,6 @@ pub struct Save {
     pub step: String,
     /// A plain file name that ends in `.nii.gz` or `.nii`; no other mask has it.
     pub file: String,
-}
-
-impl Default for ModelOptions {
-    /// As `nephrite segment` without options.
-    fn default() -> Self {
-        ModelOptions {
-            mirroring: true,
-            tile_step_size: 0.5,
-            gaussian: true,
-            numerics: Numerics::Fast,
-            postprocessing: false,
-        }
-    }
 }
 
 impl Step {

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
-use nephrite_types::Phase;
+use nephrite_types::{OptionKind, Phase, SegmentationOptions};
 use toml::de::DeValue;
 
 use crate::read::{TRUE_OR_FALSE, labels, margin_mm, phase};
 use crate::spanned_table::{Lines, SpannedTable, flag, integer, number, text, texts};
-use crate::{Crop, Fault, MaskChannel, ModelOptions, ModelStep, Numerics, PipelineFault};
+use crate::{Crop, Fault, MaskChannel, ModelStep, PipelineFault};
 
 pub(crate) fn model_step(
     table: &mut SpannedTable<'_, '_>,
@@ -50,7 +50,10 @@ pub(crate) fn model_step(
             _ => None,
         }
     });
-    let options = model_options(table, faults);
+    let options = options(table, faults);
+    let postprocessing = table
+        .take("postprocessing", TRUE_OR_FALSE, faults, flag)
+        .unwrap_or(false);
     // `Some(None)` has a fault.
     let crop = match table.get("crop") {
         None => None,
@@ -92,6 +95,7 @@ pub(crate) fn model_step(
         folds,
         checkpoint: checkpoint.unwrap_or(CheckpointKind::Final),
         options,
+        postprocessing,
         crop: match crop {
             None => None,
             Some(crop) => Some(crop?),
@@ -101,31 +105,35 @@ pub(crate) fn model_step(
     })
 }
 
-fn model_options(table: &mut SpannedTable<'_, '_>, faults: &mut Vec<Fault>) -> ModelOptions {
-    let default = ModelOptions::default();
-    let no_mirroring = table.take("no_mirroring", TRUE_OR_FALSE, faults, flag);
-    let no_gaussian = table.take("no_gaussian", TRUE_OR_FALSE, faults, flag);
-    let step_size = table.take(
-        "tile_step_size",
-        "a number above 0 and up to 1",
-        faults,
-        |value| number(value).filter(|size| *size > 0.0 && *size <= 1.0),
-    );
-    let numerics = table.take("numerics", "fast or reference", faults, |value| {
-        match value.as_str()? {
-            "fast" => Some(Numerics::Fast),
-            "reference" => Some(Numerics::Reference),
-            _ => None,
+fn options(table: &mut SpannedTable<'_, '_>, faults: &mut Vec<Fault>) -> SegmentationOptions {
+    let mut options = SegmentationOptions::default();
+    for key in SegmentationOptions::KEYS {
+        match key.kind {
+            OptionKind::Switch(set) => {
+                let on = table.take(key.name, TRUE_OR_FALSE, faults, flag);
+                on.into_iter().for_each(|on| set(&mut options, on));
+            }
+            OptionKind::Number {
+                expected,
+                is_right,
+                set,
+                ..
+            } => {
+                let found = table.take(key.name, expected, faults, |value| {
+                    number(value).filter(|found| is_right(*found))
+                });
+                found.into_iter().for_each(|found| set(&mut options, found));
+            }
+            OptionKind::Choice { expected, words } => {
+                let set = table.take(key.name, expected, faults, |value| {
+                    let found = value.as_str()?;
+                    words.iter().find(|(word, _)| *word == found).map(|(_, set)| set)
+                });
+                set.into_iter().for_each(|set| set(&mut options));
+            }
         }
-    });
-    let postprocessing = table.take("postprocessing", TRUE_OR_FALSE, faults, flag);
-    ModelOptions {
-        mirroring: no_mirroring.map_or(default.mirroring, |no| !no),
-        tile_step_size: step_size.unwrap_or(default.tile_step_size),
-        gaussian: no_gaussian.map_or(default.gaussian, |no| !no),
-        numerics: numerics.unwrap_or(default.numerics),
-        postprocessing: postprocessing.unwrap_or(default.postprocessing),
     }
+    options
 }
 
 fn read_crop(table: &mut SpannedTable<'_, '_>, faults: &mut Vec<Fault>) -> Option<Crop> {

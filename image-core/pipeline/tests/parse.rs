@@ -4,9 +4,9 @@
 
 use nephrite_nnunet_folder::{CheckpointKind, FoldName, FoldSelection};
 use nephrite_pipeline::{
-    Crop, MaskChannel, ModelStep, Numerics, ParameterValue, Pipeline, PipelineFault, SampleStep, Save, Step,
+    Crop, MaskChannel, ModelStep, ParameterValue, Pipeline, PipelineFault, SampleStep, Save, Step,
 };
-use nephrite_types::Phase;
+use nephrite_types::{Numerics, Phase};
 use proptest::prelude::*;
 
 const WHOLE: &str = r#"
@@ -83,7 +83,7 @@ fn every_key_is_taken_and_steps_come_after_what_they_need() {
         FoldSelection::List(vec![FoldName::Number(0), FoldName::All])
     );
     assert_eq!(fine.checkpoint, CheckpointKind::Best);
-    assert!(!fine.options.mirroring && !fine.options.gaussian && fine.options.postprocessing);
+    assert!(!fine.options.mirroring && !fine.options.gaussian && fine.postprocessing);
     assert_eq!(
         (fine.options.tile_step_size, fine.options.numerics),
         (1.0, Numerics::Reference)

@@ -25,7 +25,7 @@ use crate::memory::Counters;
 use crate::place::CaseServices;
 use crate::samples::SampleStep;
 use crate::segment::{
-    ModelStepOutcome, PostprocessingChoice, PreviousStage, WorldBox, label_table_with, numerics_name, on_grid,
+    ModelStepOutcome, PostprocessingChoice, PreviousStage, WorldBox, label_table_with, on_grid,
 };
 
 /// How often it is looked whether the caller has cancelled.
@@ -285,10 +285,7 @@ impl<'a> Executor<'a> {
             files: model_files,
             provider,
             threads,
-            mirroring: run.options.mirroring,
-            tile_step_size: run.options.tile_step_size,
-            gaussian: run.options.gaussian,
-            numerics: numerics_name(run.options.numerics).to_owned(),
+            options: run.options,
             postprocessing: run.postprocessing != PostprocessingChoice::None,
             crop: run.crop.map(|crop| {
                 let BoundingBox { start, end } = crop.bounds;

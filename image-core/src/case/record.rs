@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nephrite_types::Phase;
+use nephrite_types::{Phase, SegmentationOptions};
 use serde::{Deserialize, Serialize};
 
 use super::{CaseLabel, Profile, StepKind};
@@ -188,14 +188,8 @@ pub struct ModelRecord {
     pub provider: String,
     /// CPU threads.
     pub threads: usize,
-    /// Averaged over mirrored copies.
-    pub mirroring: bool,
-    /// Fraction of the patch.
-    pub tile_step_size: f64,
-    /// Tiles weighted by a Gaussian.
-    pub gaussian: bool,
-    /// `fast` or `reference`.
-    pub numerics: String,
+    /// How the mask was made.
+    pub options: SegmentationOptions,
     /// The postprocessing file of the model was applied.
     pub postprocessing: bool,
     /// Voxels that it looked at, x, y, z: start and end; `None` is the whole scan. On the grid of the mask that it was

@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use nephrite_engine::Provider;
 use nephrite_nnunet_folder::FoldName;
 
+use super::option_arguments::OptionArguments;
+
 /// `-V` prints the first line.
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
@@ -114,18 +116,8 @@ pub(crate) struct SegmentArguments {
     /// Where the mask goes, .nii.gz or .nii
     #[arg(long, value_name = "FILE")]
     pub(crate) output: PathBuf,
-    /// Do not average over mirrored copies: several times faster, slightly less exact
-    #[arg(long)]
-    pub(crate) no_mirroring: bool,
-    /// Distance of tiles as a fraction of the patch, above 0 and up to 1
-    #[arg(long, value_name = "FRACTION", default_value_t = 0.5)]
-    pub(crate) tile_step_size: f64,
-    /// Weigh all voxels of a tile alike
-    #[arg(long)]
-    pub(crate) no_gaussian: bool,
-    /// `fast` sums in single precision; `reference` rounds to half precision wherever nnU-Net does
-    #[arg(long, value_enum, default_value = "fast")]
-    pub(crate) numerics: NumericsArgument,
+    #[command(flatten)]
+    pub(crate) options: OptionArguments,
     #[command(flatten)]
     pub(crate) runtime: RuntimeArguments,
     /// Write the class probabilities too: .npz with member `probabilities`, f32 [class, z, y, x]
@@ -477,12 +469,6 @@ pub(crate) enum CheckpointArgument {
 pub(crate) enum ProfileArgument {
     Full,
     Quick,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum NumericsArgument {
-    Fast,
-    Reference,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -4,7 +4,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use nephrite_image_core::demo::{PictureColumn, PictureStructure, StructureRow, overlap, picture, table};
 use nephrite_image_core::{
-    Core, ModelChoice, PathError, PostprocessingChoice, SegmentOptions, SegmentReport, SegmentRequest,
+    Core, ModelChoice, PathError, PostprocessingChoice, SegmentReport, SegmentRequest, SegmentationOptions,
     segment,
 };
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
@@ -117,9 +117,9 @@ fn segment_phase(
         output: folder.path.join(&mask_name),
         save_probabilities: None,
         // Eight times faster; averaging over mirrored copies adds little to models this small.
-        options: SegmentOptions {
+        options: SegmentationOptions {
             mirroring: false,
-            ..SegmentOptions::default()
+            ..SegmentationOptions::default()
         },
         postprocessing: PostprocessingChoice::None,
         strict_geometry: false,

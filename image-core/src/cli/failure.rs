@@ -43,7 +43,12 @@ impl Failure {
 
 impl From<CoreError> for Failure {
     fn from(error: CoreError) -> Self {
-        Failure::new(error.code(), &error)
+        let mut failure = Failure::new(error.code(), &error);
+        if let Some(field) = error.field() {
+            let option = format!("--{}", field.replace('_', "-"));
+            failure.message = failure.message.replacen(field, &option, 1);
+        }
+        failure
     }
 }
 

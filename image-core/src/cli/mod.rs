@@ -9,6 +9,7 @@ mod failure;
 mod health;
 mod mask;
 mod models;
+mod option_arguments;
 mod pipeline;
 mod place;
 mod plugin;

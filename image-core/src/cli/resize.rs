@@ -29,8 +29,8 @@ pub(crate) fn run(arguments: ResizeArguments) -> Result<(), Failure> {
 }
 
 fn target(arguments: &TargetArguments) -> Result<ResizeTarget, CoreError> {
-    let wrong = |option, expected, found| CoreError::Option {
-        option,
+    let wrong = |field, expected, found| CoreError::Field {
+        field,
         expected,
         found,
     };
@@ -39,17 +39,17 @@ fn target(arguments: &TargetArguments) -> Result<ResizeTarget, CoreError> {
             let [x, y, z] = spacing.0;
             let expected = "three numbers of mm above 0";
             let spacing =
-                Spacing::new([z, y, x]).map_err(|_| wrong("--spacing", expected, format!("{x},{y},{z}")))?;
+                Spacing::new([z, y, x]).map_err(|_| wrong("spacing", expected, format!("{x},{y},{z}")))?;
             Ok(ResizeTarget::Spacing(spacing))
         }
         (None, Some(shape)) => {
             let [x, y, z] = shape.0;
             let expected = "three numbers of voxels above 0";
             let shape =
-                Shape3::new([z, y, x]).map_err(|_| wrong("--shape", expected, format!("{x},{y},{z}")))?;
+                Shape3::new([z, y, x]).map_err(|_| wrong("shape", expected, format!("{x},{y},{z}")))?;
             Ok(ResizeTarget::Shape(shape))
         }
-        (None, None) => Err(wrong("--spacing or --shape", "given", "neither".to_owned())),
+        (None, None) => Err(wrong("spacing", "this or --shape", "not given".to_owned())),
     }
 }
 
@@ -62,8 +62,8 @@ fn kind(interpolation: Option<InterpolationArgument>, label_map: bool) -> Result
         (None | Some(Nearest), true) => ResizeKind::LabelMap(LabelInterpolation::Nearest),
         (Some(Linear), true) => ResizeKind::LabelMap(LabelInterpolation::PerLabelLinear),
         (Some(Cubic), true) => {
-            return Err(CoreError::Option {
-                option: "--interpolation",
+            return Err(CoreError::Field {
+                field: "interpolation",
                 expected: "linear or nearest with --label-map",
                 found: "cubic".to_owned(),
             });

@@ -1,13 +1,10 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use nephrite_image_core::{
-    ModelChoice, PostprocessingChoice, SegmentOptions, SegmentReport, SegmentRequest, segment,
-};
-use nephrite_nnunet::Numerics;
+use nephrite_image_core::{ModelChoice, PostprocessingChoice, SegmentReport, SegmentRequest, segment};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 
-use super::args::{CheckpointArgument, ModelArguments, NumericsArgument, SegmentArguments};
+use super::args::{CheckpointArgument, ModelArguments, SegmentArguments};
 use super::{Failure, progress, signals};
 
 pub(crate) fn run(arguments: SegmentArguments) -> Result<(), Failure> {
@@ -17,15 +14,7 @@ pub(crate) fn run(arguments: SegmentArguments) -> Result<(), Failure> {
         previous_stage: arguments.previous_stage,
         output: arguments.output,
         save_probabilities: arguments.save_probabilities,
-        options: SegmentOptions {
-            mirroring: !arguments.no_mirroring,
-            tile_step_size: arguments.tile_step_size,
-            gaussian: !arguments.no_gaussian,
-            numerics: match arguments.numerics {
-                NumericsArgument::Fast => Numerics::Fast,
-                NumericsArgument::Reference => Numerics::Reference,
-            },
-        },
+        options: arguments.options.0,
         postprocessing: match arguments.postprocessing {
             None => PostprocessingChoice::None,
             Some(None) => PostprocessingChoice::FromModel,

@@ -279,7 +279,7 @@ fn open_outputs(
         })?;
         Ok((
             name,
-            core.open_output("--output", &output.path, &[".nii.gz", ".nii"])?,
+            core.open_output("output", &output.path, &[".nii.gz", ".nii"])?,
         ))
     });
     opened.collect()

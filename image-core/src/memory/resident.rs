@@ -313,8 +313,8 @@ mod tests {
     fn a_failed_load_leaves_nothing_and_the_next_request_tries_again() {
         let store = store(2, 100);
         let failed = store.get_or_load(1, "m", &CancelToken::new(), || {
-            Err(CoreError::Option {
-                option: "--x",
+            Err(CoreError::Field {
+                field: "x",
                 expected: "y",
                 found: "z".into(),
             })

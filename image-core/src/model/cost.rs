@@ -1,8 +1,8 @@
 //! What a model on a scan costs, from headers and plans alone: places of the patch, runs of the network, work, memory. What is
 //! reserved before a run and what an estimate says are both this.
 
-use nephrite_nnunet::{ModelDescription, NetworkRuns, NnunetError, Numerics};
-use nephrite_types::{Geometry, Limits};
+use nephrite_nnunet::{ModelDescription, NetworkRuns, NnunetError};
+use nephrite_types::{Geometry, Limits, SegmentationOptions};
 
 /// A model on a scan.
 pub(crate) struct ModelOnScan<'a> {
@@ -15,10 +15,7 @@ pub(crate) struct ModelOnScan<'a> {
     pub(crate) scan_bytes: u64,
     /// The scan is kept for other steps while the network runs.
     pub(crate) scan_stays: bool,
-    pub(crate) mirroring: bool,
-    /// Distance of tiles as a fraction of the patch.
-    pub(crate) tile_step_size: f64,
-    pub(crate) numerics: Numerics,
+    pub(crate) options: SegmentationOptions,
     /// Probabilities are made.
     pub(crate) probabilities: bool,
 }
@@ -63,7 +60,7 @@ impl ModelOnScan<'_> {
 
     fn runs_of(&self, model: &ModelDescription, limits: &Limits) -> Result<NetworkRuns, NnunetError> {
         let (shape, spacing) = (self.grid.shape.zyx(), self.grid.spacing.zyx());
-        let runs = model.network_runs(shape, spacing, self.mirroring, self.tile_step_size, limits)?;
+        let runs = model.network_runs(shape, spacing, &self.options, limits)?;
         runs.ok_or_else(|| {
             let spacing = model.transpose_forward.map(|axis| spacing[axis]);
             NnunetError::EmptyGrid {

@@ -61,7 +61,7 @@ impl ModelOnScan<'_> {
             shape: self.grid.shape.zyx(),
             spacing: self.grid.spacing.zyx(),
         };
-        model.footprint(scan, self.numerics, n_threads, limits)
+        model.footprint(scan, self.options.numerics, n_threads, limits)
     }
 }
 

@@ -9,8 +9,8 @@ use crate::error::CoreError;
 
 /// A request without a scan.
 pub(super) fn no_input() -> CoreError {
-    CoreError::Option {
-        option: "--input",
+    CoreError::Field {
+        field: "input",
         expected: "at least one file",
         found: "none".into(),
     }

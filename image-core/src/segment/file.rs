@@ -5,17 +5,16 @@ use std::time::Instant;
 
 use nephrite_nnunet::Prediction;
 use nephrite_root::{OutputFile, remove_file_if_same};
-use nephrite_types::{CancelToken, Progress, Stage};
+use nephrite_types::{CancelToken, Progress, SegmentationOptions, Stage};
 use nephrite_volume::{SourceGeometry, write_label_map};
 
 use super::model_run::OpenRun;
-use super::options::numerics_name;
 use super::previous_stage::PreviousStage;
 use super::probabilities::write_probabilities;
 use super::report::{OptionsReport, SegmentReport, WarningReport, count_labels};
 use super::request::{ModelRun, ScanInput};
 use super::warnings::warn;
-use super::{PostprocessingChoice, SegmentOptions, StageClock, StageSeconds};
+use super::{PostprocessingChoice, StageClock, StageSeconds};
 use crate::core::Core;
 use crate::error::CoreError;
 use crate::memory::{PROCESS_BYTES, peak_rss_bytes};
@@ -36,7 +35,7 @@ pub struct SegmentRequest {
     /// Where the probabilities go, if wanted: `.npz`, member `probabilities`, f32 `[class, z, y, x]`.
     pub save_probabilities: Option<PathBuf>,
     /// How the mask is made.
-    pub options: SegmentOptions,
+    pub options: SegmentationOptions,
     /// What follows.
     pub postprocessing: PostprocessingChoice,
     /// Whether odd geometry (channels that lie elsewhere than the first, headers that contradict themselves) is an error; a
@@ -115,10 +114,7 @@ fn run(
         model: model.report(),
         previous_stage: open.previous_model().map(OpenModel::report),
         options: OptionsReport {
-            mirroring: request.options.mirroring,
-            tile_step_size: request.options.tile_step_size,
-            gaussian: request.options.gaussian,
-            numerics: numerics_name(request.options.numerics).to_owned(),
+            segmentation: request.options,
             postprocessing: request.postprocessing != PostprocessingChoice::None,
         },
         versions: core.versions(),
@@ -158,10 +154,10 @@ struct Outputs {
 impl Outputs {
     /// Opens their folders; refuses one that would replace a file of the request.
     fn open(core: &Core, request: &SegmentRequest) -> Result<Outputs, CoreError> {
-        let mask = core.open_output("--output", &request.output, &[".nii.gz", ".nii"])?;
+        let mask = core.open_output("output", &request.output, &[".nii.gz", ".nii"])?;
         let probabilities = request.save_probabilities.as_ref();
         let probabilities = probabilities
-            .map(|path| core.open_output("--save-probabilities", path, &[".npz"]))
+            .map(|path| core.open_output("save_probabilities", path, &[".npz"]))
             .transpose()?;
         for path in request.inputs.iter().chain(&request.previous_stage) {
             let input = core.root().open_file(path)?;

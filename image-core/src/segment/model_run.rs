@@ -8,16 +8,16 @@ use nephrite_server::memory::Reservation;
 use nephrite_types::{CancelToken, Limits, Progress as _, Stage, Warning};
 use nephrite_volume::{FileHash, Reader, SourceGeometry};
 
+use super::StageClock;
 use super::channels::{check_same_grid, lies_elsewhere, no_input};
 use super::network_input::NetworkInputs;
 use super::part::Part;
 use super::postprocessing::read_postprocessing;
 use super::previous_stage::{OpenPreviousStage, read_mask};
 use super::request::ModelRun;
-use super::{SegmentOptions, StageClock};
 use crate::core::Core;
 use crate::error::CoreError;
-use crate::memory::{Counters, InputLease, ScanKey, ScanLease, ScanSize};
+use crate::memory::{Counters, InputLease, ScanKey, ScanLease, ScanSize, changed};
 use crate::model::{FileRecord, ModelKey, ModelOnScan, OpenModel};
 
 /// A run whose parts fit together; nothing large has been read.
@@ -29,7 +29,7 @@ pub(crate) struct OpenRun<'a> {
     postprocessing: Vec<RemoveAllButLargest>,
     scans: Vec<(ScanKey, ScanSize)>,
     pub(crate) part: Part,
-    /// How masks in the order of the reader are written: as the first scan.
+    /// How a mask in the order of the reader is written: as the first scan.
     pub(crate) source: SourceGeometry,
     /// Channels that lie elsewhere than the first; nnU-Net warns of them and goes on.
     pub(crate) elsewhere: Vec<Warning>,
@@ -73,7 +73,7 @@ impl<'a> OpenRun<'a> {
         }
         let world = run.world.unwrap_or(reader.world());
         let part = Part::new(first, reader, world, run.crop.as_ref(), &run.scans[0].path)?;
-        let source = first.header.source(reader)?;
+        let source = first.header.source_of_array(reader)?;
         Ok(OpenRun {
             run,
             model,
@@ -155,7 +155,7 @@ impl<'a> OpenRun<'a> {
         clock.stage(Stage::Read);
         let scans = self.read(core, &mut counters, cancel)?;
         let scan = scans[0].get().hash;
-        let mut options = self.predict_options();
+        let mut options = PredictOptions::from(self.run.options);
         let mut inputs = NetworkInputs {
             core,
             run: self.run,
@@ -205,7 +205,7 @@ impl<'a> OpenRun<'a> {
         self.previous_model().into_iter().chain([&self.model])
     }
 
-    /// Every scan, as it was when its header was read.
+    /// Every scan. Its header is still the one that the run was planned with.
     fn read(
         &self,
         core: &Core,
@@ -213,35 +213,19 @@ impl<'a> OpenRun<'a> {
         cancel: &CancelToken,
     ) -> Result<Vec<ScanLease>, CoreError> {
         let mut leases = Vec::new();
-        for (scan, (key, _)) in self.run.scans.iter().zip(&self.scans) {
+        for (scan, (key, size)) in self.run.scans.iter().zip(&self.scans) {
             let file = scan.file(self.reader);
             let lease = match self.run.is_step {
                 true => core.volumes().scan(file, counters, cancel)?,
                 false => core.volumes().private_scan(file, counters, cancel)?,
             };
-            if lease.key != *key {
-                return Err(crate::memory::changed(&scan.path));
+            let is_touched = lease.key != *key; // which alone changes nothing
+            if is_touched && lease.get().scan.header != size.header {
+                return Err(changed(&scan.path));
             }
             leases.push(lease);
         }
         Ok(leases)
-    }
-
-    fn predict_options(&self) -> PredictOptions {
-        let SegmentOptions {
-            mirroring,
-            tile_step_size,
-            gaussian,
-            numerics,
-        } = self.run.options;
-        PredictOptions {
-            mirroring,
-            tile_step_size,
-            gaussian,
-            numerics,
-            probabilities: false,
-            postprocessing: Vec::new(),
-        }
     }
 
     /// Predicts when the network is free: networks share the threads of the runtime, so one after the other is faster.

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use nephrite_kernel::Mask;
 use nephrite_nnunet::pipeline::Pipeline as Recipe;
-use nephrite_nnunet::{Model, NetworkInput, Numerics, preprocess};
-use nephrite_types::{CancelToken, IntensityScale, Labels, Volume, Voxels};
+use nephrite_nnunet::{Model, NetworkInput, preprocess};
+use nephrite_types::{CancelToken, IntensityScale, Labels, Numerics, Volume, Voxels};
 
 use super::grid::{mask_error, on_grid};
-use super::options::numerics_name;
 use super::part::{Part, outside};
 use super::request::ModelRun;
 use crate::core::Core;
@@ -135,7 +134,7 @@ impl NetworkInputs<'_> {
 /// All that a network input depends on besides its scan, written out; numbers to the last bit.
 fn recipe(pipeline: &Recipe, numerics: Numerics) -> String {
     format!(
-        "{:?} {:?} {:?} {:?} {}",
+        "{:?} {:?} {:?} {:?} {:?}",
         pipeline.transpose_forward,
         pipeline
             .channels
@@ -144,6 +143,6 @@ fn recipe(pipeline: &Recipe, numerics: Numerics) -> String {
             .collect::<Vec<_>>(),
         pipeline.spacing,
         pipeline.data_resampling,
-        numerics_name(numerics),
+        numerics,
     )
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use nephrite_nnunet::LabelDescription;
-use nephrite_types::{Geometry, Labels, Stage, Warning};
+use nephrite_types::{Geometry, Labels, SegmentationOptions, Stage, Warning};
 use serde::{Deserialize, Serialize};
 
 use crate::model::ModelReport;
@@ -134,14 +134,9 @@ pub struct SegmentReport {
 /// The options in force, by their command-line names.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OptionsReport {
-    /// Averaged over mirrored copies, where the model was trained for it.
-    pub mirroring: bool,
-    /// Distance of tiles as a fraction of the patch.
-    pub tile_step_size: f64,
-    /// Tiles weighted by a Gaussian.
-    pub gaussian: bool,
-    /// `fast` or `reference`.
-    pub numerics: String,
+    /// How the mask was made.
+    #[serde(flatten)]
+    pub segmentation: SegmentationOptions,
     /// Largest components kept, by the model's own rules.
     pub postprocessing: bool,
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use nephrite_kernel::Mask;
 use nephrite_nnunet::ModelDescription;
-use nephrite_types::Geometry;
+use nephrite_types::{Geometry, SegmentationOptions};
 use nephrite_volume::{Reader, World};
 
-use super::{PostprocessingChoice, PreviousStage, SegmentOptions, WorldBox};
+use super::{PostprocessingChoice, PreviousStage, WorldBox};
 use crate::memory::ScanFile;
 use crate::model::{ModelChoice, ModelOnScan};
 
@@ -21,7 +21,7 @@ pub(crate) struct ModelRun {
     /// Labels of masks that are channels, on any grid.
     pub(crate) masks: Vec<(Arc<Mask>, String)>,
     pub(crate) previous_stage: PreviousStage,
-    pub(crate) options: SegmentOptions,
+    pub(crate) options: SegmentationOptions,
     pub(crate) postprocessing: PostprocessingChoice,
     /// Look only here; all of the scan if `None`.
     pub(crate) crop: Option<WorldBox>,
@@ -56,9 +56,7 @@ impl ModelRun {
             grid,
             scan_bytes: 0,
             scan_stays: self.is_step,
-            mirroring: self.options.mirroring,
-            tile_step_size: self.options.tile_step_size,
-            numerics: self.options.numerics,
+            options: self.options,
             probabilities: self.probabilities,
         }
     }

@@ -4,7 +4,6 @@ pub(crate) mod case;
 mod cost;
 pub(crate) mod description;
 pub(crate) mod model_choice;
-mod options;
 mod resize;
 mod segment;
 pub(crate) mod step;

@@ -4,7 +4,6 @@ use nephrite_proto::convert::{list, optional_path, path};
 use nephrite_proto::{ConvertError, v1};
 
 use super::model_choice::model_choice;
-use super::options::options;
 use crate::segment::{PostprocessingChoice, SegmentRequest};
 
 impl TryFrom<v1::RunRequest> for SegmentRequest {
@@ -29,12 +28,7 @@ impl TryFrom<v1::RunRequest> for SegmentRequest {
             previous_stage: optional_path("previous_stage", &request.previous_stage)?,
             output: path("output", &request.output)?,
             save_probabilities: optional_path("save_probabilities", &request.save_probabilities)?,
-            options: options(
-                request.no_mirroring,
-                request.tile_step_size,
-                request.no_gaussian,
-                request.numerics,
-            )?,
+            options: request.options.unwrap_or_default().try_into()?,
             postprocessing,
             strict_geometry: request.strict_geometry,
         })
@@ -43,11 +37,10 @@ impl TryFrom<v1::RunRequest> for SegmentRequest {
 
 #[cfg(test)]
 mod tests {
-    use nephrite_nnunet::Numerics;
     use nephrite_nnunet_folder::{CheckpointKind, FoldName, FoldSelection};
+    use nephrite_types::{Numerics, SegmentationOptions};
 
     use super::*;
-    use crate::segment::SegmentOptions;
 
     fn least() -> v1::RunRequest {
         v1::RunRequest {
@@ -61,7 +54,7 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_command_line() {
         let request = SegmentRequest::try_from(least()).unwrap();
-        assert_eq!(request.options, SegmentOptions::default());
+        assert_eq!(request.options, SegmentationOptions::default());
         assert_eq!(request.model.folds, FoldSelection::Available);
         assert_eq!(request.model.checkpoint, CheckpointKind::Final);
         assert_eq!(request.postprocessing, PostprocessingChoice::None);
@@ -71,26 +64,23 @@ mod tests {
 
     #[test]
     fn every_field_is_taken() {
+        let options = SegmentationOptions {
+            mirroring: false,
+            tile_step_size: 0.25,
+            gaussian: false,
+            numerics: Numerics::Reference,
+        };
         let request = SegmentRequest::try_from(v1::RunRequest {
             folds: vec!["1".into(), "all".into()],
             checkpoint: Some(v1::Checkpoint::Best as i32),
             previous_stage: "p".into(),
-            no_mirroring: true,
-            tile_step_size: Some(0.25),
-            no_gaussian: true,
-            numerics: Some(v1::Numerics::Reference as i32),
+            options: Some(options.into()),
             save_probabilities: "s".into(),
             postprocessing: Some(String::new()),
             strict_geometry: true,
             ..least()
         })
         .unwrap();
-        let options = SegmentOptions {
-            mirroring: false,
-            tile_step_size: 0.25,
-            gaussian: false,
-            numerics: Numerics::Reference,
-        };
         assert_eq!(request.options, options);
         let folds = vec![FoldName::Number(1), FoldName::All];
         assert_eq!(request.model.folds, FoldSelection::List(folds));
@@ -117,6 +107,6 @@ mod tests {
         check(&|request| request.folds = vec!["x".into()]);
         check(&|request| request.folds = vec!["0".into(); 100]);
         check(&|request| request.checkpoint = Some(0));
-        check(&|request| request.numerics = Some(9));
+        check(&|request| request.options.get_or_insert_default().numerics = Some(9));
     }
 }

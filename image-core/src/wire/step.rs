@@ -14,7 +14,6 @@ use nephrite_types::{BoundingBox, CancelToken, ErrorCode, Geometry, Stage};
 use nephrite_volume::{FileHash, Reader};
 
 use super::model_choice::{model_choice, wire_checkpoint};
-use super::options::{options, wire_numerics};
 use super::{cost, warning};
 use crate::core::Core;
 use crate::error::CoreError;
@@ -52,10 +51,7 @@ pub(crate) fn request(
         },
         checkpoint: Some(wire_checkpoint(run.model.checkpoint).into()),
         scan: text(&scan.path)?,
-        no_mirroring: !run.options.mirroring,
-        tile_step_size: Some(run.options.tile_step_size),
-        no_gaussian: !run.options.gaussian,
-        numerics: Some(wire_numerics(run.options.numerics).into()),
+        options: Some(run.options.into()),
         postprocessing: run.postprocessing != PostprocessingChoice::None,
         crop: run.crop.as_ref().map(Into::into),
         previous_stage,
@@ -93,12 +89,7 @@ impl TryFrom<StepServiceRunRequest> for StepRequest {
             scans: vec![scan],
             masks: Vec::new(),
             previous_stage: PreviousStage::Model,
-            options: options(
-                request.no_mirroring,
-                request.tile_step_size,
-                request.no_gaussian,
-                request.numerics,
-            )?,
+            options: request.options.unwrap_or_default().try_into()?,
             postprocessing: match request.postprocessing {
                 true => PostprocessingChoice::FromModel,
                 false => PostprocessingChoice::None,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nephrite_image_core::case::{CaseRequest, CaseServices, ServiceSettings, run_case};
 use nephrite_proto::v1::case_service_run_response::Event;
-use nephrite_proto::v1::{CaseServiceRunRequest, RunRequest, Stage};
+use nephrite_proto::v1::{CaseServiceRunRequest, RunRequest, SegmentationOptions, Stage};
 use nephrite_types::{CancelToken, ErrorCode, HiddenName};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
@@ -126,8 +126,11 @@ fn a_run_at_a_server_that_is_killed_leaves_nothing_that_the_next_one_does_not_sw
         input: vec!["scans/portal_venous.nii.gz".to_owned()],
         output: "results/mask.nii.gz".to_owned(),
         save_probabilities: "results/mask.npz".to_owned(),
-        no_mirroring: true,
-        tile_step_size: Some(0.8),
+        options: Some(SegmentationOptions {
+            mirroring: Some(false),
+            tile_step_size: Some(0.8),
+            ..Default::default()
+        }),
         ..Default::default()
     };
     use nephrite_proto::Event as RunEvent;

@@ -81,7 +81,11 @@ fn bare_models_save_their_masks() {
     for step in &record.steps {
         let model = step.model.as_ref().unwrap();
         assert_eq!(
-            (model.mirroring, model.tile_step_size, model.folds.len()),
+            (
+                model.options.mirroring,
+                model.options.tile_step_size,
+                model.folds.len()
+            ),
             (false, 0.75, 1)
         );
     }

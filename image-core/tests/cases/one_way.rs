@@ -7,7 +7,7 @@ use nephrite_image_core::case::{
     CaseEvent, CaseEvents, CaseServices, ServiceSettings, estimate_case, run_case,
 };
 use nephrite_image_core::{
-    Core, ModelChoice, PostprocessingChoice, SegmentOptions, SegmentRequest, StepBudget, segment,
+    Core, ModelChoice, PostprocessingChoice, SegmentRequest, SegmentationOptions, StepBudget, segment,
 };
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 use nephrite_types::{CancelToken, NoProgress, Progress, Stage};
@@ -25,10 +25,10 @@ fn request(output: &str, tile_step_size: f64) -> SegmentRequest {
         previous_stage: None,
         output: Path::new("results").join(output),
         save_probabilities: None,
-        options: SegmentOptions {
+        options: SegmentationOptions {
             mirroring: false,
             tile_step_size,
-            ..SegmentOptions::default()
+            ..SegmentationOptions::default()
         },
         postprocessing: PostprocessingChoice::None,
         strict_geometry: false,

@@ -13,7 +13,7 @@ use nephrite_image_core::case::{
 };
 use nephrite_image_core::{
     Core, CoreError, CoreSettings, ModelBudget, ModelChoice, PostprocessingChoice, Root, RuntimeSettings,
-    SegmentOptions, SegmentReport, SegmentRequest, StepBudget, segment,
+    SegmentReport, SegmentRequest, SegmentationOptions, StepBudget, segment,
 };
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 use nephrite_types::{CancelToken, ErrorCode, Limits, NoProgress, Phase, Volume};
@@ -320,13 +320,13 @@ fn choice(reader: Reader) -> ModelChoice {
 }
 
 /// What a profile makes of a step that says nothing of its own; of models with one fold.
-fn options(profile: Profile) -> SegmentOptions {
+fn options(profile: Profile) -> SegmentationOptions {
     match profile {
-        Profile::Full => SegmentOptions::default(),
-        Profile::Quick => SegmentOptions {
+        Profile::Full => SegmentationOptions::default(),
+        Profile::Quick => SegmentationOptions {
             mirroring: false,
             tile_step_size: Profile::QUICK_TILE_STEP,
-            ..SegmentOptions::default()
+            ..SegmentationOptions::default()
         },
     }
 }

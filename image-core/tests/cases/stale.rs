@@ -6,7 +6,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use nephrite_image_core::case::{CaseReport, CaseRequest};
-use nephrite_image_core::{Core, ModelChoice, PostprocessingChoice, SegmentOptions, SegmentRequest, segment};
+use nephrite_image_core::{
+    Core, ModelChoice, PostprocessingChoice, SegmentRequest, SegmentationOptions, segment,
+};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 use nephrite_types::{CancelToken, ErrorCode, NoProgress, Phase};
 use nephrite_volume::FileHash;
@@ -235,10 +237,10 @@ fn segment_sees_the_model_that_lies_there_now() {
         previous_stage: None,
         output: format!("results/{output}").into(),
         save_probabilities: None,
-        options: SegmentOptions {
+        options: SegmentationOptions {
             mirroring: false,
             tile_step_size: 1.0,
-            ..SegmentOptions::default()
+            ..SegmentationOptions::default()
         },
         postprocessing: PostprocessingChoice::None,
         strict_geometry: false,

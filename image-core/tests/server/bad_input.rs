@@ -5,10 +5,14 @@ use std::os::unix::fs::symlink;
 
 use nephrite_proto::v1::resize_request::Target;
 use nephrite_proto::v1::{
-    ListRequest, LoadRequest, ModelServiceInspectRequest, ResizeRequest, RunRequest, Shape, Spacing,
-    UnloadRequest, VolumeServiceInspectRequest,
+    ListRequest, LoadRequest, ModelServiceInspectRequest, ResizeRequest, RunRequest, SegmentationOptions,
+    Shape, Spacing, UnloadRequest, VolumeServiceInspectRequest,
 };
 use nephrite_types::ErrorCode;
+
+fn options(request: &mut RunRequest) -> &mut SegmentationOptions {
+    request.options.get_or_insert_default()
+}
 
 use crate::harness::{LARGE_SCAN, MODEL, SMALL_SCAN, TWO_CHANNELS, TestServer, small_run};
 
@@ -97,13 +101,13 @@ async fn bad_input_gives_its_code_and_the_next_request_is_served() {
             r.checkpoint = Some(0)
         }),
         ("unknown numerics", ErrorCode::InvalidArgument, |r| {
-            r.numerics = Some(17)
+            options(r).numerics = Some(17)
         }),
         ("step of zero", ErrorCode::InvalidArgument, |r| {
-            r.tile_step_size = Some(0.0)
+            options(r).tile_step_size = Some(0.0)
         }),
         ("step that is no number", ErrorCode::InvalidArgument, |r| {
-            r.tile_step_size = Some(f64::NAN)
+            options(r).tile_step_size = Some(f64::NAN)
         }),
         ("output over the input", ErrorCode::InvalidArgument, |r| {
             r.output = SMALL_SCAN.into()

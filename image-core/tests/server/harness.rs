@@ -12,7 +12,7 @@ use cap_std::fs::Dir;
 use ndarray::Array3;
 use nephrite_image_core::server::{self, ServeConfig, ServeError};
 use nephrite_proto::Client;
-use nephrite_proto::v1::RunRequest;
+use nephrite_proto::v1::{RunRequest, SegmentationOptions};
 use nephrite_types::{Affine, Geometry, IntensityScale, Shape3, Spacing, Volume, Voxels};
 use nephrite_volume::{SourceGeometry, write_volume};
 use serde_json::Value;
@@ -195,7 +195,10 @@ pub(crate) fn small_run(output: &str) -> RunRequest {
         folds: vec!["0".to_owned()],
         input: vec![SMALL_SCAN.to_owned()],
         output: output.to_owned(),
-        no_mirroring: true,
+        options: Some(SegmentationOptions {
+            mirroring: Some(false),
+            ..Default::default()
+        }),
         ..Default::default()
     }
 }
@@ -204,8 +207,10 @@ pub(crate) fn small_run(output: &str) -> RunRequest {
 pub(crate) fn long_run(output: &str) -> RunRequest {
     RunRequest {
         input: vec![LARGE_SCAN.to_owned()],
-        tile_step_size: Some(0.1),
-        no_mirroring: false,
+        options: Some(SegmentationOptions {
+            tile_step_size: Some(0.1),
+            ..Default::default()
+        }),
         ..small_run(output)
     }
 }

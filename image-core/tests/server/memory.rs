@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use nephrite_proto::v1::resize_request::Target;
-use nephrite_proto::v1::{LoadRequest, ResizeRequest, RunRequest, Shape};
+use nephrite_proto::v1::{LoadRequest, ResizeRequest, RunRequest, SegmentationOptions, Shape};
 use nephrite_types::ErrorCode;
 
 use crate::harness::{MODEL, SMALL_SCAN, TestServer, small_run, write_scan};
@@ -36,7 +36,11 @@ async fn a_tile_step_that_cannot_be_is_refused_at_once_and_takes_no_memory() {
     ] {
         let began = Instant::now();
         let request = RunRequest {
-            tile_step_size: Some(step),
+            options: Some(SegmentationOptions {
+                mirroring: Some(false),
+                tile_step_size: Some(step),
+                ..Default::default()
+            }),
             ..small_run("results/step.nii.gz")
         };
         assert_eq!(run(&server, request).await, Err(code), "{step}");

@@ -2,7 +2,7 @@
 
 use nephrite_image_core::{
     Core, CoreSettings, ModelBudget, ModelChoice, PostprocessingChoice, Root, RuntimeSettings,
-    SegmentOptions, SegmentRequest, StepBudget, segment,
+    SegmentRequest, SegmentationOptions, StepBudget, segment,
 };
 use nephrite_nnunet_folder::{CheckpointKind, FoldName, FoldSelection};
 use nephrite_proto::Event;
@@ -99,9 +99,9 @@ async fn a_run_tells_its_stages_in_order_and_gives_the_mask_of_the_command_line(
         previous_stage: None,
         output: "results/direct.nii.gz".into(),
         save_probabilities: None,
-        options: SegmentOptions {
+        options: SegmentationOptions {
             mirroring: false,
-            ..SegmentOptions::default()
+            ..SegmentationOptions::default()
         },
         postprocessing: PostprocessingChoice::None,
         strict_geometry: false,

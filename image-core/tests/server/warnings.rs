@@ -5,7 +5,9 @@ use std::path::Path;
 
 use nephrite_image_core::server::ServeConfig;
 use nephrite_proto::v1::run_response::Event;
-use nephrite_proto::v1::{BareModel, CaseServiceRunRequest, Done, PhaseScan, RunRequest, Warning};
+use nephrite_proto::v1::{
+    BareModel, CaseServiceRunRequest, Done, PhaseScan, RunRequest, SegmentationOptions, Warning,
+};
 use nephrite_proto::{CaseEvent, RemoteError};
 use nephrite_types::ErrorCode;
 
@@ -32,7 +34,10 @@ fn two_channels(strict_geometry: bool) -> RunRequest {
             .map(str::to_owned)
             .to_vec(),
         output: "results/mask.nii.gz".to_owned(),
-        no_mirroring: true,
+        options: Some(SegmentationOptions {
+            mirroring: Some(false),
+            ..Default::default()
+        }),
         strict_geometry,
         ..Default::default()
     }

@@ -4,6 +4,7 @@ mod choice;
 mod error;
 mod mask;
 mod path;
+mod segmentation_options;
 mod shape;
 mod spacing;
 mod stage;

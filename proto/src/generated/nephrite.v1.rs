@@ -22,30 +22,37 @@ pub struct RunRequest {
     /// Where the mask goes: a file name ending in .nii.gz or .nii, in a folder that exists. Required.
     #[prost(string, tag = "6")]
     pub output: ::prost::alloc::string::String,
-    /// Do not average over mirrored copies. Default: average along the axes that the model was trained for.
-    #[prost(bool, tag = "7")]
-    pub no_mirroring: bool,
-    /// Distance of tiles as a fraction of the patch, above 0 and up to 1. Default: 0.5.
-    #[prost(double, optional, tag = "8")]
-    pub tile_step_size: ::core::option::Option<f64>,
-    /// Weigh all voxels of a tile alike. Default: by a Gaussian.
-    #[prost(bool, tag = "9")]
-    pub no_gaussian: bool,
-    /// How sums are rounded. Default: fast.
-    #[prost(enumeration = "Numerics", optional, tag = "10")]
-    pub numerics: ::core::option::Option<i32>,
+    /// How the mask is made. Default: every option's.
+    #[prost(message, optional, tag = "7")]
+    pub options: ::core::option::Option<SegmentationOptions>,
     /// Where the class probabilities go: a file name ending in .npz; member `probabilities`, f32 \[class, z, y, x\].
     /// Default: not written.
-    #[prost(string, tag = "11")]
+    #[prost(string, tag = "8")]
     pub save_probabilities: ::prost::alloc::string::String,
     /// Apply the postprocessing of this postprocessing.json or .pkl; the empty string means the one in the model's
     /// folder. Default: none.
-    #[prost(string, optional, tag = "12")]
+    #[prost(string, optional, tag = "9")]
     pub postprocessing: ::core::option::Option<::prost::alloc::string::String>,
     /// Channels that do not lie where the first one lies, and a header that contradicts itself, are errors. Default: warnings,
     /// unless the server's configuration says otherwise.
-    #[prost(bool, tag = "30")]
+    #[prost(bool, tag = "10")]
     pub strict_geometry: bool,
+}
+/// How a mask is made, whoever asks.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct SegmentationOptions {
+    /// Average over mirrored copies, along the axes that the model was trained for. Default: true.
+    #[prost(bool, optional, tag = "1")]
+    pub mirroring: ::core::option::Option<bool>,
+    /// Distance of tiles as a fraction of the patch, above 0 and up to 1. Default: 0.5.
+    #[prost(double, optional, tag = "2")]
+    pub tile_step_size: ::core::option::Option<f64>,
+    /// Weight tiles by a Gaussian; false weights all voxels of a tile alike. Default: true.
+    #[prost(bool, optional, tag = "3")]
+    pub gaussian: ::core::option::Option<bool>,
+    /// How sums are rounded. Default: fast.
+    #[prost(enumeration = "Numerics", optional, tag = "4")]
+    pub numerics: ::core::option::Option<i32>,
 }
 /// One event of a run.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3575,41 +3582,32 @@ pub struct StepServiceRunRequest {
     #[prost(string, tag = "4")]
     pub scan: ::prost::alloc::string::String,
     /// As in RunRequest.
-    #[prost(bool, tag = "5")]
-    pub no_mirroring: bool,
-    /// As in RunRequest.
-    #[prost(double, optional, tag = "6")]
-    pub tile_step_size: ::core::option::Option<f64>,
-    /// As in RunRequest.
-    #[prost(bool, tag = "7")]
-    pub no_gaussian: bool,
-    /// As in RunRequest.
-    #[prost(enumeration = "Numerics", optional, tag = "8")]
-    pub numerics: ::core::option::Option<i32>,
+    #[prost(message, optional, tag = "5")]
+    pub options: ::core::option::Option<SegmentationOptions>,
     /// Apply the postprocessing file in the model's folder.
-    #[prost(bool, tag = "9")]
+    #[prost(bool, tag = "6")]
     pub postprocessing: bool,
     /// Look only at this part of the scan. Default: all of it.
-    #[prost(message, optional, tag = "10")]
+    #[prost(message, optional, tag = "7")]
     pub crop: ::core::option::Option<WorldBox>,
     /// Mask of the cascade's previous stage, on any grid.
-    #[prost(message, optional, tag = "11")]
+    #[prost(message, optional, tag = "8")]
     pub previous_stage: ::core::option::Option<Mask>,
     /// Masks that are channels of the network, after the scan; on any grid.
-    #[prost(message, repeated, tag = "12")]
+    #[prost(message, repeated, tag = "9")]
     pub channels: ::prost::alloc::vec::Vec<MaskChannel>,
     /// Folder that exists, where a mask goes that is too large for a message. The caller removes it. Empty if there is none:
     /// such a mask is then an error.
-    #[prost(string, tag = "13")]
+    #[prost(string, tag = "10")]
     pub exchange_folder: ::prost::alloc::string::String,
     /// The scan as the caller sees it: SHA-256 is not known before it is read, so its size in bytes. A core that sees another
     /// size has another volume mounted.
-    #[prost(uint64, tag = "14")]
+    #[prost(uint64, tag = "11")]
     pub scan_bytes: u64,
     /// Whose rules place the scan in the world, for masks and boxes. The frame of the scan is its voxels in the order of the
     /// file at that place: masks on it go to the model's reader by voxel, all others by world coordinates. Default: those of
     /// the model's reader.
-    #[prost(enumeration = "World", optional, tag = "30")]
+    #[prost(enumeration = "World", optional, tag = "12")]
     pub world: ::core::option::Option<i32>,
 }
 /// A box of voxels of some grid, and a margin around it.

@@ -19,6 +19,7 @@ mod limits;
 pub mod memory;
 mod phase;
 mod progress;
+mod segmentation_options;
 mod volume;
 mod warning;
 
@@ -34,5 +35,6 @@ pub use limits::Limits;
 pub use memory::OutOfMemory;
 pub use phase::Phase;
 pub use progress::{NoProgress, Progress, Stage};
+pub use segmentation_options::{Numerics, OptionKey, OptionKind, OptionOutOfRange, SegmentationOptions};
 pub use volume::{IntensityScale, Stored, Volume, VoxelType, Voxels};
 pub use warning::{Warning, WarningCode};

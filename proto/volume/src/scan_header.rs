@@ -163,6 +163,17 @@ impl ScanHeader {
         ))
     }
 
+    /// How a mask in the order of the array of `reader` is written as `reader` would write it.
+    ///
+    /// # Errors
+    /// As [`ScanHeader::geometry`].
+    pub fn source_of_array(&self, reader: Reader) -> Result<SourceGeometry, VolumeError> {
+        let (_, orientation) = self.array(reader)?;
+        let (grid, file) = self.file(reader)?;
+        let unit = self.header.xyzt_units;
+        Ok(SourceGeometry::of_file(&grid, file, orientation, reader, unit))
+    }
+
     /// What is odd about the place of the voxels in a world, though it can be told.
     ///
     /// # Errors
@@ -233,11 +244,6 @@ pub fn read_geometry(
     limits: &Limits,
 ) -> Result<(Geometry, SourceGeometry), VolumeError> {
     let header = ScanHeader::read(file, name, limits)?;
-    let (geometry, orientation) = header.array(reader)?;
-    let (grid, file) = header.file(reader)?;
-    let unit = header.header.xyzt_units;
-    Ok((
-        geometry,
-        SourceGeometry::of_file(&grid, file, orientation, reader, unit),
-    ))
+    let (geometry, _) = header.array(reader)?;
+    Ok((geometry, header.source_of_array(reader)?))
 }

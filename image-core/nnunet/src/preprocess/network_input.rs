@@ -1,14 +1,16 @@
 use ndarray::{Array3, Array4, Axis, Ix4, Zip};
 use nephrite_nnunet_folder::{Normalization, Resampling};
 use nephrite_resample::{Real, resize_planes};
-use nephrite_types::{BoundingBox, CancelToken, Labels, Limits, OutOfMemory, Volume, memory, with_voxels};
+use nephrite_types::{
+    BoundingBox, CancelToken, Labels, Limits, Numerics, OutOfMemory, Volume, memory, with_voxels,
+};
 
 use super::crop::{cropped, nonzero_box, nonzero_mask};
 use super::fill_holes::fill_holes;
 use super::normalize::Normalizer;
 use super::previous_stage::{PreviousStage, append_one_hot};
 use crate::pipeline::{Pipeline, resize_plan};
-use crate::{Model, NnunetError, Numerics};
+use crate::{Model, NnunetError};
 
 /// What goes into the sliding window, and what is needed to come back from it.
 #[derive(Debug, Clone)]

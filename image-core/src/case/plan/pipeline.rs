@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 use nephrite_pipeline::{ModelStep, Pipeline};
-use nephrite_types::{CancelToken, Phase};
+use nephrite_types::{CancelToken, Phase, SegmentationOptions};
 use nephrite_volume::FileHash;
 
 use super::scans::OpenedScan;
@@ -83,7 +83,8 @@ fn bare_step(
         optional: false,
         folds: FoldSelection::Available,
         checkpoint: CheckpointKind::Final,
-        options: nephrite_pipeline::ModelOptions::default(),
+        options: SegmentationOptions::default(),
+        postprocessing: false,
         crop: None,
         previous_stage: None,
         channels: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nephrite_nnunet::{LabelDescription, Numerics};
+use nephrite_nnunet::LabelDescription;
 use nephrite_pipeline::{MaskStep, ModelStep, Pipeline, SampleStep, Step};
 use nephrite_types::{CancelToken, Geometry, Phase};
 use nephrite_volume::Reader;
@@ -14,7 +14,7 @@ use crate::case::CaseError;
 use crate::core::Core;
 use crate::model::{ModelChoice, OpenModel};
 use crate::place::{CaseServices, Place};
-use crate::segment::{ModelRun, PostprocessingChoice, PreviousStage, ScanInput, SegmentOptions};
+use crate::segment::{ModelRun, PostprocessingChoice, PreviousStage, ScanInput};
 
 /// One step, with its place.
 #[derive(Clone)]
@@ -242,16 +242,8 @@ fn planned_model(
         scans: vec![input],
         masks: Vec::new(),
         previous_stage: PreviousStage::Model,
-        options: SegmentOptions {
-            mirroring: step.options.mirroring,
-            tile_step_size: step.options.tile_step_size,
-            gaussian: step.options.gaussian,
-            numerics: match step.options.numerics {
-                nephrite_pipeline::Numerics::Fast => Numerics::Fast,
-                nephrite_pipeline::Numerics::Reference => Numerics::Reference,
-            },
-        },
-        postprocessing: match step.options.postprocessing {
+        options: step.options,
+        postprocessing: match step.postprocessing {
             true => PostprocessingChoice::FromModel,
             false => PostprocessingChoice::None,
         },
