@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use nephrite_kernel::grpc::Traffic;
 use nephrite_kernel::memory::ON_MASKS;
 use nephrite_kernel::{Artefacts, Context, Inputs, LabelStatus, Mask, MaskSize, Parameters, RunMask};
 use nephrite_pipeline::{Crop, MaskStep};
@@ -27,9 +26,6 @@ use crate::samples::SampleStep;
 use crate::segment::{
     ModelStepOutcome, PostprocessingChoice, PreviousStage, WorldBox, label_table_with, on_grid,
 };
-
-/// How often it is looked whether the caller has cancelled.
-const CANCEL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// One run of a plan.
 pub(super) struct Executor<'a> {
@@ -84,10 +80,7 @@ impl<'a> Executor<'a> {
 
     /// Runs everything. The first step that fails stops the others.
     pub(super) fn run(self, cancel: &CancelToken) -> Result<State, CaseError> {
-        let ours = match cancel.deadline() {
-            Some(deadline) => CancelToken::new().with_deadline(deadline),
-            None => CancelToken::new(),
-        };
+        let ours = cancel.child(); // steps stop when the caller cancels, and when another one fails
         let mut failed: Option<CaseError> = None;
         std::thread::scope(|scope| {
             let (sender, receiver) = mpsc::channel();
@@ -115,13 +108,13 @@ impl<'a> Executor<'a> {
                 if n_running == 0 {
                     break;
                 }
-                match receiver.recv_timeout(CANCEL_INTERVAL) {
-                    Ok((id, Ok(()))) => {
-                        n_running -= 1;
+                let Ok((id, ran)) = receiver.recv() else { break }; // a sender is here: it cannot fail
+                n_running -= 1;
+                match ran {
+                    Ok(()) => {
                         done.insert(id.to_owned());
                     }
-                    Ok((id, Err(error))) => {
-                        n_running -= 1;
+                    Err(error) => {
                         ours.cancel();
                         // what a cancelled neighbour says is no reason
                         if failed
@@ -131,10 +124,6 @@ impl<'a> Executor<'a> {
                             failed = Some(error.at(id));
                         }
                     }
-                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
-                }
-                if cancel.is_cancelled() {
-                    ours.cancel();
                 }
             }
         });
@@ -149,7 +138,6 @@ impl<'a> Executor<'a> {
         let began = Instant::now();
         let id = step.id();
         let place = step.place(self.services);
-        Traffic::take(); // what this thread counted before is nobody's
         let mut record = StepRecord::new(id, step.kind(), &place);
         let running = || {
             self.events.event(CaseEvent::Running {
@@ -183,12 +171,6 @@ impl<'a> Executor<'a> {
             }
             self.state().masks.insert(id.to_owned(), masks);
         }
-        let traffic = Traffic::take();
-        record.counters.wire_bytes_sent += traffic.sent;
-        record.counters.wire_bytes_received += traffic.received;
-        record.counters.largest_message_bytes =
-            record.counters.largest_message_bytes.max(traffic.largest_message);
-        record.counters.exchange_files += traffic.exchange_files;
         record.seconds = began.elapsed().as_secs_f64();
         let skipped = record.skipped.is_some();
         self.state().records.insert(id.to_owned(), record);
@@ -349,6 +331,7 @@ impl<'a> Executor<'a> {
         let memory = self.core.reserve(ON_MASKS, needed, &[], None, cancel)?;
         let outcome = operations.run(&step.operation, &inputs, &step.parameters, &context)?;
         drop(memory);
+        record.counters.add_traffic(&outcome.traffic);
         record.operation = Some((step.operation.clone(), description.version));
         record.parameters = step
             .parameters

@@ -1,5 +1,6 @@
 //! What a case, or a step of one, cost.
 
+use nephrite_kernel::Traffic;
 use serde::{Deserialize, Serialize};
 
 /// What a case, or a step of one, cost; summed over all processes that took part.
@@ -35,6 +36,14 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Adds what crossed.
+    pub(crate) fn add_traffic(&mut self, traffic: &Traffic) {
+        self.wire_bytes_sent += traffic.sent;
+        self.wire_bytes_received += traffic.received;
+        self.largest_message_bytes = self.largest_message_bytes.max(traffic.largest_message);
+        self.exchange_files += traffic.exchange_files;
+    }
+
     /// Adds what another step cost.
     pub fn add(&mut self, other: &Counters) {
         self.scan_reads += other.scan_reads;

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use nephrite_kernel::grpc::{Outgoing, Scratch, Traffic};
-use nephrite_kernel::{Artefact, Mask};
+use nephrite_kernel::grpc::{Outgoing, Scratch, is_in_file};
+use nephrite_kernel::{Artefact, Mask, Traffic};
 use nephrite_proto::{Client, RemoteError, StepEvent, v1};
 use nephrite_root::Root;
 use nephrite_types::{CancelToken, Cancelled, ErrorCode, Progress, Stage};
+use prost::Message as _;
 use tonic::Request;
 
 use super::remote_runtime::runtime;
@@ -160,10 +161,11 @@ impl RemoteCore {
         let message = wire::step::request(run, exchange, |path| self.text(path), send)?;
         let client = self.client()?;
         let deadline = self.deadline(cancel);
+        let mut traffic = Traffic::default();
         let done = wait(deadline, cancel, async {
             let mut begun = false;
             let mut events = loop {
-                Traffic::count_sent(&message);
+                traffic += Traffic::of_sent(message.encoded_len());
                 match client.run_step(timed(message.clone(), deadline)).await {
                     Ok(events) => break events,
                     // one more in its queue than fits: its turn will come
@@ -177,7 +179,7 @@ impl RemoteCore {
             loop {
                 let event = events.next().await.map_err(|error| failure(begun, error))?;
                 let message = v1::StepServiceRunResponse { event };
-                Traffic::count_received(&message);
+                traffic += Traffic::of_received(message.encoded_len());
                 match message.event {
                     Some(StepEvent::Done(done)) => return Ok(done),
                     Some(other) => tell(progress, &other),
@@ -193,6 +195,8 @@ impl RemoteCore {
                 }
             }
         })?;
+        let is_received = done.mask.as_ref().is_some_and(is_in_file);
+        traffic += Traffic::of_files(outgoing.n_files() + usize::from(is_received));
         outgoing.sent();
         let open = |path: &Path| match &scratch {
             Some(scratch) => scratch.open_file(path).map_err(Into::into),
@@ -202,10 +206,12 @@ impl RemoteCore {
                 },
             )),
         };
-        wire::step::outcome(here, done, open, cancel).map_err(|error| match error {
+        let mut outcome = wire::step::outcome(here, done, open, cancel).map_err(|error| match error {
             ReplyError::Broken(error) => Failure::Refused(error),
             ReplyError::Mask(error) => Failure::Here(error),
-        })
+        })?;
+        outcome.counters.add_traffic(&traffic);
+        Ok(outcome)
     }
 
     pub(super) fn sample(
@@ -230,9 +236,10 @@ impl RemoteCore {
         };
         let client = self.client()?;
         let deadline = self.deadline(cancel);
+        let mut traffic = Traffic::default();
         let reply = wait(deadline, cancel, async {
             loop {
-                Traffic::count_sent(&message);
+                traffic += Traffic::of_sent(message.encoded_len());
                 match client.sample(timed(message.clone(), deadline)).await {
                     Ok(reply) => return Ok(reply),
                     Err(error) if error.code == ErrorCode::Overloaded => {
@@ -242,8 +249,11 @@ impl RemoteCore {
                 }
             }
         })?;
-        Traffic::count_received(&reply);
+        traffic += Traffic::of_received(reply.encoded_len());
+        traffic += Traffic::of_files(outgoing.n_files());
         outgoing.sent();
+        let mut counters = reply.counters.as_ref().map(Counters::from).unwrap_or_default();
+        counters.add_traffic(&traffic);
         let files = reply.files.into_iter().map(|file| Artefact {
             path: file.path.into(),
             name: file.name,
@@ -252,7 +262,7 @@ impl RemoteCore {
         Ok(SampleOutcome {
             files: files.collect(),
             scan_sha256: reply.scan_sha256,
-            counters: reply.counters.as_ref().map(Counters::from).unwrap_or_default(),
+            counters,
             peak_rss_bytes: reply.peak_rss_bytes,
         })
     }

@@ -131,6 +131,7 @@ impl Kit {
             masks: reply.masks.clone(),
             artefacts: Vec::new(),
             measurements: reply.measurements.clone(),
+            ..Outcome::default()
         };
         let checked = check_outcome(&self.description, &inputs, &outcome);
         checked.map_err(|error| Stop::Failed(error.to_string()))

@@ -66,6 +66,7 @@ mod registry;
 mod service_fault;
 #[cfg(feature = "test-util")]
 pub mod test_util;
+mod traffic;
 
 pub use artefacts::{Artefact, Artefacts, check_artefact_name};
 pub use check::{check_inputs, check_outcome, grid_difference, run_checked};
@@ -87,3 +88,4 @@ pub use outcome::{Measurement, Outcome};
 pub use parameter::{ParameterKind, ParameterSpec, ParameterValue, Parameters};
 pub use registry::{Registry, RegistryError};
 pub use service_fault::ServiceFault;
+pub use traffic::Traffic;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use nephrite_mask_codec::Mask;
 
-use crate::Artefact;
+use crate::{Artefact, Traffic};
 
 /// What an operation gives.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -13,6 +13,8 @@ pub struct Outcome {
     pub artefacts: Vec<Artefact>,
     /// Numbers that were found.
     pub measurements: Vec<Measurement>,
+    /// What calling another process cost, if one ran it; nothing here.
+    pub traffic: Traffic,
 }
 
 /// One number that an operation found.

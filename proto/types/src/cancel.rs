@@ -1,3 +1,5 @@
+//! A flag that stops work from outside.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -7,8 +9,21 @@ use std::time::Instant;
 /// Long work calls [`CancelToken::check`] at least once per tile or per slab.
 #[derive(Debug, Clone, Default)]
 pub struct CancelToken {
-    cancelled: Arc<AtomicBool>,
+    flag: Arc<Flag>,
     deadline: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Flag {
+    is_set: AtomicBool,
+    /// Stops this work too.
+    parent: Option<Arc<Flag>>,
+}
+
+impl Flag {
+    fn is_set(&self) -> bool {
+        self.is_set.load(Ordering::Relaxed) || self.parent.as_ref().is_some_and(|parent| parent.is_set())
+    }
 }
 
 /// Why work stopped before its end.
@@ -34,6 +49,18 @@ impl CancelToken {
         self
     }
 
+    /// A token for a part of the work: cancelled with this one, or by itself. It has the same deadline.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        CancelToken {
+            flag: Arc::new(Flag {
+                is_set: AtomicBool::new(false),
+                parent: Some(self.flag.clone()),
+            }),
+            deadline: self.deadline,
+        }
+    }
+
     /// When the work must have ended; it travels with calls to other processes.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
@@ -41,7 +68,7 @@ impl CancelToken {
 
     /// Asks the work to stop.
     pub fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+        self.flag.is_set.store(true, Ordering::Relaxed);
     }
 
     /// True if the work should stop.
@@ -52,12 +79,29 @@ impl CancelToken {
     /// # Errors
     /// [`Cancelled`] if the work should stop.
     pub fn check(&self) -> Result<(), Cancelled> {
-        if self.cancelled.load(Ordering::Relaxed) {
+        if self.flag.is_set() {
             return Err(Cancelled::ByCaller);
         }
         match self.deadline {
             Some(deadline) if Instant::now() >= deadline => Err(Cancelled::DeadlineExceeded),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_the_work_stops_with_the_whole_and_alone() {
+        let whole = CancelToken::new();
+        let (part, other) = (whole.child(), whole.child().child());
+        part.cancel();
+        assert!(part.is_cancelled() && !whole.is_cancelled() && !other.is_cancelled());
+        whole.cancel();
+        assert_eq!(other.check(), Err(Cancelled::ByCaller));
+        let late = CancelToken::new().with_deadline(Instant::now()).child();
+        assert_eq!(late.check(), Err(Cancelled::DeadlineExceeded));
     }
 }

@@ -7,10 +7,10 @@ use nephrite_nnunet::ModelDescription;
 use nephrite_nnunet::tiles::TileGrid;
 use nephrite_pipeline::{MaskStep, ModelStep, Pipeline, SampleStep, Step};
 use nephrite_types::Phase;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::StepFault;
 use super::steps::model_choice;
+use super::{StepFault, StepKind};
 use crate::case::CaseError;
 use crate::core::Core;
 use crate::masks::Operations;
@@ -26,29 +26,6 @@ pub struct PipelineReport {
     pub save: Vec<SaveReport>,
     /// The largest that any one step needs besides its scan, as far as models say; bytes.
     pub expected_memory_bytes: Option<u64>,
-}
-
-/// What kind of step it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StepKind {
-    /// A model on a scan.
-    Model,
-    /// An operation on masks.
-    Mask,
-    /// A crop of a scan around labels.
-    Sample,
-}
-
-impl StepKind {
-    /// As in pipelines.
-    pub fn name(self) -> &'static str {
-        match self {
-            StepKind::Model => "model",
-            StepKind::Mask => "mask",
-            StepKind::Sample => "sample",
-        }
-    }
 }
 
 /// One step.

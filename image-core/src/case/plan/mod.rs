@@ -6,6 +6,7 @@ mod phases;
 mod pipeline;
 mod scans;
 mod step_fault;
+mod step_kind;
 mod steps;
 mod world;
 
@@ -21,10 +22,11 @@ use crate::error::CoreError;
 use crate::place::CaseServices;
 use crate::segment::check_model_step;
 
-pub use check::{PipelineReport, SaveReport, StepKind, StepReport};
+pub use check::{PipelineReport, SaveReport, StepReport};
 pub(in crate::case) use pipeline::PipelineFile;
 pub(in crate::case) use scans::PlannedScan;
 pub use step_fault::StepFault;
+pub use step_kind::StepKind;
 pub(in crate::case) use steps::{PlannedModel, PlannedSample, PlannedStep};
 
 use check::check_pipeline;

@@ -7,7 +7,7 @@ use nephrite_pipeline::{MaskStep, ModelStep, Pipeline, SampleStep, Step};
 use nephrite_types::{CancelToken, Geometry, Phase};
 use nephrite_volume::Reader;
 
-use super::check::StepKind;
+use super::StepKind;
 use super::phases::Chosen;
 use super::scans::{OpenedScan, PlannedScan};
 use crate::case::CaseError;

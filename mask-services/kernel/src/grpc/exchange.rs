@@ -13,7 +13,6 @@ use nephrite_root::remove_file_if_same;
 use nephrite_types::{CancelToken, FileIdentity, Limits};
 use prost::Message as _;
 
-use super::Traffic;
 use super::recent::message_of;
 use crate::memory::{request_bytes, writing_bytes};
 use crate::{MaskSize, OperationError, UnreadMask, write_mask};
@@ -85,7 +84,6 @@ impl<'a> Outgoing<'a> {
                 let written = write_mask(folder, &file, mask, self.limits)?;
                 let path = path.join(&file).to_string_lossy().into_owned();
                 self.written.push((file, written));
-                Traffic::count_exchange_file();
                 (Content::Path(path), mask_labels(mask))
             }
             None => {
@@ -101,6 +99,11 @@ impl<'a> Outgoing<'a> {
             content: Some(content),
             labels,
         })
+    }
+
+    /// Masks that went into files so far.
+    pub fn n_files(&self) -> usize {
+        self.written.len()
     }
 
     /// Keeps the files: the message that names them is complete.
@@ -125,6 +128,11 @@ pub(super) fn named(name: &str, mask: v1::Mask) -> v1::NamedMask {
         name: name.to_owned(),
         mask: Some(mask),
     }
+}
+
+/// Whether a mask lies in a file beside its message.
+pub fn is_in_file(wire: &v1::Mask) -> bool {
+    matches!(wire.content, Some(Content::Path(_)))
 }
 
 /// A mask that came, not decoded yet.
@@ -213,7 +221,6 @@ impl Seen<'_> {
             }
             Seen::File { path, labels, unread } => {
                 let file = open(path)?;
-                Traffic::count_exchange_file();
                 let name = path.to_string_lossy();
                 unread.read(file, &name, labels, limits, cancel, |size| {
                     check_budget(size.run_bytes(), *budget)?;

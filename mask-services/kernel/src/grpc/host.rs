@@ -197,6 +197,7 @@ impl Job {
             masks,
             artefacts: written,
             measurements,
+            traffic: _, // of calls of its own: not this caller's
         } = outcome;
         let sizes: Vec<MaskSize> = masks.iter().map(|(_, mask)| MaskSize::of(mask)).collect();
         let held = run_bytes(&sizes);

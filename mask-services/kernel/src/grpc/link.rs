@@ -14,8 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status, TimeoutExpired};
 
-use super::Traffic;
-use crate::{OperationError, ServiceFault};
+use crate::{OperationError, ServiceFault, Traffic};
 
 /// Bytes of one reply; a mask inside it has at most 1 MiB.
 pub(super) const MAX_REPLY_BYTES: usize = 8 << 20;
@@ -77,14 +76,14 @@ impl Link {
     }
 
     /// Calls until there is an answer that trying again would not change, the deadline passes, or the attempts are used
-    /// up. Blocks; not for threads of an async runtime.
+    /// up. Says what crossed, too. Blocks; not for threads of an async runtime.
     pub(super) fn call<Q, R, F>(
         &self,
         message: Q,
         timeout: Duration,
         cancel: &CancelToken,
         method: impl Fn(MaskServiceClient<Channel>, Request<Q>) -> F,
-    ) -> Result<R, CallError>
+    ) -> Result<(R, Traffic), CallError>
     where
         Q: Message + Clone,
         R: Message,
@@ -146,7 +145,7 @@ async fn attempts<Q: Message + Clone, R: Message, F>(
     timeout: Duration,
     cancel: &CancelToken,
     method: impl Fn(MaskServiceClient<Channel>, Request<Q>) -> F,
-) -> Result<R, ServiceFault>
+) -> Result<(R, Traffic), ServiceFault>
 where
     F: Future<Output = Result<Response<R>, Status>>,
 {
@@ -173,15 +172,12 @@ where
         let status = match answer {
             Ok(reply) => {
                 let reply = reply.into_inner();
-                Traffic::count_sent(&message); // `block_on` polls on the thread of the caller
-                Traffic::count_received(&reply);
-                return Ok(reply);
+                let mut traffic = Traffic::of_sent(message.encoded_len());
+                traffic += Traffic::of_received(reply.encoded_len());
+                return Ok((reply, traffic));
             }
             Err(status) => status,
         };
-        if !is_transient(&status) {
-            Traffic::count_sent(&message);
-        }
         let soon = Instant::now() + pause;
         if !is_transient(&status) || attempt == MAX_ATTEMPTS || soon >= deadline {
             return Err(fault(&status, attempt).unwrap_or_else(late));

@@ -5,7 +5,7 @@
 //! * [`RemoteService`] calls such a service, ours or a plugin in any language; a [`RemoteOperation`] is one of its
 //!   operations, a [`MaskOperation`](crate::MaskOperation) like any other.
 //! * Other services that send masks do it the same way, by [`Outgoing`], [`Scratch`] and [`receive_mask`], or
-//!   [`receive_mask_in`] where memory is bounded; [`Traffic`] counts what crossed.
+//!   [`receive_mask_in`] where memory is bounded.
 //! * [`Placement`] says which of the two a step uses, so that where it runs is configuration.
 //!
 //! What the other side sends is hostile until checked, on both ends.
@@ -21,15 +21,13 @@ mod recent;
 mod remote;
 mod scratch;
 mod serve;
-mod traffic;
 mod wire;
 
 pub use config::ServiceConfig;
 pub use error::ServiceError;
-pub use exchange::{MAX_INLINE_BYTES, Outgoing, receive_mask, receive_mask_in};
+pub use exchange::{MAX_INLINE_BYTES, Outgoing, is_in_file, receive_mask, receive_mask_in};
 pub use placement::Placement;
 pub use program::{serve, serve_program};
 pub use remote::{RemoteOperation, RemoteService, RemoteSettings};
 pub use scratch::Scratch;
 pub use serve::{Service, serve_all};
-pub use traffic::Traffic;

@@ -7,13 +7,13 @@ use nephrite_proto::v1;
 use nephrite_root::Root;
 use nephrite_types::{CancelToken, ErrorCode};
 
-use super::exchange::{Outgoing, named, receive_mask};
+use super::exchange::{Outgoing, is_in_file, named, receive_mask};
 use super::link::{Link, MAX_REPLY_BYTES};
 use super::scratch::Scratch;
 use super::wire;
 use crate::{
     Artefact, Artefacts, Context, Inputs, MaskOperation, OperationDescription, OperationError, Outcome,
-    ParameterValue, Parameters, ServiceDescription, ServiceFault, check_outcome, run_checked,
+    ParameterValue, Parameters, ServiceDescription, ServiceFault, Traffic, check_outcome, run_checked,
 };
 
 /// How long a description is believed without asking again.
@@ -90,7 +90,7 @@ impl RemoteService {
             cancel,
             |mut client, request| async move { client.describe(request).await },
         );
-        let reply = asked.map_err(|error| error.of(&self.label()))?;
+        let (reply, _) = asked.map_err(|error| error.of(&self.label()))?;
         let description = wire::service_description(reply).map_err(|error| {
             self.fault(ServiceFault::Description {
                 reason: error.to_string(),
@@ -218,7 +218,10 @@ impl RemoteService {
             context.cancel,
             |mut client, request| async move { client.process(request).await },
         );
-        let reply = reply.map_err(|error| error.of(&self.label()))?;
+        let (reply, mut traffic) = reply.map_err(|error| error.of(&self.label()))?;
+        let received = reply.masks.iter().filter_map(|named| named.mask.as_ref());
+        let n_received = received.filter(|mask| is_in_file(mask)).count();
+        traffic += Traffic::of_files(outgoing.n_files() + n_received);
         let masks = reply
             .masks
             .into_iter()
@@ -239,6 +242,7 @@ impl RemoteService {
             masks,
             artefacts,
             measurements,
+            traffic,
         })
     }
 

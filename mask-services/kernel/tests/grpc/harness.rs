@@ -361,6 +361,7 @@ impl MaskOperation for Probe {
                 unit: String::new(),
                 value: parameters.integer("times").unwrap() as f64,
             }],
+            ..Outcome::default()
         })
     }
 }
