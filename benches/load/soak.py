@@ -38,7 +38,7 @@ def run(server, n, scan="scans/small.nii.gz", **more):
 
 def case(server, n):
     return answers(server, CASE, {"pipeline": "case.toml", "output": f"results/case{n}", "scans": [
-        {"phase": "portal_venous", "path": "scans/small.nii.gz"}]})
+        {"phase": "PHASE_PORTAL_VENOUS", "path": "scans/small.nii.gz"}]})
 
 
 def resize(server, n):

@@ -39,7 +39,7 @@ def requests(n):
         (RESIZE, resize | {"shape": shape(400)}),  # fits, but not many at once
         (RESIZE, resize | {"shape": shape(1000)}),
         (CASE, {"pipeline": "case.toml", "output": f"results/case{n}",
-                "scans": [{"phase": "portal_venous", "path": "scans/small.nii.gz"}]}),
+                "scans": [{"phase": "PHASE_PORTAL_VENOUS", "path": "scans/small.nii.gz"}]}),
         (RUN, segment | {"model": harness.DEMO, "input": ["scans/medium.nii.gz"], "options": {"mirroring": False}}),
     ][n % 8]
 

@@ -22,15 +22,25 @@ from server import Server
 CASES = "nephrite.v1.CaseService"
 
 
+def enum(prefix, word):
+    """A word as protobuf's JSON has it: `arterial` is PHASE_ARTERIAL."""
+    return f"{prefix}_{word.upper()}"
+
+
+def word(prefix, enum):
+    """The other way."""
+    return enum.removeprefix(f"{prefix}_").lower()
+
+
 def case(arguments):
     """The request of a case."""
     models, scans = [m.rpartition("=") for m in arguments.model], [s.partition("=") for s in arguments.scan]
     return {
         "pipeline": arguments.pipeline or "",
-        "models": [{"model": model, "phase": phase} for phase, _, model in models],
-        "scans": [{"phase": phase, "path": path} for phase, _, path in scans],
+        "models": [{"model": model} | ({"phase": enum("PHASE", phase)} if phase else {}) for phase, _, model in models],
+        "scans": [{"phase": enum("PHASE", phase), "path": path} for phase, _, path in scans],
         "steps": arguments.steps.split(",") if arguments.steps else [],
-        "profile": arguments.profile,
+        "profile": enum("PROFILE", arguments.profile),
         "output": arguments.output or "",
     }
 
@@ -49,14 +59,17 @@ def run(server, arguments):
 
 def progress_line(progress):
     """One line about a step."""
-    words = [progress["step"] + ":", progress.get("state", "").removeprefix("STEP_STATE_").lower()]
+    words = [progress["step"] + ":", word("STEP_STATE", progress.get("state", ""))]
     if "tiles_total" in progress:
         words.append(f"{progress.get('tiles_done', 0)} of {progress['tiles_total']} tiles")
     elif "stage" in progress:
-        words.append(progress["stage"].removeprefix("STAGE_").lower())
+        words.append(word("STAGE", progress["stage"]))
     if "seconds_left" in progress:
         words.append(f"{progress['seconds_left']:.1f} s left")
-    words += [f"({progress[key]})" for key in ("place", "reason") if progress.get(key)]
+    if place := progress.get("place"):
+        words.append(f"(at {place['name']}, {place['address']})" if "name" in place else "(in process)")
+    if "reason" in progress:
+        words.append(f"({progress['reason']})")
     return " ".join(words)
 
 
@@ -65,7 +78,7 @@ def print_result(done):
     for mask in done.get("masks", []):
         print(f"\n{mask['path'] or mask['step']}")
         for label in mask.get("labels", []):
-            print(f"  {label['id']:>3} {label['name']:<16} {label['status']:<10} {label.get('volume_ml', 0):8.1f} mL")
+            print(f"  {label['id']:>3} {label['name']:<16} {word('LABEL_STATUS', label['status']):<10} {label.get('volume_ml', 0):8.1f} mL")
     print(f"\n{len(done.get('files', []))} files in {done['output']}, {done['total_seconds']:.1f} s")
 
 

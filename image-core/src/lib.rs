@@ -32,6 +32,7 @@ mod segment;
 pub mod server;
 mod wire;
 
+pub use nephrite_kernel::LabelVolume;
 pub use nephrite_root::{OutputFile, PathError, Root};
 pub use nephrite_types::SegmentationOptions;
 
@@ -44,6 +45,5 @@ pub use model::{
 };
 pub use resize::{ResizeKind, ResizeReport, ResizeRequest, resize};
 pub use segment::{
-    LabelReport, OptionsReport, PostprocessingChoice, SegmentReport, SegmentRequest, StageSeconds,
-    WarningReport, segment,
+    OptionsReport, PostprocessingChoice, SegmentReport, SegmentRequest, StageSeconds, WarningReport, segment,
 };

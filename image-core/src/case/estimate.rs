@@ -10,6 +10,7 @@ use super::plan::{Plan, PlannedModel, PlannedScan, PlannedStep};
 use super::{CaseError, CaseRequest, PipelineReport, StepKind};
 use crate::core::Core;
 use crate::error::CoreError;
+use crate::masks::StepPlace;
 use crate::memory::PROCESS_BYTES;
 use crate::model::{ModelCost, Speed, SpeedSource};
 use crate::place::CaseServices;
@@ -58,8 +59,8 @@ pub struct StepEstimate {
     pub step: String,
     /// What it is.
     pub kind: StepKind,
-    /// Where it would run; empty if it would be left out.
-    pub place: String,
+    /// Where it would run; `None` if it would be left out.
+    pub place: Option<StepPlace>,
     /// Of a model or a sample: the scan's phase.
     pub phase: Option<Phase>,
     /// Why it would be left out.
@@ -218,9 +219,9 @@ fn cost(core: &Core, step: &PlannedModel, scan: &Path, cancel: &CancelToken) -> 
 
 /// Of the place that takes longest.
 fn seconds(steps: &[StepEstimate]) -> Option<f64> {
-    let mut by_place: BTreeMap<&str, f64> = BTreeMap::new();
+    let mut by_place: BTreeMap<Option<&StepPlace>, f64> = BTreeMap::new();
     for step in steps {
-        *by_place.entry(&step.place).or_default() += step.seconds?;
+        *by_place.entry(step.place.as_ref()).or_default() += step.seconds?;
     }
     Some(by_place.into_values().fold(0.0, f64::max))
 }
@@ -228,10 +229,10 @@ fn seconds(steps: &[StepEstimate]) -> Option<f64> {
 /// Of all processes that hold scans: each with its scans, and what its steps hold beside each other as far as its budget
 /// allows. One step that is larger than the budget runs alone.
 fn memory_bytes(core: &Core, plan: &Plan, steps: &[StepEstimate]) -> Option<u64> {
-    let mut by_place: BTreeMap<&str, (BTreeSet<Phase>, Vec<u64>)> = BTreeMap::new();
+    let mut by_place: BTreeMap<Option<&StepPlace>, (BTreeSet<Phase>, Vec<u64>)> = BTreeMap::new();
     for step in steps {
         let Some(phase) = step.phase else { continue };
-        let (phases, needs) = by_place.entry(&step.place).or_default();
+        let (phases, needs) = by_place.entry(step.place.as_ref()).or_default();
         phases.insert(phase);
         needs.push(step.memory_bytes?);
     }

@@ -1,6 +1,9 @@
-use nephrite_kernel::{LabelEntry, Mask};
+//! What happens while a case runs.
+
+use nephrite_kernel::LabelVolume;
 use nephrite_types::{Stage, Warning};
-use serde::{Deserialize, Serialize};
+
+use crate::masks::StepPlace;
 
 /// How far a case is.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,7 +13,7 @@ pub enum CaseEvent {
         /// Its name.
         step: String,
         /// Where it runs.
-        place: String,
+        place: StepPlace,
     },
     /// A model step enters a stage.
     Stage {
@@ -59,23 +62,7 @@ pub struct CaseMask {
     /// Its files; a mask may be kept under several names, or not at all.
     pub paths: Vec<String>,
     /// Sorted by id.
-    pub labels: Vec<CaseLabel>,
-}
-
-/// One label of a mask.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CaseLabel {
-    /// Its value.
-    pub id: u16,
-    /// What it is called.
-    pub name: String,
-    /// `present`, `not_found`, `not_searched` or `failed`.
-    pub status: String,
-    /// Voxels with this value.
-    pub voxels: u64,
-    /// Their volume in millilitres.
-    pub volume_ml: f64,
+    pub labels: Vec<LabelVolume>,
 }
 
 /// Receives how far a case is. Called from the threads of steps; must return quickly.
@@ -90,27 +77,4 @@ pub struct NoCaseEvents;
 
 impl CaseEvents for NoCaseEvents {
     fn event(&self, _event: CaseEvent) {}
-}
-
-/// The labels of a mask with their volumes.
-pub(crate) fn case_labels(mask: &Mask) -> Vec<CaseLabel> {
-    mask.labels()
-        .entries()
-        .iter()
-        .map(|entry| case_label(mask, entry))
-        .collect()
-}
-
-fn case_label(mask: &Mask, entry: &LabelEntry) -> CaseLabel {
-    let voxels = mask
-        .summaries()
-        .get(&entry.id)
-        .map_or(0, |summary| summary.voxels);
-    CaseLabel {
-        id: entry.id,
-        name: entry.name.clone(),
-        status: entry.status.name().to_owned(),
-        voxels,
-        volume_ml: voxels as f64 * mask.runs().geometry().voxel_mm3() / 1000.0,
-    }
 }

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use nephrite_kernel::memory::ON_MASKS;
-use nephrite_kernel::{Artefacts, Context, Inputs, LabelStatus, Mask, MaskSize, Parameters, RunMask};
+use nephrite_kernel::{
+    Artefacts, Context, Inputs, LabelStatus, LabelVolume, Mask, MaskSize, Parameters, RunMask,
+};
 use nephrite_pipeline::{Crop, MaskStep};
 use nephrite_server::memory::Reservation;
 use nephrite_types::{BoundingBox, CancelToken, ErrorCode, Phase, Progress, Stage, Warning};
@@ -15,17 +17,15 @@ use nephrite_types::{BoundingBox, CancelToken, ErrorCode, Phase, Progress, Stage
 use super::plan::{Plan, PlannedModel, PlannedSample, PlannedStep};
 use super::results::ResultFolder;
 use super::{
-    CaseError, CaseEvent, CaseEvents, CaseMask, MaskFileRecord, MeasurementRecord, ModelRecord, StepRecord,
-    case_labels,
+    CaseError, CaseEvent, CaseEvents, CaseMask, MaskFileRecord, ModelRecord, StepKind, StepRecord, StepWork,
 };
 use crate::core::Core;
 use crate::error::CoreError;
+use crate::masks::StepPlace;
 use crate::memory::Counters;
 use crate::place::CaseServices;
 use crate::samples::SampleStep;
-use crate::segment::{
-    ModelStepOutcome, PostprocessingChoice, PreviousStage, WorldBox, label_table_with, on_grid,
-};
+use crate::segment::{PostprocessingChoice, PreviousStage, WorldBox, label_table_with, on_grid};
 
 /// One run of a plan.
 pub(super) struct Executor<'a> {
@@ -46,7 +46,7 @@ pub(super) struct State {
     /// SHA-256 of scans that were read.
     pub(super) scans: BTreeMap<Phase, String>,
     /// Peak memory of other cores.
-    pub(super) processes: BTreeMap<String, u64>,
+    pub(super) processes: BTreeMap<StepPlace, u64>,
     /// Of steps; those of scans are in the plan.
     pub(super) warnings: BTreeSet<Warning>,
 }
@@ -58,6 +58,17 @@ struct StepMasks {
     native: Arc<Mask>,
     /// On the frame of the reference's scan; of an operation, on the grid that it chose.
     reference: Arc<Mask>,
+}
+
+/// A step that has run, or was left out.
+struct StepRun {
+    /// `None` of a sample.
+    masks: Option<StepMasks>,
+    place: Option<StepPlace>,
+    work: StepWork,
+    files: Vec<String>,
+    counters: Counters,
+    versions: BTreeMap<String, String>,
 }
 
 impl<'a> Executor<'a> {
@@ -137,55 +148,61 @@ impl<'a> Executor<'a> {
     fn step(&self, step: &PlannedStep, cancel: &CancelToken) -> Result<(), CaseError> {
         let began = Instant::now();
         let id = step.id();
-        let place = step.place(self.services);
-        let mut record = StepRecord::new(id, step.kind(), &place);
-        let running = || {
-            self.events.event(CaseEvent::Running {
-                step: id.to_owned(),
-                place: place.clone(),
-            });
+        if let Some(place) = step.place(self.services) {
+            let step = id.to_owned();
+            self.events.event(CaseEvent::Running { step, place });
+        }
+        let mut ran = match step {
+            PlannedStep::Skipped {
+                kind, reason, labels, ..
+            } => {
+                let (reason, masks) = (reason.clone(), self.not_searched(labels)?);
+                self.left_out(id, *kind, reason, masks)
+            }
+            PlannedStep::Model(model) => self.model(model, cancel)?,
+            PlannedStep::Mask(step) => self.mask(step, cancel)?,
+            PlannedStep::Sample(sample) => self.sample(sample, cancel)?,
         };
-        let masks = match step {
-            PlannedStep::Skipped { reason, labels, .. } => {
-                self.skip(&mut record, reason);
-                Some(self.not_searched(labels)?)
-            }
-            PlannedStep::Model(model) => {
-                running();
-                Some(self.model(model, &mut record, cancel)?)
-            }
-            PlannedStep::Mask(step) => {
-                running();
-                Some(self.mask(step, &mut record, cancel)?)
-            }
-            PlannedStep::Sample(sample) => {
-                running();
-                self.sample(sample, &mut record, cancel)?;
-                None
-            }
-        };
-        if let Some(masks) = masks {
-            if record.skipped.is_none() {
-                record.labels = case_labels(&masks.reference);
-                self.keep(id, &masks.reference, &mut record, cancel)?;
+        let is_left_out = matches!(ran.work, StepWork::LeftOut { .. });
+        let mut labels = Vec::new();
+        if let Some(masks) = ran.masks {
+            if !is_left_out {
+                labels = masks.reference.label_volumes();
+                ran.files
+                    .extend(self.keep(id, &masks.reference, &labels, cancel)?);
             }
             self.state().masks.insert(id.to_owned(), masks);
         }
-        record.seconds = began.elapsed().as_secs_f64();
-        let skipped = record.skipped.is_some();
+        let record = StepRecord {
+            id: id.to_owned(),
+            place: ran.place,
+            work: ran.work,
+            labels,
+            files: ran.files,
+            seconds: began.elapsed().as_secs_f64(),
+            counters: ran.counters,
+            versions: ran.versions,
+        };
         self.state().records.insert(id.to_owned(), record);
-        if !skipped {
+        if !is_left_out {
             self.events.event(CaseEvent::Done { step: id.to_owned() });
         }
         Ok(())
     }
 
-    fn skip(&self, record: &mut StepRecord, reason: &str) {
-        record.skipped = Some(reason.to_owned());
+    fn left_out(&self, id: &str, step: StepKind, reason: String, masks: StepMasks) -> StepRun {
         self.events.event(CaseEvent::Skipped {
-            step: record.id.clone(),
-            reason: reason.to_owned(),
+            step: id.to_owned(),
+            reason: reason.clone(),
         });
+        StepRun {
+            masks: Some(masks),
+            place: None,
+            work: StepWork::LeftOut { step, reason },
+            files: Vec::new(),
+            counters: Counters::default(),
+            versions: BTreeMap::new(),
+        }
     }
 
     /// The mask of a model that was not run: its labels, none of them searched.
@@ -201,21 +218,15 @@ impl<'a> Executor<'a> {
         })
     }
 
-    fn model(
-        &self,
-        model: &PlannedModel,
-        record: &mut StepRecord,
-        cancel: &CancelToken,
-    ) -> Result<StepMasks, CaseError> {
+    fn model(&self, model: &PlannedModel, cancel: &CancelToken) -> Result<StepRun, CaseError> {
         let mut run = model.run.clone();
         let step = &model.step;
-        record.phase = Some(model.phase);
         if let Some(crop) = &step.crop {
             match self.crop(crop) {
                 Err(fault @ CaseError::EmptyCrop { .. }) if step.optional => {
-                    self.skip(record, &fault.to_string());
                     let description = self.core.inspect_model(&run.model, cancel)?;
-                    return self.not_searched(&description.labels);
+                    let masks = self.not_searched(&description.labels)?;
+                    return Ok(self.left_out(&step.id, StepKind::Model, fault.to_string(), masks));
                 }
                 found => run.crop = Some(found?),
             }
@@ -243,42 +254,38 @@ impl<'a> Executor<'a> {
             .warnings
             .iter()
             .for_each(|warning| progress.warning(warning));
-        let ModelStepOutcome {
-            mask,
-            stages,
-            tiles,
-            provider,
-            threads,
-            counters,
-            model_files,
-            folds,
-            versions,
-            ..
-        } = outcome;
-        record.place = place;
-        record.stages = stages;
-        record.tiles = tiles;
-        record.counters = counters;
-        record.versions = versions.into_iter().collect();
-        record.model = Some(ModelRecord {
+        let record = ModelRecord {
             folder: self.absolute(&run.model.folder),
-            folds,
+            folds: outcome.folds,
             checkpoint: run.model.checkpoint.file_name().to_owned(),
-            files: model_files,
-            provider,
-            threads,
+            files: outcome.model_files,
+            provider: outcome.provider,
+            threads: outcome.threads,
             options: run.options,
             postprocessing: run.postprocessing != PostprocessingChoice::None,
             crop: run.crop.map(|crop| {
                 let BoundingBox { start, end } = crop.bounds;
                 [2, 1, 0].map(|axis| [start[axis], end[axis]])
             }),
-        });
+        };
         let geometry = self.plan.scans[&self.plan.reference].frame;
-        let reference = on_grid(&mask, &geometry, self.core.limits(), &mut record.counters, cancel)?;
-        Ok(StepMasks {
-            native: mask,
-            reference,
+        let (mask, mut counters) = (outcome.mask, outcome.counters);
+        let reference = on_grid(&mask, &geometry, self.core.limits(), &mut counters, cancel)?;
+        Ok(StepRun {
+            masks: Some(StepMasks {
+                native: mask,
+                reference,
+            }),
+            place: Some(place),
+            work: StepWork::Model {
+                phase: model.phase,
+                model: Box::new(record),
+                stages: outcome.stages,
+                tiles: outcome.tiles,
+            },
+            files: Vec::new(),
+            counters,
+            versions: outcome.versions.into_iter().collect(),
         })
     }
 
@@ -302,12 +309,7 @@ impl<'a> Executor<'a> {
         })
     }
 
-    fn mask(
-        &self,
-        step: &MaskStep,
-        record: &mut StepRecord,
-        cancel: &CancelToken,
-    ) -> Result<StepMasks, CaseError> {
+    fn mask(&self, step: &MaskStep, cancel: &CancelToken) -> Result<StepRun, CaseError> {
         let operations = &self.services.operations();
         let description = operations.describe(&step.operation, cancel)?;
         let mut inputs = Inputs::new();
@@ -331,58 +333,47 @@ impl<'a> Executor<'a> {
         let memory = self.core.reserve(ON_MASKS, needed, &[], None, cancel)?;
         let outcome = operations.run(&step.operation, &inputs, &step.parameters, &context)?;
         drop(memory);
-        record.counters.add_traffic(&outcome.traffic);
-        record.operation = Some((step.operation.clone(), description.version));
-        record.parameters = step
-            .parameters
-            .iter()
-            .map(|(name, value)| (name.clone(), value.to_string()))
-            .collect();
-        record.measurements = outcome
-            .measurements
-            .into_iter()
-            .map(|measurement| MeasurementRecord {
-                label: measurement.label,
-                name: measurement.name,
-                unit: measurement.unit,
-                value: measurement.value,
-            })
-            .collect();
-        let names: Vec<String> = outcome
-            .artefacts
-            .into_iter()
-            .map(|artefact| artefact.name)
-            .collect();
-        self.note_files(&step.id, &names, record, cancel)?;
+        let artefacts = outcome.artefacts.iter();
+        let files = self.note_files(&step.id, artefacts.map(|artefact| &*artefact.name), cancel)?;
         let first = outcome.masks.into_iter().next();
         let (_, mask) = first.ok_or_else(|| CoreError::MaskOutput {
             operation: step.operation.clone(),
             output: "mask".to_owned(),
             known: Vec::new(),
         })?;
-        Ok(StepMasks {
-            native: mask.clone(),
-            reference: mask,
+        let mut counters = Counters::default();
+        counters.add_traffic(&outcome.traffic);
+        let given = step.parameters.iter();
+        Ok(StepRun {
+            masks: Some(StepMasks {
+                native: mask.clone(),
+                reference: mask,
+            }),
+            place: Some(operations.place(&step.operation)),
+            work: StepWork::Mask {
+                operation: step.operation.clone(),
+                version: description.version,
+                parameters: given
+                    .map(|(name, value)| (name.clone(), value.to_string()))
+                    .collect(),
+                measurements: outcome.measurements,
+            },
+            files,
+            counters,
+            versions: BTreeMap::new(),
         })
     }
 
-    fn sample(
-        &self,
-        sample: &PlannedSample,
-        record: &mut StepRecord,
-        cancel: &CancelToken,
-    ) -> Result<(), CaseError> {
+    fn sample(&self, sample: &PlannedSample, cancel: &CancelToken) -> Result<StepRun, CaseError> {
         let step = &sample.step;
         let scan = &self.plan.scans[&sample.phase];
-        record.phase = Some(sample.phase);
-        let mask = self.native(&step.step);
         let folder: Artefacts = self.results.folder(&step.id)?;
         let request = SampleStep {
             scan: scan.path.clone(),
             scan_bytes: Some(scan.bytes),
             reader: sample.reader,
             world: scan.world,
-            mask,
+            mask: self.native(&step.step),
             labels: step.labels.clone(),
             margin_mm: step.margin_mm,
         };
@@ -391,22 +382,27 @@ impl<'a> Executor<'a> {
             self.note_process(&place, outcome.peak_rss_bytes);
         }
         self.note_scan(sample.phase, &outcome.scan_sha256, &place)?;
-        record.place = place;
-        record.counters = outcome.counters;
-        let names: Vec<String> = outcome.files.into_iter().map(|file| file.name).collect();
-        self.note_files(&step.id, &names, record, cancel)
+        let files = outcome.files.iter();
+        Ok(StepRun {
+            masks: None,
+            place: Some(place),
+            work: StepWork::Sample { phase: sample.phase },
+            files: self.note_files(&step.id, files.map(|file| &*file.name), cancel)?,
+            counters: outcome.counters,
+            versions: BTreeMap::new(),
+        })
     }
 
-    /// Writes a mask under the names that the pipeline keeps it by, and tells that it is there.
+    /// Writes a mask under the names that the pipeline keeps it by, and tells that it is there. Gives the names.
     fn keep(
         &self,
         id: &str,
         mask: &Mask,
-        record: &mut StepRecord,
+        labels: &[LabelVolume],
         cancel: &CancelToken,
-    ) -> Result<(), CaseError> {
+    ) -> Result<Vec<String>, CaseError> {
         let reference = &self.plan.scans[&self.plan.reference];
-        let mut paths = Vec::new();
+        let (mut files, mut paths) = (Vec::new(), Vec::new());
         for save in self.plan.pipeline.save.iter().filter(|save| save.step == id) {
             cancel.check()?;
             let _memory = self.reserve_grid("writing a mask", cancel)?;
@@ -415,19 +411,19 @@ impl<'a> Executor<'a> {
                 self.results
                     .write_mask(&save.file, mask, grid, self.core.limits(), cancel)?,
             );
-            record.files.push(save.file.clone());
+            files.push(save.file.clone());
             self.state().kept.push(MaskFileRecord {
                 file: save.file.clone(),
                 step: id.to_owned(),
-                labels: record.labels.clone(),
+                labels: labels.to_vec(),
             });
         }
         self.events.event(CaseEvent::Mask(CaseMask {
             step: id.to_owned(),
             paths,
-            labels: record.labels.clone(),
+            labels: labels.to_vec(),
         }));
-        Ok(())
+        Ok(files)
     }
 
     /// Room for a dense array of 2 bytes per voxel of the reference grid.
@@ -436,31 +432,31 @@ impl<'a> Executor<'a> {
         Ok(self.core.reserve(what, 2 * n_voxels as u64, &[], None, cancel)?)
     }
 
-    /// Files that a step wrote into its folder; only plain names are believed.
-    fn note_files(
+    /// Files that a step wrote into its folder, by their paths in the result folder; only plain names are believed.
+    fn note_files<'n>(
         &self,
         id: &str,
-        names: &[String],
-        record: &mut StepRecord,
+        names: impl Iterator<Item = &'n str>,
         cancel: &CancelToken,
-    ) -> Result<(), CaseError> {
+    ) -> Result<Vec<String>, CaseError> {
+        let mut files = Vec::new();
         for name in names {
             nephrite_kernel::check_artefact_name(name)?;
             let file = format!("{id}/{name}");
             self.results.note(&file, cancel)?;
-            record.files.push(file);
+            files.push(file);
         }
-        Ok(())
+        Ok(files)
     }
 
-    fn note_process(&self, place: &str, peak_rss_bytes: u64) {
+    fn note_process(&self, place: &StepPlace, peak_rss_bytes: u64) {
         let mut state = self.state();
-        let peak = state.processes.entry(place.to_owned()).or_default();
+        let peak = state.processes.entry(place.clone()).or_default();
         *peak = (*peak).max(peak_rss_bytes);
     }
 
     /// All steps must have read the same bytes, here and in other cores.
-    fn note_scan(&self, phase: Phase, found: &str, place: &str) -> Result<(), CaseError> {
+    fn note_scan(&self, phase: Phase, found: &str, place: &StepPlace) -> Result<(), CaseError> {
         let mut state = self.state();
         let known = state.scans.entry(phase).or_insert_with(|| found.to_owned());
         if *known == found {
@@ -469,7 +465,7 @@ impl<'a> Executor<'a> {
         let scan = &self.plan.scans[&phase];
         scan.check_untouched(self.core)?;
         Err(CoreError::Remote {
-            core: place.to_owned(),
+            core: place.to_string(),
             code: ErrorCode::Environment,
             message: format!(
                 "it read other bytes from the scan of {phase} than another step: is the shared volume mounted at the same \

@@ -27,17 +27,15 @@ mod verify;
 
 pub use error::CaseError;
 pub use estimate::{CaseEstimate, PipelineCheck, ScanEstimate, StepEstimate, check_pipeline, estimate_case};
-pub use event::{CaseEvent, CaseEvents, CaseLabel, CaseMask, NoCaseEvents};
+pub use event::{CaseEvent, CaseEvents, CaseMask, NoCaseEvents};
 pub use plan::{PipelineReport, SaveReport, StepFault, StepKind, StepReport};
 pub use record::{
-    MaskFileRecord, MeasurementRecord, ModelRecord, OverrideRecord, PipelineRecord, ProcessRecord, Record,
-    RequestRecord, ScanRecord, StepRecord,
+    MaskFileRecord, ModelRecord, OverrideRecord, PipelineRecord, ProcessRecord, Record, RequestRecord,
+    ScanRecord, StepRecord, StepWork,
 };
 pub use request::{BareModel, CasePipeline, CaseRequest, PhaseChoice, Profile};
 pub use run::{CaseReport, run_case};
 pub use verify::{Difference, VerifyReport, verify_record};
 
+pub use crate::masks::StepPlace;
 pub use crate::place::{CaseServices, RemoteCoreSettings, ServiceSettings};
-
-pub(crate) use event::case_labels;
-pub(crate) use request::phase;

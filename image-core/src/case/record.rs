@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use nephrite_kernel::{LabelVolume, Measurement};
 use nephrite_types::{Phase, SegmentationOptions};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CaseLabel, Profile, StepKind};
+use super::{Profile, StepKind};
+use crate::masks::StepPlace;
 use crate::memory::Counters;
 use crate::model::FileRecord;
 use crate::segment::{StageSeconds, WarningReport};
 
 /// Everything about a case that its masks do not say. Written last; a result folder without it is not complete.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
     /// Of this file; 1.
@@ -48,7 +51,7 @@ pub struct Record {
 }
 
 /// The request, as `nephrite run` would take it. Paths are absolute.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RequestRecord {
     /// Pipeline file.
@@ -71,7 +74,7 @@ pub struct RequestRecord {
 }
 
 /// A pipeline file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PipelineRecord {
     /// Where it lay.
@@ -83,7 +86,7 @@ pub struct PipelineRecord {
 }
 
 /// A scan.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScanRecord {
     /// Stated by the caller.
@@ -101,7 +104,7 @@ pub struct ScanRecord {
 }
 
 /// A step on a phase that it does not accept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OverrideRecord {
     /// Its name.
@@ -111,69 +114,87 @@ pub struct OverrideRecord {
 }
 
 /// A step.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StepRecord {
     /// Its name.
     pub id: String,
-    /// What it is.
-    pub kind: StepKind,
-    /// Why it was left out; `None` if it ran.
-    pub skipped: Option<String>,
-    /// Where it ran.
-    pub place: String,
-    /// Of a model or a sample: phase of the scan.
-    pub phase: Option<Phase>,
-    /// The model.
-    pub model: Option<ModelRecord>,
-    /// Name of the operation, and its version.
-    pub operation: Option<(String, String)>,
-    /// Of an operation: parameters that were given, as text.
-    pub parameters: BTreeMap<String, String>,
+    /// Where it ran; `None` if it was left out.
+    pub place: Option<StepPlace>,
+    /// What it did.
+    pub work: StepWork,
     /// Labels of its mask.
-    pub labels: Vec<CaseLabel>,
-    /// Numbers that an operation found.
-    pub measurements: Vec<MeasurementRecord>,
+    pub labels: Vec<LabelVolume>,
     /// Its files in the result folder.
     pub files: Vec<String>,
     /// Seconds from its start to its end, waiting for others included.
     pub seconds: f64,
-    /// Seconds per stage of a model.
-    pub stages: StageSeconds,
-    /// Tiles of a model, over folds; mirrored copies not counted.
-    pub tiles: u64,
     /// What it cost.
     pub counters: Counters,
     /// Versions of what took part.
     pub versions: BTreeMap<String, String>,
 }
 
+/// What a step did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum StepWork {
+    /// A model ran on a scan.
+    Model {
+        /// Of the scan.
+        phase: Phase,
+        /// The model.
+        model: Box<ModelRecord>,
+        /// Seconds per stage.
+        stages: StageSeconds,
+        /// Tiles, over folds; mirrored copies not counted.
+        tiles: u64,
+    },
+    /// An operation ran on masks.
+    Mask {
+        /// Its name.
+        operation: String,
+        /// Its version.
+        version: String,
+        /// Parameters that were given, as text.
+        parameters: BTreeMap<String, String>,
+        /// Numbers that it found.
+        measurements: Vec<Measurement>,
+    },
+    /// A scan was cropped around labels.
+    Sample {
+        /// Of the scan.
+        phase: Phase,
+    },
+    /// Nothing: it was left out.
+    LeftOut {
+        /// What it would have been.
+        step: StepKind,
+        /// Why.
+        reason: String,
+    },
+}
+
 impl StepRecord {
-    /// Of a step that has done nothing yet.
-    pub(super) fn new(id: &str, kind: StepKind, place: &str) -> StepRecord {
-        StepRecord {
-            id: id.to_owned(),
-            kind,
-            skipped: None,
-            place: place.to_owned(),
-            phase: None,
-            model: None,
-            operation: None,
-            parameters: BTreeMap::new(),
-            labels: Vec::new(),
-            measurements: Vec::new(),
-            files: Vec::new(),
-            seconds: 0.0,
-            stages: StageSeconds::default(),
-            tiles: 0,
-            counters: Counters::default(),
-            versions: BTreeMap::new(),
+    /// Why it was left out; `None` if it ran.
+    pub fn left_out(&self) -> Option<&str> {
+        match &self.work {
+            StepWork::LeftOut { reason, .. } => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// The model that ran.
+    pub fn model(&self) -> Option<&ModelRecord> {
+        match &self.work {
+            StepWork::Model { model, .. } => Some(model),
+            _ => None,
         }
     }
 }
 
 /// A model as it took part.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelRecord {
     /// Its folder.
@@ -197,22 +218,8 @@ pub struct ModelRecord {
     pub crop: Option<[[usize; 2]; 3]>,
 }
 
-/// A number that was found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MeasurementRecord {
-    /// The label it is about; empty if it is about the whole.
-    pub label: String,
-    /// What was measured.
-    pub name: String,
-    /// Of the value.
-    pub unit: String,
-    /// The number.
-    pub value: f64,
-}
-
 /// A mask that was kept.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MaskFileRecord {
     /// Its file in the result folder.
@@ -220,15 +227,15 @@ pub struct MaskFileRecord {
     /// The step that made it.
     pub step: String,
     /// What its ids mean.
-    pub labels: Vec<CaseLabel>,
+    pub labels: Vec<LabelVolume>,
 }
 
 /// A process that took part.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProcessRecord {
-    /// `in process`, or name and address of a core.
-    pub place: String,
+    /// Which.
+    pub place: StepPlace,
     /// Most memory that it ever held, bytes.
     pub peak_rss_bytes: u64,
 }

@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use nephrite_types::Phase;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use super::CaseError;
 
 /// One patient, and what is wanted.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +55,7 @@ pub struct PhaseChoice {
 }
 
 /// How thoroughly.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Profile {
     /// As the pipeline says.
@@ -70,35 +69,4 @@ pub enum Profile {
 impl Profile {
     /// Distance of tiles as a fraction of the patch; the pipeline's own if that is larger.
     pub const QUICK_TILE_STEP: f64 = 0.75;
-
-    /// `full` or `quick`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Profile::Full => "full",
-            Profile::Quick => "quick",
-        }
-    }
-
-    /// The profile with this name.
-    ///
-    /// # Errors
-    /// [`CaseError::UnknownProfile`]
-    pub fn from_name(name: &str) -> Result<Profile, CaseError> {
-        [Profile::Full, Profile::Quick]
-            .into_iter()
-            .find(|profile| profile.name() == name)
-            .ok_or_else(|| CaseError::UnknownProfile {
-                found: name.chars().take(64).collect(),
-            })
-    }
-}
-
-/// The phase with this name.
-///
-/// # Errors
-/// [`CaseError::UnknownPhase`]
-pub(crate) fn phase(name: &str) -> Result<Phase, CaseError> {
-    Phase::from_name(name).ok_or_else(|| CaseError::UnknownPhase {
-        found: name.chars().take(64).collect(),
-    })
 }

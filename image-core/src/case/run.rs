@@ -13,7 +13,7 @@ use super::record::{
 use super::results::{RECORD, ResultFolder};
 use super::{CaseError, CaseEvent, CaseEvents, CasePipeline, CaseRequest};
 use crate::core::Core;
-use crate::masks::IN_PROCESS;
+use crate::masks::StepPlace;
 use crate::memory::peak_rss_bytes;
 use crate::model::FileRecord;
 use crate::place::CaseServices;
@@ -140,7 +140,7 @@ fn record(facts: Facts<'_>) -> Record {
         phase: *phase,
     });
     let mut processes = vec![ProcessRecord {
-        place: IN_PROCESS.to_owned(),
+        place: StepPlace::InProcess,
         peak_rss_bytes: peak_rss_bytes(),
     }];
     processes.extend(

@@ -7,7 +7,7 @@ use nephrite_root::{PathError, WorkFolder, sweep};
 use nephrite_types::CancelToken;
 use nephrite_volume::hash_file;
 
-use super::record::{Record, RequestRecord};
+use super::record::{Record, RequestRecord, StepRecord};
 use super::{BareModel, CaseError, CaseEvents, CasePipeline, CaseRequest, PhaseChoice, run_case};
 use crate::core::Core;
 use crate::memory::read_small_file;
@@ -172,13 +172,10 @@ fn inputs(old: &Record, new: &Record, differences: &mut Vec<Difference>) {
             });
         }
     }
-    let models = old
-        .steps
-        .iter()
-        .filter_map(|step| Some((step, step.model.as_ref()?)));
+    let models = old.steps.iter().filter_map(|step| Some((step, step.model()?)));
     for (step, was) in models {
         let now = new.steps.iter().find(|other| other.id == step.id);
-        let now = now.and_then(|step| step.model.as_ref());
+        let now = now.and_then(StepRecord::model);
         let now = now.map(|model| by_path(&model.files)).unwrap_or_default();
         for file in &was.files {
             if now

@@ -54,7 +54,7 @@ impl CaseEvents for Bars {
                 let bar = self.all.add(ProgressBar::new_spinner());
                 bar.set_style(style("{spinner} {prefix}: {msg}"));
                 bar.set_prefix(step.clone());
-                bar.set_message(place);
+                bar.set_message(place.to_string());
                 bar.enable_steady_tick(Duration::from_millis(120));
                 running.insert(step, bar);
             }

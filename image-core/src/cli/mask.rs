@@ -117,7 +117,11 @@ fn table(report: &MaskReport) -> String {
             "label", "id", "voxels", "mL"
         );
         for label in &mask.labels {
-            let status = if label.voxels == 0 { label.status } else { "" };
+            let status = if label.voxels == 0 {
+                label.status.name()
+            } else {
+                ""
+            };
             let row = format!(
                 "  {:width$}  {:>5}  {:>11}  {:>9.2}  {status}",
                 label.name, label.id, label.voxels, label.volume_ml

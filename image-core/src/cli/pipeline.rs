@@ -99,7 +99,7 @@ fn table(PipelineCheck { report, estimate }: &PipelineCheck) -> String {
         about.extend((!step.labels.is_empty()).then(|| format!("{verb} {}", step.labels.join(", "))));
         if let Some(cost) = estimate.steps.iter().find(|cost| cost.step == step.id) {
             about.extend(cost_in_words(cost));
-            about.extend((!cost.place.is_empty()).then(|| cost.place.clone()));
+            about.extend(cost.place.as_ref().map(ToString::to_string));
         }
         let _ = writeln!(text, "{:width$}  {}", step.id, about.join("; ")); // writing to a string cannot fail
     }

@@ -28,13 +28,21 @@ pub(crate) fn run(command: PluginCommand) -> Result<(), Failure> {
                 return Ok(());
             }
             let name = listed.iter().map(|row| row.name.len()).max().unwrap_or(0);
-            let where_ = listed.iter().map(|row| row.place.len()).max().unwrap_or(0);
+            let where_ = listed
+                .iter()
+                .map(|row| row.place.to_string().len())
+                .max()
+                .unwrap_or(0);
             for row in &listed {
                 let says = match &row.description {
                     Ok(operation) => format!("{}  {}", operation.version, operation.help),
                     Err(error) => format!("NOT AVAILABLE: {error}"),
                 };
-                super::print(&format!("{:name$}  {:where_$}  {says}\n", row.name, row.place));
+                super::print(&format!(
+                    "{:name$}  {:where_$}  {says}\n",
+                    row.name,
+                    row.place.to_string()
+                ));
             }
             Ok(())
         }

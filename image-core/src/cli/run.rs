@@ -2,8 +2,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use nephrite_image_core::case::{
-    BareModel, CaseError, CaseLabel, CasePipeline, CaseReport, CaseRequest, PhaseChoice, Profile, run_case,
+    BareModel, CaseError, CasePipeline, CaseReport, CaseRequest, PhaseChoice, Profile, run_case,
 };
+use nephrite_kernel::{LabelStatus, LabelVolume};
 use nephrite_types::Phase;
 
 use super::args::{Pair, ProfileArgument, RunArguments};
@@ -111,7 +112,7 @@ fn typed(place: &CasePlace, request: CaseRequest) -> Result<CaseRequest, Failure
 pub(super) struct CaseSummary {
     pub(super) output: String,
     /// Path and labels.
-    pub(super) masks: Vec<(String, Vec<CaseLabel>)>,
+    pub(super) masks: Vec<(String, Vec<LabelVolume>)>,
     pub(super) n_files: usize,
     pub(super) scan_reads: u64,
     pub(super) total_seconds: f64,
@@ -152,17 +153,17 @@ impl CaseSummary {
                 "structure", "voxels", "mL"
             );
             for label in labels {
-                let CaseLabel {
+                let LabelVolume {
                     name,
                     status,
                     voxels,
                     volume_ml,
                     ..
                 } = label;
-                let _ = if status == "present" {
+                let _ = if *status == LabelStatus::Present {
                     writeln!(text, "{name:width$}  {voxels:>12}  {volume_ml:>10.2}")
                 } else {
-                    writeln!(text, "{name:width$}  {:>12}", status.replace('_', " "))
+                    writeln!(text, "{name:width$}  {:>12}", status.name().replace('_', " "))
                 };
             }
         }
@@ -185,14 +186,17 @@ mod tests {
 
     #[test]
     fn labels_that_are_not_there_say_why() {
-        let label = |name: &str, status: &str, voxels| CaseLabel {
+        let label = |name: &str, status, voxels| LabelVolume {
             id: 1,
             name: name.to_owned(),
-            status: status.to_owned(),
+            status,
             voxels,
             volume_ml: voxels as f64 / 100.0,
         };
-        let labels = vec![label("kidney", "present", 1234), label("cyst", "not_found", 0)];
+        let labels = vec![
+            label("kidney", LabelStatus::Present, 1234),
+            label("cyst", LabelStatus::NotFound, 0),
+        ];
         let summary = CaseSummary {
             output: "out".to_owned(),
             masks: vec![("out/a.nii.gz".to_owned(), labels)],

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use nephrite_image_core::case::{CaseEvent, CaseEvents, CaseLabel, CaseRequest};
+use nephrite_image_core::case::{CaseEvent, CaseEvents, CaseRequest, StepPlace};
+use nephrite_kernel::LabelVolume;
 use nephrite_proto::{CaseEvent as WireEvent, Client, RemoteError, v1};
 use nephrite_types::{CancelToken, Cancelled, ErrorCode, Stage, Warning, WarningCode};
 
@@ -47,13 +48,11 @@ async fn call(
 ) -> Result<v1::CaseDone, RemoteError> {
     let client = Client::connect(url).await?;
     let mut stream = client.run_case(v1::CaseServiceRunRequest::from(request)).await?;
-    let mut places = std::collections::BTreeSet::new();
     while let Some(event) = stream.next().await? {
         match event {
             WireEvent::Done(done) => return Ok(done),
             WireEvent::Progress(progress) => {
-                let begins = !progress.place.is_empty() && places.insert(progress.step.clone());
-                if let Some(event) = case_event(progress, begins) {
+                if let Some(event) = case_event(progress) {
                     events.event(event);
                 }
             }
@@ -74,7 +73,7 @@ async fn call(
 }
 
 /// The event as it would have come in this process.
-fn case_event(progress: v1::StepProgress, begins: bool) -> Option<CaseEvent> {
+fn case_event(progress: v1::StepProgress) -> Option<CaseEvent> {
     let stage = Stage::try_from(progress.stage()).ok();
     let state = progress.state();
     let v1::StepProgress {
@@ -85,30 +84,26 @@ fn case_event(progress: v1::StepProgress, begins: bool) -> Option<CaseEvent> {
         reason,
         ..
     } = progress;
-    match state {
-        v1::StepState::Running if begins => Some(CaseEvent::Running { step, place }),
-        v1::StepState::Running if total > 0 => Some(CaseEvent::Tiles { step, done, total }),
-        v1::StepState::Running => stage.map(|stage| CaseEvent::Stage { step, stage }),
-        v1::StepState::Done => Some(CaseEvent::Done { step }),
-        v1::StepState::Skipped => Some(CaseEvent::Skipped { step, reason }),
-        v1::StepState::Unspecified => None,
+    match (state, place) {
+        (v1::StepState::Running, Some(place)) => {
+            let place = StepPlace::try_from(place).ok()?;
+            Some(CaseEvent::Running { step, place })
+        }
+        (v1::StepState::Running, None) if total > 0 => Some(CaseEvent::Tiles { step, done, total }),
+        (v1::StepState::Running, None) => stage.map(|stage| CaseEvent::Stage { step, stage }),
+        (v1::StepState::Done, _) => Some(CaseEvent::Done { step }),
+        (v1::StepState::Skipped, _) => Some(CaseEvent::Skipped { step, reason }),
+        (v1::StepState::Unspecified, _) => None,
     }
 }
 
 fn summary(done: v1::CaseDone) -> CaseSummary {
-    let label = |label: v1::CaseLabel| CaseLabel {
-        id: u16::try_from(label.id).unwrap_or(0), // stands in no table
-        name: label.name,
-        status: label.status,
-        voxels: label.voxels,
-        volume_ml: label.volume_ml,
-    };
+    // a label that is none is left out
+    let labels = |labels: Vec<v1::LabelVolume>| labels.into_iter().flat_map(LabelVolume::try_from).collect();
     let masks = done.masks.into_iter();
     CaseSummary {
         output: done.output,
-        masks: masks
-            .map(|mask| (mask.path, mask.labels.into_iter().map(label).collect()))
-            .collect(),
+        masks: masks.map(|mask| (mask.path, labels(mask.labels))).collect(),
         n_files: done.files.len(),
         scan_reads: done.counters.map_or(0, |counters| counters.scan_reads),
         total_seconds: done.total_seconds,

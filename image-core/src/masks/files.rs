@@ -8,14 +8,14 @@ use std::time::Instant;
 
 use nephrite_kernel::memory::{ON_MASKS, run_bytes, writing_bytes};
 use nephrite_kernel::{
-    Artefacts, Context, Inputs, LabelTable, Mask, MaskSize, OperationDescription, OperationError,
-    ParameterValue, Parameters, UnreadMask, write_mask,
+    Artefacts, Context, Inputs, LabelTable, LabelVolume, Mask, MaskSize, Measurement, OperationDescription,
+    OperationError, ParameterValue, Parameters, UnreadMask, write_mask,
 };
 use nephrite_root::{OutputFile, remove_file_if_same, sweep};
 use nephrite_types::{CancelToken, FileIdentity};
 use serde::Serialize;
 
-use super::Operations;
+use super::{Operations, StepPlace};
 use crate::core::Core;
 use crate::error::CoreError;
 use crate::memory::{PROCESS_BYTES, peak_rss_bytes};
@@ -62,8 +62,8 @@ pub struct MaskReport {
     pub operation: String,
     /// Its version.
     pub version: String,
-    /// `in process`, or name and address of the service.
-    pub place: String,
+    /// Where it ran.
+    pub place: StepPlace,
     /// All values, defaults included, as text.
     pub parameters: BTreeMap<String, String>,
     /// Masks that came out.
@@ -71,7 +71,7 @@ pub struct MaskReport {
     /// Files that were written.
     pub artefacts: Vec<ArtefactReport>,
     /// Numbers that were found.
-    pub measurements: Vec<MeasurementReport>,
+    pub measurements: Vec<Measurement>,
     /// What the process was expected to hold at its peak, in bytes, from the masks' sizes.
     pub expected_memory_bytes: u64,
     /// Most memory that the process held resident up to the end of this operation, in bytes.
@@ -88,22 +88,7 @@ pub struct MaskOutputReport {
     /// Where it went; `None` if it was not asked for.
     pub path: Option<String>,
     /// Sorted by id.
-    pub labels: Vec<MaskLabelReport>,
-}
-
-/// One label of a mask.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct MaskLabelReport {
-    /// Its value.
-    pub id: u16,
-    /// What it is called.
-    pub name: String,
-    /// `present`, `not_found`, `not_searched` or `failed`.
-    pub status: &'static str,
-    /// Number of voxels.
-    pub voxels: u64,
-    /// Their volume in millilitres.
-    pub volume_ml: f64,
+    pub labels: Vec<LabelVolume>,
 }
 
 /// A file that was written.
@@ -115,19 +100,6 @@ pub struct ArtefactReport {
     pub path: String,
     /// Such as `image/png`.
     pub media_type: String,
-}
-
-/// A number that was found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct MeasurementReport {
-    /// The label it is about; empty if it is about the whole.
-    pub label: String,
-    /// What was measured.
-    pub name: String,
-    /// Of the value.
-    pub unit: String,
-    /// The number.
-    pub value: f64,
 }
 
 /// Wall time of the parts.
@@ -217,7 +189,7 @@ pub fn run_mask(
         masks.push(MaskOutputReport {
             name: name.clone(),
             path: output.map(|file| file.path.display().to_string()),
-            labels: labels(mask),
+            labels: mask.label_volumes(),
         });
     }
     let written = started.elapsed();
@@ -229,7 +201,7 @@ pub fn run_mask(
         parameters: texts.map(|(name, value)| (name.clone(), text(value))).collect(),
         masks,
         artefacts: outcome.artefacts.into_iter().map(artefact).collect(),
-        measurements: outcome.measurements.into_iter().map(measurement).collect(),
+        measurements: outcome.measurements,
         expected_memory_bytes: PROCESS_BYTES + memory.bytes(),
         peak_rss_bytes: peak_rss_bytes(),
         seconds: MaskSeconds {
@@ -348,25 +320,6 @@ fn in_file(error: OperationError, path: &Path) -> CoreError {
     }
 }
 
-fn labels(mask: &Mask) -> Vec<MaskLabelReport> {
-    let voxel_ml = mask.runs().geometry().voxel_mm3() / 1000.0;
-    let entries = mask.labels().entries().iter();
-    let reports = entries.map(|entry| {
-        let voxels = mask
-            .summaries()
-            .get(&entry.id)
-            .map_or(0, |summary| summary.voxels);
-        MaskLabelReport {
-            id: entry.id,
-            name: entry.name.clone(),
-            status: entry.status.name(),
-            voxels,
-            volume_ml: voxels as f64 * voxel_ml,
-        }
-    });
-    reports.collect()
-}
-
 fn text(value: &ParameterValue) -> String {
     match value {
         ParameterValue::Text(text) => text.clone(),
@@ -380,14 +333,5 @@ fn artefact(artefact: nephrite_kernel::Artefact) -> ArtefactReport {
         name: artefact.name,
         path: artefact.path.display().to_string(),
         media_type: artefact.media_type,
-    }
-}
-
-fn measurement(measurement: nephrite_kernel::Measurement) -> MeasurementReport {
-    MeasurementReport {
-        label: measurement.label,
-        name: measurement.name,
-        unit: measurement.unit,
-        value: measurement.value,
     }
 }

@@ -3,10 +3,11 @@
 mod exchange;
 mod files;
 mod operations;
+mod step_place;
 
 pub(crate) use exchange::{receive_mask, send_mask};
 pub use files::{
-    ArtefactReport, MaskInput, MaskLabelReport, MaskOutput, MaskOutputReport, MaskReport, MaskRequest,
-    MaskSeconds, MeasurementReport, run_mask,
+    ArtefactReport, MaskInput, MaskOutput, MaskOutputReport, MaskReport, MaskRequest, MaskSeconds, run_mask,
 };
-pub use operations::{Endpoint, IN_PROCESS, OperationListing, OperationSettings, Operations};
+pub use operations::{Endpoint, OperationListing, OperationSettings, Operations};
+pub use step_place::StepPlace;

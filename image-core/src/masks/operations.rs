@@ -13,6 +13,8 @@ use nephrite_kernel::{
 };
 use nephrite_root::Root;
 
+use super::StepPlace;
+
 /// Where mask operations run, as configured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OperationSettings {
@@ -46,8 +48,8 @@ pub struct Operations {
 pub struct OperationListing {
     /// As a step calls it.
     pub name: String,
-    /// `in process`, or name and address of the service.
-    pub place: String,
+    /// Where it runs.
+    pub place: StepPlace,
     /// What it takes and gives, or why the service could not say.
     pub description: Result<OperationDescription, OperationError>,
 }
@@ -79,9 +81,6 @@ impl Endpoint {
         })
     }
 }
-
-/// What a place in this process is called.
-pub const IN_PROCESS: &str = "in process";
 
 impl Operations {
     /// Connects to nothing yet. Steps at the same address share a connection.
@@ -116,11 +115,14 @@ impl Operations {
         names
     }
 
-    /// `in process`, or name and address of the service.
-    pub fn place(&self, name: &str) -> String {
+    /// Where an operation runs.
+    pub fn place(&self, name: &str) -> StepPlace {
         match self.remote.get(name) {
-            Some((service, _)) => service.label(),
-            None => IN_PROCESS.to_owned(),
+            Some((service, _)) => StepPlace::Service {
+                name: service.name().to_owned(),
+                address: service.endpoint().to_owned(),
+            },
+            None => StepPlace::InProcess,
         }
     }
 
@@ -239,8 +241,11 @@ mod tests {
         };
         let operations = Operations::new(&settings, &Arc::new(Root::filesystem()));
         assert_eq!(operations.names(), ["centre", "cleanup", "merge", "sample"]);
-        assert_eq!(operations.place("merge"), "in process");
-        assert!(operations.place("cleanup").contains("http://127.0.0.1:1"));
+        assert_eq!(operations.place("merge"), StepPlace::InProcess);
+        assert_eq!(
+            operations.place("cleanup").to_string(),
+            "cleanup (http://127.0.0.1:1)"
+        );
         let cancel = CancelToken::new();
         assert_eq!(operations.describe("merge", &cancel).unwrap().name, "merge");
         let gone = operations.describe("cleanup", &cancel).unwrap_err();

@@ -1,10 +1,11 @@
 //! What a case, or a step of one, cost.
 
 use nephrite_kernel::Traffic;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a case, or a step of one, cost; summed over all processes that took part.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Counters {
     /// Scans that were read and decoded.

@@ -1,9 +1,10 @@
 //! A model and its files, as they stand in reports.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A file, and what it held.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileRecord {
     /// Below the folder that it belongs to.

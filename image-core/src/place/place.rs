@@ -8,7 +8,7 @@ use nephrite_types::{CancelToken, Progress};
 use super::remote_core::{RemoteCore, in_cores};
 use crate::core::Core;
 use crate::error::CoreError;
-use crate::masks::IN_PROCESS;
+use crate::masks::StepPlace;
 use crate::samples::{SampleOutcome, SampleStep, run_sample_step};
 use crate::segment::{ModelRun, ModelStepOutcome, run_model_step};
 
@@ -33,38 +33,41 @@ impl Place {
         matches!(self, Place::Here)
     }
 
-    /// For people: `in process`, or the preferred core.
-    pub(crate) fn label(&self) -> String {
+    /// As it is stated; of several cores the preferred.
+    pub(crate) fn stated(&self) -> StepPlace {
         match self {
-            Place::Here => IN_PROCESS.to_owned(),
-            Place::Cores(cores) => cores[0].label(),
+            Place::Here => StepPlace::InProcess,
+            Place::Cores(cores) => cores[0].place(),
         }
     }
 
-    /// Runs a model. Gives the label of the core that did, too.
+    /// Runs a model. Says where, too.
     pub(crate) fn run_model(
         &self,
         core: &Core,
         run: &ModelRun,
         progress: &dyn Progress,
         cancel: &CancelToken,
-    ) -> Result<(String, ModelStepOutcome), CoreError> {
+    ) -> Result<(StepPlace, ModelStepOutcome), CoreError> {
         match self {
-            Place::Here => Ok((self.label(), run_model_step(core, run, progress, cancel)?)),
+            Place::Here => Ok((StepPlace::InProcess, run_model_step(core, run, progress, cancel)?)),
             Place::Cores(cores) => in_cores(cores, cancel, |remote| remote.run(core, run, progress, cancel)),
         }
     }
 
-    /// Takes a sample. Gives the label of the core that did, too.
+    /// Takes a sample. Says where, too.
     pub(crate) fn take_sample(
         &self,
         core: &Core,
         sample: &SampleStep,
         folder: &Artefacts,
         cancel: &CancelToken,
-    ) -> Result<(String, SampleOutcome), CoreError> {
+    ) -> Result<(StepPlace, SampleOutcome), CoreError> {
         match self {
-            Place::Here => Ok((self.label(), run_sample_step(core, sample, folder, cancel)?)),
+            Place::Here => Ok((
+                StepPlace::InProcess,
+                run_sample_step(core, sample, folder, cancel)?,
+            )),
             Place::Cores(cores) => in_cores(cores, cancel, |remote| {
                 remote.sample(core, sample, folder.path(), cancel)
             }),

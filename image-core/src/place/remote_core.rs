@@ -17,7 +17,7 @@ use super::remote_runtime::runtime;
 use super::settings::RemoteCoreSettings;
 use crate::core::Core;
 use crate::error::CoreError;
-use crate::masks::send_mask;
+use crate::masks::{StepPlace, send_mask};
 use crate::memory::Counters;
 use crate::samples::{SampleOutcome, SampleStep};
 use crate::segment::{ModelRun, ModelStepOutcome};
@@ -61,26 +61,26 @@ impl From<CoreError> for Failure {
     }
 }
 
-/// Runs a step in the first of these cores that can. Gives its label too.
+/// Runs a step in the first of these cores that can. Says in which, too.
 ///
 /// A core that went away, hangs or is not there hands over to the next one; one that refuses the request does not.
 pub(super) fn in_cores<T>(
     cores: &[Arc<RemoteCore>],
     cancel: &CancelToken,
     step: impl Fn(&RemoteCore) -> Result<T, Failure>,
-) -> Result<(String, T), CoreError> {
+) -> Result<(StepPlace, T), CoreError> {
     let mut left: Vec<&Arc<RemoteCore>> = cores.iter().collect();
     let mut last = None;
     for round in 0..ROUNDS {
         let mut absent = Vec::new();
         for core in left {
             match step(core) {
-                Ok(outcome) => return Ok((core.label(), outcome)),
+                Ok(outcome) => return Ok((core.place(), outcome)),
                 Err(Failure::Cancelled(cancelled)) => return Err(cancelled.into()),
                 Err(Failure::Here(error)) => return Err(error),
                 Err(Failure::Refused(error)) => return Err(core.fault(error)),
                 Err(Failure::Gone { begun, error }) => {
-                    tracing::warn!(core = core.label(), %error, "a core could not run a step");
+                    tracing::warn!(core = %core.place(), %error, "a core could not run a step");
                     if !begun {
                         absent.push(core);
                     }
@@ -115,14 +115,16 @@ impl RemoteCore {
         }
     }
 
-    /// Name and address.
-    pub(crate) fn label(&self) -> String {
-        format!("{} ({})", self.name, self.address)
+    pub(crate) fn place(&self) -> StepPlace {
+        StepPlace::Core {
+            name: self.name.clone(),
+            address: self.address.clone(),
+        }
     }
 
     fn fault(&self, error: RemoteError) -> CoreError {
         CoreError::Remote {
-            core: self.label(),
+            core: self.place().to_string(),
             code: error.code,
             message: error.message,
         }

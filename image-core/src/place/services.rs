@@ -8,7 +8,7 @@ use nephrite_root::{Root, sweep};
 use super::place::Place;
 use super::remote_core::RemoteCore;
 use super::settings::ServiceSettings;
-use crate::masks::Operations;
+use crate::masks::{Operations, StepPlace};
 
 /// The places of steps.
 #[derive(Debug)]
@@ -76,9 +76,9 @@ impl CaseServices {
         Place::of(cores.map(|(core, _)| core.clone()).collect())
     }
 
-    /// Where a model runs, for people.
-    pub fn model_place(&self, root: &Root, model: &Path) -> String {
-        self.of_model(root, model).label()
+    /// Where a model runs, as it is stated.
+    pub fn model_place(&self, root: &Root, model: &Path) -> StepPlace {
+        self.of_model(root, model).stated()
     }
 }
 
@@ -122,7 +122,7 @@ mod tests {
         let check = |model: &str, expected: &[&str]| {
             let labels: Vec<String> = match services.of_model(&root, model.as_ref()) {
                 Place::Here => Vec::new(),
-                Place::Cores(cores) => cores.iter().map(|core| core.label()).collect(),
+                Place::Cores(cores) => cores.iter().map(|core| core.place().to_string()).collect(),
             };
             let expected: Vec<String> = expected.iter().map(|n| format!("{n} (http://{n}:1)")).collect();
             assert_eq!(labels, expected, "{model}");

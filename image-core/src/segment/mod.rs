@@ -23,7 +23,7 @@ pub use file::{SegmentRequest, segment};
 pub(crate) use grid::{label_table_with, on_grid};
 pub use options::PostprocessingChoice;
 pub(crate) use previous_stage::PreviousStage;
-pub use report::{LabelReport, OptionsReport, SegmentReport, StageSeconds, WarningReport};
+pub use report::{OptionsReport, SegmentReport, StageSeconds, WarningReport};
 pub(crate) use request::{ModelRun, ScanInput};
 pub(crate) use step::{ModelStepOutcome, check_model_step, run_model_step};
 pub(crate) use warnings::log;

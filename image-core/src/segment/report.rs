@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use nephrite_kernel::{LabelStatus, LabelVolume};
 use nephrite_nnunet::LabelDescription;
 use nephrite_types::{Geometry, Labels, SegmentationOptions, Stage, Warning};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::ModelReport;
 
 /// Seconds of wall time per stage. Loading and reading of a previous stage are included.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StageSeconds {
     /// Model folders read, sessions made and warmed up; next to nothing for a resident model.
     pub load_model: f64,
@@ -52,7 +54,7 @@ impl StageSeconds {
 }
 
 /// Something odd that did not stop the work.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WarningReport {
     /// Which kind: a name of [`nephrite_types::WarningCode`].
@@ -73,19 +75,6 @@ impl From<&Warning> for WarningReport {
     }
 }
 
-/// One structure of the mask.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LabelReport {
-    /// As in the model's `dataset.json`.
-    pub name: String,
-    /// Its value in the mask.
-    pub id: u16,
-    /// Voxels with this value.
-    pub voxels: u64,
-    /// Their volume in millilitres.
-    pub volume_ml: f64,
-}
-
 /// What was done, and what it cost.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SegmentReport {
@@ -95,7 +84,7 @@ pub struct SegmentReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probabilities: Option<String>,
     /// Structures, in the order of `dataset.json`; background left out.
-    pub labels: Vec<LabelReport>,
+    pub labels: Vec<LabelVolume>,
     /// Voxels of the mask, x, y, z of its file.
     pub shape: [usize; 3],
     /// Millimetres between voxel centres, x, y, z of its file.
@@ -146,15 +135,19 @@ pub(crate) fn count_labels(
     labels: &Labels,
     geometry: &Geometry,
     structures: &[LabelDescription],
-) -> Vec<LabelReport> {
+) -> Vec<LabelVolume> {
     let counts = labels.voxel_counts();
     let voxel_ml = geometry.voxel_mm3() / 1000.0;
     let report = |structure: &LabelDescription| {
         let voxels = counts.get(usize::from(structure.id)).copied().unwrap_or(0);
         let volume_ml = voxels as f64 * voxel_ml;
-        LabelReport {
-            name: structure.name.clone(),
+        LabelVolume {
             id: structure.id,
+            name: structure.name.clone(),
+            status: match voxels {
+                0 => LabelStatus::NotFound,
+                _ => LabelStatus::Present,
+            },
             voxels,
             volume_ml,
         }

@@ -1,15 +1,16 @@
 //! Cases ⇄ messages.
 
-use nephrite_proto::convert::{list, optional_path, path};
+use nephrite_proto::convert::{choice, list, optional_path, optional_phase, path, phase};
 use nephrite_proto::v1::case_service_run_response::Event;
 use nephrite_proto::{ConvertError, v1};
 
 use super::cost::file;
 use super::warning;
 use crate::case::{
-    BareModel, CaseError, CaseEstimate, CaseEvent, CaseLabel, CaseMask, CasePipeline, CaseReport,
-    CaseRequest, PhaseChoice, Profile, StepKind, phase,
+    BareModel, CaseError, CaseEstimate, CaseEvent, CaseMask, CasePipeline, CaseReport, CaseRequest,
+    PhaseChoice, Profile, StepKind,
 };
+use crate::masks::StepPlace;
 use crate::model::SpeedSource;
 
 /// More than there are steps in a pipeline or phases of a scan.
@@ -39,10 +40,7 @@ pub(crate) fn case_request(
             let models = request.models.iter().map(|bare| {
                 Ok(BareModel {
                     model: path("models.model", &bare.model)?,
-                    phase: match bare.phase.as_str() {
-                        "" => None,
-                        name => Some(phase(name)?),
-                    },
+                    phase: optional_phase("models.phase", bare.phase)?,
                 })
             });
             CasePipeline::Models(models.collect::<Result<_, CaseError>>()?)
@@ -61,12 +59,12 @@ pub(crate) fn case_request(
     let scans = request
         .scans
         .iter()
-        .map(|scan| Ok((phase(&scan.phase)?, path("scans.path", &scan.path)?)));
+        .map(|scan| Ok((phase("scans.phase", scan.phase)?, path("scans.path", &scan.path)?)));
     bounded("phases", request.phases.len())?;
     let phases = request.phases.iter().map(|choice| {
         Ok(PhaseChoice {
             step: choice.step.clone(),
-            phase: phase(&choice.phase)?,
+            phase: phase("phases.phase", choice.phase)?,
             override_accepted: choice.r#override,
         })
     });
@@ -74,9 +72,9 @@ pub(crate) fn case_request(
         pipeline,
         scans: scans.collect::<Result<_, CaseError>>()?,
         steps: list("steps", &request.steps, |step| Ok(step.to_owned()))?,
-        profile: match request.profile.as_str() {
-            "" => Profile::Full,
-            name => Profile::from_name(name)?,
+        profile: match choice("profile", request.profile)? {
+            Some(v1::Profile::Quick) => Profile::Quick,
+            Some(v1::Profile::Full | v1::Profile::Unspecified) | None => Profile::Full,
         },
         phases: phases.collect::<Result<_, CaseError>>()?,
         output,
@@ -103,20 +101,18 @@ impl From<&CaseRequest> for v1::CaseServiceRunRequest {
             CasePipeline::Models(models) => {
                 let models = models.iter().map(|bare| v1::BareModel {
                     model: text(&bare.model),
-                    phase: bare
-                        .phase
-                        .map_or_else(String::new, |phase| phase.name().to_owned()),
+                    phase: bare.phase.map(|phase| v1::Phase::from(phase).into()),
                 });
                 (String::new(), models.collect())
             }
         };
         let scans = request.scans.iter().map(|(phase, path)| v1::PhaseScan {
-            phase: phase.name().to_owned(),
+            phase: v1::Phase::from(*phase).into(),
             path: text(path),
         });
         let phases = request.phases.iter().map(|choice| v1::PhaseChoice {
             step: choice.step.clone(),
-            phase: choice.phase.name().to_owned(),
+            phase: v1::Phase::from(choice.phase).into(),
             r#override: choice.override_accepted,
         });
         v1::CaseServiceRunRequest {
@@ -124,21 +120,14 @@ impl From<&CaseRequest> for v1::CaseServiceRunRequest {
             models,
             scans: scans.collect(),
             steps: request.steps.clone(),
-            profile: request.profile.name().to_owned(),
+            profile: Some(match request.profile {
+                Profile::Full => v1::Profile::Full.into(),
+                Profile::Quick => v1::Profile::Quick.into(),
+            }),
             phases: phases.collect(),
             output: text(&request.output),
             strict_geometry: request.strict_geometry,
         }
-    }
-}
-
-fn label(label: &CaseLabel) -> v1::CaseLabel {
-    v1::CaseLabel {
-        id: label.id.into(),
-        name: label.name.clone(),
-        status: label.status.clone(),
-        voxels: label.voxels,
-        volume_ml: label.volume_ml,
     }
 }
 
@@ -147,7 +136,7 @@ pub(crate) fn masks(mask: &CaseMask) -> Vec<v1::MaskReady> {
     let ready = |path: &str| v1::MaskReady {
         step: mask.step.clone(),
         path: path.to_owned(),
-        labels: mask.labels.iter().map(label).collect(),
+        labels: mask.labels.iter().map(Into::into).collect(),
     };
     match mask.paths.as_slice() {
         [] => vec![ready("")],
@@ -164,7 +153,7 @@ pub(crate) fn progress(event: &CaseEvent) -> Option<v1::StepProgress> {
     };
     Some(match event {
         CaseEvent::Running { step, place } => v1::StepProgress {
-            place: place.clone(),
+            place: Some(place.into()),
             ..of(step, v1::StepState::Running)
         },
         CaseEvent::Stage { step, stage } => v1::StepProgress {
@@ -192,9 +181,9 @@ pub(crate) fn done(report: &CaseReport, output: String) -> Event {
     let masks = record.masks.iter().map(|mask| v1::MaskReady {
         step: mask.step.clone(),
         path: path(&mask.file),
-        labels: mask.labels.iter().map(label).collect(),
+        labels: mask.labels.iter().map(Into::into).collect(),
     });
-    let skipped = record.steps.iter().filter(|step| step.skipped.is_some());
+    let skipped = record.steps.iter().filter(|step| step.left_out().is_some());
     let own = record.processes.first();
     Event::Done(v1::CaseDone {
         files: report.files.iter().map(file).collect(),
@@ -214,10 +203,8 @@ pub(crate) fn estimate(estimate: CaseEstimate) -> v1::CaseServiceEstimateRespons
     let steps = estimate.steps.into_iter().map(|step| v1::StepEstimate {
         step: step.step,
         kind: step_kind(step.kind).into(),
-        place: step.place,
-        phase: step
-            .phase
-            .map_or_else(String::new, |phase| phase.name().to_owned()),
+        place: step.place.as_ref().map(Into::into),
+        phase: step.phase.map(|phase| v1::Phase::from(phase).into()),
         tiles: step.tiles,
         seconds: step.seconds,
         memory_bytes: step.memory_bytes,
@@ -226,7 +213,7 @@ pub(crate) fn estimate(estimate: CaseEstimate) -> v1::CaseServiceEstimateRespons
         at_most: step.at_most,
     });
     let scans = estimate.scans.into_iter().map(|scan| v1::ScanEstimate {
-        phase: scan.phase.name().to_owned(),
+        phase: v1::Phase::from(scan.phase).into(),
         path: scan.file.unwrap_or_default(),
         shape: scan.shape.map(|n| n as u64).into(),
         spacing: scan.spacing.into(),
@@ -243,6 +230,35 @@ pub(crate) fn estimate(estimate: CaseEstimate) -> v1::CaseServiceEstimateRespons
         multiply_adds_per_second: estimate.multiply_adds_per_second,
         scans: scans.collect(),
         warnings,
+    }
+}
+
+impl From<&StepPlace> for v1::StepPlace {
+    fn from(place: &StepPlace) -> Self {
+        let (kind, name, address) = match place {
+            StepPlace::InProcess => (v1::PlaceKind::InProcess, "", ""),
+            StepPlace::Service { name, address } => (v1::PlaceKind::Service, &**name, &**address),
+            StepPlace::Core { name, address } => (v1::PlaceKind::Core, &**name, &**address),
+        };
+        v1::StepPlace {
+            kind: kind.into(),
+            name: name.to_owned(),
+            address: address.to_owned(),
+        }
+    }
+}
+
+impl TryFrom<v1::StepPlace> for StepPlace {
+    type Error = ConvertError;
+
+    fn try_from(wire: v1::StepPlace) -> Result<Self, ConvertError> {
+        let kind = choice("place.kind", Some(wire.kind))?;
+        let v1::StepPlace { name, address, .. } = wire;
+        Ok(match kind {
+            Some(v1::PlaceKind::Service) => StepPlace::Service { name, address },
+            Some(v1::PlaceKind::Core) => StepPlace::Core { name, address },
+            Some(v1::PlaceKind::InProcess | v1::PlaceKind::Unspecified) | None => StepPlace::InProcess,
+        })
     }
 }
 
@@ -298,7 +314,7 @@ mod tests {
         let least = || v1::CaseServiceRunRequest {
             pipeline: "p.toml".into(),
             scans: vec![v1::PhaseScan {
-                phase: "arterial".into(),
+                phase: v1::Phase::Arterial.into(),
                 path: "a".into(),
             }],
             output: "out".into(),
@@ -313,8 +329,9 @@ mod tests {
         check(&|request| request.pipeline.clear());
         check(&|request| request.output.clear());
         check(&|request| request.scans[0].path.clear());
-        check(&|request| request.scans[0].phase = "Arterial".into());
-        check(&|request| request.profile = "fast".into());
+        check(&|request| request.scans[0].phase = 0);
+        check(&|request| request.scans[0].phase = 5);
+        check(&|request| request.profile = Some(3));
         check(&|request| request.models = vec![v1::BareModel::default()]);
         check(&|request| request.scans = vec![request.scans[0].clone(); 257]);
     }

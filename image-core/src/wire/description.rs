@@ -27,18 +27,12 @@ fn small(count: usize) -> u32 {
 
 pub(crate) fn done(report: SegmentReport) -> v1::Done {
     let stages = report.stages.by_stage();
-    let labels = report.labels.into_iter().map(|label| v1::LabelCount {
-        id: label.id.into(),
-        name: label.name,
-        voxels: label.voxels,
-        volume_ml: label.volume_ml,
-    });
     let versions = report.versions.into_iter();
     v1::Done {
         warnings: report.warnings.iter().map(warning::of_report).collect(),
         mask: report.mask,
         probabilities: report.probabilities.unwrap_or_default(),
-        labels: labels.collect(),
+        labels: report.labels.iter().map(Into::into).collect(),
         shape: Some(shape(report.shape)),
         spacing: Some(spacing(report.spacing)),
         stages: stages

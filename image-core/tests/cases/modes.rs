@@ -1,4 +1,4 @@
-use nephrite_image_core::case::{CaseServices, ServiceSettings, run_case};
+use nephrite_image_core::case::{CaseServices, ServiceSettings, StepPlace, run_case};
 use nephrite_types::CancelToken;
 
 use crate::patient::{ARTERIES, Around, KIDNEYS, Patient, Told, URETERS, operations_at, owner};
@@ -73,13 +73,20 @@ fn the_three_modes_give_the_same_bytes() {
         assert_eq!(record.processes.len(), n_processes);
         let place = |id: &str| {
             let step = record.steps.iter().find(|step| step.id == id).unwrap();
-            step.place.split(' ').next().unwrap().to_owned()
+            match step.place.clone().unwrap() {
+                StepPlace::InProcess => "here".to_owned(),
+                StepPlace::Service { name, .. } => format!("service {name}"),
+                StepPlace::Core { name, .. } => format!("core {name}"),
+            }
         };
-        assert_ne!(place("all"), "in");
-        let owner = if name == "hybrid" { "in" } else { "vessel" };
-        assert_eq!(place("arteries"), owner);
+        assert!(place("all").starts_with("service "), "{}", place("all"));
+        let owner = |core: &str| match name {
+            "hybrid" => "here".to_owned(),
+            _ => format!("core {core}"),
+        };
+        assert_eq!(place("arteries"), owner("vessel"));
         // the reference's scan is in the core that segments it
-        assert_eq!(place("look"), if name == "hybrid" { "in" } else { "kidney" });
+        assert_eq!(place("look"), owner("kidney"));
     }
     let left: Vec<_> = std::fs::read_dir(patient.path("exchange")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");

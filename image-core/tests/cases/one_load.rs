@@ -79,7 +79,7 @@ fn bare_models_save_their_masks() {
     request.profile = nephrite_image_core::case::Profile::Quick;
     let record = patient.run_here(&patient.core(), &request).unwrap().record;
     for step in &record.steps {
-        let model = step.model.as_ref().unwrap();
+        let model = step.model().unwrap();
         assert_eq!(
             (
                 model.options.mirroring,

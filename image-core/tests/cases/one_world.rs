@@ -694,7 +694,7 @@ fn masks_of_one_file_are_related_by_voxel_whatever_the_readers_say_of_its_place(
         );
     }
     let crops = |record: &nephrite_image_core::case::Record| {
-        let models = record.steps.iter().filter_map(|step| step.model.as_ref());
+        let models = record.steps.iter().filter_map(|step| step.model());
         models.map(|model| model.crop).collect::<Vec<_>>()
     };
     assert_eq!(crops(&two), crops(&record));

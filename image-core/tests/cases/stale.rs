@@ -146,7 +146,7 @@ fn a_model_of_which_a_file_was_replaced_in_place_with_its_old_time_is_loaded_aga
     replace_in_place(&plans, &changed);
     let after = scene.run("after");
     let hash = |report: &CaseReport| {
-        let files = &report.record.steps[0].model.as_ref().unwrap().files;
+        let files = &report.record.steps[0].model().unwrap().files;
         files
             .iter()
             .find(|file| file.path == "plans.json")

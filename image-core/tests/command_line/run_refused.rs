@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
+use nephrite_proto::convert::phase;
 use nephrite_proto::status::{error_code, grpc_code};
 use nephrite_proto::v1::case_service_client::CaseServiceClient;
 use nephrite_proto::v1::{self, CaseServiceRunRequest};
-use nephrite_types::{CancelToken, ErrorCode, Limits};
+use nephrite_types::{CancelToken, ErrorCode, Limits, Phase};
 use nephrite_volume::{Reader, read_volume};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
@@ -21,15 +22,15 @@ use crate::run::{Served, nephrite};
 
 /// A request that works; one model, quickly.
 fn good(output: &str) -> CaseServiceRunRequest {
-    let scan = |phase: &str| v1::PhaseScan {
-        phase: phase.to_owned(),
+    let scan = |phase: Phase| v1::PhaseScan {
+        phase: v1::Phase::from(phase).into(),
         path: format!("scans/{phase}.nii.gz"),
     };
     CaseServiceRunRequest {
         pipeline: "pipeline.toml".to_owned(),
-        scans: ["portal_venous", "arterial"].map(scan).into(),
+        scans: [Phase::PortalVenous, Phase::Arterial].map(scan).into(),
         steps: vec!["kidneys".to_owned()],
-        profile: "quick".to_owned(),
+        profile: Some(v1::Profile::Quick.into()),
         output: output.to_owned(),
         ..Default::default()
     }
@@ -46,7 +47,7 @@ fn typed(request: &CaseServiceRunRequest) -> Vec<String> {
         add("--model", bare.model.clone());
     }
     for scan in &request.scans {
-        add("--scan", format!("{}={}", scan.phase, scan.path));
+        add("--scan", format!("{}={}", phase_name(scan.phase), scan.path));
     }
     if !request.steps.is_empty() {
         add("--steps", request.steps.join(","));
@@ -57,11 +58,15 @@ fn typed(request: &CaseServiceRunRequest) -> Vec<String> {
         } else {
             "--phase"
         };
-        add(option, format!("{}={}", choice.step, choice.phase));
+        add(option, format!("{}={}", choice.step, phase_name(choice.phase)));
     }
-    add("--profile", request.profile.clone());
+    add("--profile", "quick".to_owned());
     add("--output", request.output.clone());
     arguments
+}
+
+fn phase_name(number: i32) -> String {
+    phase("phase", number).map_or_else(|_| "none".to_owned(), |phase| phase.to_string())
 }
 
 /// Everything in the results folder and at the root, hidden names too.
@@ -121,35 +126,49 @@ fn what_cannot_run_is_told_alike_everywhere_and_leaves_nothing() {
         }
         assert_eq!(left(&patient), before);
     };
-    let scan = |phase: &str, path: &str| v1::PhaseScan {
-        phase: phase.to_owned(),
+    let scan = |phase: Phase, path: &str| v1::PhaseScan {
+        phase: v1::Phase::from(phase).into(),
         path: path.to_owned(),
     };
-    let choice = |step: &str, phase: &str| v1::PhaseChoice {
+    let choice = |step: &str, phase: Phase| v1::PhaseChoice {
         step: step.to_owned(),
-        phase: phase.to_owned(),
+        phase: v1::Phase::from(phase).into(),
         r#override: false,
     };
     use ErrorCode::{InvalidArgument, InvalidInput, NotFound, PermissionDenied};
     // Phases.
-    let expected = "expected non_contrast, arterial, portal_venous or delayed";
+    let unknown = |option: &str, value: &str| {
+        let given = format!("{option}={value}");
+        let arguments = [
+            "run",
+            "--pipeline",
+            "pipeline.toml",
+            "--output",
+            "results/new",
+            "--root",
+            ".",
+        ];
+        let expected = "expected non_contrast, arterial, portal_venous or delayed";
+        let scan = "--scan=arterial=scans/arterial.nii.gz";
+        nephrite(patient.root.path(), &[&arguments[..], &[scan, &given]].concat())
+            .refused(2, &["\"venous\"", expected]);
+    };
+    unknown("--scan", "venous=scans/portal_venous.nii.gz");
+    unknown("--phase", "kidneys=venous");
+    for (number, says) in [(0, "scans.phase is missing"), (5, "scans.phase is 5")] {
+        let mut request = good("results/new");
+        request.scans[0].phase = number;
+        let status = status(&runtime, &server.url, request).unwrap_err();
+        assert_eq!(error_code(&status), InvalidArgument, "{status:?}");
+        assert!(status.message().contains(says), "{status:?}");
+    }
     check(
-        &|r| r.scans[0].phase = "venous".into(),
-        InvalidArgument,
-        &["\"venous\"", expected],
-    );
-    check(
-        &|r| r.scans[0].phase = "arterial".into(),
+        &|r| r.scans[0].phase = v1::Phase::Arterial.into(),
         InvalidArgument,
         &["phase arterial is given twice"],
     );
     check(
-        &|r| r.phases = vec![choice("kidneys", "late")],
-        InvalidArgument,
-        &["\"late\"", expected],
-    );
-    check(
-        &|r| r.phases = vec![choice("kidneys", "arterial")],
+        &|r| r.phases = vec![choice("kidneys", Phase::Arterial)],
         InvalidArgument,
         &["step kidneys", "arterial"],
     );
@@ -175,7 +194,7 @@ fn what_cannot_run_is_told_alike_everywhere_and_leaves_nothing() {
         &["scan.nii.gz", "out of the configured root"],
     );
     check(&|r| drop(r.scans.remove(0)), InvalidInput, &["portal_venous"]);
-    let far = |r: &mut CaseServiceRunRequest| r.scans[1] = scan("arterial", "scans/far.nii.gz");
+    let far = |r: &mut CaseServiceRunRequest| r.scans[1] = scan(Phase::Arterial, "scans/far.nii.gz");
     check(
         &far,
         InvalidInput,
@@ -184,7 +203,7 @@ fn what_cannot_run_is_told_alike_everywhere_and_leaves_nothing() {
     // Steps.
     check(&|r| r.steps = vec!["liver".into()], InvalidArgument, &["liver"]);
     check(
-        &|r| r.phases = vec![choice("liver", "arterial")],
+        &|r| r.phases = vec![choice("liver", Phase::Arterial)],
         InvalidArgument,
         &["liver"],
     );
@@ -196,7 +215,7 @@ fn what_cannot_run_is_told_alike_everywhere_and_leaves_nothing() {
         &["scans/text.nii.gz"],
     );
     let bare = |model: &str| {
-        let (model, phase) = (model.to_owned(), String::new());
+        let (model, phase) = (model.to_owned(), None);
         vec![v1::BareModel { model, phase }]
     };
     let models = |r: &mut CaseServiceRunRequest, model: &str| {

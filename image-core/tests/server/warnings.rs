@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use nephrite_image_core::server::ServeConfig;
+use nephrite_proto::v1;
 use nephrite_proto::v1::run_response::Event;
 use nephrite_proto::v1::{
     BareModel, CaseServiceRunRequest, Done, PhaseScan, RunRequest, SegmentationOptions, Warning,
@@ -107,13 +108,13 @@ async fn a_header_that_contradicts_itself_is_an_event_of_a_case_and_a_line_of_it
     let request = |strict_geometry| CaseServiceRunRequest {
         models: vec![BareModel {
             model: MODEL.to_owned(),
-            phase: String::new(),
+            phase: None,
         }],
         scans: vec![PhaseScan {
-            phase: "portal_venous".to_owned(),
+            phase: v1::Phase::PortalVenous.into(),
             path: "scans/odd.nii".to_owned(),
         }],
-        profile: "quick".to_owned(),
+        profile: Some(v1::Profile::Quick.into()),
         output: "results/case".to_owned(),
         strict_geometry,
         ..Default::default()

@@ -77,7 +77,7 @@ pub use error::OperationError;
 pub use inputs::{Inputs, label_ids};
 pub use memory::{MaskSize, UnreadMask};
 pub use nephrite_mask_codec::{
-    LabelEntry, LabelStatus, LabelTable, Mask, MaskError, Run, RunMask, RunMaskBuilder,
+    LabelEntry, LabelStatus, LabelTable, LabelVolume, Mask, MaskError, Run, RunMask, RunMaskBuilder,
 };
 pub use nephrite_types::{
     Affine, BoundingBox, CancelToken, ErrorCode, Geometry, Limits, Shape3, Spacing, length,

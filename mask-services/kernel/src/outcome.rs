@@ -1,6 +1,9 @@
+//! What an operation gives.
+
 use std::sync::Arc;
 
 use nephrite_mask_codec::Mask;
+use serde::{Deserialize, Serialize};
 
 use crate::{Artefact, Traffic};
 
@@ -18,7 +21,9 @@ pub struct Outcome {
 }
 
 /// One number that an operation found.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
 pub struct Measurement {
     /// Name of the label it is about; empty if it is about the whole.
     pub label: String,

@@ -1,7 +1,13 @@
+//! The labels of a mask: ids, names, what became of them.
+
+use serde::{Deserialize, Serialize};
+
 use crate::MaskError;
 
 /// What became of a label. An absent label always says why it is absent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum LabelStatus {
     /// It has voxels.
     Present,

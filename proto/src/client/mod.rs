@@ -40,10 +40,10 @@ const MAX_REPLY_BYTES: usize = 8 << 20;
 /// use nephrite_proto::{CaseEvent, Client, v1};
 ///
 /// let core = Client::connect("http://127.0.0.1:7443").await?;
-/// let scan = |phase: &str, path: &str| v1::PhaseScan { phase: phase.into(), path: path.into() };
+/// let scan = |phase: v1::Phase, path: &str| v1::PhaseScan { phase: phase.into(), path: path.into() };
 /// let request = v1::CaseServiceRunRequest {
 ///     pipeline: "pipelines/kidney.toml".into(),
-///     scans: vec![scan("arterial", "cases/17/a.nii.gz"), scan("delayed", "cases/17/d.nii.gz")],
+///     scans: vec![scan(v1::Phase::Arterial, "cases/17/a.nii.gz"), scan(v1::Phase::Delayed, "cases/17/d.nii.gz")],
 ///     output: "results/17".into(),
 ///     ..Default::default()
 /// };

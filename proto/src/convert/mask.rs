@@ -1,5 +1,5 @@
 use nephrite_mask_codec::{
-    EncodedLabel, EncodedMask, LabelEntry, LabelStatus, LabelTable, Mask, MaskEncoding,
+    EncodedLabel, EncodedMask, LabelEntry, LabelStatus, LabelTable, LabelVolume, Mask, MaskEncoding,
 };
 use nephrite_types::{Affine, BoundingBox, Geometry, Shape3, Spacing};
 
@@ -104,6 +104,36 @@ impl From<LabelStatus> for v1::LabelStatus {
             LabelStatus::NotSearched => v1::LabelStatus::NotSearched,
             LabelStatus::Failed => v1::LabelStatus::Failed,
         }
+    }
+}
+
+impl From<&LabelVolume> for v1::LabelVolume {
+    fn from(label: &LabelVolume) -> Self {
+        v1::LabelVolume {
+            id: label.id.into(),
+            name: label.name.clone(),
+            status: v1::LabelStatus::from(label.status).into(),
+            voxels: label.voxels,
+            volume_ml: label.volume_ml,
+        }
+    }
+}
+
+impl TryFrom<v1::LabelVolume> for LabelVolume {
+    type Error = ConvertError;
+
+    fn try_from(wire: v1::LabelVolume) -> Result<Self, ConvertError> {
+        Ok(LabelVolume {
+            id: u16::try_from(wire.id).map_err(|_| ConvertError::Value {
+                field: "label.id",
+                expected: "at most 65535",
+                found: wire.id.to_string(),
+            })?,
+            name: wire.name,
+            status: status(wire.status)?,
+            voxels: wire.voxels,
+            volume_ml: wire.volume_ml,
+        })
     }
 }
 

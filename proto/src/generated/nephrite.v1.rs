@@ -150,7 +150,7 @@ pub struct Done {
     pub probabilities: ::prost::alloc::string::String,
     /// Structures in the order of dataset.json; background left out.
     #[prost(message, repeated, tag = "3")]
-    pub labels: ::prost::alloc::vec::Vec<LabelCount>,
+    pub labels: ::prost::alloc::vec::Vec<LabelVolume>,
     /// Voxels of the mask, x, y, z.
     #[prost(message, optional, tag = "4")]
     pub shape: ::core::option::Option<Shape>,
@@ -194,20 +194,23 @@ pub struct Done {
     #[prost(message, repeated, tag = "30")]
     pub warnings: ::prost::alloc::vec::Vec<Warning>,
 }
-/// One structure of a mask.
+/// One label of a mask, with what it has.
 #[derive(Clone, PartialEq, ::prost::Message)]
-pub struct LabelCount {
+pub struct LabelVolume {
     /// Its value in the mask.
     #[prost(uint32, tag = "1")]
     pub id: u32,
-    /// As in the model's dataset.json.
+    /// What it is called; of a model, as in its dataset.json.
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
+    /// What became of it.
+    #[prost(enumeration = "LabelStatus", tag = "3")]
+    pub status: i32,
     /// Voxels with this value.
-    #[prost(uint64, tag = "3")]
+    #[prost(uint64, tag = "4")]
     pub voxels: u64,
     /// Their volume in millilitres.
-    #[prost(double, tag = "4")]
+    #[prost(double, tag = "5")]
     pub volume_ml: f64,
 }
 /// Time of one stage.
@@ -245,6 +248,47 @@ pub struct Spacing {
     /// Along the slowest axis, mm.
     #[prost(double, tag = "3")]
     pub z: f64,
+}
+/// What became of a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LabelStatus {
+    /// Refused.
+    Unspecified = 0,
+    /// It has voxels.
+    Present = 1,
+    /// It was looked for and has none.
+    NotFound = 2,
+    /// Nobody looked for it.
+    NotSearched = 3,
+    /// Looking for it failed.
+    Failed = 4,
+}
+impl LabelStatus {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LABEL_STATUS_UNSPECIFIED",
+            Self::Present => "LABEL_STATUS_PRESENT",
+            Self::NotFound => "LABEL_STATUS_NOT_FOUND",
+            Self::NotSearched => "LABEL_STATUS_NOT_SEARCHED",
+            Self::Failed => "LABEL_STATUS_FAILED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LABEL_STATUS_UNSPECIFIED" => Some(Self::Unspecified),
+            "LABEL_STATUS_PRESENT" => Some(Self::Present),
+            "LABEL_STATUS_NOT_FOUND" => Some(Self::NotFound),
+            "LABEL_STATUS_NOT_SEARCHED" => Some(Self::NotSearched),
+            "LABEL_STATUS_FAILED" => Some(Self::Failed),
+            _ => None,
+        }
+    }
 }
 /// What a request is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -2313,47 +2357,6 @@ impl MaskEncoding {
         }
     }
 }
-/// What became of a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum LabelStatus {
-    /// Refused.
-    Unspecified = 0,
-    /// It has voxels.
-    Present = 1,
-    /// It was looked for and has none.
-    NotFound = 2,
-    /// Nobody looked for it.
-    NotSearched = 3,
-    /// Looking for it failed.
-    Failed = 4,
-}
-impl LabelStatus {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "LABEL_STATUS_UNSPECIFIED",
-            Self::Present => "LABEL_STATUS_PRESENT",
-            Self::NotFound => "LABEL_STATUS_NOT_FOUND",
-            Self::NotSearched => "LABEL_STATUS_NOT_SEARCHED",
-            Self::Failed => "LABEL_STATUS_FAILED",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "LABEL_STATUS_UNSPECIFIED" => Some(Self::Unspecified),
-            "LABEL_STATUS_PRESENT" => Some(Self::Present),
-            "LABEL_STATUS_NOT_FOUND" => Some(Self::NotFound),
-            "LABEL_STATUS_NOT_SEARCHED" => Some(Self::NotSearched),
-            "LABEL_STATUS_FAILED" => Some(Self::Failed),
-            _ => None,
-        }
-    }
-}
 /// Generated client implementations.
 pub mod mask_service_client {
     #![allow(
@@ -2761,10 +2764,9 @@ pub struct CaseServiceRunRequest {
     /// Run only these steps and those that they need. Default: all.
     #[prost(string, repeated, tag = "4")]
     pub steps: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// `full` or `quick`: one fold, no mirroring, coarser tiles, the low-resolution model where the pipeline names one.
-    /// Default: full.
-    #[prost(string, tag = "5")]
-    pub profile: ::prost::alloc::string::String,
+    /// How thoroughly. Default: full.
+    #[prost(enumeration = "Profile", optional, tag = "5")]
+    pub profile: ::core::option::Option<i32>,
     /// Which scan a step runs on, if not that of the first phase it accepts.
     #[prost(message, repeated, tag = "6")]
     pub phases: ::prost::alloc::vec::Vec<PhaseChoice>,
@@ -2782,15 +2784,15 @@ pub struct BareModel {
     #[prost(string, tag = "1")]
     pub model: ::prost::alloc::string::String,
     /// Phase of the scan that it runs on. Required if there are several scans.
-    #[prost(string, tag = "2")]
-    pub phase: ::prost::alloc::string::String,
+    #[prost(enumeration = "Phase", optional, tag = "2")]
+    pub phase: ::core::option::Option<i32>,
 }
 /// A scan and its contrast phase.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PhaseScan {
-    /// non_contrast, arterial, portal_venous or delayed. Required; never guessed.
-    #[prost(string, tag = "1")]
-    pub phase: ::prost::alloc::string::String,
+    /// Required; never guessed.
+    #[prost(enumeration = "Phase", tag = "1")]
+    pub phase: i32,
     /// NIfTI file. Required.
     #[prost(string, tag = "2")]
     pub path: ::prost::alloc::string::String,
@@ -2802,11 +2804,24 @@ pub struct PhaseChoice {
     #[prost(string, tag = "1")]
     pub step: ::prost::alloc::string::String,
     /// Phase of a scan of the request. Required.
-    #[prost(string, tag = "2")]
-    pub phase: ::prost::alloc::string::String,
+    #[prost(enumeration = "Phase", tag = "2")]
+    pub phase: i32,
     /// Run even if the step does not accept this phase; goes into the record.
     #[prost(bool, tag = "3")]
     pub r#override: bool,
+}
+/// Where a step runs.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StepPlace {
+    /// What it is.
+    #[prost(enumeration = "PlaceKind", tag = "1")]
+    pub kind: i32,
+    /// Of another process: its name in the configuration.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Of another process: its address.
+    #[prost(string, tag = "3")]
+    pub address: ::prost::alloc::string::String,
 }
 /// One event of a case.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2846,9 +2861,9 @@ pub struct StepProgress {
     /// What it does.
     #[prost(enumeration = "StepState", tag = "2")]
     pub state: i32,
-    /// Where it runs: `in process`, or name and address of a service.
-    #[prost(string, tag = "3")]
-    pub place: ::prost::alloc::string::String,
+    /// Where it runs.
+    #[prost(message, optional, tag = "3")]
+    pub place: ::core::option::Option<StepPlace>,
     /// Of a model that runs.
     #[prost(enumeration = "Stage", tag = "4")]
     pub stage: i32,
@@ -2876,26 +2891,7 @@ pub struct MaskReady {
     pub path: ::prost::alloc::string::String,
     /// Sorted by id.
     #[prost(message, repeated, tag = "3")]
-    pub labels: ::prost::alloc::vec::Vec<CaseLabel>,
-}
-/// One label of a mask.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct CaseLabel {
-    /// Its value.
-    #[prost(uint32, tag = "1")]
-    pub id: u32,
-    /// What it is called.
-    #[prost(string, tag = "2")]
-    pub name: ::prost::alloc::string::String,
-    /// present, not_found, not_searched or failed.
-    #[prost(string, tag = "3")]
-    pub status: ::prost::alloc::string::String,
-    /// Voxels with this value.
-    #[prost(uint64, tag = "4")]
-    pub voxels: u64,
-    /// Their volume in millilitres.
-    #[prost(double, tag = "5")]
-    pub volume_ml: f64,
+    pub labels: ::prost::alloc::vec::Vec<LabelVolume>,
 }
 /// A case that is done.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3021,8 +3017,8 @@ pub struct CaseServiceEstimateResponse {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ScanEstimate {
     /// Its phase.
-    #[prost(string, tag = "1")]
-    pub phase: ::prost::alloc::string::String,
+    #[prost(enumeration = "Phase", tag = "1")]
+    pub phase: i32,
     /// Its file.
     #[prost(string, tag = "2")]
     pub path: ::prost::alloc::string::String,
@@ -3045,12 +3041,12 @@ pub struct StepEstimate {
     /// What it is.
     #[prost(enumeration = "StepKind", tag = "2")]
     pub kind: i32,
-    /// Where it would run; empty if it would be left out.
-    #[prost(string, tag = "3")]
-    pub place: ::prost::alloc::string::String,
+    /// Where it would run; absent if it would be left out.
+    #[prost(message, optional, tag = "3")]
+    pub place: ::core::option::Option<StepPlace>,
     /// Of a model or a sample: the scan's phase.
-    #[prost(string, tag = "4")]
-    pub phase: ::prost::alloc::string::String,
+    #[prost(enumeration = "Phase", optional, tag = "4")]
+    pub phase: ::core::option::Option<i32>,
     /// Of a model: places where a patch lies, those of a previous stage that is run first included.
     #[prost(uint64, tag = "5")]
     pub tiles: u64,
@@ -3069,6 +3065,117 @@ pub struct StepEstimate {
     /// It looks at a part of the scan only: figures hold for all of it.
     #[prost(bool, tag = "10")]
     pub at_most: bool,
+}
+/// Contrast phase of a CT scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Phase {
+    /// Refused.
+    Unspecified = 0,
+    /// Before contrast medium.
+    NonContrast = 1,
+    /// Arteries bright.
+    Arterial = 2,
+    /// Portal and renal veins and parenchyma bright.
+    PortalVenous = 3,
+    /// Renal pelvis and ureters bright.
+    Delayed = 4,
+}
+impl Phase {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PHASE_UNSPECIFIED",
+            Self::NonContrast => "PHASE_NON_CONTRAST",
+            Self::Arterial => "PHASE_ARTERIAL",
+            Self::PortalVenous => "PHASE_PORTAL_VENOUS",
+            Self::Delayed => "PHASE_DELAYED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PHASE_UNSPECIFIED" => Some(Self::Unspecified),
+            "PHASE_NON_CONTRAST" => Some(Self::NonContrast),
+            "PHASE_ARTERIAL" => Some(Self::Arterial),
+            "PHASE_PORTAL_VENOUS" => Some(Self::PortalVenous),
+            "PHASE_DELAYED" => Some(Self::Delayed),
+            _ => None,
+        }
+    }
+}
+/// How thoroughly a case runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Profile {
+    /// Refused; leave the field out for the default.
+    Unspecified = 0,
+    /// As the pipeline says.
+    Full = 1,
+    /// A first look: one fold, no mirroring, coarser tiles, the low-resolution model where the pipeline names one.
+    Quick = 2,
+}
+impl Profile {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PROFILE_UNSPECIFIED",
+            Self::Full => "PROFILE_FULL",
+            Self::Quick => "PROFILE_QUICK",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PROFILE_UNSPECIFIED" => Some(Self::Unspecified),
+            "PROFILE_FULL" => Some(Self::Full),
+            "PROFILE_QUICK" => Some(Self::Quick),
+            _ => None,
+        }
+    }
+}
+/// What a place is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PlaceKind {
+    /// Never sent.
+    Unspecified = 0,
+    /// The process that runs the case.
+    InProcess = 1,
+    /// A mask service.
+    Service = 2,
+    /// Another core.
+    Core = 3,
+}
+impl PlaceKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PLACE_KIND_UNSPECIFIED",
+            Self::InProcess => "PLACE_KIND_IN_PROCESS",
+            Self::Service => "PLACE_KIND_SERVICE",
+            Self::Core => "PLACE_KIND_CORE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PLACE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "PLACE_KIND_IN_PROCESS" => Some(Self::InProcess),
+            "PLACE_KIND_SERVICE" => Some(Self::Service),
+            "PLACE_KIND_CORE" => Some(Self::Core),
+            _ => None,
+        }
+    }
 }
 /// What a step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -1,7 +1,10 @@
+//! Contrast phases of CT scans.
+
 use serde::{Deserialize, Serialize};
 
 /// Contrast phase of a CT scan. Stated by the caller, never guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Before contrast medium.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// In which arithmetic class sums and resampling run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Numerics {
     /// f32 throughout: faster and closer to the exact result than the reference.
@@ -17,6 +18,7 @@ pub enum Numerics {
 
 /// How a mask is made.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SegmentationOptions {
     /// Average over mirrored copies, along the axes that the model was trained for.

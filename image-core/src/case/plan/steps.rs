@@ -12,6 +12,7 @@ use super::phases::Chosen;
 use super::scans::{OpenedScan, PlannedScan};
 use crate::case::CaseError;
 use crate::core::Core;
+use crate::masks::StepPlace;
 use crate::model::{ModelChoice, OpenModel};
 use crate::place::{CaseServices, Place};
 use crate::segment::{ModelRun, PostprocessingChoice, PreviousStage, ScanInput};
@@ -85,13 +86,13 @@ impl PlannedStep {
         }
     }
 
-    /// Where it runs, for people.
-    pub(in crate::case) fn place(&self, services: &CaseServices) -> String {
+    /// Where it runs; `None` if it is left out.
+    pub(in crate::case) fn place(&self, services: &CaseServices) -> Option<StepPlace> {
         match self {
-            PlannedStep::Model(model) => model.place.label(),
-            PlannedStep::Mask(step) => services.operations().place(&step.operation),
-            PlannedStep::Sample(sample) => sample.place.label(),
-            PlannedStep::Skipped { .. } => String::new(),
+            PlannedStep::Model(model) => Some(model.place.stated()),
+            PlannedStep::Mask(step) => Some(services.operations().place(&step.operation)),
+            PlannedStep::Sample(sample) => Some(sample.place.stated()),
+            PlannedStep::Skipped { .. } => None,
         }
     }
 }

@@ -63,6 +63,16 @@ impl RemoteService {
         }
     }
 
+    /// What the configuration calls it.
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// Its address.
+    pub fn endpoint(&self) -> &str {
+        &self.settings.endpoint
+    }
+
     /// Name and address, as they stand in errors.
     pub fn label(&self) -> String {
         format!("{} ({})", self.settings.name, self.settings.endpoint)
