@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod demo;
+mod estimates;
 mod geometry;
 mod mask;
 mod mask_files;

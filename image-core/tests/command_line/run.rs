@@ -53,8 +53,9 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    pub(crate) fn new(patient: &Patient) -> Served {
-        let config = "root = '.'\nlisten = '127.0.0.1:0'\nthreads = 1\n";
+    /// `more` is more of its configuration.
+    pub(crate) fn new(patient: &Patient, more: &str) -> Served {
+        let config = format!("root = '.'\nlisten = '127.0.0.1:0'\n{more}");
         fs::write(patient.path("server.toml"), config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_nephrite"));
         command
@@ -122,7 +123,7 @@ fn a_case_gives_the_same_bytes_here_at_a_server_and_where_a_configuration_says()
         assert!(here.stderr.contains(says), "{says:?} is not in {}", here.stderr);
     }
 
-    let server = Served::new(&patient);
+    let server = Served::new(&patient, "threads = 1\n");
     let there = patient
         .run("there", &[&["--server", &server.url], &pipeline[..]].concat())
         .succeeded();

@@ -93,7 +93,7 @@ fn status(runtime: &Runtime, url: &str, request: CaseServiceRunRequest) -> Resul
 #[test]
 fn what_cannot_run_is_told_alike_everywhere_and_leaves_nothing() {
     let patient = Patient::new();
-    let server = Served::new(&patient);
+    let server = Served::new(&patient, "threads = 1\n");
     let runtime = Runtime::new().unwrap();
     fs::create_dir(patient.path("results/taken")).unwrap();
     fs::write(patient.path("results/taken/mine"), "mine").unwrap();
@@ -357,7 +357,7 @@ fn end(mut child: Child) -> (Option<i32>, Duration) {
 #[test]
 fn a_case_at_a_server_ends_with_its_caller_and_with_the_server() {
     let patient = Patient::new();
-    let server = Served::new(&patient);
+    let server = Served::new(&patient, "threads = 1\n");
     // The caller goes: the server stops, cleans up, and serves the next.
     let child = begun(&patient, &server);
     send(child.id(), Signal::INT);
