@@ -18,5 +18,7 @@ mod one_world;
 mod patient;
 #[path = "cases/process.rs"]
 mod process;
+#[path = "cases/record_schema.rs"]
+mod record_schema;
 #[path = "cases/stale.rs"]
 mod stale;
