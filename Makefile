@@ -70,7 +70,8 @@ bench-load: build ## a thousand mixed requests, and a storm under a memory cap
 	$(PYTHON) benches/load/storm.py
 	$(PYTHON) benches/load/storm.py --waiting 200
 
-docs: ## API documentation in target/doc
+docs: ## the book in target/book and the API documentation in target/doc
+	$(CARGO) run --locked -p nephrite-docs
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 
 fmt: ## format all Rust code

@@ -1,6 +1,9 @@
-//! The generated code in `src/generated` is what the .proto files give.
+//! The generated code in `src/generated` and the book's page of services are what the .proto files give.
 
 #![allow(clippy::unwrap_used)] // helpers of a test
+
+#[path = "generated/page.rs"]
+mod page;
 
 use std::path::{Path, PathBuf};
 
@@ -9,18 +12,23 @@ use tonic_prost_build::Config;
 
 /// Set to anything, the test writes the files instead of comparing them.
 const UPDATE: &str = "NEPHRITE_UPDATE_GENERATED";
+/// The page of the book's reference.
+const PAGE: &str = "rpc.md";
 
 #[test]
 fn generated_code_is_current() {
     let crate_folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let fresh = tempfile::tempdir().unwrap();
     generate(&crate_folder, fresh.path());
-    let checked_in = crate_folder.join("src/generated");
     let mut n_compared = 0;
     for entry in fresh.path().read_dir().unwrap() {
         let name = entry.unwrap().file_name();
         let new = std::fs::read(fresh.path().join(&name)).unwrap();
-        let path = checked_in.join(&name);
+        let folder = match name == PAGE {
+            true => "../docs/src/reference",
+            false => "src/generated",
+        };
+        let path = crate_folder.join(folder).join(&name);
         if std::env::var_os(UPDATE).is_some() {
             std::fs::write(&path, &new).unwrap();
         }
@@ -32,7 +40,7 @@ fn generated_code_is_current() {
         );
         n_compared += 1;
     }
-    assert_eq!(n_compared, 2, "code and descriptors");
+    assert_eq!(n_compared, 3, "code, descriptors and page");
 }
 
 fn generate(crate_folder: &Path, out: &Path) {
@@ -46,6 +54,7 @@ fn generate(crate_folder: &Path, out: &Path) {
         .out_dir(out)
         .compile_fds_with_config(with_comments.clone(), Config::new())
         .unwrap();
+    std::fs::write(out.join(PAGE), page::page(&with_comments, "nephrite.v1")).unwrap();
     // Reflection answers questions about shapes; comments are in the .proto files.
     let mut descriptors = with_comments;
     for file in &mut descriptors.file {

@@ -187,7 +187,7 @@ as_grpcurl() {
         says memory_bytes estimate --pipeline pipelines/demo.toml "${DEMO[@]}"
 }
 check "monolith: services, health and estimate through reflection" as_grpcurl
-# Lines for grpcurl that people copy, called through reflection as grpcurl does. Those of the main README are for another
+# Lines for grpcurl that people copy, called through reflection as grpcurl does. Those of the book are for another
 # folder: the server must know the method and all fields, and may not find the files.
 grpcurl_lines() {
     local method request said
@@ -199,7 +199,7 @@ grpcurl_lines() {
     done <"$SCRATCH/lines"
 }
 check "the lines for grpcurl in compose/README.md" grpcurl_lines compose/README.md '^no error is right$'
-check "the lines for grpcurl in README.md" grpcurl_lines README.md '^(NOT_FOUND|FAILED_PRECONDITION|PERMISSION_DENIED): '
+check "the lines for grpcurl in docs/src/serving.md" grpcurl_lines docs/src/serving.md '^(NOT_FOUND|FAILED_PRECONDITION|PERMISSION_DENIED): '
 check "a result folder that is there is refused" says 'result folder exists already.*results/monolith' run --pipeline pipelines/demo.toml \
     "${DEMO[@]}" --output results/monolith
 

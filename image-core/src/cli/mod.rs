@@ -14,6 +14,8 @@ mod pipeline;
 mod place;
 mod plugin;
 mod progress;
+#[cfg(test)]
+mod reference;
 mod resize;
 mod run;
 mod run_at_server;

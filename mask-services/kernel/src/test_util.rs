@@ -1,5 +1,5 @@
-//! For tests: an operation that gives its input back and can be told to misbehave, and label maps that are large and take no
-//! place.
+//! For tests: an operation that gives its input back and can be told to misbehave, label maps that are large and take no
+//! place, and pages of the book that are made from the code.
 
 use std::fs::{self, File};
 use std::io;
@@ -90,4 +90,25 @@ pub fn write_hollow_label_map(path: &Path, side: i16) -> io::Result<()> {
         .write(true)
         .open(path)?
         .set_len(352 + 2 * n_voxels)
+}
+
+/// Set to anything, tests write generated files instead of comparing them.
+const UPDATE: &str = "NEPHRITE_UPDATE_GENERATED";
+
+/// Compares a page of the book's reference with `text`, which the code gives; writes it if `NEPHRITE_UPDATE_GENERATED` is set.
+///
+/// # Panics
+/// If they differ.
+pub fn assert_reference_page(name: &str, text: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/reference");
+    let page = folder.join(name);
+    if std::env::var_os(UPDATE).is_some() {
+        fs::write(&page, text).expect("the folder of the reference pages can be written to");
+    }
+    let current = fs::read_to_string(&page).unwrap_or_default();
+    assert!(
+        current == text,
+        "{} is not what the code gives: run the test once with {UPDATE}=1",
+        page.display()
+    );
 }

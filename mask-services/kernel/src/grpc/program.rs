@@ -118,3 +118,23 @@ fn run(service: Service, config: &Path) -> Result<(), ServiceError> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(all(test, feature = "test-util"))]
+mod tests {
+    use clap::CommandFactory as _;
+    use clap_markdown::{MarkdownOptions, help_markdown_command_custom};
+
+    use super::Arguments;
+    use crate::test_util::assert_reference_page;
+
+    #[test]
+    fn the_reference_page_shows_the_commands_of_a_service() {
+        let options = MarkdownOptions::new()
+            .title("Commands of mask services".to_owned())
+            .show_footer(false)
+            .show_table_of_contents(false);
+        let command = Arguments::command().name("mask-services");
+        let page = help_markdown_command_custom(&command, &options);
+        assert_reference_page("service-commands.md", &page);
+    }
+}
