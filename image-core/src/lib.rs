@@ -5,7 +5,7 @@
 //! grid, [`case`] runs a pipeline on the scans of a patient. All are synchronous; the command line and the server call the
 //! same ones.
 //!
-//! The modules are floors: each uses only those below it (`tests/tidy.rs` holds that).
+//! The modules are floors: each uses only those below it (`tests/floors.rs` holds that).
 //!
 //! ```text
 //! server                      what gRPC callers reach; wire, beside case and place, turns messages into types

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use nephrite_pipeline::{Fault, PipelineFault};
 use nephrite_types::{ErrorCode, Phase};
 
-use super::plan::StepFault;
+use super::plan::PipelineStepFault;
 use crate::error::CoreError;
 
 /// Why a case did not run to its end.
@@ -32,7 +32,7 @@ pub enum CaseError {
         /// Its name.
         step: String,
         /// Why not.
-        fault: StepFault,
+        fault: PipelineStepFault,
     },
     /// The pipeline file is wrong.
     #[error("pipeline {}:{}", path.display(), lines(faults))]

@@ -28,7 +28,7 @@ mod verify;
 pub use error::CaseError;
 pub use estimate::{CaseEstimate, PipelineCheck, ScanEstimate, StepEstimate, check_pipeline, estimate_case};
 pub use event::{CaseEvent, CaseEvents, CaseMask, NoCaseEvents};
-pub use plan::{PipelineReport, SaveReport, StepFault, StepKind, StepReport};
+pub use plan::{PipelineReport, PipelineStepFault, SaveReport, StepKind, StepReport};
 pub use record::{
     MaskFileRecord, ModelRecord, OverrideRecord, PipelineRecord, ProcessRecord, Record, RequestRecord,
     ScanRecord, StepRecord, StepWork,

@@ -66,7 +66,7 @@ impl ResultFolder {
         match parent.symlink_metadata(&name) {
             Ok(_) => return Err(exists(false).into()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed(error).into()),
+            Err(error) => return Err(failed(error)),
         }
         Ok(ResultFolder {
             dir: work.folder().try_clone().map_err(failed)?,

@@ -65,7 +65,7 @@ pub fn run_case(
             scan.check_unchanged(core, sha256, cancel)?;
         }
     }
-    let record = record(Facts {
+    let record = record(RecordParts {
         core,
         request,
         plan: &plan,
@@ -95,7 +95,7 @@ pub fn run_case(
 }
 
 /// What a record is made from.
-struct Facts<'a> {
+struct RecordParts<'a> {
     core: &'a Core,
     request: &'a CaseRequest,
     plan: &'a Plan,
@@ -105,15 +105,15 @@ struct Facts<'a> {
     total_seconds: f64,
 }
 
-fn record(facts: Facts<'_>) -> Record {
-    let Facts {
+fn record(parts: RecordParts<'_>) -> Record {
+    let RecordParts {
         core,
         request,
         plan,
         mut state,
         files,
         ..
-    } = facts;
+    } = parts;
     let absolute = |path: &std::path::Path| {
         let whole = core.root().absolute(path).unwrap_or_else(|_| path.to_owned());
         whole.display().to_string()
@@ -164,7 +164,7 @@ fn record(facts: Facts<'_>) -> Record {
     Record {
         format: 1,
         nephrite: env!("CARGO_PKG_VERSION").to_owned(),
-        started_unix_seconds: facts.started_unix_seconds,
+        started_unix_seconds: parts.started_unix_seconds,
         request: RequestRecord {
             pipeline,
             models,
@@ -195,6 +195,6 @@ fn record(facts: Facts<'_>) -> Record {
         warnings: warnings.map(WarningReport::from).collect(),
         counters,
         processes,
-        total_seconds: facts.total_seconds,
+        total_seconds: parts.total_seconds,
     }
 }

@@ -121,7 +121,7 @@ fn read_record(core: &Core, path: &Path) -> Result<Record, CaseError> {
     };
     let record: Record = serde_json::from_slice(&bytes).map_err(|error| fault(error.to_string()))?;
     if record.format != 1 {
-        return Err(fault(format!("format {}, expected 1", record.format)).into());
+        return Err(fault(format!("format {}, expected 1", record.format)));
     }
     Ok(record)
 }

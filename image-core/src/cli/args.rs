@@ -1,3 +1,5 @@
+//! The arguments of every command.
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;

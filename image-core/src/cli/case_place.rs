@@ -43,7 +43,7 @@ impl CasePlace {
     }
 
     /// The place that a path means in the shell, wherever the core's own paths start.
-    pub(super) fn typed(&self, path: &Path) -> Result<PathBuf, Failure> {
+    pub(super) fn core_path(&self, path: &Path) -> Result<PathBuf, Failure> {
         Ok(if self.beneath {
             Root::filesystem().absolute(path)?
         } else {

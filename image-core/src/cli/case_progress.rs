@@ -1,3 +1,5 @@
+//! Progress bars on the terminal for the steps of a case.
+
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};

@@ -1,3 +1,5 @@
+//! Why a command ends without its result, in the words of a command line.
+
 use nephrite_conformance::KitError;
 use nephrite_image_core::case::CaseError;
 use nephrite_image_core::demo::DemoError;

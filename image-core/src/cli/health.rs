@@ -1,3 +1,5 @@
+//! `nephrite health`: asks a server whether it serves; for containers.
+
 use std::path::Path;
 use std::time::Duration;
 

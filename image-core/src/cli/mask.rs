@@ -1,3 +1,5 @@
+//! `nephrite mask`: one operation on mask files.
+
 use std::fmt::Write as _;
 use std::path::Path;
 

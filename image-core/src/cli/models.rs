@@ -1,3 +1,5 @@
+//! `nephrite models`: what model folders there are, and what one is.
+
 use std::fmt::Write as _;
 
 use nephrite_engine::Provider;

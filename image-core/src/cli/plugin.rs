@@ -1,3 +1,5 @@
+//! `nephrite plugin`: lists, describes and checks mask operations.
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! A progress bar on the terminal for one run.
+
 use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

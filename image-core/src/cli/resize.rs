@@ -1,3 +1,5 @@
+//! `nephrite resize`: a scan or a label map on another grid.
+
 use nephrite_image_core::{CoreError, ResizeKind, ResizeRequest, resize};
 use nephrite_resample::{Interpolation, LabelInterpolation, ResizeTarget};
 use nephrite_types::{Shape3, Spacing};

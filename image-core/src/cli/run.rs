@@ -1,3 +1,5 @@
+//! `nephrite run`: a case, here or at a server.
+
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -19,7 +21,7 @@ pub(crate) fn run(arguments: RunArguments) -> Result<(), Failure> {
         Some(url) => run_at_server::run(url, &request, &*events, &cancel)?,
         None => {
             let place = CasePlace::new(arguments.place, arguments.runtime)?;
-            let request = typed(&place, request)?;
+            let request = with_core_paths(&place, request)?;
             let report = run_case(&place.core, &place.services, &request, &*events, &cancel)?;
             CaseSummary::new(&request.output, report)
         }
@@ -82,14 +84,14 @@ fn phase(name: &str) -> Result<Phase, Failure> {
 }
 
 /// The request with the paths that were typed as the core must have them.
-fn typed(place: &CasePlace, request: CaseRequest) -> Result<CaseRequest, Failure> {
-    let typed = |path: &Path| place.typed(path);
+fn with_core_paths(place: &CasePlace, request: CaseRequest) -> Result<CaseRequest, Failure> {
+    let core_path = |path: &Path| place.core_path(path);
     let pipeline = match &request.pipeline {
-        CasePipeline::File(file) => CasePipeline::File(typed(file)?),
+        CasePipeline::File(file) => CasePipeline::File(core_path(file)?),
         CasePipeline::Models(models) => {
             let models = models.iter().map(|bare| {
                 Ok(BareModel {
-                    model: typed(&bare.model)?,
+                    model: core_path(&bare.model)?,
                     phase: bare.phase,
                 })
             });
@@ -99,11 +101,11 @@ fn typed(place: &CasePlace, request: CaseRequest) -> Result<CaseRequest, Failure
     let scans = request
         .scans
         .iter()
-        .map(|(phase, path)| Ok((*phase, typed(path)?)));
+        .map(|(phase, path)| Ok((*phase, core_path(path)?)));
     Ok(CaseRequest {
         pipeline,
         scans: scans.collect::<Result<_, Failure>>()?,
-        output: typed(&request.output)?,
+        output: core_path(&request.output)?,
         ..request
     })
 }

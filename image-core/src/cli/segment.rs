@@ -1,3 +1,5 @@
+//! `nephrite segment`: one model on one scan.
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 

@@ -1,3 +1,5 @@
+//! `nephrite serve`: the gRPC server.
+
 use std::path::PathBuf;
 
 use nephrite_image_core::server::{ServeConfig, run as serve};

@@ -1,3 +1,5 @@
+//! Ctrl-C and SIGTERM cancel the work at hand.
+
 use nephrite_types::CancelToken;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;

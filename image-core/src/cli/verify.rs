@@ -1,3 +1,5 @@
+//! `nephrite verify`: runs a case again from its record and compares.
+
 use nephrite_image_core::case::verify_record;
 use nephrite_types::ErrorCode;
 
@@ -7,7 +9,7 @@ use super::{Failure, case_progress, signals};
 
 pub(crate) fn run(arguments: VerifyArguments) -> Result<(), Failure> {
     let place = CasePlace::new(arguments.place, arguments.runtime)?;
-    let record = place.typed(&arguments.record)?;
+    let record = place.core_path(&arguments.record)?;
     let cancel = signals::cancelled_by_signals();
     let events = case_progress::on_stderr(arguments.quiet);
     let report = verify_record(&place.core, &place.services, &record, &*events, &cancel)?;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use nephrite_root::{Root, sweep};
 
-use super::place::Place;
 use super::remote_core::RemoteCore;
+use super::run::Place;
 use super::settings::ServiceSettings;
 use crate::masks::{Operations, StepPlace};
 

@@ -141,7 +141,7 @@ fn at_server(runtime: &Runtime, url: &str, scans: &[Phase]) -> Result<Value, Rem
     })
 }
 
-fn typed(patient: &Patient, scans: &[Phase]) -> Result<Value, String> {
+fn at_command_line(patient: &Patient, scans: &[Phase]) -> Result<Value, String> {
     let scans: Vec<String> = scans
         .iter()
         .map(|phase| format!("--scan={phase}=scans/{phase}.nii.gz"))
@@ -168,7 +168,10 @@ fn pipeline_check_and_estimate_are_equal_for_all_golden_models_the_cascade_and_a
     let (mut n_equal, mut n_refused) = (0, 0);
     let mut check = |text: &str, scans: &[Phase]| {
         fs::write(patient.path("checked.toml"), text).unwrap();
-        match (typed(&patient, scans), at_server(&runtime, &server.url, scans)) {
+        match (
+            at_command_line(&patient, scans),
+            at_server(&runtime, &server.url, scans),
+        ) {
             (Ok(typed), Ok(at_server)) => {
                 assert_eq!(typed, at_server, "{text}");
                 n_equal += 1;

@@ -10,7 +10,7 @@ use nephrite_types::Phase;
 use serde::Serialize;
 
 use super::steps::model_choice;
-use super::{StepFault, StepKind};
+use super::{PipelineStepFault, StepKind};
 use crate::case::CaseError;
 use crate::core::Core;
 use crate::masks::Operations;
@@ -103,21 +103,21 @@ fn check_model(
     step: &ModelStep,
     labels: &BTreeMap<&str, Vec<String>>,
     cancel: &CancelToken,
-) -> Result<StepReport, StepFault> {
+) -> Result<StepReport, PipelineStepFault> {
     let model = core
         .inspect_model(&model_choice(step), cancel)
-        .map_err(|error| StepFault::Model(Box::new(error)))?;
+        .map_err(|error| PipelineStepFault::Model(Box::new(error)))?;
     TileGrid::check_step(&model.patch_size, step.options.tile_step_size)
-        .map_err(|error| StepFault::Model(Box::new(error.into())))?;
+        .map_err(|error| PipelineStepFault::Model(Box::new(error.into())))?;
     let found = 1 + step.channels.len();
     if model.channels.len() != found {
-        return Err(StepFault::Channels {
+        return Err(PipelineStepFault::Channels {
             expected: model.channels.len(),
             found,
         });
     }
     if let (Some(stage), None) = (&step.previous_stage, &model.previous_stage) {
-        return Err(StepFault::PreviousStage { step: stage.clone() });
+        return Err(PipelineStepFault::PreviousStage { step: stage.clone() });
     }
     if let Some(crop) = &step.crop {
         check_labels(&crop.step, &crop.labels, labels)?;
@@ -146,12 +146,12 @@ fn check_mask(
     operations: &Operations,
     step: &MaskStep,
     cancel: &CancelToken,
-) -> Result<StepReport, StepFault> {
+) -> Result<StepReport, PipelineStepFault> {
     let operation = operations.describe(&step.operation, cancel)?;
     check_inputs(&operation, step)?;
     Parameters::check(&operation.parameters, &step.parameters)?;
     if step.artefacts && !operation.artefacts {
-        return Err(StepFault::Operation(OperationError::Artefacts {
+        return Err(PipelineStepFault::Operation(OperationError::Artefacts {
             reason: "this operation writes no files",
         }));
     }
@@ -171,7 +171,7 @@ fn check_sample(
     step: &SampleStep,
     pipeline: &Pipeline,
     labels: &BTreeMap<&str, Vec<String>>,
-) -> Result<StepReport, StepFault> {
+) -> Result<StepReport, PipelineStepFault> {
     check_labels(&step.step, &step.labels, labels)?;
     let phase = step.phase.or(pipeline.reference);
     Ok(StepReport {
@@ -191,12 +191,12 @@ fn check_labels(
     other: &str,
     named: &[String],
     labels: &BTreeMap<&str, Vec<String>>,
-) -> Result<(), StepFault> {
+) -> Result<(), PipelineStepFault> {
     let Some(known) = labels.get(other) else {
         return Ok(());
     };
     match named.iter().find(|label| !known.contains(label)) {
-        Some(label) => Err(StepFault::UnknownLabel {
+        Some(label) => Err(PipelineStepFault::UnknownLabel {
             step: other.to_owned(),
             label: label.clone(),
             known: known.clone(),

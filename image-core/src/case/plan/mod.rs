@@ -4,8 +4,8 @@ mod check;
 mod frames;
 mod phases;
 mod pipeline;
+mod pipeline_step_fault;
 mod scans;
-mod step_fault;
 mod step_kind;
 mod steps;
 mod world;
@@ -24,8 +24,8 @@ use crate::segment::check_model_step;
 
 pub use check::{PipelineReport, SaveReport, StepReport};
 pub(in crate::case) use pipeline::PipelineFile;
+pub use pipeline_step_fault::PipelineStepFault;
 pub(in crate::case) use scans::PlannedScan;
-pub use step_fault::StepFault;
 pub use step_kind::StepKind;
 pub(in crate::case) use steps::{PlannedModel, PlannedSample, PlannedStep};
 

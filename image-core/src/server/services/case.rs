@@ -27,7 +27,7 @@ use crate::wire::warning;
 const MAX_WAITING_EVENTS: usize = 256;
 /// Of these, places that tiles leave to everything else.
 const KEPT_FOR_STEPS: usize = 192;
-/// Tiles of a step are told at most this often.
+/// Tiles of a step are sender at most this often.
 const EVERY: Duration = Duration::from_millis(50);
 
 /// `CaseService`.
@@ -75,7 +75,9 @@ impl CaseService for Cases {
         let output = request.output.display().to_string();
         let stream = streaming.start(
             place,
-            move |core, cancel, events| run_case(core, &services, &request, &Told::new(events), cancel),
+            move |core, cancel, events| {
+                run_case(core, &services, &request, &EventSender::new(events), cancel)
+            },
             move |outcome, waited| {
                 log(&request_id, &outcome, waited);
                 Ok(CaseServiceRunResponse {
@@ -133,20 +135,20 @@ fn log(request_id: &str, outcome: &Result<CaseReport, Refusal>, waited: Duration
 }
 
 /// Events of a case as messages. Never waits: a caller that does not read misses tiles, not steps.
-struct Told {
+struct EventSender {
     sender: Sender<Item<CaseServiceRunResponse>>,
-    /// When tiles of a step were told last, and when its first tile began.
+    /// When tiles of a step were sender last, and when its first tile began.
     tiles: Mutex<BTreeMap<String, Pace>>,
 }
 
 struct Pace {
     first: Instant,
-    told: Option<Instant>,
+    sender: Option<Instant>,
 }
 
-impl Told {
+impl EventSender {
     fn new(sender: Sender<Item<CaseServiceRunResponse>>) -> Self {
-        Told {
+        EventSender {
             sender,
             tiles: Mutex::default(),
         }
@@ -165,22 +167,24 @@ impl Told {
         let now = Instant::now();
         let pace = tiles.entry(step.to_owned()).or_insert(Pace {
             first: now,
-            told: None,
+            sender: None,
         });
-        let soon = pace.told.is_some_and(|told| now.duration_since(told) < EVERY);
+        let soon = pace
+            .sender
+            .is_some_and(|sender| now.duration_since(sender) < EVERY);
         let crowded = self.sender.capacity() <= KEPT_FOR_STEPS;
         if crowded || (soon && done < total) {
             return None;
         }
-        let is_first = pace.told.is_none();
-        pace.told = Some(now);
+        let is_first = pace.sender.is_none();
+        pace.sender = Some(now);
         let seconds = now.duration_since(pace.first).as_secs_f64();
-        // the first tile began before it was told of, nobody knows when
+        // the first tile began before it was sender of, nobody knows when
         Some((!is_first && done > 1).then(|| seconds / (done - 1) as f64 * total.saturating_sub(done) as f64))
     }
 }
 
-impl CaseEvents for Told {
+impl CaseEvents for EventSender {
     fn event(&self, event: CaseEvent) {
         if let CaseEvent::Mask(mask) = &event {
             for ready in messages::masks(mask) {
@@ -214,15 +218,15 @@ mod tests {
     #[test]
     fn a_caller_that_does_not_read_misses_tiles_and_no_step() {
         let (sender, mut receiver) = mpsc::channel(MAX_WAITING_EVENTS);
-        let told = Told::new(sender);
+        let sender = EventSender::new(sender);
         let tiles = |step: usize| CaseEvent::Tiles {
             step: step.to_string(),
             done: 1,
             total: 1,
         };
-        (0..500).for_each(|step| told.event(tiles(step)));
+        (0..500).for_each(|step| sender.event(tiles(step)));
         (0..KEPT_FOR_STEPS).for_each(|step| {
-            told.event(CaseEvent::Done {
+            sender.event(CaseEvent::Done {
                 step: step.to_string(),
             })
         });

@@ -8,7 +8,7 @@ use crate::error::CoreError;
 /// Why a step of a pipeline cannot run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum StepFault {
+pub enum PipelineStepFault {
     /// The model cannot be used.
     #[error(transparent)]
     Model(Box<CoreError>),
@@ -41,15 +41,15 @@ pub enum StepFault {
     },
 }
 
-impl StepFault {
+impl PipelineStepFault {
     /// How a caller can act on it.
     pub fn code(&self) -> ErrorCode {
         match self {
-            StepFault::Model(error) => error.code(),
-            StepFault::Operation(error) => error.code(),
-            StepFault::Channels { .. } | StepFault::PreviousStage { .. } | StepFault::UnknownLabel { .. } => {
-                ErrorCode::InvalidArgument
-            }
+            PipelineStepFault::Model(error) => error.code(),
+            PipelineStepFault::Operation(error) => error.code(),
+            PipelineStepFault::Channels { .. }
+            | PipelineStepFault::PreviousStage { .. }
+            | PipelineStepFault::UnknownLabel { .. } => ErrorCode::InvalidArgument,
         }
     }
 }
