@@ -39,8 +39,8 @@ fn warnings(scene: &Scene) -> Vec<(String, String)> {
 fn a_channel_that_lies_elsewhere_is_told_and_refused_where_geometry_is_strict() {
     let scene = Scene::new();
     let report = ["--report", "out/report.json"];
-    let recorded = two_channels(&scene, &scan(), &[&report[..], &["--strict-geometry"]].concat()).succeeded();
-    assert!(recorded.stderr.is_empty(), "{told:?}");
+    let told = two_channels(&scene, &scan(), &[&report[..], &["--strict-geometry"]].concat()).succeeded();
+    assert!(told.stderr.is_empty(), "{told:?}");
     assert!(warnings(&scene).is_empty());
 
     let mut moved = scan();
@@ -59,17 +59,13 @@ fn a_channel_that_lies_elsewhere_is_told_and_refused_where_geometry_is_strict() 
         (turned, "mm"),
     ] {
         // warnings are told where nothing else is: the helper says --quiet
-        let recorded = two_channels(&scene, &second, &report).succeeded();
+        let told = two_channels(&scene, &second, &report).succeeded();
         for text in [
             "warning: channel 2 does not lie where the first one lies",
             apart,
             "second.nii.gz",
         ] {
-            assert!(
-                recorded.stderr.contains(text),
-                "{text:?} is not in: {}",
-                recorded.stderr
-            );
+            assert!(told.stderr.contains(text), "{text:?} is not in: {}", told.stderr);
         }
         assert_eq!(
             warnings(&scene),
@@ -203,9 +199,9 @@ fn the_odd_files_of_the_shared_set() {
         "--output",
         "out/two.nii.gz",
     ];
-    let recorded = scene.segment(&golden_model(TWO_CHANNELS), &arguments).succeeded();
+    let told = scene.segment(&golden_model(TWO_CHANNELS), &arguments).succeeded();
     assert!(
-        recorded.stderr.contains("3.000 mm") && recorded.stderr.contains("two_c.nii.gz"),
+        told.stderr.contains("3.000 mm") && told.stderr.contains("two_c.nii.gz"),
         "{told:?}"
     );
     let strict = [&arguments[..], &["--strict-geometry"]].concat();
