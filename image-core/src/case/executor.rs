@@ -463,7 +463,7 @@ impl<'a> Executor<'a> {
             return Ok(());
         }
         let scan = &self.plan.scans[&phase];
-        scan.check_untouched(self.core)?;
+        scan.check_untouched(self.core.root())?;
         Err(CoreError::Remote {
             core: place.to_string(),
             code: ErrorCode::Environment,

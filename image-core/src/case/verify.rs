@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use nephrite_root::{PathError, WorkFolder, sweep};
-use nephrite_types::CancelToken;
+use nephrite_root::{PathError, Root, WorkFolder, sweep};
+use nephrite_types::{CancelToken, Limits};
 use nephrite_volume::hash_file;
 
 use super::record::{Record, RequestRecord, StepRecord};
@@ -73,15 +73,15 @@ pub fn verify_record(
     events: &dyn CaseEvents,
     cancel: &CancelToken,
 ) -> Result<VerifyReport, CaseError> {
-    let old = read_record(core, path)?;
+    let old = read_record(core.root(), core.limits(), path)?;
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     };
     let mut differences = Vec::new();
-    let present = present_files(core, &folder, &old, &mut differences, cancel)?;
+    let present = present_files(core.root(), &folder, &old, &mut differences, cancel)?;
 
-    let again = Again::beside(core, &folder)?;
+    let again = Again::beside(core.root(), &folder)?;
     let mut request = request(&old);
     request.output = again.path.join("result");
     let new = run_case(core, services, &request, events, cancel)?.record;
@@ -113,8 +113,8 @@ fn by_path(files: &[FileRecord]) -> BTreeMap<&str, &FileRecord> {
     files.iter().map(|file| (file.path.as_str(), file)).collect()
 }
 
-fn read_record(core: &Core, path: &Path) -> Result<Record, CaseError> {
-    let bytes = read_small_file(core.root(), path, core.limits().max_json_bytes)?;
+fn read_record(root: &Root, limits: &Limits, path: &Path) -> Result<Record, CaseError> {
+    let bytes = read_small_file(root, path, limits.max_json_bytes)?;
     let fault = |reason: String| CaseError::Record {
         path: path.to_owned(),
         reason,
@@ -128,7 +128,7 @@ fn read_record(core: &Core, path: &Path) -> Result<Record, CaseError> {
 
 /// Files of the result folder that are as the record says.
 fn present_files(
-    core: &Core,
+    root: &Root,
     folder: &Path,
     old: &Record,
     differences: &mut Vec<Difference>,
@@ -138,7 +138,7 @@ fn present_files(
     for file in &old.files {
         let whole = folder.join(&file.path);
         let path = file.path.clone();
-        match core.root().open_file(&whole) {
+        match root.open_file(&whole) {
             Err(PathError::NotFound { .. }) => differences.push(Difference::Missing { path }),
             Err(error) => return Err(error.into()),
             Ok(open) => {
@@ -239,8 +239,8 @@ struct Again {
 }
 
 impl Again {
-    fn beside(core: &Core, folder: &Path) -> Result<Again, CaseError> {
-        let parent = core.root().open_writable_folder(folder)?;
+    fn beside(root: &Root, folder: &Path) -> Result<Again, CaseError> {
+        let parent = root.open_writable_folder(folder)?;
         sweep(&parent);
         let work = WorkFolder::new(&parent).map_err(|source| CaseError::Output {
             path: folder.to_owned(),

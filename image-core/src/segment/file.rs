@@ -85,8 +85,8 @@ fn run(
     for warning in &open.elsewhere {
         warn(warning, strict, clock)?;
     }
-    let memory = open.admit(core, cancel)?;
-    let found = open.predict(core, clock, cancel)?;
+    let memory = open.admit(cancel)?;
+    let found = open.predict(clock, cancel)?;
     clock.stage(Stage::Write);
     cancel.check()?;
     let (frame, model) = (&open.part.frame, &open.model);

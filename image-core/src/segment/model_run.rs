@@ -22,6 +22,7 @@ use crate::model::{FileRecord, ModelKey, ModelOnScan, OpenModel};
 
 /// A run whose parts fit together; nothing large has been read.
 pub(crate) struct OpenRun<'a> {
+    core: &'a Core,
     run: &'a ModelRun,
     pub(crate) model: OpenModel,
     reader: Reader,
@@ -53,7 +54,7 @@ const NEEDS_MEMORY: &str = "the model on this scan";
 
 impl<'a> OpenRun<'a> {
     /// Opens the model, and reads headers of scans.
-    pub(crate) fn new(core: &Core, run: &'a ModelRun, cancel: &CancelToken) -> Result<Self, CoreError> {
+    pub(crate) fn new(core: &'a Core, run: &'a ModelRun, cancel: &CancelToken) -> Result<Self, CoreError> {
         run.options.check()?;
         let model = core.models().open(&run.model, cancel)?;
         let reader = model.reader()?;
@@ -75,6 +76,7 @@ impl<'a> OpenRun<'a> {
         let part = Part::new(first, reader, world, run.crop.as_ref(), &run.scans[0].path)?;
         let source = first.header.source_of_array(reader)?;
         Ok(OpenRun {
+            core,
             run,
             model,
             reader,
@@ -103,7 +105,7 @@ impl<'a> OpenRun<'a> {
     }
 
     /// What the run holds at its peak, from headers and plans; refuses too many tiles.
-    pub(crate) fn peak_bytes(&self, core: &Core) -> Result<u64, CoreError> {
+    pub(crate) fn peak_bytes(&self) -> Result<u64, CoreError> {
         let grid = self.part.grid()?;
         let of_scans = self.headers().fold(0u64, |n, size| n.saturating_add(size.bytes));
         let of_masks = (self.run.masks.len() as u64).saturating_mul(grid.shape.n_voxels() as u64);
@@ -112,52 +114,47 @@ impl<'a> OpenRun<'a> {
             scan_bytes: of_scans.saturating_add(of_masks),
             ..self.run.on_grid(&self.model.description, previous, &grid)
         };
-        let cost = on_scan.cost(core.models().runtime().n_threads(), core.limits());
+        let cost = on_scan.cost(self.core.models().runtime().n_threads(), self.core.limits());
         Ok(cost.map_err(|error| self.on_scan(error))?.peak_bytes)
     }
 
     /// Refuses a run that this process can never do.
-    pub(crate) fn check_memory(&self, core: &Core) -> Result<(), CoreError> {
-        Ok(core.memory().check(NEEDS_MEMORY, self.peak_bytes(core)?)?)
+    pub(crate) fn check_memory(&self) -> Result<(), CoreError> {
+        Ok(self.core.memory().check(NEEDS_MEMORY, self.peak_bytes()?)?)
     }
 
     /// Waits until what the run will hold at its peak fits.
-    pub(crate) fn admit<'c>(
-        &self,
-        core: &'c Core,
-        cancel: &CancelToken,
-    ) -> Result<Reservation<'c>, CoreError> {
-        let needed = self.peak_bytes(core)?;
+    pub(crate) fn admit(&self, cancel: &CancelToken) -> Result<Reservation<'a>, CoreError> {
+        let needed = self.peak_bytes()?;
         let models: Vec<&ModelKey> = self.models().map(OpenModel::key).collect();
         let scan = self.run.is_step.then_some(&self.scans[0].0);
-        core.reserve(NEEDS_MEMORY, needed, &models, scan, cancel)
+        self.core.reserve(NEEDS_MEMORY, needed, &models, scan, cancel)
     }
 
     /// Loads the models or takes the resident ones, reads each scan once, and predicts when the network is free.
     pub(crate) fn predict(
         &self,
-        core: &Core,
         clock: &StageClock<'_>,
         cancel: &CancelToken,
     ) -> Result<ModelPrediction, CoreError> {
         let mut counters = Counters::default();
         clock.stage(Stage::LoadModel);
-        let network = load(core, &self.model, &mut counters, cancel)?;
+        let network = self.load(&self.model, &mut counters, cancel)?;
         let model_files = match self.run.is_step {
-            true => core.models().hashes(&self.model, cancel)?,
+            true => self.core.models().hashes(&self.model, cancel)?,
             false => Vec::new(),
         };
         let first_network = self
             .previous_model()
-            .map(|stage| load(core, stage, &mut counters, cancel));
+            .map(|stage| self.load(stage, &mut counters, cancel));
         let first_network = first_network.transpose()?;
 
         clock.stage(Stage::Read);
-        let scans = self.read(core, &mut counters, cancel)?;
+        let scans = self.read(&mut counters, cancel)?;
         let scan = scans[0].get().hash;
         let mut options = PredictOptions::from(self.run.options);
         let mut inputs = NetworkInputs {
-            core,
+            core: self.core,
             run: self.run,
             part: &self.part,
             scans,
@@ -170,7 +167,7 @@ impl<'a> OpenRun<'a> {
             OpenPreviousStage::Mask(mask) => Some(inputs.labels_of(mask)?),
             OpenPreviousStage::File(path) => {
                 let scan = (&self.part.frame, self.part.orientation);
-                let (labels, bytes) = read_mask(core, path, scan, self.reader.world(), cancel)?;
+                let (labels, bytes) = read_mask(self.core, path, scan, self.reader.world(), cancel)?;
                 inputs.counters.scan_bytes_read += bytes;
                 Some(labels)
             }
@@ -178,7 +175,7 @@ impl<'a> OpenRun<'a> {
         clock.stage(Stage::Preprocess);
         if let Some(network) = &first_network {
             let input = inputs.of_scans_alone(network)?;
-            let first = self.predict_alone(core, network, &input, &options, clock, cancel)?;
+            let first = self.predict_alone(network, &input, &options, clock, cancel)?;
             tiles += first.n_tiles;
             previous = Some(first.labels);
             clock.stage(Stage::Preprocess);
@@ -187,10 +184,10 @@ impl<'a> OpenRun<'a> {
         drop(inputs); // hundreds of megabytes that only preprocessing needs
         options.probabilities = self.run.probabilities;
         options.postprocessing = self.postprocessing.clone();
-        let prediction = self.predict_alone(core, &network, &input, &options, clock, cancel)?;
+        let prediction = self.predict_alone(&network, &input, &options, clock, cancel)?;
         tiles += prediction.n_tiles;
         if first_network.is_none() {
-            self.observe_speed(core, &network, &prediction, clock);
+            self.observe_speed(&network, &prediction, clock);
         }
         Ok(ModelPrediction {
             prediction,
@@ -206,18 +203,13 @@ impl<'a> OpenRun<'a> {
     }
 
     /// Every scan. Its header is still the one that the run was planned with.
-    fn read(
-        &self,
-        core: &Core,
-        counters: &mut Counters,
-        cancel: &CancelToken,
-    ) -> Result<Vec<ScanLease>, CoreError> {
+    fn read(&self, counters: &mut Counters, cancel: &CancelToken) -> Result<Vec<ScanLease>, CoreError> {
         let mut leases = Vec::new();
         for (scan, (key, size)) in self.run.scans.iter().zip(&self.scans) {
             let file = scan.file(self.reader);
             let lease = match self.run.is_step {
-                true => core.volumes().scan(file, counters, cancel)?,
-                false => core.volumes().private_scan(file, counters, cancel)?,
+                true => self.core.volumes().scan(file, counters, cancel)?,
+                false => self.core.volumes().private_scan(file, counters, cancel)?,
             };
             let is_touched = lease.key != *key; // which alone changes nothing
             if is_touched && lease.get().scan.header != size.header {
@@ -231,7 +223,6 @@ impl<'a> OpenRun<'a> {
     /// Predicts when the network is free: networks share the threads of the runtime, so one after the other is faster.
     fn predict_alone(
         &self,
-        core: &Core,
         network: &Model,
         input: &InputLease,
         options: &PredictOptions,
@@ -239,14 +230,14 @@ impl<'a> OpenRun<'a> {
         cancel: &CancelToken,
     ) -> Result<Prediction, CoreError> {
         clock.wait(); // for others is no stage of this run
-        let _network = core.networks().enter(1, cancel)?;
-        let limits: &Limits = core.limits();
+        let _network = self.core.networks().enter(1, cancel)?;
+        let limits: &Limits = self.core.limits();
         predict_preprocessed(network, input.get(), options, limits, clock, cancel)
             .map_err(|error| self.on_scan(error))
     }
 
     /// Tells the meter what the network took.
-    fn observe_speed(&self, core: &Core, network: &Model, prediction: &Prediction, clock: &StageClock<'_>) {
+    fn observe_speed(&self, network: &Model, prediction: &Prediction, clock: &StageClock<'_>) {
         let description = &self.model.description;
         let Some(multiply_adds) = description.multiply_adds_per_tile else {
             return;
@@ -257,27 +248,27 @@ impl<'a> OpenRun<'a> {
         };
         let runs = (prediction.n_tiles * network.n_folds() as u64) << flips;
         let seconds = clock.so_far().inference;
-        (core.models().speed()).observe(multiply_adds.saturating_mul(runs), seconds);
+        (self.core.models().speed()).observe(multiply_adds.saturating_mul(runs), seconds);
     }
 
     /// What a scan does not fit names the scan; what a model does wrong names the model itself.
     fn on_scan(&self, error: NnunetError) -> CoreError {
         CoreError::of_network(error, &self.run.scans[0].path)
     }
-}
 
-fn load(
-    core: &Core,
-    model: &OpenModel,
-    counters: &mut Counters,
-    cancel: &CancelToken,
-) -> Result<Arc<Model>, CoreError> {
-    let (network, bytes) = core.models().load(model, cancel)?;
-    if bytes == 0 {
-        counters.model_cache_hits += 1;
-    } else {
-        counters.model_loads += 1;
-        counters.weight_bytes_read += bytes;
+    fn load(
+        &self,
+        model: &OpenModel,
+        counters: &mut Counters,
+        cancel: &CancelToken,
+    ) -> Result<Arc<Model>, CoreError> {
+        let (network, bytes) = self.core.models().load(model, cancel)?;
+        if bytes == 0 {
+            counters.model_cache_hits += 1;
+        } else {
+            counters.model_loads += 1;
+            counters.weight_bytes_read += bytes;
+        }
+        Ok(network)
     }
-    Ok(network)
 }

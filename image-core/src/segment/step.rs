@@ -64,8 +64,8 @@ fn run_open(
     for warning in &open.elsewhere {
         warn(warning, core.strict_geometry(), clock)?;
     }
-    let _memory = open.admit(core, cancel)?;
-    let found = open.predict(core, clock, cancel)?;
+    let _memory = open.admit(cancel)?;
+    let found = open.predict(clock, cancel)?;
     cancel.check()?;
     let runs = open.part.whole_mask(found.prediction.labels, core.limits())?;
     let description = &open.model.description;
@@ -96,5 +96,5 @@ pub(crate) fn check_model_step(core: &Core, run: &ModelRun, cancel: &CancelToken
     if run.crop.is_some() {
         return Ok(());
     }
-    OpenRun::new(core, run, cancel)?.check_memory(core)
+    OpenRun::new(core, run, cancel)?.check_memory()
 }

@@ -107,8 +107,8 @@ pub async fn run(
     let exchange = config.operations.exchange;
     let hooks = Hooks {
         warm_up: move |core: &Core, cancel: &CancelToken| {
-            sweep_root(core)?;
-            check_common_volume(core, &places, exchange.as_deref())?;
+            sweep_root(core.root())?;
+            check_common_volume(core.root(), &places, exchange.as_deref())?;
             warm_up(core, &models, cancel)
         },
         healthy: |core: &Core| core.root().check(),
@@ -121,8 +121,8 @@ pub async fn run(
 const SWEEP: (usize, Duration) = (200_000, Duration::from_secs(5));
 
 /// Removes what dead processes left beneath the root.
-fn sweep_root(core: &Core) -> Result<(), ServeError> {
-    let folder = core.root().open_folder(Path::new("."))?;
+fn sweep_root(root: &Root) -> Result<(), ServeError> {
+    let folder = root.open_folder(Path::new("."))?;
     let (entries, time) = SWEEP;
     let swept = sweep_below(&folder, entries, Instant::now() + time);
     if swept.removed > 0 {
@@ -135,12 +135,12 @@ fn sweep_root(core: &Core) -> Result<(), ServeError> {
 /// Refuses to start beside a process that sees another volume at this path: every request would fail there, or worse, find
 /// another patient's file. One that is not there yet, or does not say, is for the requests that need it.
 fn check_common_volume(
-    core: &Core,
+    root: &Root,
     places: &CaseServices,
     exchange: Option<&Path>,
 ) -> Result<(), ServeError> {
     let folder = exchange.unwrap_or(Path::new("."));
-    let findings = match check_mounts(places.endpoints(), core.root(), folder, MOUNT_PATIENCE) {
+    let findings = match check_mounts(places.endpoints(), root, folder, MOUNT_PATIENCE) {
         Ok(findings) => findings,
         Err(error) if exchange.is_none() => {
             tracing::warn!(%error, "whether all processes see the same shared volume is not known");

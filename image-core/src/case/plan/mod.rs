@@ -61,7 +61,7 @@ impl Plan {
         request: &CaseRequest,
         cancel: &CancelToken,
     ) -> Result<Plan, CaseError> {
-        let opened = open_scans(core, request)?;
+        let opened = open_scans(core.root(), core.limits(), request)?;
         Plan::of(core, services, request, Path::new(""), opened, cancel)
     }
 
@@ -75,8 +75,8 @@ impl Plan {
         cancel: &CancelToken,
     ) -> Result<Plan, CaseError> {
         let opened = match request.scans.is_empty() {
-            true => assumed_scans(core),
-            false => open_scans(core, request)?,
+            true => assumed_scans(core.limits()),
+            false => open_scans(core.root(), core.limits(), request)?,
         };
         Plan::of(core, services, request, models, opened, cancel)
     }

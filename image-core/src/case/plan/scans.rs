@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use nephrite_root::PathError;
-use nephrite_types::{CancelToken, FileIdentity, Geometry, Phase, Shape3, Spacing, Warning};
+use nephrite_root::{PathError, Root};
+use nephrite_types::{CancelToken, FileIdentity, Geometry, Limits, Phase, Shape3, Spacing, Warning};
 use nephrite_volume::{Reader, ScanHeader, SourceGeometry, World, hash_file};
 
 use super::frames::overlap;
 use super::world::{ScanPlace, case_world, place_scan};
 use crate::case::{CaseError, CaseRequest};
-use crate::core::Core;
 use crate::memory::{changed, identity};
 
 /// A scan whose header has been read.
@@ -54,11 +53,12 @@ impl PlannedScan {
     /// [`CoreError::FileChanged`]; what reading says.
     pub(in crate::case) fn check_unchanged(
         &self,
-        core: &Core,
+        root: &Root,
+        limits: &Limits,
         sha256: &str,
         cancel: &CancelToken,
     ) -> Result<(), CaseError> {
-        let file = match core.root().open_file(&self.path) {
+        let file = match root.open_file(&self.path) {
             Ok(file) => file,
             Err(PathError::NotFound { .. }) => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -67,7 +67,7 @@ impl PlannedScan {
             return Ok(());
         }
         let found = hash_file(file, &self.path.to_string_lossy(), cancel)?;
-        let same = found.to_string() == sha256 && self.lies_where_it_lay(core);
+        let same = found.to_string() == sha256 && self.lies_where_it_lay(root, limits);
         if same {
             Ok(())
         } else {
@@ -75,10 +75,10 @@ impl PlannedScan {
         }
     }
 
-    fn lies_where_it_lay(&self, core: &Core) -> bool {
+    fn lies_where_it_lay(&self, root: &Root, limits: &Limits) -> bool {
         let name = self.path.to_string_lossy();
-        let file = core.root().open_file(&self.path).ok();
-        let header = file.and_then(|file| ScanHeader::read(file, &name, core.limits()).ok());
+        let file = root.open_file(&self.path).ok();
+        let header = file.and_then(|file| ScanHeader::read(file, &name, limits).ok());
         header.is_some_and(|header| header.frame(self.world).is_ok_and(|frame| frame == self.frame))
     }
 
@@ -86,8 +86,8 @@ impl PlannedScan {
     ///
     /// # Errors
     /// [`CoreError::FileChanged`]; what the system says.
-    pub(in crate::case) fn check_untouched(&self, core: &Core) -> Result<(), CaseError> {
-        let file = core.root().open_file(&self.path)?;
+    pub(in crate::case) fn check_untouched(&self, root: &Root) -> Result<(), CaseError> {
+        let file = root.open_file(&self.path)?;
         if Some(identity(&file, &self.path)?) == self.file {
             return Ok(());
         }
@@ -100,14 +100,14 @@ const ASSUMED_SHAPE: [usize; 3] = [400, 512, 512];
 const ASSUMED_SPACING: [f64; 3] = [1.0, 0.8, 0.8];
 
 /// The assumed scan for every phase.
-pub(super) fn assumed_scans(core: &Core) -> BTreeMap<Phase, OpenedScan> {
+pub(super) fn assumed_scans(limits: &Limits) -> BTreeMap<Phase, OpenedScan> {
     let shape = Shape3::new(ASSUMED_SHAPE).expect("not empty");
     let spacing = Spacing::new(ASSUMED_SPACING).expect("positive");
     let scan = |phase: Phase| {
         let scan = OpenedScan {
             path: PathBuf::from("the assumed scan"),
             file: None,
-            header: ScanHeader::assumed(shape, spacing, core.limits(), "the assumed scan"),
+            header: ScanHeader::assumed(shape, spacing, limits, "the assumed scan"),
         };
         (phase, scan)
     };
@@ -115,7 +115,8 @@ pub(super) fn assumed_scans(core: &Core) -> BTreeMap<Phase, OpenedScan> {
 }
 
 pub(super) fn open_scans(
-    core: &Core,
+    root: &Root,
+    limits: &Limits,
     request: &CaseRequest,
 ) -> Result<BTreeMap<Phase, OpenedScan>, CaseError> {
     if request.scans.is_empty() {
@@ -123,9 +124,9 @@ pub(super) fn open_scans(
     }
     let mut scans = BTreeMap::new();
     for (phase, path) in &request.scans {
-        let file = core.root().open_file(path)?;
+        let file = root.open_file(path)?;
         let identity = identity(&file, path)?;
-        let header = ScanHeader::read(file, &path.to_string_lossy(), core.limits())?;
+        let header = ScanHeader::read(file, &path.to_string_lossy(), limits)?;
         let scan = OpenedScan {
             path: path.clone(),
             file: Some(identity),
