@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nephrite_kernel::Mask;
-use nephrite_nnunet::pipeline::Pipeline as Recipe;
+use nephrite_nnunet::recipe::Recipe;
 use nephrite_nnunet::{Model, NetworkInput, Numerics, preprocess};
 use nephrite_types::{CancelToken, IntensityScale, Labels, Volume, Voxels};
 
@@ -92,7 +92,7 @@ impl NetworkInputs<'_> {
                     scan: scan.key.clone(),
                     content: scan.get().hash,
                     crop: InputKey::crop(&part.bounds),
-                    recipe: recipe(network.pipeline(), numerics),
+                    recipe: recipe(network.recipe(), numerics),
                 };
                 let name = path.to_string_lossy();
                 core.volumes().network_input(key, &name, counters, cancel, make)
@@ -133,17 +133,17 @@ impl NetworkInputs<'_> {
 }
 
 /// All that a network input depends on besides its scan, written out; numbers to the last bit.
-fn recipe(pipeline: &Recipe, numerics: Numerics) -> String {
+fn recipe(recipe: &Recipe, numerics: Numerics) -> String {
     format!(
         "{:?} {:?} {:?} {:?} {}",
-        pipeline.transpose_forward,
-        pipeline
+        recipe.transpose_forward,
+        recipe
             .channels
             .iter()
             .map(|channel| &channel.normalization)
             .collect::<Vec<_>>(),
-        pipeline.spacing,
-        pipeline.data_resampling,
+        recipe.spacing,
+        recipe.data_resampling,
         numerics_name(numerics),
     )
 }
