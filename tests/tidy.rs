@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 
+use nephrite_tests::workspace::metadata;
 use serde_json::Value;
 
 /// What each of our crates may use of ours: directly, development dependencies aside. Everything points to `types`.
@@ -171,31 +171,6 @@ const LICENCES: &[&str] = &[
 
 /// Crates of which there must be one version, because their types cross crates of ours.
 const ONE_VERSION: &[&str] = &["ndarray", "half", "tonic", "prost", "cap-std", "ort"];
-
-fn metadata() -> Value {
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
-    let output = Command::new(env!("CARGO"))
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--locked",
-            "--offline",
-            // what other systems need is not downloaded, and not looked at
-            "--filter-platform",
-            "x86_64-unknown-linux-gnu",
-            "--manifest-path",
-            manifest,
-        ])
-        .output()
-        .expect("cargo runs");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    serde_json::from_slice(&output.stdout).expect("cargo prints JSON")
-}
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()

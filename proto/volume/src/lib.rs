@@ -18,6 +18,7 @@
 //! }
 //! ```
 
+mod array_geometry;
 mod atomic;
 mod atomic_files;
 mod error;
@@ -28,10 +29,12 @@ mod gzip;
 mod hash;
 mod header;
 mod input;
+mod intensity_scale;
 mod label_map;
 mod labels;
 mod lattice;
 mod orientation;
+mod payload;
 mod read;
 mod reader;
 mod scan_header;

@@ -1,14 +1,17 @@
+//! The header of a scan, kept so that every reader's view of the same voxels can be told from it.
+
 use std::fs::File;
 
 use nephrite_types::{Geometry, Limits, Shape3, Spacing, VoxelType, Warning, WarningCode};
 
 use crate::VolumeError;
+use crate::array_geometry::array_geometry;
 use crate::error::Form;
 use crate::grid::{Grid, voxel_type};
-use crate::header::{Header, Version};
+use crate::header::{Header, Version, read_header};
 use crate::input::Input;
 use crate::orientation::Orientation;
-use crate::read::{array_geometry, check_size, read_header};
+use crate::payload::check_size;
 use crate::reader::{Reader, World};
 use crate::source_geometry::SourceGeometry;
 use crate::unchanged::read_unchanged;

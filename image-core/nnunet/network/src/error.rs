@@ -1,3 +1,5 @@
+//! What is wrong with a network's description, weights or exported graph.
+
 use nephrite_types::ErrorCode;
 
 /// What can be wrong with a network: its description, its weights, or an exported graph.
@@ -188,4 +190,21 @@ impl NetworkError {
             _ => ErrorCode::InvalidModel,
         }
     }
+}
+
+pub(crate) fn bad_value(key: &str, expected: &str, found: impl std::fmt::Display) -> NetworkError {
+    NetworkError::BadValue {
+        key: key.to_owned(),
+        expected: expected.to_owned(),
+        found: shorten(&found.to_string()),
+    }
+}
+
+/// Keeps messages short whatever a file contains.
+pub(crate) fn shorten(text: &str) -> String {
+    const MAX: usize = 80;
+    if text.chars().count() <= MAX {
+        return text.to_owned();
+    }
+    text.chars().take(MAX).chain("…".chars()).collect()
 }

@@ -29,6 +29,7 @@ mod arch_kwargs;
 mod architecture;
 mod arena;
 mod assemble;
+mod build_onnx;
 mod error;
 mod layers;
 mod lowering;
@@ -52,8 +53,9 @@ mod golden_tests;
 mod reference;
 
 pub use architecture::{Activation, Architecture, Block, NetworkKind, Norm, Stage};
+pub use build_onnx::{OnnxNetwork, build_onnx};
 pub use error::NetworkError;
-pub use lowering::{Lowering, OnnxNetwork, build_onnx};
+pub use lowering::Lowering;
 pub use multiply_adds::multiply_adds;
 pub use onnx_check::{OnnxExpectation, check_onnx};
 pub use session_memory::{SessionMemory, session_memory};

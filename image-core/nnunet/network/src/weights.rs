@@ -170,7 +170,7 @@ fn refuse_unexpected(
     match unexpected.next() {
         None => Ok(()),
         Some(first) => Err(NetworkError::UnexpectedTensor {
-            name: crate::architecture::shorten(first),
+            name: crate::error::shorten(first),
             n_unexpected: 1 + unexpected.count(),
             class: architecture.kind.name(),
         }),
