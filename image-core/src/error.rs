@@ -9,7 +9,7 @@ use nephrite_nnunet_folder::FolderError;
 use nephrite_resample::ResampleError;
 use nephrite_root::PathError;
 use nephrite_server::memory::MemoryError;
-use nephrite_types::{Cancelled, ErrorCode, OutOfMemory, Shape3, Spacing, Warning};
+use nephrite_types::{Cancelled, Coded, ErrorCode, OutOfMemory, Shape3, Spacing, Warning};
 use nephrite_volume::VolumeError;
 
 /// What can go wrong between a request and its result.
@@ -273,9 +273,10 @@ impl CoreError {
             error => error.into(),
         }
     }
+}
 
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for CoreError {
+    fn code(&self) -> ErrorCode {
         match self {
             CoreError::Path(error) => error.code(),
             CoreError::Volume(error) => error.code(),
@@ -307,8 +308,7 @@ impl CoreError {
             CoreError::Message(error) => error.code(),
             CoreError::Remote { code, .. } => *code,
             CoreError::FileChanged { .. } => ErrorCode::Environment,
-            CoreError::Cancelled(Cancelled::ByCaller) => ErrorCode::Cancelled,
-            CoreError::Cancelled(Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,
+            CoreError::Cancelled(cancelled) => cancelled.code(),
         }
     }
 }

@@ -57,6 +57,8 @@ impl FromStr for Provider {
 
 #[cfg(test)]
 mod tests {
+    use nephrite_types::Coded;
+
     use super::*;
 
     #[test]

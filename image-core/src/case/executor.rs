@@ -11,7 +11,7 @@ use nephrite_kernel::memory::ON_MASKS;
 use nephrite_kernel::{Artefacts, Context, Inputs, LabelStatus, Mask, MaskSize, Parameters, RunMask};
 use nephrite_pipeline::{Crop, MaskStep};
 use nephrite_server::memory::Reservation;
-use nephrite_types::{BoundingBox, CancelToken, ErrorCode, Phase, Progress, Stage, Warning};
+use nephrite_types::{BoundingBox, CancelToken, Coded, ErrorCode, Phase, Progress, Stage, Warning};
 
 use super::plan::{Plan, PlannedModel, PlannedSample, PlannedStep};
 use super::results::ResultFolder;

@@ -8,7 +8,7 @@ use std::path::Path;
 use nephrite_image_core::case::{CaseReport, CaseRequest};
 use nephrite_image_core::{Core, ModelChoice, PostprocessingChoice, SegmentOptions, SegmentRequest, segment};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
-use nephrite_types::{CancelToken, ErrorCode, NoProgress, Phase};
+use nephrite_types::{CancelToken, Coded, ErrorCode, NoProgress, Phase};
 use nephrite_volume::FileHash;
 
 use crate::patient::{AtStage, KIDNEYS, Patient};

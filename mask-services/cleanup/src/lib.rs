@@ -9,7 +9,8 @@ mod shape;
 
 use nephrite_kernel::memory::run_bytes;
 use nephrite_kernel::{
-    Context, Inputs, Mask, MaskOperation, MaskSize, OperationDescription, OperationError, Outcome, Parameters,
+    Coded, Context, Inputs, Mask, MaskOperation, MaskSize, OperationDescription, OperationError, Outcome,
+    Parameters,
 };
 use nephrite_runs::RunsError;
 

@@ -1,4 +1,4 @@
-use nephrite_kernel::{ErrorCode, OperationError};
+use nephrite_kernel::{Coded, ErrorCode, OperationError};
 
 /// What can go wrong with a sample, beyond what the kernel names.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +25,8 @@ pub enum SampleError {
     },
 }
 
-impl SampleError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for SampleError {
+    fn code(&self) -> ErrorCode {
         match self {
             SampleError::SliceTooLarge { .. } => ErrorCode::InvalidArgument,
             SampleError::Geometry(_) => ErrorCode::InvalidInput,

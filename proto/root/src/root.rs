@@ -280,7 +280,7 @@ impl OutputFile {
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use nephrite_types::ErrorCode;
+    use nephrite_types::{Coded, ErrorCode};
 
     use super::*;
 

@@ -41,7 +41,7 @@ pub use log::{LogFormat, log_to_stderr};
 pub use mount::{MountError, MountFinding, MountState, check_mounts, mount_service};
 pub use probe::{ProbeError, probe};
 pub use process::{Shutdown, leave, run_process};
-pub use refusal::{Coded, Refusal};
+pub use refusal::Refusal;
 pub use section::{ConfigFault, Section, count, float, strings, text};
 pub use serve::{Hooks, Services, run};
 pub use threads::{pool_threads, usable_threads};

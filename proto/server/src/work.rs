@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use nephrite_types::{CancelToken, ErrorCode};
+use nephrite_types::{CancelToken, Coded, ErrorCode};
 
 use crate::admission::{Admission, Permit, Place};
 use crate::edge::Deadline;
-use crate::refusal::{Coded, Refusal};
+use crate::refusal::Refusal;
 
 /// What all services of a server share, and who may use it.
 #[derive(Debug)]

@@ -161,7 +161,7 @@ pub(crate) fn write_error(file_name: &str, source: io::Error) -> VolumeError {
 #[cfg(test)]
 mod tests {
     use cap_std::ambient_authority;
-    use nephrite_types::ErrorCode;
+    use nephrite_types::{Coded, ErrorCode};
 
     use super::*;
 

@@ -95,7 +95,7 @@ fn sync_all(files: &[Temporary<'_>]) -> Result<(), (usize, io::Error)> {
 #[cfg(test)]
 mod tests {
     use cap_std::ambient_authority;
-    use nephrite_types::ErrorCode;
+    use nephrite_types::{Coded, ErrorCode};
 
     use super::*;
 

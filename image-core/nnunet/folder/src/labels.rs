@@ -214,6 +214,8 @@ pub fn plain_labels(file: &str, json: &[u8]) -> Result<Vec<(String, u16)>, Folde
 
 #[cfg(test)]
 mod tests {
+    use nephrite_types::Coded;
+
     use super::*;
     use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! What is wrong with a network's description, weights or exported graph.
 
-use nephrite_types::ErrorCode;
+use nephrite_types::{Coded, ErrorCode};
 
 /// What can be wrong with a network: its description, its weights, or an exported graph.
 #[derive(Debug, thiserror::Error)]
@@ -182,9 +182,8 @@ pub enum NetworkError {
     },
 }
 
-impl NetworkError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for NetworkError {
+    fn code(&self) -> ErrorCode {
         match self {
             NetworkError::TooLarge { .. } => ErrorCode::LimitExceeded,
             _ => ErrorCode::InvalidModel,

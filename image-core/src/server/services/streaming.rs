@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use nephrite_server::{Coded, Deadline, Place, Refusal, token};
-use nephrite_types::{CancelToken, ErrorCode};
+use nephrite_server::{Deadline, Place, Refusal, token};
+use nephrite_types::{CancelToken, Coded, ErrorCode};
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tonic::Status;

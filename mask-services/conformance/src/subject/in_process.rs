@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use nephrite_kernel::{Artefacts, Context, Inputs, MaskOperation, Outcome, run_checked};
-use nephrite_types::{ErrorCode, Limits};
+use nephrite_types::{Coded, ErrorCode, Limits};
 
 use super::{Call, CallError, Reply};
 

@@ -16,7 +16,7 @@ use nephrite_proto::v1::mask::Content;
 use nephrite_proto::v1::mask_service_client::MaskServiceClient;
 use nephrite_proto::v1::parameter_value::Value;
 use nephrite_root::Root;
-use nephrite_types::Limits;
+use nephrite_types::{Limits, with_causes};
 use prost::Message as _;
 use tokio::runtime::Handle;
 use tonic::{Request, Response, Status};
@@ -167,15 +167,7 @@ impl Service {
 
 /// A status of the service, or of the transport on this side.
 fn refused(status: &Status) -> CallError {
-    let mut message = status.message().to_owned();
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !message.contains(&words) {
-            message = format!("{message}: {words}");
-        }
-        cause = error.source();
-    }
+    let message = with_causes(status.message().to_owned(), status.source());
     let message: String = message.chars().take(300).collect();
     // A status with a cause was made on this side, because the connection broke or the stream was reset.
     if status.source().is_some() && !is_reset(status) {

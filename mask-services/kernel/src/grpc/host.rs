@@ -7,8 +7,8 @@ use nephrite_proto::v1::mask_service_server::MaskService;
 use nephrite_proto::{ConvertError, v1};
 use nephrite_root::Root;
 use nephrite_server::memory::{MemoryBudget, MemoryError, Nothing};
-use nephrite_server::{Coded, Deadline, Work};
-use nephrite_types::{CancelToken, ErrorCode, Limits};
+use nephrite_server::{Deadline, Work};
+use nephrite_types::{CancelToken, Coded, ErrorCode, Limits};
 use tonic::{Request, Response, Status};
 
 use super::exchange::{Incoming, Outgoing, Seen, named};

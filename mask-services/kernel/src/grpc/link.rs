@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nephrite_proto::status::{ERROR_CODE_KEY, error_code};
 use nephrite_proto::v1::mask_service_client::MaskServiceClient;
-use nephrite_types::{CancelToken, Cancelled, ErrorCode};
+use nephrite_types::{CancelToken, Cancelled, ErrorCode, with_causes};
 use prost::Message;
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -264,15 +264,7 @@ fn is_undecodable(message: &str) -> bool {
 
 /// The message and its causes, bounded: it comes from outside.
 fn reason(status: &Status) -> String {
-    let mut text = status.message().to_owned();
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = error.source();
-    }
+    let mut text = with_causes(status.message().to_owned(), status.source());
     if text.is_empty() {
         text = format!("{:?}", status.code());
     }

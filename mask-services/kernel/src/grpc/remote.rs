@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nephrite_proto::v1;
 use nephrite_root::Root;
-use nephrite_types::{CancelToken, ErrorCode};
+use nephrite_types::{CancelToken, Coded, ErrorCode};
 
 use super::exchange::{Outgoing, named, receive_mask};
 use super::link::{Link, MAX_REPLY_BYTES};

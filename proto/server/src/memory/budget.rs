@@ -187,7 +187,7 @@ impl Drop for Reservation<'_> {
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use nephrite_types::ErrorCode;
+    use nephrite_types::{Coded, ErrorCode};
 
     use super::*;
 

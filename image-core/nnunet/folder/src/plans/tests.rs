@@ -1,5 +1,6 @@
 use super::*;
 use crate::{SeparateZ, SplineResampling};
+use nephrite_types::Coded;
 use serde_json::json;
 
 fn fixture() -> Value {
