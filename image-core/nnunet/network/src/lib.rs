@@ -31,6 +31,8 @@ mod arena;
 mod assemble;
 mod build_onnx;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod layers;
 mod lowering;
 mod lowering_own_conv;
