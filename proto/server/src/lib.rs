@@ -33,7 +33,7 @@ pub mod settings;
 mod threads;
 mod work;
 
-pub use admission::{Admission, Permit, Place};
+pub use admission::{Admission, Permit, Ticket};
 pub use config::{ConfigError, read_config};
 pub use edge::{Deadline, Edge, EdgeLayer};
 pub use error::ServerError;

@@ -22,7 +22,7 @@ pub enum Refusal {
     /// The server drains.
     #[error("the server is shutting down")]
     Stopping,
-    /// All places are taken.
+    /// As many work and wait as may.
     #[error("too many requests run and wait already, try again later")]
     Overloaded,
     /// The deadline passed.
