@@ -27,6 +27,7 @@ pub mod postprocess;
 mod predict;
 pub mod preprocess;
 pub mod recipe;
+mod recipe_key;
 pub mod tiles;
 
 pub use error::NnunetError;
@@ -40,3 +41,4 @@ pub use nephrite_nnunet_network::Lowering;
 pub use options::{Numerics, PredictOptions};
 pub use predict::{Prediction, predict, predict_preprocessed};
 pub use preprocess::{NetworkInput, preprocess};
+pub use recipe_key::RecipeKey;

@@ -7,7 +7,7 @@ use crate::export::StoredLabel;
 use crate::postprocess::keep_largest_component;
 
 /// In which arithmetic class sums and resampling run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Numerics {
     /// f32 throughout: faster and closer to the truth than the reference.
     #[default]

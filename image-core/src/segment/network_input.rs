@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use nephrite_kernel::Mask;
-use nephrite_nnunet::recipe::Recipe;
-use nephrite_nnunet::{Model, NetworkInput, Numerics, preprocess};
+use nephrite_nnunet::{Model, NetworkInput, preprocess};
 use nephrite_types::{CancelToken, IntensityScale, Labels, Volume, Voxels};
 
 use super::grid::{mask_error, on_grid};
-use super::options::numerics_name;
 use super::part::{Part, outside};
 use super::request::ModelRun;
 use crate::core::Core;
@@ -92,7 +90,7 @@ impl NetworkInputs<'_> {
                     scan: scan.key.clone(),
                     content: scan.get().hash,
                     crop: InputKey::crop(&part.bounds),
-                    recipe: recipe(network.recipe(), numerics),
+                    recipe: network.recipe().key(numerics),
                 };
                 let name = path.to_string_lossy();
                 core.volumes().network_input(key, &name, counters, cancel, make)
@@ -130,20 +128,4 @@ impl NetworkInputs<'_> {
             Mask::new(runs, mask.labels().clone()).map_err(mask_error)?,
         ))
     }
-}
-
-/// All that a network input depends on besides its scan, written out; numbers to the last bit.
-fn recipe(recipe: &Recipe, numerics: Numerics) -> String {
-    format!(
-        "{:?} {:?} {:?} {:?} {}",
-        recipe.transpose_forward,
-        recipe
-            .channels
-            .iter()
-            .map(|channel| &channel.normalization)
-            .collect::<Vec<_>>(),
-        recipe.spacing,
-        recipe.data_resampling,
-        numerics_name(numerics),
-    )
 }
