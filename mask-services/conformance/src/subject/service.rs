@@ -10,6 +10,7 @@ use hyper_util::rt::TokioExecutor;
 use nephrite_kernel::{CancelToken, LabelTable, Mask, Measurement, ParameterValue, read_mask};
 use nephrite_mask_codec::EncodedMask;
 use nephrite_proto::convert::label_table;
+use nephrite_proto::server_address;
 use nephrite_proto::status::error_code;
 use nephrite_proto::v1;
 use nephrite_proto::v1::mask::Content;
@@ -48,14 +49,10 @@ pub(crate) struct Service {
 impl Service {
     /// Connects to nothing yet.
     pub(crate) fn new(endpoint: &str, runtime: Handle) -> Result<Service, KitError> {
-        let wrong = |reason: String| KitError::Endpoint {
+        let uri = server_address(endpoint).map_err(|fault| KitError::Endpoint {
             endpoint: endpoint.to_owned(),
-            reason,
-        };
-        let uri: http::Uri = endpoint.parse().map_err(|error| wrong(format!("{error}")))?;
-        if uri.scheme_str() != Some("http") || uri.host().is_none() {
-            return Err(wrong("expected http://HOST:PORT".to_owned()));
-        }
+            reason: fault.to_string(),
+        })?;
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(PATIENCE));

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use nephrite_proto::server_address;
 use nephrite_proto::status::{ERROR_CODE_KEY, error_code};
 use nephrite_proto::v1::mask_service_client::MaskServiceClient;
 use nephrite_types::{CancelToken, Cancelled, ErrorCode, with_causes};
@@ -104,11 +105,10 @@ impl Link {
         if let Some(channel) = self.channel.get() {
             return Ok(channel.clone());
         }
-        let endpoint =
-            Endpoint::from_shared(self.endpoint.clone()).map_err(|error| ServiceFault::Endpoint {
-                reason: error.to_string(),
-            })?;
-        let endpoint = endpoint
+        let uri = server_address(&self.endpoint).map_err(|fault| ServiceFault::Endpoint {
+            reason: fault.to_string(),
+        })?;
+        let endpoint = Endpoint::from(uri)
             .connect_timeout(CONNECT_PATIENCE)
             .tcp_nodelay(true)
             .tcp_keepalive(Some(KEEPALIVE))

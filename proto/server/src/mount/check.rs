@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cap_std::fs::{Dir, OpenOptions};
+use nephrite_proto::server_address;
 use nephrite_proto::v1::CheckRequest;
 use nephrite_proto::v1::mount_service_client::MountServiceClient;
 use nephrite_root::{PathError, Root, remove_file_if_same};
@@ -218,11 +219,11 @@ async fn ask_all(endpoints: &[(String, String)], file: &CheckFile, patience: Dur
 }
 
 async fn ask(url: String, path: &str, content: &str, deadline: Instant) -> MountState {
-    let endpoint = match Endpoint::from_shared(url) {
-        Ok(endpoint) => endpoint,
-        Err(error) => return unreachable(&error),
+    let uri = match server_address(&url) {
+        Ok(uri) => uri,
+        Err(fault) => return unreachable(&fault),
     };
-    let channel = endpoint.connect_lazy();
+    let channel = Endpoint::from(uri).connect_lazy();
     let mut last = "no answer in time".to_owned();
     loop {
         match timeout_at(deadline, call(channel.clone(), path)).await {
