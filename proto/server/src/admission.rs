@@ -9,7 +9,7 @@ use crate::Refusal;
 
 /// A bounded number of requests work, a bounded number waits in order, one more is refused.
 #[derive(Debug, Clone)]
-pub struct Admission {
+pub(crate) struct Admission {
     /// One per request that works or waits.
     tickets: Arc<Semaphore>,
     /// One per request that works; the queue is first come, first served.
@@ -20,7 +20,7 @@ pub struct Admission {
 
 impl Admission {
     /// For `max_working` requests at once and `max_waiting` behind them.
-    pub fn new(max_working: usize, max_waiting: usize) -> Self {
+    pub(crate) fn new(max_working: usize, max_waiting: usize) -> Self {
         Admission {
             tickets: Arc::new(Semaphore::new(max_working + max_waiting)),
             turns: Arc::new(Semaphore::new(max_working)),
@@ -33,7 +33,7 @@ impl Admission {
     ///
     /// # Errors
     /// [`Refusal::Overloaded`], [`Refusal::Stopping`].
-    pub fn enter(&self) -> Result<Ticket, Refusal> {
+    pub(crate) fn enter(&self) -> Result<Ticket, Refusal> {
         let permit = self
             .tickets
             .clone()
@@ -58,13 +58,13 @@ impl Admission {
     }
 
     /// Lets nobody in any more and sends those away who wait. Who works goes on.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.tickets.close();
         self.turns.close();
     }
 
     /// Returns when nobody works.
-    pub async fn idle(&self) {
+    pub(crate) async fn idle(&self) {
         let mut n_working = self.n_working.subscribe();
         let _ = n_working.wait_for(|n| *n == 0).await; // the sender lives in `self`
     }

@@ -223,24 +223,3 @@ fn text(lengths: &[f64]) -> String {
         .collect();
     lengths.join(" × ")
 }
-
-/// Where the voxels of a file lie, as [`read_volume`](crate::read_volume) would give it, and how to write a result beside it.
-/// Reads the header only.
-///
-/// # Errors
-/// As [`read_volume`](crate::read_volume) for what the header says.
-pub fn read_geometry(
-    file: File,
-    name: &str,
-    reader: Reader,
-    limits: &Limits,
-) -> Result<(Geometry, SourceGeometry), VolumeError> {
-    let header = ScanHeader::read(file, name, limits)?;
-    let (geometry, orientation) = header.array(reader)?;
-    let (grid, file) = header.file(reader)?;
-    let unit = header.header.xyzt_units;
-    Ok((
-        geometry,
-        SourceGeometry::of_file(&grid, file, orientation, reader, unit),
-    ))
-}

@@ -9,7 +9,7 @@ use crate::preprocess::NetworkInput;
 use crate::recipe::resize_plan;
 
 /// How logits come from the network grid to the cropped scan, per axis.
-pub fn probability_taps(model: &Model, input: &NetworkInput) -> [AxisMap; 3] {
+pub(crate) fn probability_taps(model: &Model, input: &NetworkInput) -> [AxisMap; 3] {
     // the way back: from the network's spacing to the scan's
     let plan = resize_plan(
         &model.recipe().probabilities_resampling,
