@@ -13,7 +13,7 @@ use nephrite_types::{CancelToken, Coded, ErrorCode};
 use rustix::process::Signal;
 use tokio::runtime::Runtime;
 
-use crate::patient::{ARTERIES, KIDNEYS, PATIENCE, Patient, Told, operations_at};
+use crate::patient::{ARTERIES, KIDNEYS, PATIENCE, Patient, RecordedEvents, operations_at};
 use crate::process::Server;
 
 /// One model with many tiles, so that there is time to disturb it.
@@ -75,7 +75,7 @@ fn a_core_that_is_not_there_fails_its_step_and_a_second_one_takes_over() {
     let started = Instant::now();
     assert_gone(
         &patient,
-        run(&patient, vec![nobody.clone()], "gone", &Told::default()),
+        run(&patient, vec![nobody.clone()], "gone", &RecordedEvents::default()),
         "nobody",
     );
     assert!(
@@ -85,7 +85,7 @@ fn a_core_that_is_not_there_fails_its_step_and_a_second_one_takes_over() {
     );
     let server = Server::start(patient.root.path(), "spare", "listen = '127.0.0.1:0'", &runtime);
     let cores = vec![nobody, owner("spare", &server.address)];
-    let report = run(&patient, cores, "taken-over", &Told::default()).unwrap();
+    let report = run(&patient, cores, "taken-over", &RecordedEvents::default()).unwrap();
     assert!(
         report.record.steps[0].place.starts_with("spare"),
         "{:?}",
@@ -113,7 +113,7 @@ fn a_core_that_dies_in_the_middle_fails_its_step_and_serves_again_when_it_is_bac
     }
     drop(server);
     let _server = Server::start(root, "kidney", &format!("listen = '127.0.0.1:{port}'"), &runtime);
-    run(&patient, cores, "again", &Told::default()).unwrap();
+    run(&patient, cores, "again", &RecordedEvents::default()).unwrap();
     assert_eq!(patient.files("again").len(), 1);
 }
 
@@ -145,7 +145,14 @@ fn a_mask_service_that_is_not_there_fails_its_step() {
     };
     let services = CaseServices::new(&settings, core.root());
     let request = patient.request("gone");
-    let error = run_case(&core, &services, &request, &Told::default(), &CancelToken::new()).unwrap_err();
+    let error = run_case(
+        &core,
+        &services,
+        &request,
+        &RecordedEvents::default(),
+        &CancelToken::new(),
+    )
+    .unwrap_err();
     assert_eq!(error.code(), ErrorCode::Unavailable, "{error}");
     assert!(error.to_string().contains("http://127.0.0.1:9"), "{error}");
     patient.assert_nothing_left("gone");

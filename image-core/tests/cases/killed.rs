@@ -14,7 +14,7 @@ use nephrite_types::{CancelToken, Coded, ErrorCode, HiddenName};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
 
-use crate::patient::{AtStage, KIDNEYS, PATIENCE, Patient, Told};
+use crate::patient::{AtStage, KIDNEYS, PATIENCE, Patient, RecordedEvents};
 use crate::process::Server;
 
 /// One model with many tiles, and files of a step.
@@ -516,7 +516,14 @@ fn a_file_system_that_turns_read_only_in_mid_case_leaves_nothing_once_it_can_be_
     assert_eq!(error.code(), ErrorCode::Environment, "{error}");
     assert!(started.elapsed() < Duration::from_secs(2));
     assert!(mount(&["-o", "remount,rw"]));
-    run_case(&core, &services, &case, &Told::default(), &CancelToken::new()).unwrap();
+    run_case(
+        &core,
+        &services,
+        &case,
+        &RecordedEvents::default(),
+        &CancelToken::new(),
+    )
+    .unwrap();
     assert_eq!(hidden(&results), Vec::<PathBuf>::new());
     assert!(results.join("readonly/record.json").exists());
 }

@@ -1,7 +1,9 @@
+//! One case in the three placements gives the same bytes.
+
 use nephrite_image_core::case::{CaseServices, ServiceSettings, run_case};
 use nephrite_types::CancelToken;
 
-use crate::patient::{ARTERIES, Around, KIDNEYS, Patient, Told, URETERS, operations_at, owner};
+use crate::patient::{ARTERIES, Around, KIDNEYS, Patient, RecordedEvents, URETERS, operations_at, owner};
 
 /// The same request in every placement: every file of the result folder is equal, byte by byte, and only what the
 /// placement is about differs.
@@ -27,7 +29,14 @@ fn the_three_modes_give_the_same_bytes() {
         let core = patient.core();
         let services = CaseServices::new(settings, core.root());
         let request = patient.request(name);
-        let report = run_case(&core, &services, &request, &Told::default(), &CancelToken::new()).unwrap();
+        let report = run_case(
+            &core,
+            &services,
+            &request,
+            &RecordedEvents::default(),
+            &CancelToken::new(),
+        )
+        .unwrap();
         (report.record, patient.files(name))
     };
     let (monolith, files) = run("monolith", &monolith);

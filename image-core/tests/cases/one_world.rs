@@ -21,7 +21,7 @@ use nephrite_volume::{Reader, read_volume};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::patient::{Around, Told, operations_at, owner};
+use crate::patient::{Around, RecordedEvents, operations_at, owner};
 
 /// Fields of a NIfTI-1 header that place voxels.
 #[derive(Debug, Clone)]
@@ -260,7 +260,7 @@ impl Place {
             &self.core,
             &services,
             request,
-            &Told::default(),
+            &RecordedEvents::default(),
             &CancelToken::new(),
         )
     }
@@ -754,7 +754,14 @@ fn placements_give_the_same_bytes_where_readers_disagree() {
         let core = core(root);
         let services = CaseServices::new(&settings, core.root());
         let request = request(pipeline.clone(), &[(Phase::Arterial, &scan)], name);
-        let report = run_case(&core, &services, &request, &Told::default(), &CancelToken::new()).unwrap();
+        let report = run_case(
+            &core,
+            &services,
+            &request,
+            &RecordedEvents::default(),
+            &CancelToken::new(),
+        )
+        .unwrap();
         let bytes = |file: &&str| fs::read(place.path(&format!("results/{name}/{file}"))).unwrap();
         all.push((
             MIXED_FILES.iter().map(bytes).collect::<Vec<_>>(),
@@ -849,7 +856,7 @@ fn a_header_that_contradicts_itself_is_told_in_the_record_and_the_events() {
         let model = "[[models]]\nid = \"a\"\nmodel = \"models/NibabelIO\"\nphases = [\"arterial\"]\n";
         format!("{strict}\n{model}[[save]]\nstep = \"a\"\nfile = \"a.nii.gz\"\n")
     };
-    let told = Told::default();
+    let told = RecordedEvents::default();
     let services = CaseServices::new(&ServiceSettings::default(), place.core.root());
     let request_of = |pipeline, output| request(pipeline, &[(Phase::Arterial, &scan)], output);
     let plain = request_of(place.pipeline("plain.toml", &models("")), "plain");
@@ -883,7 +890,7 @@ fn a_header_that_contradicts_itself_is_told_in_the_record_and_the_events() {
         &by_server,
         &services,
         &plain,
-        &Told::default(),
+        &RecordedEvents::default(),
         &CancelToken::new(),
     );
     assert!(is_strict(&refused.unwrap_err()));

@@ -166,7 +166,13 @@ impl Patient {
     /// Runs a request in this process.
     pub(crate) fn run_here(&self, core: &Core, request: &CaseRequest) -> Result<CaseReport, CaseError> {
         let services = CaseServices::new(&ServiceSettings::default(), core.root());
-        run_case(core, &services, request, &Told::default(), &CancelToken::new())
+        run_case(
+            core,
+            &services,
+            request,
+            &RecordedEvents::default(),
+            &CancelToken::new(),
+        )
     }
 
     /// Every file of a result folder but the record.
@@ -229,9 +235,9 @@ fn ort_dylib_path() -> Option<PathBuf> {
 
 /// Keeps all events.
 #[derive(Default)]
-pub(crate) struct Told(pub(crate) Mutex<Vec<CaseEvent>>);
+pub(crate) struct RecordedEvents(pub(crate) Mutex<Vec<CaseEvent>>);
 
-impl CaseEvents for Told {
+impl CaseEvents for RecordedEvents {
     fn event(&self, event: CaseEvent) {
         self.0.lock().unwrap().push(event);
     }

@@ -36,7 +36,7 @@ fn good(output: &str) -> CaseServiceRunRequest {
 }
 
 /// The same as it is typed.
-fn typed(request: &CaseServiceRunRequest) -> Vec<String> {
+fn as_arguments(request: &CaseServiceRunRequest) -> Vec<String> {
     let mut arguments = vec!["run".to_owned()];
     let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
     if !request.pipeline.is_empty() {
@@ -99,7 +99,7 @@ fn what_cannot_run_is_told_alike_everywhere_and_leaves_nothing() {
         let mut request = good("results/new");
         change(&mut request);
         let before = left(&patient);
-        let arguments = typed(&request);
+        let arguments = as_arguments(&request);
         let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         arguments.push("--quiet");
         let exit = i32::from(code.exit_code());

@@ -1,3 +1,5 @@
+//! Why a path does not become an open file, sorted by what a caller can do.
+
 use std::io;
 use std::path::{Path, PathBuf};
 

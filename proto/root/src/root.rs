@@ -1,3 +1,5 @@
+//! Resolves paths of requests by directory handles, so that none leaves the folder it must stay beneath.
+
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;

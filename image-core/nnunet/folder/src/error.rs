@@ -1,3 +1,5 @@
+//! What is wrong with a model folder, by file and key, in words for the researcher who trained it.
+
 use nephrite_types::{Cancelled, Coded, ErrorCode};
 
 use crate::archive::ArchiveFault;

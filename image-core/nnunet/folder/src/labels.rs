@@ -1,3 +1,5 @@
+//! Labels, regions and the ignore label, and which value of a mask each output channel stands for.
+
 use nephrite_types::Limits;
 
 use crate::FolderError;

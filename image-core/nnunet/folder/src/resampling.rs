@@ -1,3 +1,5 @@
+//! Which resampling function plans name, and with which of its arguments.
+
 use crate::FolderError;
 use crate::json::Json;
 
