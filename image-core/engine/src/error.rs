@@ -1,3 +1,5 @@
+//! Why a runtime cannot be loaded, a session not made, or a tile not run.
+
 use std::path::PathBuf;
 
 use nephrite_types::{Cancelled, Coded, ErrorCode};

@@ -1,3 +1,5 @@
+//! Why a model does not load, or a scan does not get a mask.
+
 use nephrite_engine::EngineError;
 use nephrite_nnunet_folder::FolderError;
 use nephrite_nnunet_network::NetworkError;

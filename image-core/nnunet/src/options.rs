@@ -1,3 +1,5 @@
+//! What a caller chooses about a prediction: arithmetic, mirroring, distance and weight of tiles, what follows.
+
 use ndarray::Array3;
 use nephrite_nnunet_folder::RemoveAllButLargest;
 use nephrite_types::CancelToken;

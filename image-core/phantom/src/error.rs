@@ -1,3 +1,5 @@
+//! Why a phantom is not written.
+
 use std::io;
 
 use nephrite_types::{Coded, ErrorCode};

@@ -1,3 +1,5 @@
+//! What a resize refuses: axes, orders and grids that cannot be.
+
 use nephrite_types::{Cancelled, Coded, ErrorCode, OutOfMemory};
 
 /// What can go wrong while resizing.

@@ -1,3 +1,5 @@
+//! The operation `cleanup`, described by its README.
+
 #![doc = include_str!("../README.md")]
 
 mod label_sets;

@@ -1,3 +1,5 @@
+//! Why a check cannot begin: no service, no such operation, wrong options.
+
 use std::path::PathBuf;
 
 use nephrite_types::{Coded, ErrorCode};

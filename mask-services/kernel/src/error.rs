@@ -1,3 +1,5 @@
+//! Why an operation gives no result, by whose fault it is.
+
 use std::path::PathBuf;
 
 use nephrite_mask_codec::{CodecError, MaskError};

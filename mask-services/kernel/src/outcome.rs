@@ -1,3 +1,5 @@
+//! What an operation gives: masks, files and numbers.
+
 use std::sync::Arc;
 
 use nephrite_mask_codec::Mask;

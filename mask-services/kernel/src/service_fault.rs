@@ -1,3 +1,5 @@
+//! What a service, and not the request, did wrong.
+
 use std::time::Duration;
 
 use nephrite_types::{Coded, ErrorCode};

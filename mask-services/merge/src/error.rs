@@ -1,3 +1,5 @@
+//! What is wrong with the parameters of a merge, down to the place within a step.
+
 use nephrite_kernel::{Coded, ErrorCode, OperationError};
 
 /// What a request to merge can have wrong, beyond what its description says.

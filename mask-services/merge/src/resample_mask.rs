@@ -1,3 +1,5 @@
+//! Brings a mask with all its labels to another grid by world coordinates.
+
 use nephrite_kernel::{CancelToken, Geometry, Limits, Mask, OperationError, grid_difference};
 
 use crate::error::MergeError;

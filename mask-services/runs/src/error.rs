@@ -1,3 +1,5 @@
+//! Why an algorithm on runs gives no result.
+
 use nephrite_mask_codec::MaskError;
 use nephrite_types::{Cancelled, Coded, ErrorCode};
 

@@ -1,3 +1,5 @@
+//! Why a sample cannot be cut or written.
+
 use nephrite_kernel::{Coded, ErrorCode, OperationError};
 
 /// What can go wrong with a sample, beyond what the kernel names.

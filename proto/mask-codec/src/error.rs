@@ -1,3 +1,5 @@
+//! What is wrong with a mask, or with a message that claims to be one.
+
 use nephrite_types::{Coded, ErrorCode};
 
 /// A mask that cannot be.

@@ -1,3 +1,5 @@
+//! Names, ids and fates of the labels of a mask.
+
 use crate::MaskError;
 
 /// What became of a label. An absent label always says why it is absent.

@@ -1,3 +1,5 @@
+//! Reads a server's configuration file and tells all of its faults at once.
+
 use std::io;
 use std::path::{Path, PathBuf};
 

@@ -1,3 +1,5 @@
+//! Why a server cannot listen, or broke down.
+
 use std::io;
 use std::net::SocketAddr;
 

@@ -1,3 +1,5 @@
+//! The health check of a container that has neither shell nor curl.
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 

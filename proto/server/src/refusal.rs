@@ -1,3 +1,5 @@
+//! Every way in which a request can end without a result, as a gRPC status.
+
 use std::error::Error;
 
 use nephrite_proto::status::to_status;

@@ -1,3 +1,5 @@
+//! What a call to another process ended with, told apart from what the transport makes up.
+
 use std::error::Error as _;
 
 use nephrite_types::{Coded, ErrorCode, with_causes};

@@ -1,3 +1,5 @@
+//! What a message says that no message may say, by field.
+
 use nephrite_types::{Coded, ErrorCode, GeometryError};
 
 /// A message holds what no request may say. All are the caller's fault.

@@ -1,3 +1,5 @@
+//! How work is told to stop: by its caller, or by a deadline.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;

@@ -1,3 +1,5 @@
+//! The few kinds of failure that a caller can act on, with their names and exit codes.
+
 /// The closed set of things that can go wrong, as a caller can act on them.
 ///
 /// Every error enum of every crate maps to one of these ([`Coded`](crate::Coded)); the mapping to gRPC status codes

@@ -1,3 +1,5 @@
+//! Contrast phases of a CT, by the names that requests use.
+
 use serde::{Deserialize, Serialize};
 
 /// Contrast phase of a CT scan. Stated by the caller, never guessed.

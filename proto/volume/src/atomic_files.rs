@@ -1,3 +1,5 @@
+//! Many files at once, each whole or absent, in the time of few.
+
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,3 +1,5 @@
+//! What is wrong with a NIfTI file, or with the place where one is to be written.
+
 use std::io;
 
 use nephrite_types::{Cancelled, Coded, ErrorCode, GeometryError};

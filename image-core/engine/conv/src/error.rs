@@ -1,3 +1,5 @@
+//! What the convolution refuses: arrays that do not have the length that their shape says.
+
 use nephrite_types::{Coded, ErrorCode};
 
 /// What can be wrong with a convolution.

@@ -1,3 +1,5 @@
+//! Whether a checkpoint has exactly the tensors of an architecture, and under which names.
+
 use std::collections::HashSet;
 use std::error::Error;
 

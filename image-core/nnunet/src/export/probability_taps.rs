@@ -1,3 +1,5 @@
+//! Where each voxel of the scan reads logits from the network's grid.
+
 use nephrite_resample::{
     Interpolation, LinearTap, ResizePlan, linear_taps, nearest_indices, torch_linear_taps,
     torch_nearest_exact,

@@ -1,3 +1,5 @@
+//! Turns finished planes of class sums into labels of the scan, holding few of them at a time.
+
 use std::collections::VecDeque;
 use std::ops::Range;
 

@@ -1,3 +1,5 @@
+//! The box around what is not zero, and which voxels within are.
+
 use ndarray::{Array3, ArrayView3, Axis, Ix3, Zip};
 use nephrite_types::{BoundingBox, IntensityScale, OutOfMemory, Stored, Volume, memory, with_voxels};
 use rayon::prelude::*;

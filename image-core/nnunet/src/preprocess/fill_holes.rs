@@ -1,3 +1,5 @@
+//! Fills what the non-zero mask encloses, as scipy does, in linear time whatever the content.
+
 use ndarray::{Array3, Ix3};
 use nephrite_types::{OutOfMemory, memory};
 

@@ -1,3 +1,5 @@
+//! All of preprocessing in nnU-Net's order, and what is needed to come back from it.
+
 use ndarray::{Array3, Array4, Axis, Ix4, Zip};
 use nephrite_nnunet_folder::{Normalization, Resampling};
 use nephrite_resample::{Real, resize_planes};

@@ -1,3 +1,5 @@
+//! Intensities as the network saw them in training, with sums that do not depend on threads.
+
 use ndarray::{Array3, ArrayView3, Axis};
 use nephrite_types::{IntensityScale, Stored};
 use rayon::prelude::*;
@@ -83,7 +85,10 @@ impl Normalizer {
     ///
     /// # Errors
     /// [`NotRgb`] if an intensity lies outside.
-    pub(crate) fn rgb_to_01<T: Stored>(channel: ArrayView3<'_, T>, scale: IntensityScale) -> Result<Self, NotRgb> {
+    pub(crate) fn rgb_to_01<T: Stored>(
+        channel: ArrayView3<'_, T>,
+        scale: IntensityScale,
+    ) -> Result<Self, NotRgb> {
         let (min, max) = min_max(channel, scale);
         if min < 0.0 || max > 255.0 {
             return Err(NotRgb { min, max });

@@ -1,3 +1,5 @@
+//! The mask of a cascade's first stage as one-hot channels of the second.
+
 use ndarray::{Array3, Array4, Axis, Zip};
 use nephrite_resample::resize_labels;
 use nephrite_types::{BoundingBox, CancelToken, Labels, OutOfMemory, memory};

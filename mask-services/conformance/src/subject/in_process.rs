@@ -1,3 +1,5 @@
+//! Runs an operation of this process under the same rules as a service: deadline, cancel, panics caught.
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! Sends a service whatever a case wants to send, by a transport that lets the service keep its own deadlines.
+
 use std::error::Error as _;
 use std::future::Future;
 use std::path::{Path, PathBuf};

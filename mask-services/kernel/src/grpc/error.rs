@@ -1,3 +1,5 @@
+//! Why a mask service does not start, or has ended.
+
 use nephrite_root::PathError;
 use nephrite_server::{ConfigError, ProbeError, ServerError};
 use nephrite_types::{Coded, ErrorCode};

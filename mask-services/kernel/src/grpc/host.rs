@@ -1,3 +1,5 @@
+//! The server's side of `MaskService`: what arrives is checked, reserved for, run and answered.
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,3 +1,5 @@
+//! The client's side of `MaskService`: a reply is believed only after it was checked against the description.
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

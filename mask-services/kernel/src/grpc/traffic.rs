@@ -1,3 +1,5 @@
+//! What a step sent and got over the network, counted for the record.
+
 use std::cell::Cell;
 use std::ops::AddAssign;
 

@@ -1,3 +1,5 @@
+//! Why a request does not get the memory that it expects to need.
+
 use nephrite_types::{Cancelled, Coded, ErrorCode};
 
 use super::AllowanceSource;

@@ -1,3 +1,5 @@
+//! Asks other processes whether they see the same shared volume, by a file that only it can hold.
+
 use std::error::Error;
 use std::fmt;
 use std::fs::File;

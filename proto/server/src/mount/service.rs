@@ -1,3 +1,5 @@
+//! Answers other processes that ask what a check file on the shared volume holds.
+
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! Every file that must be refused, with the name and the cause that the error tells.
+
 use std::time::{Duration, Instant};
 
 use nephrite_types::{CancelToken, Coded, ErrorCode, Limits};

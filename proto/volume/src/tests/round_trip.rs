@@ -1,3 +1,5 @@
+//! What is written is read again, for every type, version, byte order and orientation.
+
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use ndarray::Array3;
