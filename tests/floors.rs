@@ -1,12 +1,13 @@
-//! The floors of `image-core/src`: a module uses only those below it, and no modules use each other in a circle.
+//! No crate's modules use each other in a circle, and those of `image-core/src` use only the floors below them.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use syn::visit::Visit;
+use nephrite_tests::modules::{Edges, Module, circles, edges};
+use nephrite_tests::workspace::{metadata, root};
 
 /// Folders and files of `image-core/src`, lowest first.
 const FLOORS: &[&[&str]] = &[
@@ -24,182 +25,6 @@ const WIRE: &str = "wire";
 /// Leaves that no floor uses.
 const APART: &[&str] = &["demo"];
 
-/// `["case", "plan"]` for `case/plan/mod.rs`; empty for `lib.rs`.
-type Module = Vec<String>;
-
-/// What a file says of others.
-#[derive(Default)]
-struct Source {
-    /// Paths that it uses, as written.
-    uses: Vec<Vec<String>>,
-    /// Names that a `use` brings into the module: name, path as written.
-    names: BTreeMap<String, Vec<String>>,
-}
-
-struct Reader {
-    source: Source,
-}
-
-impl Reader {
-    fn tree(&mut self, tree: &syn::UseTree, path: &mut Vec<String>, is_reexport: bool) {
-        match tree {
-            syn::UseTree::Path(part) => {
-                path.push(part.ident.to_string());
-                self.tree(&part.tree, path, is_reexport);
-                path.pop();
-            }
-            syn::UseTree::Name(name) => self.leaf(&name.ident.to_string(), None, path, is_reexport),
-            syn::UseTree::Rename(name) => {
-                self.leaf(
-                    &name.ident.to_string(),
-                    Some(name.rename.to_string()),
-                    path,
-                    is_reexport,
-                );
-            }
-            syn::UseTree::Group(group) => {
-                for tree in &group.items {
-                    self.tree(tree, path, is_reexport);
-                }
-            }
-            syn::UseTree::Glob(_) => assert!(
-                !matches!(path[0].as_str(), "crate" | "super" | "self"),
-                "a glob hides what is used: {path:?}"
-            ),
-        }
-    }
-
-    fn leaf(&mut self, name: &str, rename: Option<String>, path: &[String], is_reexport: bool) {
-        let mut whole = path.to_vec();
-        if name != "self" {
-            whole.push(name.to_owned());
-        }
-        let known_as = rename.unwrap_or_else(|| whole.last().unwrap().clone());
-        self.source.names.insert(known_as, whole.clone());
-        if !is_reexport {
-            self.source.uses.push(whole);
-        }
-    }
-}
-
-fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
-    attributes.iter().any(|attribute| {
-        attribute.path().is_ident("cfg")
-            && attribute
-                .parse_args::<syn::Ident>()
-                .is_ok_and(|condition| condition == "test")
-    })
-}
-
-impl<'ast> Visit<'ast> for Reader {
-    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
-        if !is_for_tests(&item.attrs) {
-            syn::visit::visit_item_mod(self, item);
-        }
-    }
-
-    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
-        if !is_for_tests(&item.attrs) {
-            let is_reexport = !matches!(item.vis, syn::Visibility::Inherited);
-            self.tree(&item.tree, &mut Vec::new(), is_reexport);
-        }
-    }
-
-    fn visit_path(&mut self, path: &'ast syn::Path) {
-        let parts: Vec<String> = path.segments.iter().map(|part| part.ident.to_string()).collect();
-        if parts.len() > 1 {
-            self.source.uses.push(parts);
-        }
-        syn::visit::visit_path(self, path);
-    }
-}
-
-fn read(folder: &Path, module: &Module, sources: &mut BTreeMap<Module, Source>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let below = || [module.as_slice(), std::slice::from_ref(&name)].concat();
-        if path.is_dir() {
-            // the command line is another crate, above all of this
-            if !(module.is_empty() && name == "cli") {
-                read(&path, &below(), sources);
-            }
-            continue;
-        }
-        let of_file = match name.as_str() {
-            "main" if module.is_empty() => continue,
-            "lib" | "mod" => module.clone(),
-            _ => below(),
-        };
-        let mut reader = Reader {
-            source: Source::default(),
-        };
-        reader.visit_file(&syn::parse_file(&fs::read_to_string(&path).unwrap()).unwrap());
-        sources.insert(of_file, reader.source);
-    }
-}
-
-/// The module in which a path ends; nothing for paths of other crates.
-fn resolve(
-    sources: &BTreeMap<Module, Source>,
-    from: &Module,
-    path: &[String],
-    depth: usize,
-) -> Option<Module> {
-    assert!(depth < 32, "{path:?} in {from:?} leads in a circle");
-    let (mut at, rest): (Module, &[String]) = match path[0].as_str() {
-        "crate" => (Vec::new(), &path[1..]),
-        "self" => (from.clone(), &path[1..]),
-        "super" => (from[..from.len().checked_sub(1)?].to_vec(), &path[1..]),
-        first => {
-            let child = [from.as_slice(), &[first.to_owned()]].concat();
-            if !sources.contains_key(&child) && !sources[from].names.contains_key(first) {
-                return None; // another crate, or a name of this file
-            }
-            if sources[from].names.get(first).is_some_and(|of| of == path) {
-                return None; // a crate's name
-            }
-            (from.clone(), path)
-        }
-    };
-    for (i, part) in rest.iter().enumerate() {
-        if part == "super" {
-            at.pop();
-            continue;
-        }
-        let child = [at.as_slice(), std::slice::from_ref(part)].concat();
-        if sources.contains_key(&child) {
-            at = child;
-        } else if let Some(known) = sources[&at].names.get(part) {
-            return match resolve(sources, &at, known, depth + 1) {
-                // a module under another name may have items of its own
-                Some(module) if i + 1 < rest.len() && module.last() == known.last() => {
-                    let more = [&["crate".to_owned()], module.as_slice(), &rest[i + 1..]].concat();
-                    resolve(sources, from, &more, depth + 1)
-                }
-                other => other,
-            };
-        } else {
-            return Some(at);
-        }
-    }
-    Some(at)
-}
-
-fn edges() -> BTreeMap<Module, BTreeSet<Module>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../image-core/src");
-    let mut sources = BTreeMap::new();
-    read(&root, &Vec::new(), &mut sources);
-    assert!(sources.len() > 60, "{} modules", sources.len());
-    let edge = |(from, source): (&Module, &Source)| {
-        let used = source.uses.iter();
-        let used = used.filter_map(|path| resolve(&sources, from, path, 0));
-        let used: BTreeSet<Module> = used.filter(|to| to != from && !to.is_empty()).collect();
-        (from.clone(), used)
-    };
-    sources.iter().map(edge).collect()
-}
-
 fn floor(module: &Module) -> Option<usize> {
     FLOORS
         .iter()
@@ -209,8 +34,10 @@ fn floor(module: &Module) -> Option<usize> {
 #[test]
 fn modules_use_only_floors_below_them() {
     let (place, case) = (floor(&vec!["place".into()]), floor(&vec!["case".into()]));
+    let edges = edges(&root().join("image-core/src/lib.rs"));
+    assert!(edges.len() > 60, "{} modules", edges.len());
     let mut wrong = Vec::new();
-    for (from, used) in edges() {
+    for (from, used) in edges {
         if from.is_empty() || APART.contains(&from[0].as_str()) {
             continue;
         }
@@ -232,39 +59,43 @@ fn modules_use_only_floors_below_them() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// The `lib.rs` and `main.rs` of every crate of the workspace.
+fn crate_roots() -> BTreeSet<PathBuf> {
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    let ours = packages.filter(|package| package["source"].is_null());
+    let targets = ours.flat_map(|package| package["targets"].as_array().unwrap());
+    let built = targets.filter(|target| ["lib", "bin"].iter().any(|kind| target["kind"][0] == **kind));
+    built
+        .map(|target| PathBuf::from(target["src_path"].as_str().unwrap()))
+        .collect()
+}
+
 #[test]
 fn no_modules_use_each_other_in_a_circle() {
-    let edges = edges();
-    // whom each reaches, by repeated steps
-    let mut reached = edges.clone();
-    loop {
-        let mut more = false;
-        let known = reached.clone();
-        for to in reached.values_mut() {
-            let next: Vec<Module> = to.iter().flat_map(|module| known[module].clone()).collect();
-            for module in next {
-                more |= to.insert(module);
-            }
-        }
-        if !more {
-            break;
-        }
-    }
-    let circles: Vec<String> = reached
-        .iter()
-        .filter(|(from, to)| to.contains(*from))
-        .map(|(from, _)| {
-            let next = edges[from].iter().filter(|to| reached[*to].contains(from));
-            let next: Vec<String> = next.map(|to| to.join("::")).collect();
-            format!("{} -> {}", from.join("::"), next.join(", "))
-        })
+    let roots = crate_roots();
+    assert!(roots.len() >= 25, "{roots:?}");
+    let found: Vec<(PathBuf, Vec<String>)> = roots
+        .into_iter()
+        .map(|root| (root.clone(), circles(&edges(&root))))
+        .filter(|(_, circles)| !circles.is_empty())
         .collect();
-    assert!(circles.is_empty(), "{circles:#?}");
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn a_circle_is_seen_however_long_it_is() {
+    let module = |name: &str| vec![name.to_owned()];
+    let edge = |from: &str, to: &str| (module(from), BTreeSet::from([module(to)]));
+    let mut edges: Edges = [edge("a", "b"), edge("b", "c"), (module("c"), BTreeSet::new())].into();
+    assert!(circles(&edges).is_empty());
+    edges.extend([edge("c", "a")]);
+    assert_eq!(circles(&edges), ["a -> b", "b -> c", "c -> a"]);
 }
 
 #[test]
 fn few_files_lie_directly_in_the_source_folder() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../image-core/src");
+    let root: &Path = &root().join("image-core/src");
     let entries = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
     let files: Vec<_> = entries.filter(|path| path.is_file()).collect();
     assert!(files.len() <= 6, "{files:?}");

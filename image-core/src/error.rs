@@ -9,7 +9,7 @@ use nephrite_nnunet_folder::FolderError;
 use nephrite_resample::ResampleError;
 use nephrite_root::PathError;
 use nephrite_server::memory::MemoryError;
-use nephrite_types::{Cancelled, ErrorCode, OptionOutOfRange, OutOfMemory, Shape3, Spacing, Warning};
+use nephrite_types::{Cancelled, Coded, ErrorCode, OptionOutOfRange, OutOfMemory, Shape3, Spacing, Warning};
 use nephrite_volume::VolumeError;
 
 /// What can go wrong between a request and its result.
@@ -283,18 +283,10 @@ impl CoreError {
             error => error.into(),
         }
     }
+}
 
-    /// The field of the request that the message names, for edges where it has another name.
-    pub fn field(&self) -> Option<&'static str> {
-        match self {
-            CoreError::Field { field, .. } | CoreError::OutputName { field, .. } => Some(field),
-            CoreError::PreviousStageMissing { .. } => Some("previous_stage"),
-            _ => None,
-        }
-    }
-
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for CoreError {
+    fn code(&self) -> ErrorCode {
         match self {
             CoreError::Path(error) => error.code(),
             CoreError::Volume(error) => error.code(),
@@ -326,8 +318,15 @@ impl CoreError {
             CoreError::Message(error) => error.code(),
             CoreError::Remote { code, .. } => *code,
             CoreError::FileChanged { .. } => ErrorCode::Environment,
-            CoreError::Cancelled(Cancelled::ByCaller) => ErrorCode::Cancelled,
-            CoreError::Cancelled(Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,
+            CoreError::Cancelled(cancelled) => cancelled.code(),
+        }
+    }
+
+    fn field(&self) -> Option<&'static str> {
+        match self {
+            CoreError::Field { field, .. } | CoreError::OutputName { field, .. } => Some(field),
+            CoreError::PreviousStageMissing { .. } => Some("previous_stage"),
+            _ => None,
         }
     }
 }

@@ -10,7 +10,7 @@ mod patient;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nephrite_types::ErrorCode;
+use nephrite_types::{Coded, ErrorCode};
 use patient::{KIDNEYS, Patient};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

@@ -11,7 +11,7 @@ use nephrite_image_core::{
     RuntimeSettings, SegmentRequest, SegmentationOptions, StepBudget, segment,
 };
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
-use nephrite_types::{CancelToken, ErrorCode, Limits, NoProgress};
+use nephrite_types::{CancelToken, Coded, ErrorCode, Limits, NoProgress};
 
 /// `root/` with links that lead out of it, and beside it what they lead to.
 fn tree() -> (tempfile::TempDir, Core) {

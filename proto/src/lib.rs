@@ -8,6 +8,7 @@
 //!
 //! No voxel of an image crosses: requests carry paths and small parameters.
 
+mod address;
 mod client;
 pub mod convert;
 pub mod status;
@@ -18,6 +19,7 @@ pub mod v1 {
     include!("generated/nephrite.v1.rs");
 }
 
+pub use address::{AddressFault, server_address};
 pub use client::{
     CaseEvent, CaseEvents, Client, Event, EventMessage, Events, RemoteError, RunEvents, StepEvent, StepEvents,
 };

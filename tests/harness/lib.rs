@@ -4,6 +4,7 @@ pub mod agreement;
 pub mod case_run;
 pub mod golden_case;
 pub mod loaded_case;
+pub mod modules;
 pub mod npz;
 pub mod runtime;
 pub mod tolerances;

@@ -1,6 +1,9 @@
 //! Where things lie.
 
 use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
 
 /// The folder of the root `Cargo.toml`.
 pub fn root() -> PathBuf {
@@ -23,4 +26,33 @@ pub fn shared_data() -> Option<PathBuf> {
         println!("skipped: {} is not there", folder.display());
     }
     None
+}
+
+/// What cargo says of the workspace and of all that comes in.
+///
+/// # Panics
+/// If cargo fails.
+pub fn metadata() -> Value {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--locked",
+            "--offline",
+            // what other systems need is not downloaded, and not looked at
+            "--filter-platform",
+            "x86_64-unknown-linux-gnu",
+            "--manifest-path",
+            manifest,
+        ])
+        .output()
+        .expect("cargo runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).expect("cargo prints JSON")
 }

@@ -1,3 +1,5 @@
+//! What the tile loop asks of a network, whatever runs it.
+
 use crate::EngineError;
 
 /// Fixed shape of what goes into a network and what comes out.

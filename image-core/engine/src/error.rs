@@ -1,6 +1,8 @@
+//! Why a runtime cannot be loaded, a session not made, or a tile not run.
+
 use std::path::PathBuf;
 
-use nephrite_types::{Cancelled, ErrorCode};
+use nephrite_types::{Cancelled, Coded, ErrorCode};
 
 /// What can go wrong while a network is loaded or run.
 #[derive(Debug, thiserror::Error)]
@@ -82,9 +84,8 @@ pub enum EngineError {
     Stopped,
 }
 
-impl EngineError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for EngineError {
+    fn code(&self) -> ErrorCode {
         match self {
             EngineError::UnknownProvider { .. } => ErrorCode::InvalidArgument,
             EngineError::LibraryNotFound { .. }
@@ -93,8 +94,7 @@ impl EngineError {
             | EngineError::Run { .. } => ErrorCode::Environment,
             EngineError::Load { .. } | EngineError::WrongShape { .. } => ErrorCode::InvalidModel,
             EngineError::WrongLength { .. } | EngineError::Stopped => ErrorCode::Internal,
-            EngineError::Cancelled(Cancelled::ByCaller) => ErrorCode::Cancelled,
-            EngineError::Cancelled(Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,
+            EngineError::Cancelled(cancelled) => cancelled.code(),
         }
     }
 }

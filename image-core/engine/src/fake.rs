@@ -1,3 +1,5 @@
+//! A network without a runtime, for tests of what stands around one.
+
 use crate::{EngineError, InferenceEngine, TileShape};
 
 /// A network that is a function: for tests of everything around the network.

@@ -1,3 +1,5 @@
+//! Finds and loads ONNX Runtime's shared library, and says where it looked if it is not there.
+
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};

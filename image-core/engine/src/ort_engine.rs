@@ -1,3 +1,5 @@
+//! The engine behind which ONNX Runtime stands; nothing else names its types.
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::Duration;

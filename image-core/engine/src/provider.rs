@@ -1,3 +1,5 @@
+//! The hardware that a user may name, and what it is called on command lines and in messages.
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -57,6 +59,8 @@ impl FromStr for Provider {
 
 #[cfg(test)]
 mod tests {
+    use nephrite_types::Coded;
+
     use super::*;
 
     #[test]

@@ -1,3 +1,5 @@
+//! Lets a cancel token stop work of a library that knows no token.
+
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 

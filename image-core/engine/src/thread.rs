@@ -1,3 +1,5 @@
+//! One thread owns each engine, so that tiles come from any thread and sessions are never shared.
+
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 

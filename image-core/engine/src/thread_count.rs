@@ -1,3 +1,5 @@
+//! How many threads a container may really use.
+
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 

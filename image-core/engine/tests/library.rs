@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nephrite_engine::{EngineError, LibrarySearch, OnnxRuntime, Provider};
-use nephrite_types::ErrorCode;
+use nephrite_types::{Coded, ErrorCode};
 
 fn named(path: &Path) -> LibrarySearch {
     LibrarySearch {

@@ -8,7 +8,7 @@ use nephrite_engine::{
     EngineError, EngineOptions, EngineThread, InferenceEngine, LibrarySearch, OnnxRuntime, OrtEngine,
     Provider, TileShape,
 };
-use nephrite_types::{CancelToken, ErrorCode};
+use nephrite_types::{CancelToken, Coded, ErrorCode};
 
 const POINTWISE: &[u8] = include_bytes!("fixtures/pointwise.onnx");
 

@@ -1,9 +1,11 @@
+//! Why a model does not load, or a scan does not get a mask.
+
 use nephrite_engine::EngineError;
 use nephrite_nnunet_folder::FolderError;
 use nephrite_nnunet_network::NetworkError;
 use nephrite_resample::ResampleError;
 use nephrite_runs::RunsError;
-use nephrite_types::{Cancelled, ErrorCode, OutOfMemory};
+use nephrite_types::{Cancelled, Coded, ErrorCode, OutOfMemory};
 
 /// What can go wrong between a model folder with scans and a mask.
 #[derive(Debug, thiserror::Error)]
@@ -223,9 +225,8 @@ impl From<RunsError> for NnunetError {
     }
 }
 
-impl NnunetError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for NnunetError {
+    fn code(&self) -> ErrorCode {
         match self {
             NnunetError::Folder(error) => error.code(),
             NnunetError::Network { source, .. } => source.code(),
@@ -251,8 +252,7 @@ impl NnunetError {
             NnunetError::TileStepSize { .. } | NnunetError::TileStepUnderVoxel { .. } => {
                 ErrorCode::InvalidArgument
             }
-            NnunetError::Cancelled(Cancelled::ByCaller) => ErrorCode::Cancelled,
-            NnunetError::Cancelled(Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,
+            NnunetError::Cancelled(cancelled) => cancelled.code(),
         }
     }
 }

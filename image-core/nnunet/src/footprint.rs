@@ -49,19 +49,19 @@ impl ModelDescription {
             forward.map(|axis| scan.shape[axis]),
             forward.map(|axis| scan.spacing[axis]),
         );
-        let target = self.pipeline.network_spacing(spacing);
+        let target = self.recipe.network_spacing(spacing);
         let grid = self
-            .pipeline
+            .recipe
             .network_shape(shape, spacing)
             .ok_or(NnunetError::EmptyGrid {
                 crop: shape,
                 spacing,
                 target,
             })?;
-        crate::preprocess::check_size(grid, self.pipeline.n_input_channels(), limits)?;
+        crate::preprocess::check_size(grid, self.recipe.n_input_channels(), limits)?;
         let n_scan = product(scan.shape);
         Ok(Footprint {
-            input: product(grid) * self.pipeline.n_input_channels() as u64 * F32,
+            input: product(grid) * self.recipe.n_input_channels() as u64 * F32,
             preprocess: self.preprocess_bytes(shape, grid, numerics, n_threads as u64),
             inference: self.inference_bytes(grid, numerics)?,
             mask: n_scan * self.bytes_per_label(),
@@ -77,7 +77,7 @@ impl ModelDescription {
     fn preprocess_bytes(&self, from: [usize; 3], to: [usize; 3], numerics: Numerics, n_threads: u64) -> u64 {
         let mut resizing = 0;
         if from != to {
-            let value = match (numerics, &self.pipeline.data_resampling) {
+            let value = match (numerics, &self.recipe.data_resampling) {
                 (Numerics::Reference, Resampling::Spline(_)) => 8,
                 _ => F32,
             };
@@ -86,11 +86,11 @@ impl ModelDescription {
             resizing +=
                 n_threads * (plane(from) + to[1].max(from[1]) as u64 * to[2].max(from[2]) as u64) * value;
         }
-        if self.pipeline.is_cascade() {
+        if self.recipe.is_cascade() {
             // what is not zero, the labels as i32, and where they count as inside; then the labels on the other grid
             return product(from) * (1 + 4 + 1) + resizing.max(product(to) * 4);
         }
-        if self.pipeline.channels.iter().any(|channel| channel.needs_mask()) {
+        if self.recipe.channels.iter().any(|channel| channel.needs_mask()) {
             resizing += product(from);
         }
         resizing
@@ -107,7 +107,7 @@ impl ModelDescription {
         let n_classes = self.n_classes as u64;
         let n_planes = (PLANES_PER_FLUSH + 2).min(grid[0]) as u64;
         let window = n_planes * plane(grid) * (n_classes * F32 + 2);
-        let one_tile = n_patch * (self.pipeline.n_input_channels() as u64 + n_classes) * F32;
+        let one_tile = n_patch * (self.recipe.n_input_channels() as u64 + n_classes) * F32;
         Ok(sums
             .unwrap_or(u64::MAX)
             .saturating_add(window + one_tile * BUFFERS_PER_TILE + n_patch * F32))

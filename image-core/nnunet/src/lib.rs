@@ -1,6 +1,6 @@
 //! What nnU-Net does at inference, synchronous and pure: preprocessing, tiles, streaming export, postprocessing.
 //!
-//! [`Model::load`] makes a trained model folder resident: its recipe ([`pipeline`]) and one engine per fold.
+//! [`Model::load`] makes a trained model folder resident: its recipe ([`recipe`]) and one engine per fold.
 //! [`predict`] takes volumes and gives label ids on their grid. In between, [`preprocess()`] makes the network input and
 //! [`predict_preprocessed`] runs the tiles:
 //!
@@ -23,10 +23,11 @@ mod half_rounding;
 mod load;
 mod model;
 mod options;
-pub mod pipeline;
 pub mod postprocess;
 mod predict;
 pub mod preprocess;
+pub mod recipe;
+mod recipe_key;
 pub mod tiles;
 
 pub use error::NnunetError;
@@ -40,3 +41,4 @@ pub use nephrite_nnunet_network::Lowering;
 pub use options::PredictOptions;
 pub use predict::{Prediction, predict, predict_preprocessed};
 pub use preprocess::{NetworkInput, preprocess};
+pub use recipe_key::RecipeKey;

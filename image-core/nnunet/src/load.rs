@@ -15,7 +15,7 @@ use nephrite_types::{CancelToken, Limits, SegmentationOptions};
 use serde::Serialize;
 
 use crate::export::LabelRule;
-use crate::pipeline::Pipeline;
+use crate::recipe::Recipe;
 use crate::tiles::TileGrid;
 use crate::{Model, ModelParts, NnunetError};
 
@@ -89,7 +89,7 @@ impl OpenModel {
         let labels = &folder.dataset().labels;
         let parts = ModelParts {
             name: name.clone(),
-            pipeline: Pipeline::new(folder.plans(), &configuration, folder.dataset()),
+            recipe: Recipe::new(folder.plans(), &configuration, folder.dataset()),
             patch: configuration.patch_size.clone(),
             n_classes: labels.n_heads(),
             label_rule: match &labels.heads {
@@ -111,7 +111,7 @@ impl OpenModel {
         let architecture = Architecture::parse(
             &configuration.architecture.class_name,
             &configuration.architecture.arch_kwargs,
-            parts.pipeline.n_input_channels(),
+            parts.recipe.n_input_channels(),
             parts.n_classes,
             &parts.patch,
         );
@@ -162,7 +162,7 @@ impl Model {
             check_network_memory(&open.name, memory.total(), limits)?;
         }
         let shape = TileShape {
-            n_channels: open.parts.pipeline.n_input_channels(),
+            n_channels: open.parts.recipe.n_input_channels(),
             n_classes: open.parts.n_classes,
             patch: open.parts.patch.clone(),
         };
@@ -343,7 +343,7 @@ pub struct ModelDescription {
     pub multiply_adds_per_tile: Option<u64>,
     /// What happens before and after the network.
     #[serde(skip)]
-    pub pipeline: Pipeline,
+    pub recipe: Recipe,
 }
 
 impl ModelDescription {
@@ -365,7 +365,7 @@ impl ModelDescription {
             self.transpose_forward.map(|axis| shape[axis]),
             self.transpose_forward.map(|axis| spacing[axis]),
         );
-        let Some(grid) = self.pipeline.network_shape(shape, spacing) else {
+        let Some(grid) = self.recipe.network_shape(shape, spacing) else {
             return Ok(None);
         };
         let tiles = TileGrid::count(grid, &self.patch_size, options.tile_step_size, limits)?;
@@ -470,7 +470,7 @@ pub fn describe(
         reader: plans.image_reader_writer.clone(),
         channels: open
             .parts
-            .pipeline
+            .recipe
             .channels
             .iter()
             .map(|channel| ChannelDescription {
@@ -511,7 +511,7 @@ pub fn describe(
         mirroring_axes: open.parts.mirroring_axes.clone(),
         previous_stage: configuration.previous_stage.clone(),
         multiply_adds_per_tile: architecture.map(multiply_adds),
-        pipeline: open.parts.pipeline.clone(),
+        recipe: open.parts.recipe.clone(),
         resident_bytes,
         expected_memory_bytes: resident_bytes.map(|bytes| bytes.saturating_add(sums)),
     })

@@ -4,7 +4,7 @@ use nephrite_engine::{EngineError, EngineHandle, EngineThread};
 
 use crate::NnunetError;
 use crate::export::LabelRule;
-use crate::pipeline::Pipeline;
+use crate::recipe::Recipe;
 
 /// A model that is ready to run. Folds keep their weights resident in engines of their own.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct ModelParts {
     /// Path of the model folder, for messages.
     pub name: String,
     /// Pre- and post-network recipe.
-    pub pipeline: Pipeline,
+    pub recipe: Recipe,
     /// Input size of the network, network axis order: 3 numbers, or 2 for a 2-D network.
     pub patch: Vec<usize>,
     /// Output channels.
@@ -80,7 +80,7 @@ impl Model {
         for fold in &model.folds {
             let shape = fold.handle.tile_shape();
             let expected = (
-                model.pipeline().n_input_channels(),
+                model.recipe().n_input_channels(),
                 model.n_classes(),
                 model.patch(),
             );
@@ -124,8 +124,8 @@ impl Model {
     }
 
     /// What happens before and after the network.
-    pub fn pipeline(&self) -> &Pipeline {
-        &self.parts.pipeline
+    pub fn recipe(&self) -> &Recipe {
+        &self.parts.recipe
     }
 
     /// Input size of the network: 3 numbers, or 2 for a 2-D network.
@@ -186,7 +186,7 @@ impl Model {
     /// nnU-Net's default resampling rounds logits to half precision again; the torch function gives f32.
     pub(crate) fn rounds_resampled_logits(&self) -> bool {
         !matches!(
-            self.parts.pipeline.probabilities_resampling,
+            self.parts.recipe.probabilities_resampling,
             nephrite_nnunet_folder::Resampling::Torch(_)
         )
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ndarray::Array3;
 use nephrite_engine::{EngineThread, FakeEngine, TileShape};
 use nephrite_nnunet::export::LabelRule;
-use nephrite_nnunet::pipeline::{ChannelRecipe, Pipeline};
+use nephrite_nnunet::recipe::{ChannelRecipe, Recipe};
 use nephrite_nnunet::{Model, ModelParts, NnunetError, PredictOptions, Prediction, predict};
 use nephrite_nnunet_folder::{Normalization, Resampling, SeparateZ, SplineResampling};
 use nephrite_types::{
@@ -30,7 +30,7 @@ fn spline(order: u8) -> Resampling {
 fn parts(patch: &[usize], n_classes: usize, spacing: &[f64]) -> ModelParts {
     ModelParts {
         name: "fake".into(),
-        pipeline: Pipeline {
+        recipe: Recipe {
             transpose_forward: [0, 1, 2],
             channels: vec![ChannelRecipe {
                 name: "CT".into(),
@@ -52,7 +52,7 @@ fn parts(patch: &[usize], n_classes: usize, spacing: &[f64]) -> ModelParts {
 
 fn shape_of(parts: &ModelParts) -> TileShape {
     TileShape {
-        n_channels: parts.pipeline.n_input_channels(),
+        n_channels: parts.recipe.n_input_channels(),
         n_classes: parts.n_classes,
         patch: parts.patch.clone(),
     }
@@ -135,7 +135,7 @@ proptest! {
         // tiles stand at least a voxel apart
         let step = patch.iter().filter(|&&len| len > 1).fold(step, |step: f64, &len| step.max(1.0 / len as f64));
         let mut parts = parts(patch, 4, &vec![1.0; patch.len()]);
-        parts.pipeline.transpose_forward = forward;
+        parts.recipe.transpose_forward = forward;
         let model = pointwise(parts);
         let numerics = if reference { Numerics::Reference } else { Numerics::Fast };
         let options = SegmentationOptions { tile_step_size: step, mirroring, numerics, ..Default::default() }.into();

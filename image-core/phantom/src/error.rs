@@ -1,6 +1,8 @@
+//! Why a phantom is not written.
+
 use std::io;
 
-use nephrite_types::ErrorCode;
+use nephrite_types::{Coded, ErrorCode};
 
 /// Why a demo model could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -16,9 +18,8 @@ pub enum PhantomError {
     },
 }
 
-impl PhantomError {
-    /// What a caller can do about it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for PhantomError {
+    fn code(&self) -> ErrorCode {
         match self {
             PhantomError::Write { .. } => ErrorCode::Environment,
         }

@@ -1,3 +1,5 @@
+//! Which structures of a phantom have a label: all of them, or those that the demo models know.
+
 use crate::anatomy::Structure;
 
 /// Which structures the truth names.

@@ -1,3 +1,5 @@
+//! What a caller asks of a phantom, and the scans and masks that it becomes.
+
 use nephrite_types::{
     Affine, Geometry, IntensityScale, LabelMap, Labels, Phase, Shape3, Spacing, Volume, Voxels,
 };

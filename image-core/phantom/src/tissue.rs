@@ -1,3 +1,5 @@
+//! Hounsfield units of each tissue in each contrast phase.
+
 use nephrite_types::Phase;
 
 /// What a structure is made of; decides its Hounsfield units in every phase.

@@ -4,7 +4,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use nephrite_phantom::models::demo_models;
 use nephrite_phantom::{PhantomError, PhantomSpec};
-use nephrite_types::ErrorCode;
+use nephrite_types::{Coded, ErrorCode};
 
 #[test]
 fn labels_agree_with_the_files_and_with_the_phantom() {

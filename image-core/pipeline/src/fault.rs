@@ -1,3 +1,5 @@
+//! What is wrong with a pipeline file, and on which line.
+
 use std::fmt;
 
 use nephrite_types::ErrorCode;

@@ -1,3 +1,5 @@
+//! A pipeline whose steps, phases and names fit together.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 

@@ -7,7 +7,7 @@ use crate::{Real, ResizePlan};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Clip {
     /// Values are not clipped.
-    Nothing,
+    None,
     /// The whole volume.
     Whole,
     /// Every slice perpendicular to the axis.
@@ -19,7 +19,7 @@ impl Clip {
         let separate = plan.separate().map(|(axis, _)| axis);
         let interpolates = (0..3).any(|axis| Some(axis) != separate && !ops[axis].keeps_values());
         match separate {
-            _ if !plan.clips() || !interpolates => Clip::Nothing,
+            _ if !plan.clips() || !interpolates => Clip::None,
             None => Clip::Whole,
             Some(axis) => Clip::Slices { axis },
         }
@@ -37,7 +37,7 @@ pub(crate) struct LateClip<T> {
 
 impl<T: Real> LateClip<T> {
     /// One range for all; `ranges[plane]` holds one range each.
-    pub(crate) fn whole(ranges: Vec<Vec<Range<T>>>) -> Self {
+    pub(crate) fn of_volume(ranges: Vec<Vec<Range<T>>>) -> Self {
         LateClip {
             ranges: merge(ranges, &[0]),
             divisor: 1,

@@ -1,4 +1,6 @@
-use nephrite_types::{Cancelled, ErrorCode, OutOfMemory};
+//! What a resize refuses: axes, orders and grids that cannot be.
+
+use nephrite_types::{Cancelled, Coded, ErrorCode, OutOfMemory};
 
 /// What can go wrong while resizing.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -44,16 +46,14 @@ pub enum ResampleError {
     Cancelled(#[from] Cancelled),
 }
 
-impl ResampleError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for ResampleError {
+    fn code(&self) -> ErrorCode {
         match self {
             ResampleError::Shape { .. } | ResampleError::SeparateAxis { .. } => ErrorCode::InvalidArgument,
             ResampleError::OverLimit { .. } => ErrorCode::LimitExceeded,
             ResampleError::OutOfMemory(error) => error.code(),
             ResampleError::GeometryMismatch { .. } => ErrorCode::Internal,
-            ResampleError::Cancelled(Cancelled::ByCaller) => ErrorCode::Cancelled,
-            ResampleError::Cancelled(Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,
+            ResampleError::Cancelled(cancelled) => cancelled.code(),
         }
     }
 }

@@ -1,3 +1,5 @@
+//! What a resize does on each axis: which interpolation, whose coordinates, clipped or not.
+
 use crate::ResampleError;
 
 /// How values between voxel centres are found.

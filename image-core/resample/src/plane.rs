@@ -78,7 +78,7 @@ impl<T: Real> InPlane<T> {
         } = buffers;
         fill(source);
         let ranges = match clip {
-            Clip::Nothing => Vec::new(),
+            Clip::None => Vec::new(),
             Clip::Whole | Clip::Slices { axis: 0 } => vec![Range::of(source)],
             Clip::Slices { axis: 1 } => source.chunks_exact(self.op_2.n()).map(Range::of).collect(),
             Clip::Slices { .. } => ranges_of_columns(source, self.op_2.n()),
@@ -107,8 +107,8 @@ impl<T: Real> InPlane<T> {
     /// The clip that is left to do once all planes have been seen; `ranges` are those of every plane.
     pub(crate) fn late_clip(&self, clip: Clip, ranges: Vec<Vec<Range<T>>>) -> Option<LateClip<T>> {
         let op = match clip {
-            Clip::Nothing | Clip::Slices { axis: 0 } => return None,
-            Clip::Whole => return Some(LateClip::whole(ranges)),
+            Clip::None | Clip::Slices { axis: 0 } => return None,
+            Clip::Whole => return Some(LateClip::of_volume(ranges)),
             Clip::Slices { axis: 1 } => &self.op_1,
             Clip::Slices { .. } => &self.op_2,
         };

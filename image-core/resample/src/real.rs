@@ -1,3 +1,5 @@
+//! The two floating-point types that a resize runs in.
+
 use nephrite_types::memory::Zeroable;
 use num_traits::Float;
 

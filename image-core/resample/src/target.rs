@@ -1,3 +1,5 @@
+//! From the spacing or shape that a user wants to the grid that it means.
+
 use nephrite_types::{Geometry, Limits, Shape3, Spacing, length};
 
 use crate::ResampleError;

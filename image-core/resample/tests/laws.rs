@@ -6,7 +6,7 @@ use nephrite_resample::{
     Interpolation, LabelRule, Real, ResampleError, ResizePlan, linear_taps, nearest_indices, resize_labels,
     resize_planes,
 };
-use nephrite_types::CancelToken;
+use nephrite_types::{CancelToken, Coded};
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

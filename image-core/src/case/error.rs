@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use nephrite_pipeline::{Fault, PipelineFault};
-use nephrite_types::{ErrorCode, Phase};
+use nephrite_types::{Coded, ErrorCode, Phase};
 
 use super::plan::PipelineStepFault;
 use crate::error::CoreError;
@@ -208,9 +208,10 @@ impl CaseError {
             },
         }
     }
+}
 
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for CaseError {
+    fn code(&self) -> ErrorCode {
         match self {
             CaseError::Core(error) => error.code(),
             CaseError::Step { source, .. } => source.code(),

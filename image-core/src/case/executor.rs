@@ -12,7 +12,7 @@ use nephrite_kernel::{
 };
 use nephrite_pipeline::{Crop, MaskStep};
 use nephrite_server::memory::Reservation;
-use nephrite_types::{BoundingBox, CancelToken, ErrorCode, Phase, Progress, Stage, Warning};
+use nephrite_types::{BoundingBox, CancelToken, Coded, ErrorCode, Phase, Progress, Stage, Warning};
 
 use super::plan::{Plan, PlannedModel, PlannedSample, PlannedStep};
 use super::results::ResultFolder;

@@ -184,7 +184,7 @@ impl Drop for ResultFolder {
 
 #[cfg(test)]
 mod tests {
-    use nephrite_types::ErrorCode;
+    use nephrite_types::{Coded, ErrorCode};
 
     use super::*;
 

@@ -1,16 +1,6 @@
 //! Why a command ends without its result, in the words of a command line.
 
-use nephrite_conformance::KitError;
-use nephrite_image_core::case::CaseError;
-use nephrite_image_core::demo::DemoError;
-use nephrite_image_core::server::ServeError;
-use nephrite_image_core::{CoreError, PathError};
-use nephrite_kernel::OperationError;
-use nephrite_phantom::PhantomError;
-use nephrite_proto::RemoteError;
-use nephrite_server::ProbeError;
-use nephrite_types::ErrorCode;
-use nephrite_volume::VolumeError;
+use nephrite_types::{Coded, ErrorCode, with_causes};
 
 /// Why a command ends without its result: what is printed, and what the exit code follows from.
 #[derive(Debug)]
@@ -27,89 +17,17 @@ impl Failure {
             message: format!("{option} is {found}, expected {expected}"),
         }
     }
-
-    fn new(code: ErrorCode, error: &dyn std::error::Error) -> Self {
-        let mut message = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if !message.contains(&text) {
-                message.push_str(": ");
-                message.push_str(&text);
-            }
-            cause = error.source();
-        }
-        Failure { code, message }
-    }
 }
 
-impl From<CoreError> for Failure {
-    fn from(error: CoreError) -> Self {
-        let mut failure = Failure::new(error.code(), &error);
+impl<E: Coded> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let mut message = with_causes(error.to_string(), error.source());
         if let Some(field) = error.field() {
-            let option = format!("--{}", field.replace('_', "-"));
-            failure.message = failure.message.replacen(field, &option, 1);
+            message = message.replacen(field, &format!("--{}", field.replace('_', "-")), 1);
         }
-        failure
-    }
-}
-
-impl From<CaseError> for Failure {
-    fn from(fault: CaseError) -> Self {
-        Failure::new(fault.code(), &fault)
-    }
-}
-
-impl From<RemoteError> for Failure {
-    fn from(error: RemoteError) -> Self {
-        Failure::new(error.code, &error)
-    }
-}
-
-impl From<OperationError> for Failure {
-    fn from(error: OperationError) -> Self {
-        Failure::new(error.code(), &error)
-    }
-}
-
-impl From<KitError> for Failure {
-    fn from(error: KitError) -> Self {
-        Failure::new(error.code(), &error)
-    }
-}
-
-impl From<PathError> for Failure {
-    fn from(error: PathError) -> Self {
-        Failure::new(error.code(), &error)
-    }
-}
-
-impl From<VolumeError> for Failure {
-    fn from(error: VolumeError) -> Self {
-        Failure::new(error.code(), &error)
-    }
-}
-
-impl From<PhantomError> for Failure {
-    fn from(error: PhantomError) -> Self {
-        Failure::new(error.code(), &error)
-    }
-}
-
-impl From<DemoError> for Failure {
-    fn from(error: DemoError) -> Self {
-        Failure::new(error.code(), &error)
-    }
-}
-
-impl From<ServeError> for Failure {
-    fn from(error: ServeError) -> Self {
-        Failure::new(error.code(), &error)
-    }
-}
-
-impl From<ProbeError> for Failure {
-    fn from(error: ProbeError) -> Self {
-        Failure::new(error.code(), &error)
+        Failure {
+            code: error.code(),
+            message,
+        }
     }
 }

@@ -1,4 +1,4 @@
-use nephrite_types::ErrorCode;
+use nephrite_types::{Coded, ErrorCode};
 
 /// Why the demo cannot show its result.
 #[derive(Debug, thiserror::Error)]
@@ -20,9 +20,8 @@ pub enum DemoError {
     Encode(#[from] png::EncodingError),
 }
 
-impl DemoError {
-    /// What a caller can do about it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for DemoError {
+    fn code(&self) -> ErrorCode {
         match self {
             DemoError::Shape { .. } | DemoError::NoScan => ErrorCode::InvalidArgument,
             DemoError::Encode(_) => ErrorCode::Internal,

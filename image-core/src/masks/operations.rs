@@ -11,6 +11,7 @@ use nephrite_kernel::{
     CancelToken, Context, Inputs, MaskSize, OperationDescription, OperationError, Outcome, ParameterValue,
     Parameters, Registry,
 };
+use nephrite_proto::server_address;
 use nephrite_root::Root;
 
 use super::StepPlace;
@@ -68,11 +69,9 @@ impl Default for OperationSettings {
 impl Endpoint {
     /// From `http://host:port`, or `http://host:port/operation`.
     pub fn parse(text: &str) -> Option<Endpoint> {
-        let rest = text.strip_prefix("http://")?;
-        let (authority, operation) = rest.split_once('/').unwrap_or((rest, ""));
-        let (host, port) = authority.rsplit_once(':')?;
-        let plain = !host.is_empty() && !authority.contains(|c: char| c.is_whitespace() || c == '@');
-        if !plain || port.parse::<u16>().is_err() || operation.contains('/') {
+        let uri = server_address(text).ok()?;
+        let (authority, operation) = (uri.authority()?, uri.path().strip_prefix('/')?);
+        if authority.port_u16().is_none() || uri.query().is_some() || operation.contains('/') {
             return None;
         }
         Some(Endpoint {

@@ -1,90 +1,62 @@
 //! A gate that lets in as much at once as fits.
 
-use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
+use nephrite_server::memory::Line;
 use nephrite_types::{CancelToken, Cancelled};
 
 /// Lets in as much at once as fits, in the order of asking. What is larger than the whole goes in alone.
 #[derive(Debug)]
 pub(crate) struct Gate {
     capacity: u64,
-    state: Mutex<State>,
-    changed: Condvar,
+    inside: Line<Inside>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    held: u64,
-    n_inside: usize,
-    next_ticket: u64,
-    /// Tickets of those who wait, first come first.
-    waiting: VecDeque<u64>,
+struct Inside {
+    amount: u64,
+    n: usize,
 }
 
-/// A place inside; given back when dropped.
+/// The right to be inside; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Pass<'a> {
     gate: &'a Gate,
     amount: u64,
 }
 
-/// Who waits looks at its token this often.
-const CANCEL_POLL: Duration = Duration::from_millis(20);
-
 impl Gate {
     pub(crate) fn new(capacity: u64) -> Self {
         Gate {
             capacity,
-            state: Mutex::default(),
-            changed: Condvar::new(),
+            inside: Line::default(),
         }
     }
 
     /// Waits until `amount` fits.
     pub(crate) fn enter(&self, amount: u64, cancel: &CancelToken) -> Result<Pass<'_>, Cancelled> {
-        let mut state = self.lock();
-        let ticket = state.next_ticket;
-        state.next_ticket += 1;
-        state.waiting.push_back(ticket);
-        loop {
-            let fits = state.n_inside == 0 || state.held.saturating_add(amount) <= self.capacity;
-            if fits && state.waiting.front() == Some(&ticket) {
-                state.waiting.pop_front();
-                state.held = state.held.saturating_add(amount);
-                state.n_inside += 1;
-                self.changed.notify_all(); // the next in line may fit too
-                return Ok(Pass { gate: self, amount });
-            }
-            if let Err(cancelled) = cancel.check() {
-                state.waiting.retain(|waiting| *waiting != ticket);
-                self.changed.notify_all();
-                return Err(cancelled);
-            }
-            let woken = self.changed.wait_timeout(state, CANCEL_POLL);
-            state = woken.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inside.wait(cancel, |inside| {
+            let together = inside.amount.saturating_add(amount);
+            (inside.n == 0 || together <= self.capacity).then(|| {
+                inside.amount = together;
+                inside.n += 1;
+                Pass { gate: self, amount }
+            })
+        })
     }
 }
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        let mut state = self.gate.lock();
-        state.held = state.held.saturating_sub(self.amount);
-        state.n_inside -= 1;
-        drop(state);
-        self.gate.changed.notify_all();
+        self.gate.inside.change(|inside| {
+            inside.amount = inside.amount.saturating_sub(self.amount);
+            inside.n -= 1;
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
 
     use super::*;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-use nephrite_nnunet::NetworkInput;
+use nephrite_nnunet::{NetworkInput, RecipeKey};
 use nephrite_root::Root;
 use nephrite_types::{BoundingBox, CancelToken, FileIdentity, Geometry, Limits, VoxelType};
 use nephrite_volume::{FileHash, Reader, Scan, ScanHeader, hash_file, read_volume_hashed};
@@ -59,8 +59,7 @@ pub(crate) struct InputKey {
     pub(crate) content: FileHash,
     /// Start and end, `[z, y, x]` of the reader.
     pub(crate) crop: ([usize; 3], [usize; 3]),
-    /// Axis order, normalisation, spacing, resampling and rounding, written out.
-    pub(crate) recipe: String,
+    pub(crate) recipe: RecipeKey,
 }
 
 /// One of the two.

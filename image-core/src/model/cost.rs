@@ -66,7 +66,7 @@ impl ModelOnScan<'_> {
             NnunetError::EmptyGrid {
                 crop: model.transpose_forward.map(|axis| shape[axis]),
                 spacing,
-                target: model.pipeline.network_spacing(spacing),
+                target: model.recipe.network_spacing(spacing),
             }
         })
     }

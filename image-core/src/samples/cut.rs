@@ -148,7 +148,9 @@ mod tests {
     use cap_std::fs::Dir;
     use ndarray::{Array3, s};
     use nephrite_kernel::{LabelEntry, LabelStatus, LabelTable, RunMask};
-    use nephrite_types::{Affine, ErrorCode, IntensityScale, Labels, Shape3, Spacing, VoxelType, Voxels};
+    use nephrite_types::{
+        Affine, Coded, ErrorCode, IntensityScale, Labels, Shape3, Spacing, VoxelType, Voxels,
+    };
     use nephrite_volume::{Reader, read_volume};
 
     use super::*;

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use nephrite_kernel::Mask;
-use nephrite_nnunet::pipeline::Pipeline as Recipe;
 use nephrite_nnunet::{Model, NetworkInput, preprocess};
-use nephrite_types::{CancelToken, IntensityScale, Labels, Numerics, Volume, Voxels};
+use nephrite_types::{CancelToken, IntensityScale, Labels, Volume, Voxels};
 
 use super::grid::{mask_error, on_grid};
 use super::part::{Part, outside};
@@ -91,7 +90,7 @@ impl NetworkInputs<'_> {
                     scan: scan.key.clone(),
                     content: scan.get().hash,
                     crop: InputKey::crop(&part.bounds),
-                    recipe: recipe(network.pipeline(), numerics),
+                    recipe: network.recipe().key(numerics),
                 };
                 let name = path.to_string_lossy();
                 core.volumes().network_input(key, &name, counters, cancel, make)
@@ -129,20 +128,4 @@ impl NetworkInputs<'_> {
             Mask::new(runs, mask.labels().clone()).map_err(mask_error)?,
         ))
     }
-}
-
-/// All that a network input depends on besides its scan, written out; numbers to the last bit.
-fn recipe(pipeline: &Recipe, numerics: Numerics) -> String {
-    format!(
-        "{:?} {:?} {:?} {:?} {:?}",
-        pipeline.transpose_forward,
-        pipeline
-            .channels
-            .iter()
-            .map(|channel| &channel.normalization)
-            .collect::<Vec<_>>(),
-        pipeline.spacing,
-        pipeline.data_resampling,
-        numerics,
-    )
 }

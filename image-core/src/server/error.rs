@@ -2,7 +2,7 @@
 
 use nephrite_root::PathError;
 use nephrite_server::{ConfigError, MountError, MountFinding, ServerError};
-use nephrite_types::ErrorCode;
+use nephrite_types::{Coded, ErrorCode};
 
 use crate::error::CoreError;
 
@@ -33,9 +33,8 @@ pub enum ServeError {
     Server(#[from] ServerError),
 }
 
-impl ServeError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for ServeError {
+    fn code(&self) -> ErrorCode {
         match self {
             ServeError::Config(error) => error.code(),
             ServeError::Root(error) => error.code(),

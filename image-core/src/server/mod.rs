@@ -19,11 +19,10 @@ use nephrite_proto::v1::segmentation_service_server::SegmentationServiceServer;
 use nephrite_proto::v1::step_service_server::StepServiceServer;
 use nephrite_proto::v1::volume_service_server::VolumeServiceServer;
 use nephrite_root::{Root, sweep_below};
-use nephrite_server::{Coded, Hooks, MountState, Services, check_mounts, mount_service};
-use nephrite_types::{CancelToken, ErrorCode};
+use nephrite_server::{Hooks, MountState, Services, check_mounts, mount_service};
+use nephrite_types::CancelToken;
 use tokio::net::TcpListener;
 
-use crate::case::CaseError;
 use crate::core::{Core, CoreSettings};
 use crate::error::CoreError;
 use crate::model::{ModelChoice, RuntimeSettings};
@@ -33,18 +32,6 @@ use services::{Cases, Models, Segmentation, Steps, Volumes, Work};
 
 pub use config::ServeConfig;
 pub use error::ServeError;
-
-impl Coded for CaseError {
-    fn code(&self) -> ErrorCode {
-        CaseError::code(self)
-    }
-}
-
-impl Coded for CoreError {
-    fn code(&self) -> ErrorCode {
-        CoreError::code(self)
-    }
-}
 
 impl ServeConfig {
     /// The core that this configuration describes.

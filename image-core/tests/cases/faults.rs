@@ -11,7 +11,7 @@ use nephrite_image_core::case::{
 use nephrite_kernel::LabelStatus;
 use nephrite_proto::v1::CaseServiceRunRequest;
 use nephrite_proto::v1::case_service_run_response::Event;
-use nephrite_types::{CancelToken, ErrorCode};
+use nephrite_types::{CancelToken, Coded, ErrorCode};
 use rustix::process::Signal;
 use tokio::runtime::Runtime;
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nephrite_image_core::case::{CaseRequest, CaseServices, ServiceSettings, run_case};
 use nephrite_proto::v1::case_service_run_response::Event;
 use nephrite_proto::v1::{CaseServiceRunRequest, RunRequest, SegmentationOptions, Stage};
-use nephrite_types::{CancelToken, ErrorCode, HiddenName};
+use nephrite_types::{CancelToken, Coded, ErrorCode, HiddenName};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
 

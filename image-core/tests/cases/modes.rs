@@ -1,3 +1,5 @@
+//! One case in the three placements gives the same bytes.
+
 use nephrite_image_core::case::{CaseServices, ServiceSettings, StepPlace, run_case};
 use nephrite_types::CancelToken;
 

@@ -1,3 +1,5 @@
+//! Steps of a case share scans and network inputs, and give the same bytes when they cannot.
+
 use nephrite_image_core::StepBudget;
 use nephrite_image_core::case::CasePipeline;
 

@@ -16,7 +16,7 @@ use nephrite_image_core::{
     SegmentReport, SegmentRequest, SegmentationOptions, StepBudget, segment,
 };
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
-use nephrite_types::{CancelToken, ErrorCode, Limits, NoProgress, Phase, Volume};
+use nephrite_types::{CancelToken, Coded, ErrorCode, Limits, NoProgress, Phase, Volume};
 use nephrite_volume::{Reader, read_volume};
 use serde_json::Value;
 use tempfile::TempDir;

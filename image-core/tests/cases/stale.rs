@@ -10,7 +10,7 @@ use nephrite_image_core::{
     Core, ModelChoice, PostprocessingChoice, SegmentRequest, SegmentationOptions, segment,
 };
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
-use nephrite_types::{CancelToken, ErrorCode, NoProgress, Phase};
+use nephrite_types::{CancelToken, Coded, ErrorCode, NoProgress, Phase};
 use nephrite_volume::FileHash;
 
 use crate::patient::{AtStage, KIDNEYS, Patient};

@@ -8,7 +8,7 @@ use nephrite_image_core::ModelChoice;
 use nephrite_image_core::server::{self, ServeConfig, ServeError};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 use nephrite_proto::Event;
-use nephrite_types::ErrorCode;
+use nephrite_types::{Coded, ErrorCode};
 use tokio::net::TcpListener;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;

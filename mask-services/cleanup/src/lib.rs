@@ -1,3 +1,5 @@
+//! The operation `cleanup`, described by its README.
+
 #![doc = include_str!("../README.md")]
 
 mod label_sets;
@@ -9,7 +11,8 @@ mod shape;
 
 use nephrite_kernel::memory::run_bytes;
 use nephrite_kernel::{
-    Context, Inputs, Mask, MaskOperation, MaskSize, OperationDescription, OperationError, Outcome, Parameters,
+    Coded, Context, Inputs, Mask, MaskOperation, MaskSize, OperationDescription, OperationError, Outcome,
+    Parameters,
 };
 use nephrite_runs::RunsError;
 

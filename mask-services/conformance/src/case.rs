@@ -1,4 +1,7 @@
+//! What a case is: a name, a promise, where it can be run, and after which others.
+
 use crate::kit::Kit;
+use crate::stop::Stop;
 
 /// What a case is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,22 +24,6 @@ pub struct Case {
     /// Cases without which this one says nothing.
     pub(crate) needs: &'static [&'static str],
     pub(crate) run: fn(&Kit) -> Result<(), Stop>,
-}
-
-/// Why a case ends early.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Stop {
-    Failed(String),
-    Skipped(String),
-}
-
-/// Fails the case unless `holds`.
-pub(crate) fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), Stop> {
-    if holds {
-        Ok(())
-    } else {
-        Err(Stop::Failed(otherwise()))
-    }
 }
 
 impl Case {

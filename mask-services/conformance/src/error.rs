@@ -1,6 +1,8 @@
+//! Why a check cannot begin: no service, no such operation, wrong options.
+
 use std::path::PathBuf;
 
-use nephrite_types::ErrorCode;
+use nephrite_types::{Coded, ErrorCode};
 
 /// Why a check cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -56,9 +58,8 @@ pub enum KitError {
     },
 }
 
-impl KitError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for KitError {
+    fn code(&self) -> ErrorCode {
         match self {
             KitError::Endpoint { .. }
             | KitError::UnknownOperation { .. }

@@ -1,3 +1,5 @@
+//! What every case is given: the operation under test, folders, and checks of what it answers.
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -9,7 +11,7 @@ use nephrite_kernel::{
 use nephrite_types::ErrorCode;
 use tempfile::TempDir;
 
-use crate::case::{Stop, ensure};
+use crate::stop::{Stop, ensure};
 use crate::subject::{Call, CallError, Reply, Service, Subject};
 use crate::{KitError, Options, masks};
 

@@ -33,6 +33,7 @@ mod masks;
 mod options;
 mod report;
 mod run;
+mod stop;
 mod subject;
 mod values;
 

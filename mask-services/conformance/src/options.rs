@@ -1,3 +1,5 @@
+//! What whoever runs the check may choose: deadline, folders, parameters of ordinary requests.
+
 use std::path::PathBuf;
 use std::time::Duration;
 

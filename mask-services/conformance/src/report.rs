@@ -1,3 +1,5 @@
+//! The verdict on every case, and the table that people read.
+
 use std::fmt;
 
 use serde::Serialize;

@@ -10,8 +10,8 @@ use nephrite_root::Root;
 use nephrite_types::CancelToken;
 use tokio::runtime::Handle;
 
-use crate::case::Stop;
 use crate::kit::Kit;
+use crate::stop::Stop;
 use crate::subject::{InProcess, Service, Subject};
 use crate::{CASES, Case, KitError, Options, Report, Row, Scope, Verdict};
 

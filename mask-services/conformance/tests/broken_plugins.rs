@@ -29,7 +29,7 @@ use tonic::{Request, Response, Status};
 /// What is wrong with a plugin.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
-    Nothing,
+    None,
     // of its description
     DescriptionContradictsItself,
     DescriptionChanges,
@@ -384,7 +384,7 @@ fn check(fault: Fault, expected: &[&str]) {
 
 #[test]
 fn the_honest_one_passes_behind_the_same_proxy() {
-    check(Fault::Nothing, &[]);
+    check(Fault::None, &[]);
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! Files that an operation writes beside its masks, into a folder that no name leads out of.
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

@@ -1,3 +1,5 @@
+//! What an operation says of itself: inputs, outputs, grids and parameters.
+
 use crate::ParameterSpec;
 
 /// What a service is: itself and its operations.

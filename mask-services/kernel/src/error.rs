@@ -1,8 +1,10 @@
+//! Why an operation gives no result, by whose fault it is.
+
 use std::path::PathBuf;
 
 use nephrite_mask_codec::{CodecError, MaskError};
 use nephrite_root::PathError;
-use nephrite_types::{Cancelled, ErrorCode};
+use nephrite_types::{Cancelled, Coded, ErrorCode};
 use nephrite_volume::VolumeError;
 
 use crate::ServiceFault;
@@ -170,9 +172,8 @@ pub enum OperationError {
     },
 }
 
-impl OperationError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for OperationError {
+    fn code(&self) -> ErrorCode {
         match self {
             OperationError::UnknownOperation { .. }
             | OperationError::MissingInput { .. }
@@ -191,8 +192,7 @@ impl OperationError {
             OperationError::Codec(error) => error.code(),
             OperationError::Volume(error) => error.code(),
             OperationError::Path(error) => error.code(),
-            OperationError::Cancelled(Cancelled::ByCaller) => ErrorCode::Cancelled,
-            OperationError::Cancelled(Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,
+            OperationError::Cancelled(cancelled) => cancelled.code(),
             OperationError::Service { fault, .. } => fault.code(),
             OperationError::Other { code, .. } => *code,
             OperationError::ArtefactName { .. }

@@ -1,3 +1,5 @@
+//! The masks of a request by name, and the ids of labels by theirs.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

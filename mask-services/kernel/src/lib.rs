@@ -80,7 +80,7 @@ pub use nephrite_mask_codec::{
     LabelEntry, LabelStatus, LabelTable, LabelVolume, Mask, MaskError, Run, RunMask, RunMaskBuilder,
 };
 pub use nephrite_types::{
-    Affine, BoundingBox, CancelToken, ErrorCode, Geometry, Limits, Shape3, Spacing, length,
+    Affine, BoundingBox, CancelToken, Coded, ErrorCode, Geometry, Limits, Shape3, Spacing, length,
 };
 pub use nifti::{read_mask, write_mask};
 pub use operation::{Context, MaskOperation};

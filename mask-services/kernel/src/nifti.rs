@@ -107,7 +107,7 @@ pub fn write_mask(
 mod tests {
     use cap_std::ambient_authority;
     use nephrite_mask_codec::{Run, RunMaskBuilder};
-    use nephrite_types::{Affine, ErrorCode, Geometry, Shape3, Spacing};
+    use nephrite_types::{Affine, Coded, ErrorCode, Geometry, Shape3, Spacing};
 
     use super::*;
 

@@ -1,3 +1,5 @@
+//! The trait that a researcher implements, and what each run of it is given.
+
 use nephrite_types::{CancelToken, Limits};
 
 use crate::memory::{largest_dense_bytes, run_bytes};

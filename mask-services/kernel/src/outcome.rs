@@ -1,4 +1,4 @@
-//! What an operation gives.
+//! What an operation gives: masks, files and numbers.
 
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! Parameters with types, ranges and defaults, and values that were checked against them.
+
 use std::collections::BTreeMap;
 
 use crate::OperationError;

@@ -1,3 +1,5 @@
+//! The operations of a process, by name; one that describes itself wrongly does not get in.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

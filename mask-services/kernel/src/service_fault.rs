@@ -1,6 +1,8 @@
+//! What a service, and not the request, did wrong.
+
 use std::time::Duration;
 
-use nephrite_types::ErrorCode;
+use nephrite_types::{Coded, ErrorCode};
 
 /// What a service did instead of giving a result. The step fails, alone; nothing else does.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,9 +62,8 @@ pub enum ServiceFault {
     },
 }
 
-impl ServiceFault {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for ServiceFault {
+    fn code(&self) -> ErrorCode {
         match self {
             ServiceFault::Refused { code, .. } => *code,
             ServiceFault::Unavailable { .. } => ErrorCode::Unavailable,

@@ -1,4 +1,6 @@
-use nephrite_kernel::{ErrorCode, OperationError};
+//! What is wrong with the parameters of a merge, down to the place within a step.
+
+use nephrite_kernel::{Coded, ErrorCode, OperationError};
 
 /// What a request to merge can have wrong, beyond what its description says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,9 +71,8 @@ pub enum StepFault {
     },
 }
 
-impl MergeError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for MergeError {
+    fn code(&self) -> ErrorCode {
         match self {
             MergeError::LabelForm { .. } | MergeError::Twice { .. } | MergeError::Step { .. } => {
                 ErrorCode::InvalidArgument

@@ -17,7 +17,6 @@ mod sets;
 mod step;
 mod voxel_map;
 
-pub use error::{MergeError, StepFault};
 pub use operation::Merge;
 pub use resample::Interpolation;
 pub use resample_mask::resample_mask;

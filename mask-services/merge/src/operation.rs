@@ -1,3 +1,5 @@
+//! The operation itself: grids first, then steps, then priorities.
+
 use std::borrow::Cow;
 
 use nephrite_kernel::{

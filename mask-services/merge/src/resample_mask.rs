@@ -1,6 +1,8 @@
+//! Brings a mask with all its labels to another grid by world coordinates.
+
 use nephrite_kernel::{CancelToken, Geometry, Limits, Mask, OperationError, grid_difference};
 
-use crate::MergeError;
+use crate::error::MergeError;
 use crate::resample::{Interpolation, resample};
 
 /// The mask on another grid, by world coordinates, with all its labels; as the operation brings masks to the reference.
@@ -9,7 +11,7 @@ use crate::resample::{Interpolation, resample};
 /// of `target` becomes one that was not found.
 ///
 /// # Errors
-/// [`MergeError::Unmappable`] as [`OperationError::Other`]; a grid above the limits; [`OperationError::Cancelled`].
+/// [`OperationError::Other`] for grids that no voxel map joins; a grid above the limits; [`OperationError::Cancelled`].
 pub fn resample_mask(
     mask: &Mask,
     target: &Geometry,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use nephrite_kernel::{Context, OperationError, RunMask};
+use nephrite_kernel::{Coded, Context, OperationError, RunMask};
 use nephrite_runs::{RunsError, flatten, grow, intersect, subtract, union};
 
 use crate::overlay::Layer;

@@ -1,3 +1,5 @@
+//! Voxel indices of one grid as those of another, rounded alike on every machine.
+
 use nephrite_kernel::Geometry;
 
 /// From voxel indices of one grid to those of another, x first, through world coordinates.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ndarray::Array3;
 use nephrite_kernel::{
-    CancelToken, Context, ErrorCode, Inputs, LabelEntry, LabelStatus, LabelTable, Limits, Mask,
+    CancelToken, Coded, Context, ErrorCode, Inputs, LabelEntry, LabelStatus, LabelTable, Limits, Mask,
     MaskOperation, OperationError, Outcome, ParameterValue, RunMask, run_checked,
 };
 use nephrite_merge::Merge;

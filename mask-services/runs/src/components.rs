@@ -1,3 +1,5 @@
+//! Connected components by joining runs, without a dense array.
+
 use nephrite_mask_codec::RunMask;
 use nephrite_types::{BoundingBox, CancelToken, Cancelled, Limits};
 use rayon::prelude::*;

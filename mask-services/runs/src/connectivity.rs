@@ -1,3 +1,5 @@
+//! Which neighbours touch: by face, edge or corner.
+
 /// Which voxels are neighbours, by what they share at least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Connectivity {

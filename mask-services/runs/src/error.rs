@@ -1,5 +1,7 @@
+//! Why an algorithm on runs gives no result.
+
 use nephrite_mask_codec::MaskError;
-use nephrite_types::{Cancelled, ErrorCode};
+use nephrite_types::{Cancelled, Coded, ErrorCode};
 
 /// Why an algorithm on masks gives an error instead of a result.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -29,15 +31,13 @@ pub enum RunsError {
     Cancelled(#[from] Cancelled),
 }
 
-impl RunsError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for RunsError {
+    fn code(&self) -> ErrorCode {
         match self {
             RunsError::Mask(error) => error.code(),
             RunsError::Radius { .. } => ErrorCode::InvalidArgument,
             RunsError::Limit { .. } => ErrorCode::LimitExceeded,
-            RunsError::Cancelled(Cancelled::ByCaller) => ErrorCode::Cancelled,
-            RunsError::Cancelled(Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,
+            RunsError::Cancelled(cancelled) => cancelled.code(),
         }
     }
 }

@@ -1,3 +1,5 @@
+//! Background that a mask encloses, per volume or per slice.
+
 use nephrite_mask_codec::{MaskError, Run, RunMask, RunMaskBuilder};
 use nephrite_types::{BoundingBox, CancelToken, Limits};
 

@@ -1,3 +1,5 @@
+//! Growing and shrinking by Euclidean balls in mm.
+
 use nephrite_mask_codec::RunMask;
 use nephrite_types::{BoundingBox, CancelToken, Limits, length};
 

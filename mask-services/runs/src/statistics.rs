@@ -1,3 +1,5 @@
+//! Voxels, box and centroid of every label in one pass.
+
 use nephrite_mask_codec::{Run, RunMask};
 use nephrite_types::BoundingBox;
 use rayon::prelude::*;

@@ -3,7 +3,7 @@
 
 use nephrite_mask_codec::{MaskError, Run, RunMask, RunMaskBuilder};
 use nephrite_runs::*;
-use nephrite_types::{Affine, CancelToken, Cancelled, ErrorCode, Geometry, Limits, Shape3, Spacing};
+use nephrite_types::{Affine, CancelToken, Cancelled, Coded, ErrorCode, Geometry, Limits, Shape3, Spacing};
 
 fn one_voxel(shape: [usize; 3], [z, y, x]: [usize; 3]) -> RunMask {
     let spacing = Spacing::new([2.0, 1.0, 0.5]).unwrap();

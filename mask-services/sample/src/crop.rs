@@ -1,3 +1,5 @@
+//! The box around the labels that matter, with a margin in mm.
+
 use std::collections::BTreeSet;
 
 use nephrite_kernel::{

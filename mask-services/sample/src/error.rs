@@ -1,4 +1,6 @@
-use nephrite_kernel::{ErrorCode, OperationError};
+//! Why a sample cannot be cut or written.
+
+use nephrite_kernel::{Coded, ErrorCode, OperationError};
 
 /// What can go wrong with a sample, beyond what the kernel names.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +27,8 @@ pub enum SampleError {
     },
 }
 
-impl SampleError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for SampleError {
+    fn code(&self) -> ErrorCode {
         match self {
             SampleError::SliceTooLarge { .. } => ErrorCode::InvalidArgument,
             SampleError::Geometry(_) => ErrorCode::InvalidInput,

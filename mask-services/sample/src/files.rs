@@ -45,7 +45,7 @@ struct Box {
 }
 
 /// All three or none.
-fn whole(values: [Option<f64>; 3]) -> Option<[f64; 3]> {
+fn all_three(values: [Option<f64>; 3]) -> Option<[f64; 3]> {
     let [x, y, z] = values;
     Some([x?, y?, z?])
 }
@@ -69,9 +69,9 @@ pub(crate) fn write_json(out: &mut dyn Write, geometry: &Geometry, reports: &[La
                 components: report.components,
                 surface_mm2: report.surface_mm2,
                 diameter_mm: report.diameter_mm,
-                centroid_mm: whole(report.centroid_mm),
-                box_mm: whole(report.box_mm[0])
-                    .zip(whole(report.box_mm[1]))
+                centroid_mm: all_three(report.centroid_mm),
+                box_mm: all_three(report.box_mm[0])
+                    .zip(all_three(report.box_mm[1]))
                     .map(|(min, max)| Box { min, max }),
             })
             .collect(),

@@ -1,3 +1,5 @@
+//! The operation itself: which labels, how large, and which files beside the mask.
+
 use std::collections::BTreeMap;
 use std::io::{Error, Write};
 

@@ -1,3 +1,5 @@
+//! Runs sorted by label, so that each label costs only its own.
+
 use std::collections::BTreeMap;
 
 use nephrite_kernel::RunMask;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use ndarray::{Array3, s};
 use nephrite_kernel::{
-    Artefacts, CancelToken, Context, ErrorCode, Inputs, LabelEntry, LabelStatus, LabelTable, Limits, Mask,
-    MaskOperation, OperationError, Outcome, ParameterValue, RunMask, run_checked,
+    Artefacts, CancelToken, Coded, Context, ErrorCode, Inputs, LabelEntry, LabelStatus, LabelTable, Limits,
+    Mask, MaskOperation, OperationError, Outcome, ParameterValue, RunMask, run_checked,
 };
 use nephrite_sample::Sample;
 use nephrite_types::{Affine, Geometry, Labels, Shape3, Spacing};

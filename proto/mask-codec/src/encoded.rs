@@ -1,3 +1,5 @@
+//! The mask as it travels: numbers that can be read at once around a compressed payload.
+
 use nephrite_types::{BoundingBox, Geometry, Limits};
 
 use crate::deflate::{deflate, inflate};

@@ -1,4 +1,6 @@
-use nephrite_types::ErrorCode;
+//! What is wrong with a mask, or with a message that claims to be one.
+
+use nephrite_types::{Coded, ErrorCode};
 
 /// A mask that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,9 +79,8 @@ pub enum MaskError {
     },
 }
 
-impl MaskError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for MaskError {
+    fn code(&self) -> ErrorCode {
         match self {
             MaskError::OutOfMemory(error) => error.code(),
             MaskError::TooManyRows { .. }
@@ -191,9 +192,8 @@ pub enum CodecError {
     },
 }
 
-impl CodecError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for CodecError {
+    fn code(&self) -> ErrorCode {
         match self {
             CodecError::Mask(error) => error.code(),
             CodecError::PlaneTooLarge { .. } => ErrorCode::LimitExceeded,

@@ -1,3 +1,5 @@
+//! A label map together with the names of its labels.
+
 use std::collections::BTreeMap;
 
 use crate::{LabelStatus, LabelSummary, LabelTable, MaskError, RunMask};

@@ -1,3 +1,5 @@
+//! Label maps as runs along x, the form in which masks are held and worked on.
+
 use nephrite_types::{BoundingBox, Geometry, Limits};
 
 use crate::MaskError;

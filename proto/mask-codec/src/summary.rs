@@ -1,3 +1,5 @@
+//! Voxel count and box of every label, which a message tells before it is inflated.
+
 use std::collections::BTreeMap;
 
 use nephrite_types::BoundingBox;

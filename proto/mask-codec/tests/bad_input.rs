@@ -7,7 +7,7 @@ use std::io::{Read as _, Write as _};
 use nephrite_mask_codec::{
     CodecError, EncodedMask, LabelEntry, LabelStatus, LabelTable, Mask, MaskError, Run, RunMaskBuilder,
 };
-use nephrite_types::{Affine, ErrorCode, Geometry, Limits, Shape3, Spacing};
+use nephrite_types::{Affine, Coded, ErrorCode, Geometry, Limits, Shape3, Spacing};
 
 /// Two planes of 3 by 10, labels 1 and 2; the box is 2×2×6.
 fn good() -> EncodedMask {

@@ -1,7 +1,9 @@
+//! Why a path does not become an open file, sorted by what a caller can do.
+
 use std::io;
 use std::path::{Path, PathBuf};
 
-use nephrite_types::ErrorCode;
+use nephrite_types::{Coded, ErrorCode};
 
 /// A path that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -66,18 +68,6 @@ pub enum PathError {
 }
 
 impl PathError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
-        match self {
-            PathError::NotFound { .. } => ErrorCode::NotFound,
-            PathError::NotAFile { .. } | PathError::NotAFolder { .. } => ErrorCode::InvalidInput,
-            PathError::OutsideRoot { .. } => ErrorCode::PermissionDenied,
-            PathError::FileName { .. } => ErrorCode::InvalidArgument,
-            PathError::RootGone { .. } => ErrorCode::Unavailable,
-            PathError::NotWritable { .. } | PathError::Io { .. } => ErrorCode::Environment,
-        }
-    }
-
     pub(crate) fn from_io(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
@@ -92,6 +82,19 @@ impl PathError {
                 PathError::OutsideRoot { path }
             }
             _ => PathError::Io { path, source },
+        }
+    }
+}
+
+impl Coded for PathError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            PathError::NotFound { .. } => ErrorCode::NotFound,
+            PathError::NotAFile { .. } | PathError::NotAFolder { .. } => ErrorCode::InvalidInput,
+            PathError::OutsideRoot { .. } => ErrorCode::PermissionDenied,
+            PathError::FileName { .. } => ErrorCode::InvalidArgument,
+            PathError::RootGone { .. } => ErrorCode::Unavailable,
+            PathError::NotWritable { .. } | PathError::Io { .. } => ErrorCode::Environment,
         }
     }
 }

@@ -18,7 +18,7 @@
 //! ```
 
 mod error;
-mod held;
+mod locked_file;
 mod remove;
 mod root;
 mod sweep;

@@ -1,3 +1,5 @@
+//! Takes back a file that this process wrote, and only that one.
+
 use std::io;
 
 use cap_std::fs::{Dir, MetadataExt as _};

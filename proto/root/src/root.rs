@@ -1,3 +1,5 @@
+//! Resolves paths of requests by directory handles, so that none leaves the folder it must stay beneath.
+
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -280,7 +282,7 @@ impl OutputFile {
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use nephrite_types::ErrorCode;
+    use nephrite_types::{Coded, ErrorCode};
 
     use super::*;
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use cap_std::fs::{Dir, MetadataExt as _};
 use nephrite_types::{FileIdentity, HiddenKind, HiddenName};
 
-use crate::held::{self, Held};
+use crate::locked_file::{self, Owner};
 use crate::work_folder::sweep_folder;
 
 /// Entries of one folder that are looked at.
@@ -70,7 +70,7 @@ pub fn sweep_below(folder: &Dir, max_entries: usize, deadline: Instant) -> Swept
                 continue;
             };
             let Ok(own) = opened.dir_metadata() else { continue };
-            if own.dev() == device && held::leads_to(&folder, &name, &own) {
+            if own.dev() == device && locked_file::leads_to(&folder, &name, &own) {
                 waiting.push((opened, depth + 1));
             }
         }
@@ -129,13 +129,13 @@ fn remove(folder: &Dir, hidden: HiddenName) -> io::Result<bool> {
             if !folder.symlink_metadata(&name).is_ok_and(|there| there.is_file()) {
                 return Ok(false);
             }
-            let Held::Ours(file) = held::hold(folder, &name, false)? else {
+            let Owner::Ours(file) = locked_file::hold(folder, &name, false)? else {
                 return Ok(false);
             };
             if hidden.kind == HiddenKind::Check && FileIdentity::of(&file)?.size > MAX_CHECK_BYTES {
                 return Ok(false);
             }
-            held::remove(folder, &name, &file)?;
+            locked_file::remove(folder, &name, &file)?;
             Ok(true)
         }
     }

@@ -10,7 +10,7 @@ use nephrite_types::{HiddenKind, HiddenName};
 use rustix::fs::RenameFlags;
 use rustix::io::Errno;
 
-use crate::held::{self, Held};
+use crate::locked_file::{self, Owner};
 
 /// Tries for a name that nobody else has.
 const N_NAMES: u32 = 100;
@@ -89,10 +89,10 @@ impl WorkFolder {
 
     fn take(parent: &Dir, id: u64) -> Result<WorkFolder, Refused> {
         let name = folder_name(id);
-        let lock = match held::hold(parent, &lock_name(id), true)? {
-            Held::Ours(lock) => Some(lock),
-            Held::Theirs => return Err(Refused::Taken),
-            Held::NoLocks => None,
+        let lock = match locked_file::hold(parent, &lock_name(id), true)? {
+            Owner::Ours(lock) => Some(lock),
+            Owner::Theirs => return Err(Refused::Taken),
+            Owner::NoLocks => None,
         };
         match parent.create_dir(&name) {
             Ok(()) => {}
@@ -109,7 +109,7 @@ impl WorkFolder {
         let opened = parent.dir_metadata().and_then(|metadata| {
             let _ = parent.set_permissions(&name, metadata.permissions()); // refused by some file systems
             let folder = parent.open_dir(&name)?;
-            if held::leads_to(parent, &name, &folder.dir_metadata()?) {
+            if locked_file::leads_to(parent, &name, &folder.dir_metadata()?) {
                 Ok(folder)
             } else {
                 Err(io::Error::other("somebody took the folder away"))
@@ -153,11 +153,11 @@ impl WorkFolder {
                 "somebody took the folder away while it was filled",
             ));
         }
-        held::sync(&self.folder)?;
+        locked_file::sync(&self.folder)?;
         rename_new(&self.parent, &hidden, name)?;
         self.published = true;
         forget_lock(&self.parent, self.id, self.lock.as_ref());
-        let _ = held::sync(&self.parent); // it is there; that a power failure may still take its name is no failure now
+        let _ = locked_file::sync(&self.parent); // it is there; that a power failure may still take its name is no failure now
         Ok(())
     }
 
@@ -171,7 +171,7 @@ impl WorkFolder {
 
     fn is_there(&self) -> bool {
         let own = self.folder.dir_metadata();
-        own.is_ok_and(|own| held::leads_to(&self.parent, &self.name(), &own))
+        own.is_ok_and(|own| locked_file::leads_to(&self.parent, &self.name(), &own))
     }
 
     fn remove(&mut self) -> io::Result<()> {
@@ -218,7 +218,7 @@ fn lock_name(id: u64) -> String {
 /// Removes the lock file, still locked, so that nobody else can hold it.
 fn forget_lock(parent: &Dir, id: u64, lock: Option<&File>) {
     if let Some(lock) = lock {
-        let _ = held::remove(parent, &lock_name(id), lock); // empty, and swept by the next one
+        let _ = locked_file::remove(parent, &lock_name(id), lock); // empty, and swept by the next one
     }
 }
 
@@ -241,13 +241,13 @@ pub(crate) fn sweep_folder(parent: &Dir, id: u64) -> io::Result<Option<()>> {
     let has_folder = parent
         .symlink_metadata(folder_name(id))
         .is_ok_and(|there| there.is_dir());
-    let Held::Ours(lock) = held::hold(parent, &lock_name(id), has_folder)? else {
+    let Owner::Ours(lock) = locked_file::hold(parent, &lock_name(id), has_folder)? else {
         return Ok(None);
     };
     if has_folder {
         remove_leftover(parent, &folder_name(id))?;
     }
-    held::remove(parent, &lock_name(id), &lock)?;
+    locked_file::remove(parent, &lock_name(id), &lock)?;
     Ok(Some(()))
 }
 

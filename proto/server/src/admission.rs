@@ -9,9 +9,9 @@ use crate::Refusal;
 
 /// A bounded number of requests work, a bounded number waits in order, one more is refused.
 #[derive(Debug, Clone)]
-pub struct Admission {
+pub(crate) struct Admission {
     /// One per request that works or waits.
-    places: Arc<Semaphore>,
+    tickets: Arc<Semaphore>,
     /// One per request that works; the queue is first come, first served.
     turns: Arc<Semaphore>,
     n_waiting: Arc<AtomicU32>,
@@ -20,22 +20,22 @@ pub struct Admission {
 
 impl Admission {
     /// For `max_working` requests at once and `max_waiting` behind them.
-    pub fn new(max_working: usize, max_waiting: usize) -> Self {
+    pub(crate) fn new(max_working: usize, max_waiting: usize) -> Self {
         Admission {
-            places: Arc::new(Semaphore::new(max_working + max_waiting)),
+            tickets: Arc::new(Semaphore::new(max_working + max_waiting)),
             turns: Arc::new(Semaphore::new(max_working)),
             n_waiting: Arc::default(),
             n_working: Arc::new(watch::Sender::new(0)),
         }
     }
 
-    /// Takes a place; never waits.
+    /// Takes a ticket; never waits.
     ///
     /// # Errors
     /// [`Refusal::Overloaded`], [`Refusal::Stopping`].
-    pub fn enter(&self) -> Result<Place, Refusal> {
-        let place = self
-            .places
+    pub(crate) fn enter(&self) -> Result<Ticket, Refusal> {
+        let permit = self
+            .tickets
             .clone()
             .try_acquire_owned()
             .map_err(|error| match error {
@@ -48,9 +48,9 @@ impl Admission {
             None => self.n_waiting.fetch_add(1, Ordering::Relaxed) + 1,
         };
         let waiting = turn.is_none().then(|| Waiting(self.n_waiting.clone()));
-        Ok(Place {
+        Ok(Ticket {
             admission: self.clone(),
-            place,
+            permit,
             turn,
             waiting,
             position,
@@ -58,35 +58,35 @@ impl Admission {
     }
 
     /// Lets nobody in any more and sends those away who wait. Who works goes on.
-    pub fn close(&self) {
-        self.places.close();
+    pub(crate) fn close(&self) {
+        self.tickets.close();
         self.turns.close();
     }
 
     /// Returns when nobody works.
-    pub async fn idle(&self) {
+    pub(crate) async fn idle(&self) {
         let mut n_working = self.n_working.subscribe();
         let _ = n_working.wait_for(|n| *n == 0).await; // the sender lives in `self`
     }
 }
 
-/// A place in the queue.
+/// Of one who has been let in: works at once, or waits in the queue.
 #[derive(Debug)]
-pub struct Place {
+pub struct Ticket {
     admission: Admission,
-    place: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
     turn: Option<OwnedSemaphorePermit>,
     waiting: Option<Waiting>,
     position: u32,
 }
 
-impl Place {
+impl Ticket {
     /// 0 works at once, 1 is the next.
     pub fn position(&self) -> u32 {
         self.position
     }
 
-    /// Waits for the turn. Dropping the future gives the place up.
+    /// Waits for the turn. Dropping the future gives the ticket back.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] if the server stops before.
@@ -102,7 +102,7 @@ impl Place {
         self.admission.n_working.send_modify(|n| *n += 1);
         Ok(Permit {
             n_working: self.admission.n_working.clone(),
-            _place: self.place,
+            _ticket: self.permit,
             _turn: turn,
         })
     }
@@ -122,7 +122,7 @@ impl Drop for Waiting {
 #[derive(Debug)]
 pub struct Permit {
     n_working: Arc<watch::Sender<usize>>,
-    _place: OwnedSemaphorePermit,
+    _ticket: OwnedSemaphorePermit,
     _turn: OwnedSemaphorePermit,
 }
 
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_place_that_is_given_up_counts_no_more() {
+    async fn a_ticket_that_is_given_back_counts_no_more() {
         let admission = Admission::new(1, 1);
         let _working = admission.enter().unwrap().turn().await.unwrap();
         drop(admission.enter().unwrap());

@@ -1,7 +1,9 @@
+//! Reads a server's configuration file and tells all of its faults at once.
+
 use std::io;
 use std::path::{Path, PathBuf};
 
-use nephrite_types::ErrorCode;
+use nephrite_types::{Coded, ErrorCode};
 use toml::Table;
 
 use crate::{ConfigFault, Section};
@@ -28,9 +30,8 @@ pub enum ConfigError {
     },
 }
 
-impl ConfigError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for ConfigError {
+    fn code(&self) -> ErrorCode {
         match self {
             ConfigError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 ErrorCode::NotFound

@@ -19,7 +19,7 @@ use crate::coded_body::coded;
 pub struct Deadline(pub Instant);
 
 impl Deadline {
-    /// Of a request that came through [`EdgeLayer`]; `None` if its caller waits for ever.
+    /// Of a request that a server of [`run`](crate::run) got; `None` if its caller waits for ever.
     pub fn of<M>(request: &tonic::Request<M>) -> Option<Deadline> {
         request.extensions().get::<Deadline>().copied()
     }
@@ -30,7 +30,7 @@ impl Deadline {
 /// INVALID_ARGUMENT (tonic: INTERNAL). Every status names our code, also those that tonic makes itself: a message that is
 /// too long, a method that is not there.
 #[derive(Debug, Clone, Copy)]
-pub struct EdgeLayer;
+pub(crate) struct EdgeLayer;
 
 impl<S> Layer<S> for EdgeLayer {
     type Service = Edge<S>;
@@ -42,7 +42,7 @@ impl<S> Layer<S> for EdgeLayer {
 
 /// A service behind [`EdgeLayer`].
 #[derive(Debug, Clone)]
-pub struct Edge<S> {
+pub(crate) struct Edge<S> {
     inner: S,
 }
 

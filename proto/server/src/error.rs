@@ -1,7 +1,9 @@
+//! Why a server cannot listen, or broke down.
+
 use std::io;
 use std::net::SocketAddr;
 
-use nephrite_types::ErrorCode;
+use nephrite_types::{Coded, ErrorCode};
 
 /// Why a server does not start, or ended, whatever it serves.
 #[derive(Debug, thiserror::Error)]
@@ -26,9 +28,8 @@ pub enum ServerError {
     Panicked,
 }
 
-impl ServerError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for ServerError {
+    fn code(&self) -> ErrorCode {
         match self {
             ServerError::Listen { .. } | ServerError::System(_) | ServerError::Transport(_) => {
                 ErrorCode::Environment

@@ -3,7 +3,7 @@
 //! * [`Work`] hands requests to threads that may block: admitted or refused at once, stopped when their caller goes
 //!   away, INTERNAL when they panic. Handlers return a [`Refusal`], which becomes a status.
 //! * [`run`] serves [`Services`] with health and reflection: NOT_SERVING, warm up, SERVING, and a drain with an end.
-//!   Every call goes through [`EdgeLayer`] first: its [`Deadline`], whom a malformed message is blamed on, and the name of
+//!   Every call goes through one layer first: its [`Deadline`], whom a malformed message is blamed on, and the name of
 //!   our code on every status.
 //! * [`Section`] reads a strict configuration file: all faults at once, no unknown keys. [`settings`] are the keys that
 //!   all servers have.
@@ -33,15 +33,15 @@ pub mod settings;
 mod threads;
 mod work;
 
-pub use admission::{Admission, Permit, Place};
+pub use admission::{Permit, Ticket};
 pub use config::{ConfigError, read_config};
-pub use edge::{Deadline, Edge, EdgeLayer};
+pub use edge::Deadline;
 pub use error::ServerError;
 pub use log::{LogFormat, log_to_stderr};
 pub use mount::{MountError, MountFinding, MountState, check_mounts, mount_service};
 pub use probe::{ProbeError, probe};
 pub use process::{Shutdown, leave, run_process};
-pub use refusal::{Coded, Refusal};
+pub use refusal::Refusal;
 pub use section::{ConfigFault, Section, count, float, strings, text};
 pub use serve::{Hooks, Services, run};
 pub use threads::{pool_threads, usable_threads};

@@ -1,3 +1,5 @@
+//! The log on standard error, as text or as JSON.
+
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;

@@ -1,7 +1,9 @@
+//! The health check of a container that has neither shell nor curl.
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use nephrite_types::ErrorCode;
+use nephrite_types::{Coded, ErrorCode};
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -40,9 +42,8 @@ pub enum ProbeError {
     Server(#[from] ServerError),
 }
 
-impl ProbeError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for ProbeError {
+    fn code(&self) -> ErrorCode {
         match self {
             ProbeError::Server(error) => error.code(),
             _ => ErrorCode::Unavailable,

@@ -1,21 +1,10 @@
+//! Every way in which a request can end without a result, as a gRPC status.
+
 use std::error::Error;
 
-use nephrite_proto::ConvertError;
 use nephrite_proto::status::to_status;
-use nephrite_types::{Cancelled, ErrorCode};
+use nephrite_types::{Coded, ErrorCode, with_causes};
 use tonic::Status;
-
-/// An error that says how a caller can act on it.
-pub trait Coded: Error + Send + Sync + 'static {
-    /// How a caller can act on it.
-    fn code(&self) -> ErrorCode;
-}
-
-impl Coded for ConvertError {
-    fn code(&self) -> ErrorCode {
-        ConvertError::code(self)
-    }
-}
 
 /// Why a request gets an error instead of a result.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +24,7 @@ pub enum Refusal {
     /// The server drains.
     #[error("the server is shutting down")]
     Stopping,
-    /// All places are taken.
+    /// As many work and wait as may.
     #[error("too many requests run and wait already, try again later")]
     Overloaded,
     /// The deadline passed.
@@ -76,29 +65,13 @@ impl<E: Coded> From<E> for Refusal {
     }
 }
 
-impl From<Cancelled> for Refusal {
-    fn from(cancelled: Cancelled) -> Self {
-        match cancelled {
-            Cancelled::ByCaller => Refusal::CallerGone,
-            Cancelled::DeadlineExceeded => Refusal::DeadlineExceeded,
-        }
-    }
-}
-
 impl From<Refusal> for Status {
     /// The message and those of its causes that it does not contain already.
     fn from(refusal: Refusal) -> Self {
-        let mut message = refusal.to_string();
-        let mut cause = refusal.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if !message.contains(&text) {
-                message.push_str(": ");
-                message.push_str(&text);
-            }
-            cause = error.source();
-        }
-        to_status(refusal.code(), &message)
+        to_status(
+            refusal.code(),
+            &with_causes(refusal.to_string(), refusal.source()),
+        )
     }
 }
 

@@ -1,3 +1,5 @@
+//! A TOML table that is emptied key by key, so that what nobody knows is noticed.
+
 use toml::{Table, Value};
 
 /// Something wrong in a configuration file.

@@ -1,3 +1,5 @@
+//! Bounds the threads that a user asks for by those that the container has.
+
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use nephrite_types::{CancelToken, ErrorCode};
+use nephrite_types::{CancelToken, Coded, ErrorCode};
 
-use crate::admission::{Admission, Permit, Place};
+use crate::admission::{Admission, Permit, Ticket};
 use crate::edge::Deadline;
-use crate::refusal::{Coded, Refusal};
+use crate::refusal::Refusal;
 
 /// What all services of a server share, and who may use it.
 #[derive(Debug)]
@@ -80,18 +80,18 @@ impl<T: Send + Sync + 'static> Work<T> {
         }
     }
 
-    /// A place for long work.
+    /// A ticket for long work.
     ///
     /// # Errors
     /// [`Refusal::Overloaded`], [`Refusal::Starting`], [`Refusal::Stopping`].
-    pub fn enter(&self) -> Result<Place, Refusal> {
+    pub fn enter(&self) -> Result<Ticket, Refusal> {
         self.enter_at(&self.heavy)
     }
 
-    fn enter_at(&self, admission: &Admission) -> Result<Place, Refusal> {
-        let place = admission.enter()?; // a server that stops says so, ready or not
+    fn enter_at(&self, admission: &Admission) -> Result<Ticket, Refusal> {
+        let ticket = admission.enter()?; // a server that stops says so, ready or not
         if self.ready.load(Ordering::Acquire) {
-            Ok(place)
+            Ok(ticket)
         } else {
             Err(Refusal::Starting)
         }
@@ -111,10 +111,10 @@ impl<T: Send + Sync + 'static> Work<T> {
         self: &Arc<Self>,
         job: impl FnOnce(&T, &CancelToken) -> Result<V, E> + Send + 'static,
     ) -> Result<V, Refusal> {
-        let place = self.enter_at(&self.light)?;
+        let ticket = self.enter_at(&self.light)?;
         let cancel = CancelToken::new();
         let _cancel_on_drop = CancelOnDrop(cancel.clone());
-        self.run(place.turn().await?, cancel, job).await
+        self.run(ticket.turn().await?, cancel, job).await
     }
 
     /// Does long work for a unary call: waits for the turn, and stops when the caller goes away or its deadline
@@ -127,10 +127,10 @@ impl<T: Send + Sync + 'static> Work<T> {
         deadline: Option<Deadline>,
         job: impl FnOnce(&T, &CancelToken) -> Result<V, E> + Send + 'static,
     ) -> Result<V, Refusal> {
-        let place = self.enter()?;
+        let ticket = self.enter()?;
         let cancel = token(deadline);
         let _cancel_on_drop = CancelOnDrop(cancel.clone());
-        self.run(place.turn().await?, cancel, job).await
+        self.run(ticket.turn().await?, cancel, job).await
     }
 
     /// Runs `job` on a thread that may block. The permit and the token live until the job has ended, whatever becomes

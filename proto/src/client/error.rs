@@ -1,6 +1,8 @@
+//! What a call to another process ended with, told apart from what the transport makes up.
+
 use std::error::Error as _;
 
-use nephrite_types::ErrorCode;
+use nephrite_types::{Coded, ErrorCode, with_causes};
 use tonic::{Code, Status, TimeoutExpired};
 
 use crate::status::{ERROR_CODE_KEY, error_code};
@@ -17,6 +19,12 @@ pub struct RemoteError {
     pub code: ErrorCode,
     /// What the other side said, or the transport.
     pub message: String,
+}
+
+impl Coded for RemoteError {
+    fn code(&self) -> ErrorCode {
+        self.code
+    }
 }
 
 impl From<Status> for RemoteError {
@@ -41,15 +49,7 @@ impl From<Status> for RemoteError {
 
 /// The message and its causes.
 fn words(status: &Status) -> String {
-    let mut text = status.message().to_owned();
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = error.source();
-    }
+    let mut text = with_causes(status.message().to_owned(), status.source());
     if text.is_empty() {
         text = format!("{:?}", status.code());
     }

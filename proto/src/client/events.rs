@@ -1,3 +1,5 @@
+//! The stream of a long call: progress first, and exactly one result at its end.
+
 use nephrite_types::ErrorCode;
 use tonic::Streaming;
 

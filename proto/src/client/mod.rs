@@ -3,12 +3,14 @@
 mod error;
 mod events;
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use nephrite_types::ErrorCode;
 use tonic::IntoRequest;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::server_address;
 use crate::v1;
 use crate::v1::case_service_client::CaseServiceClient;
 use crate::v1::model_service_client::ModelServiceClient;
@@ -221,9 +223,8 @@ impl Client {
 }
 
 fn endpoint(address: &str, keepalive: Duration) -> Result<Endpoint, RemoteError> {
-    let endpoint = Endpoint::from_shared(address.to_owned());
-    let endpoint = endpoint.map_err(error(address, ErrorCode::InvalidArgument))?;
-    Ok(endpoint
+    let uri = server_address(address).map_err(error(address, ErrorCode::InvalidArgument))?;
+    Ok(Endpoint::from(uri)
         .connect_timeout(CONNECT_PATIENCE)
         .tcp_nodelay(true)
         .tcp_keepalive(Some(keepalive))
@@ -231,7 +232,7 @@ fn endpoint(address: &str, keepalive: Duration) -> Result<Endpoint, RemoteError>
         .keep_alive_timeout(keepalive))
 }
 
-fn error(address: &str, code: ErrorCode) -> impl FnOnce(tonic::transport::Error) -> RemoteError {
+fn error<E: Display>(address: &str, code: ErrorCode) -> impl FnOnce(E) -> RemoteError {
     move |error| RemoteError {
         code,
         message: format!("{address}: {error}"),

@@ -1,3 +1,5 @@
+//! Enums of messages, where 0 means that nobody chose.
+
 use crate::ConvertError;
 
 /// The choice that an optional enum field holds; `None` if it was left out.

@@ -1,4 +1,6 @@
-use nephrite_types::{ErrorCode, GeometryError};
+//! What a message says that no message may say, by field.
+
+use nephrite_types::{Coded, ErrorCode, GeometryError};
 
 /// A message holds what no request may say. All are the caller's fault.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -62,9 +64,8 @@ pub enum ConvertError {
     Mask(#[from] nephrite_mask_codec::MaskError),
 }
 
-impl ConvertError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for ConvertError {
+    fn code(&self) -> ErrorCode {
         ErrorCode::InvalidArgument
     }
 }

@@ -1,3 +1,5 @@
+//! Encoded masks and their grids between messages and checked types.
+
 use nephrite_mask_codec::{
     EncodedLabel, EncodedMask, LabelEntry, LabelStatus, LabelTable, LabelVolume, Mask, MaskEncoding,
 };

@@ -1,3 +1,5 @@
+//! Texts, paths and lists of messages, capped before they are looked at.
+
 use std::path::PathBuf;
 
 use crate::ConvertError;

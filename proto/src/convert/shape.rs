@@ -1,3 +1,5 @@
+//! Voxels per axis between messages and checked types.
+
 use nephrite_types::Shape3;
 
 use crate::{ConvertError, v1};

@@ -1,3 +1,5 @@
+//! Spacings between messages and checked types.
+
 use nephrite_types::Spacing;
 
 use crate::{ConvertError, v1};

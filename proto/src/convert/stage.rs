@@ -1,3 +1,5 @@
+//! Stages of a run between messages and progress reports.
+
 use nephrite_types::Stage;
 
 use crate::{ConvertError, v1};

@@ -1,3 +1,5 @@
+//! Half-open boxes of voxels.
+
 use serde::{Deserialize, Serialize};
 
 /// A half-open box of voxels, axes in the order of the array it belongs to.

@@ -1,4 +1,4 @@
-//! A flag that stops work from outside.
+//! How work is told to stop: by its caller, or by a deadline.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

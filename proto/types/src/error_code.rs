@@ -1,6 +1,8 @@
+//! The few kinds of failure that a caller can act on, with their names and exit codes.
+
 /// The closed set of things that can go wrong, as a caller can act on them.
 ///
-/// Every error enum of every crate maps to one of these through a `code()` method; the mapping to gRPC status codes
+/// Every error enum of every crate maps to one of these ([`Coded`](crate::Coded)); the mapping to gRPC status codes
 /// is in `nephrite-proto`, the mapping to exit codes is [`ErrorCode::exit_code`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorCode {

@@ -1,3 +1,5 @@
+//! Whether a file is still the one that was read.
+
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;

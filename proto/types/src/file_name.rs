@@ -1,3 +1,5 @@
+//! Which file names are safe on every volume that may be shared.
+
 /// Begins the names of what nephrite makes for itself while it works; see [`HiddenName`](crate::HiddenName).
 pub(crate) const HIDDEN_PREFIX: &str = ".nephrite-";
 

@@ -1,3 +1,5 @@
+//! Shape, spacing and affine, of which no wrong one can be made.
+
 use std::fmt;
 
 use crate::{BoundingBox, length};

@@ -1,3 +1,5 @@
+//! Names of what is not whole yet, from which a sweep knows whose it is.
+
 use std::fmt;
 
 use crate::file_name::HIDDEN_PREFIX;

@@ -1,3 +1,5 @@
+//! Dense label maps in the smallest type that holds their ids.
+
 use ndarray::Array3;
 
 use crate::Geometry;

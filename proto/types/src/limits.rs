@@ -1,3 +1,5 @@
+//! What one request may cost, compared before anything is allocated.
+
 /// What a single request may cost. Checked before anything is allocated; strict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {

@@ -4,7 +4,7 @@
 pub use bytemuck::Zeroable;
 use ndarray::{Array, Array3, ArrayView, Dimension};
 
-use crate::ErrorCode;
+use crate::{Coded, ErrorCode};
 
 /// There is no room for an array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -17,14 +17,16 @@ pub struct OutOfMemory {
 }
 
 impl OutOfMemory {
-    /// How a caller can act on it: with a smaller request, or a larger machine.
-    pub fn code(&self) -> ErrorCode {
-        ErrorCode::LimitExceeded
-    }
-
     fn new<T>(what: &'static str, len: usize) -> Self {
         let bytes = (len as u64).saturating_mul(size_of::<T>() as u64);
         OutOfMemory { what, bytes }
+    }
+}
+
+impl Coded for OutOfMemory {
+    /// How a caller can act on it: with a smaller request, or a larger machine.
+    fn code(&self) -> ErrorCode {
+        ErrorCode::LimitExceeded
     }
 }
 

@@ -1,4 +1,4 @@
-//! Contrast phases of CT scans.
+//! Contrast phases of a CT, by the names that requests use.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,3 +1,5 @@
+//! How far a request is, told to whoever shows it.
+
 use crate::Warning;
 
 /// What a request is doing.

@@ -1,3 +1,5 @@
+//! Scans in their stored type, with the factors that make intensities of them.
+
 use ndarray::{Array3, s};
 
 use crate::memory::{OutOfMemory, owned};

@@ -1,3 +1,5 @@
+//! What is odd but can be told, by a code that programs can look for.
+
 use std::fmt;
 
 /// Something that is not wrong enough to stop, and that its user should know.

@@ -1,3 +1,9 @@
+//! Files that appear under their final name only when they are whole.
+//!
+//! `cap-tempfile` would write and rename too, but its files have no name that can be asked for, or one of its own choice where a
+//! file system has no nameless files (NFS), and no lock: what a killed process left there could not be told from what a living one
+//! writes, and so could not be swept (`image-core/tests/cases/killed.rs` holds that it is).
+
 use std::fs::{File, TryLockError};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, BufWriter, Write};
@@ -161,7 +167,7 @@ pub(crate) fn write_error(file_name: &str, source: io::Error) -> VolumeError {
 #[cfg(test)]
 mod tests {
     use cap_std::ambient_authority;
-    use nephrite_types::ErrorCode;
+    use nephrite_types::{Coded, ErrorCode};
 
     use super::*;
 

@@ -1,3 +1,5 @@
+//! Many files at once, each whole or absent, in the time of few.
+
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -95,7 +97,7 @@ fn sync_all(files: &[Temporary<'_>]) -> Result<(), (usize, io::Error)> {
 #[cfg(test)]
 mod tests {
     use cap_std::ambient_authority;
-    use nephrite_types::ErrorCode;
+    use nephrite_types::{Coded, ErrorCode};
 
     use super::*;
 

@@ -1,6 +1,8 @@
+//! What is wrong with a NIfTI file, or with the place where one is to be written.
+
 use std::io;
 
-use nephrite_types::{Cancelled, ErrorCode, GeometryError};
+use nephrite_types::{Cancelled, Coded, ErrorCode, GeometryError};
 
 /// The part of a header that places the voxels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -328,12 +330,10 @@ pub enum VolumeError {
     Cancelled(#[from] Cancelled),
 }
 
-impl VolumeError {
-    /// How a caller can act on it.
-    ///
+impl Coded for VolumeError {
     /// A missing output folder is [`ErrorCode::NotFound`]; a folder that cannot be written to, a full disk and a file that
     /// changed while it was read are [`ErrorCode::Environment`].
-    pub fn code(&self) -> ErrorCode {
+    fn code(&self) -> ErrorCode {
         use VolumeError::*;
         match self {
             UnknownReader { .. } => ErrorCode::InvalidModel,
@@ -346,8 +346,7 @@ impl VolumeError {
             OutputFolderMissing { .. } => ErrorCode::NotFound,
             ShapeMismatch { .. } | OutputName { .. } => ErrorCode::InvalidArgument,
             LabelMap { source, .. } => source.code(),
-            Cancelled(nephrite_types::Cancelled::ByCaller) => ErrorCode::Cancelled,
-            Cancelled(nephrite_types::Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,
+            Cancelled(cancelled) => cancelled.code(),
             NotAFile { .. }
             | NotNifti { .. }
             | SeparateHeader { .. }

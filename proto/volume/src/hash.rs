@@ -181,7 +181,7 @@ fn read_error(name: &str, source: io::Error) -> VolumeError {
 
 #[cfg(test)]
 mod tests {
-    use nephrite_types::{ErrorCode, Limits};
+    use nephrite_types::{Coded, ErrorCode, Limits};
 
     use super::*;
     use crate::header::{Version, tests::plain};

@@ -6,7 +6,10 @@
 //!
 //! Source: nifti1.h and nifti2.h of the NIfTI standard.
 
+use std::io::Read;
+
 use crate::VolumeError;
+use crate::input::Input;
 
 /// Which NIfTI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -311,6 +314,47 @@ fn bits_per_voxel(datatype: i16) -> i16 {
         64 | 1024 | 1280 => 64,
         _ => 0,
     }
+}
+
+/// The header, and how many bytes it took.
+pub(crate) fn read_header<R: Read>(
+    input: &mut Input<'_, R>,
+    name: &str,
+) -> Result<(Header, u64), VolumeError> {
+    let truncated = |expected: usize, found: usize| VolumeError::TruncatedHeader {
+        name: name.to_owned(),
+        expected: expected as u64,
+        found: found as u64,
+    };
+    let mut bytes = [0; MAX_HEADER_BYTES];
+    let n = input.read_up_to(&mut bytes[..SNIFF_BYTES])?;
+    if n < SNIFF_BYTES {
+        return Err(truncated(Version::One.n_header_bytes(), n));
+    }
+    let sniffed = Version::sniff([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    let (version, big_endian) = sniffed.ok_or_else(|| VolumeError::NotNifti {
+        name: name.to_owned(),
+        reason: "it does not begin with the size of a NIfTI header (348 or 540)",
+    })?;
+    let n_header = version.n_header_bytes();
+    let n = SNIFF_BYTES + input.read_up_to(&mut bytes[SNIFF_BYTES..n_header])?;
+    if n < n_header {
+        return Err(truncated(n_header, n));
+    }
+    Ok((
+        Header::parse(&bytes[..n_header], version, big_endian, name)?,
+        n_header as u64,
+    ))
+}
+
+/// The header without trailing axes of length 1 beyond the third.
+pub(crate) fn without_trailing_axes(mut header: Header) -> Header {
+    while let n @ 4..=7 = header.dim[0]
+        && header.dim[n as usize] == 1
+    {
+        header.dim[0] -= 1;
+    }
+    header
 }
 
 #[cfg(test)]

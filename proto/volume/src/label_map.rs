@@ -11,10 +11,11 @@ use nephrite_types::{Affine, CancelToken, Geometry, LabelMap, Limits, Shape3, Sp
 
 use crate::VolumeError;
 use crate::grid::{Grid, stored_dims};
-use crate::header::Header;
+use crate::header::{Header, read_header, without_trailing_axes};
 use crate::input::Input;
+use crate::intensity_scale::intensity_scale;
 use crate::labels::labels_from_voxels;
-use crate::read::{Payload, check_size, intensity_scale, read_header, skip_to_voxels};
+use crate::payload::{Payload, check_size, skip_to_voxels};
 use crate::reader::Reader;
 use crate::unchanged::read_unchanged;
 use crate::world::{file_geometry, mm_per_unit, top_rows};
@@ -107,16 +108,6 @@ pub(crate) fn read_stream<R: Read>(
         })?,
         geometry,
     })
-}
-
-/// The header without trailing axes of length 1 beyond the third.
-pub(crate) fn without_trailing_axes(mut header: Header) -> Header {
-    while let n @ 4..=7 = header.dim[0]
-        && header.dim[n as usize] == 1
-    {
-        header.dim[0] -= 1;
-    }
-    header
 }
 
 /// The same voxels as a 3-D image, where the missing axis of a 2-D one has a direction and a length; and how many axes there

@@ -1,3 +1,5 @@
+//! From voxels of any type to label ids, refused where a value is none.
+
 use std::fs::File;
 
 use ndarray::Array3;

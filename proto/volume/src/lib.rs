@@ -18,6 +18,7 @@
 //! }
 //! ```
 
+mod array_geometry;
 mod atomic;
 mod atomic_files;
 mod error;
@@ -28,10 +29,12 @@ mod gzip;
 mod hash;
 mod header;
 mod input;
+mod intensity_scale;
 mod label_map;
 mod labels;
 mod lattice;
 mod orientation;
+mod payload;
 mod read;
 mod reader;
 mod scan_header;
@@ -55,6 +58,6 @@ pub use lattice::{Displacement, displacement, same_voxels};
 pub use orientation::Orientation;
 pub use read::{Scan, Unit, VolumeInfo, inspect, read_volume, read_volume_hashed};
 pub use reader::{Reader, World};
-pub use scan_header::{ScanHeader, read_geometry};
+pub use scan_header::ScanHeader;
 pub use source_geometry::SourceGeometry;
 pub use write::{WriteSummary, write_label_map, write_volume};

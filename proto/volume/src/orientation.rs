@@ -1,3 +1,5 @@
+//! How the axes of a file run, and how an array is turned to R, A, S and back.
+
 use ndarray::{Array3, ArrayView3, Axis};
 use nephrite_types::{Affine, BoundingBox, Labels, Voxels};
 

@@ -1,33 +1,26 @@
+//! Scans as nnU-Net's readers give them, and what a header says of a file.
+
 use std::fs::File;
 use std::io::Read;
-use std::sync::mpsc;
 
 use ndarray::{Array3, Zip};
 use nephrite_types::memory::{self, OutOfMemory, Zeroable};
-use nephrite_types::{
-    Affine, CancelToken, Geometry, IntensityScale, Limits, Shape3, Spacing, Stored, Volume, VoxelType, Voxels,
-};
+use nephrite_types::{Affine, CancelToken, IntensityScale, Limits, Stored, Volume, VoxelType, Voxels};
 
 use crate::VolumeError;
+use crate::array_geometry::array_geometry;
 use crate::grid::{Grid, stored_dims, voxel_type};
 use crate::hash::{FileHash, Hashing};
-use crate::header::{Header, MAX_HEADER_BYTES, SNIFF_BYTES, Version};
-use crate::input::{Input, MAX_DEFLATE_RATIO};
-use crate::label_map::without_trailing_axes;
+use crate::header::{Header, Version, read_header, without_trailing_axes};
+use crate::input::Input;
+use crate::intensity_scale::intensity_scale;
 use crate::orientation::Orientation;
+use crate::payload::{Payload, check_size, skip_to_voxels};
 use crate::reader::Reader;
 use crate::scan_header::ScanHeader;
 use crate::source_geometry::SourceGeometry;
 use crate::unchanged::read_unchanged;
-use crate::voxel_bytes::FileVoxel;
 use crate::world::{FileGeometry, file_geometry, top_rows};
-
-/// Bytes that go from the decompressing thread to the converting one at a time.
-const CHUNK_BYTES: usize = 1 << 20;
-/// Chunks under way; bounds memory and lets neither thread wait for long.
-const N_CHUNKS: usize = 4;
-/// nnU-Net's spacing along the missing axis of a 2-D image, times the larger in-plane spacing.
-const SPACING_FACTOR_2D: f64 = 999.0;
 
 /// A volume as a reader of nnU-Net gives it, and what is needed to write a mask beside it.
 #[derive(Debug, Clone, PartialEq)]
@@ -296,206 +289,6 @@ fn wide_integers_to_f32(voxels: Voxels) -> Voxels {
     }
 }
 
-/// The header, and how many bytes it took.
-pub(crate) fn read_header<R: Read>(
-    input: &mut Input<'_, R>,
-    name: &str,
-) -> Result<(Header, u64), VolumeError> {
-    let truncated = |expected: usize, found: usize| VolumeError::TruncatedHeader {
-        name: name.to_owned(),
-        expected: expected as u64,
-        found: found as u64,
-    };
-    let mut bytes = [0; MAX_HEADER_BYTES];
-    let n = input.read_up_to(&mut bytes[..SNIFF_BYTES])?;
-    if n < SNIFF_BYTES {
-        return Err(truncated(Version::One.n_header_bytes(), n));
-    }
-    let sniffed = Version::sniff([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    let (version, big_endian) = sniffed.ok_or_else(|| VolumeError::NotNifti {
-        name: name.to_owned(),
-        reason: "it does not begin with the size of a NIfTI header (348 or 540)",
-    })?;
-    let n_header = version.n_header_bytes();
-    let n = SNIFF_BYTES + input.read_up_to(&mut bytes[SNIFF_BYTES..n_header])?;
-    if n < n_header {
-        return Err(truncated(n_header, n));
-    }
-    Ok((
-        Header::parse(&bytes[..n_header], version, big_endian, name)?,
-        n_header as u64,
-    ))
-}
-
-/// Passes over what lies between the header and the first voxel.
-pub(crate) fn skip_to_voxels<R: Read>(
-    input: &mut Input<'_, R>,
-    grid: &Grid,
-    header_bytes: u64,
-    name: &str,
-) -> Result<(), VolumeError> {
-    let skipped = input.skip(grid.offset - header_bytes)?;
-    if skipped < grid.offset - header_bytes {
-        return Err(VolumeError::TruncatedHeader {
-            name: name.to_owned(),
-            expected: grid.offset,
-            found: header_bytes + skipped,
-        });
-    }
-    Ok(())
-}
-
-/// What the header promises against what the file can hold, before memory is asked for.
-pub(crate) fn check_size(grid: &Grid, is_gzip: bool, size: u64, name: &str) -> Result<(), VolumeError> {
-    if is_gzip {
-        if grid.n_bytes > size.saturating_mul(MAX_DEFLATE_RATIO) {
-            return Err(VolumeError::ImpossibleCompression {
-                name: name.to_owned(),
-                compressed: size,
-                expected: grid.n_bytes,
-            });
-        }
-    } else if size.saturating_sub(grid.offset) < grid.n_bytes {
-        return Err(VolumeError::TruncatedPayload {
-            name: name.to_owned(),
-            expected: grid.n_bytes,
-            found: size.saturating_sub(grid.offset),
-        });
-    }
-    Ok(())
-}
-
-/// `scl_slope` and `scl_inter` as the reader's library takes them. ITK: a slope of 0 or none is 1, and the offset counts
-/// still; what is not finite is 0. nibabel: without a usable slope neither counts.
-pub(crate) fn intensity_scale(
-    header: &Header,
-    reader: Reader,
-    name: &str,
-) -> Result<IntensityScale, VolumeError> {
-    let (slope, inter) = (header.scl_slope, header.scl_inter);
-    if reader.is_itk() {
-        let finite = |v: f64| if v.is_finite() { v } else { 0.0 };
-        let slope = finite(slope);
-        let slope = if slope.abs() < f64::EPSILON { 1.0 } else { slope };
-        return Ok(IntensityScale {
-            slope,
-            inter: finite(inter),
-        });
-    }
-    if slope == 0.0 || !slope.is_finite() {
-        return Ok(IntensityScale::IDENTITY);
-    }
-    if !inter.is_finite() {
-        return Err(VolumeError::HeaderField {
-            name: name.to_owned(),
-            field: "scl_inter",
-            found: inter.to_string(),
-            expected: "a finite number beside a valid scl_slope",
-        });
-    }
-    Ok(IntensityScale { slope, inter })
-}
-
-/// The voxels of a file, still to be read.
-pub(crate) struct Payload<'a> {
-    pub(crate) grid: &'a Grid,
-    pub(crate) big_endian: bool,
-    /// NaN and infinite values become 0, as in ITK.
-    pub(crate) only_finite: bool,
-    pub(crate) name: &'a str,
-    pub(crate) cancel: &'a CancelToken,
-}
-
-impl Payload<'_> {
-    pub(crate) fn read<R: Read>(&self, input: &mut Input<'_, R>) -> Result<Voxels, VolumeError> {
-        Ok(match self.grid.voxel_type {
-            VoxelType::U8 => Voxels::U8(self.read_as(input)?),
-            VoxelType::I8 => Voxels::I8(self.read_as(input)?),
-            VoxelType::U16 => Voxels::U16(self.read_as(input)?),
-            VoxelType::I16 => Voxels::I16(self.read_as(input)?),
-            VoxelType::U32 => Voxels::U32(self.read_as(input)?),
-            VoxelType::I32 => Voxels::I32(self.read_as(input)?),
-            VoxelType::U64 => Voxels::U64(self.read_as(input)?),
-            VoxelType::I64 => Voxels::I64(self.read_as(input)?),
-            VoxelType::F32 => Voxels::F32(self.read_as(input)?),
-            VoxelType::F64 => Voxels::F64(self.read_as(input)?),
-        })
-    }
-
-    /// Decompresses here while another thread converts.
-    ///
-    /// The memory is reserved at once, which only claims addresses; it is written, and so taken from the machine, no
-    /// faster than bytes come out of the file.
-    fn read_as<T: FileVoxel, R: Read>(&self, input: &mut Input<'_, R>) -> Result<Array3<T>, VolumeError> {
-        let mut voxels: Vec<T> = Vec::new();
-        voxels
-            .try_reserve_exact(self.grid.n_voxels)
-            .map_err(|_| VolumeError::NoMemory {
-                name: self.name.to_owned(),
-                bytes: self.grid.n_bytes,
-            })?;
-        if self.grid.n_bytes <= CHUNK_BYTES as u64 {
-            let mut chunk = vec![0; self.grid.n_bytes as usize];
-            self.fill(input, &mut chunk, 0)?;
-            T::append_from_bytes(&mut voxels, &chunk, self.big_endian, self.only_finite);
-        } else {
-            voxels = self.read_on_two_threads(input, voxels)?;
-        }
-        Ok(Array3::from_shape_vec(self.grid.shape_zyx(), voxels).expect("exactly n_voxels were read"))
-    }
-
-    fn read_on_two_threads<T: FileVoxel, R: Read>(
-        &self,
-        input: &mut Input<'_, R>,
-        mut voxels: Vec<T>,
-    ) -> Result<Vec<T>, VolumeError> {
-        std::thread::scope(|scope| {
-            let (full, to_convert) = mpsc::sync_channel::<Vec<u8>>(N_CHUNKS);
-            let (converted, empty) = mpsc::channel::<Vec<u8>>();
-            let (big_endian, only_finite) = (self.big_endian, self.only_finite);
-            let converter = scope.spawn(move || {
-                for chunk in to_convert {
-                    T::append_from_bytes(&mut voxels, &chunk, big_endian, only_finite);
-                    // Nobody waits for the last ones.
-                    let _ = converted.send(chunk);
-                }
-                voxels
-            });
-            let mut done = 0;
-            while done < self.grid.n_bytes {
-                self.cancel.check()?;
-                let mut chunk = empty.try_recv().unwrap_or_else(|_| vec![0; CHUNK_BYTES]);
-                // CHUNK_BYTES and all voxels are multiples of the voxel size, so no voxel is cut.
-                chunk.truncate((self.grid.n_bytes - done).min(CHUNK_BYTES as u64) as usize);
-                self.fill(input, &mut chunk, done)?;
-                done += chunk.len() as u64;
-                full.send(chunk)
-                    .expect("the converter takes chunks until the channel closes");
-            }
-            drop(full);
-            Ok(converter.join().expect("conversion of voxels does not panic"))
-        })
-    }
-
-    /// Fills `chunk`, which begins `done` bytes into the voxels.
-    fn fill<R: Read>(
-        &self,
-        input: &mut Input<'_, R>,
-        chunk: &mut [u8],
-        done: u64,
-    ) -> Result<(), VolumeError> {
-        let n = input.read_up_to(chunk)?;
-        if n < chunk.len() {
-            return Err(VolumeError::TruncatedPayload {
-                name: self.name.to_owned(),
-                expected: self.grid.n_bytes,
-                found: done + n as u64,
-            });
-        }
-        Ok(())
-    }
-}
-
 /// Turns the axes where the reader does, and puts volume and source geometry together.
 fn orient(
     voxels: Voxels,
@@ -520,54 +313,6 @@ fn orient(
     };
     let source = SourceGeometry::of_file(grid, file, orientation, reader, header.xyzt_units);
     Ok((volume, source))
-}
-
-/// Where the voxels of the array lie, and how the file's axes become those of the array.
-pub(crate) fn array_geometry(
-    header: &Header,
-    grid: &Grid,
-    file: FileGeometry,
-    reader: Reader,
-    name: &str,
-) -> Result<(Geometry, Orientation), VolumeError> {
-    let orientation = match reader {
-        Reader::SimpleItk | Reader::Nibabel => Orientation::RAS,
-        Reader::SimpleItkReorient => Orientation::from_itk_direction(file.affine),
-        Reader::NibabelReorient => Orientation::from_nibabel_affine(file.affine),
-    };
-    let broken = |source| VolumeError::Geometry {
-        name: name.to_owned(),
-        form: file.form,
-        source,
-    };
-    let turned = orientation != Orientation::RAS;
-    let rows = if turned {
-        orientation.affine_to_ras(file.affine, grid.shape_xyz)
-    } else {
-        top_rows(file.affine)
-    };
-    // nibabel's spacing is the network's, whatever its unit; the world is in mm.
-    let mm = file.mm_per_unit();
-    let mut spacing = orientation.to_ras(file.spacing_xyz);
-    if turned && reader == Reader::NibabelReorient {
-        // nibabel writes the turned affine into the header again, and with it pixdim.
-        let norms = Affine::new(rows).map_err(broken)?.column_norms_xyz();
-        spacing = norms.map(|norm| match header.version {
-            Version::One => f64::from(norm as f32),
-            Version::Two => norm,
-        });
-    }
-    if grid.n_dims == 2 {
-        spacing[2] = SPACING_FACTOR_2D * spacing[0].max(spacing[1]);
-    }
-    let [sx, sy, sz] = spacing;
-    let [x, y, z] = orientation.to_ras(grid.shape_xyz);
-    let geometry = Geometry {
-        shape: Shape3::new([z, y, x]).map_err(broken)?,
-        spacing: Spacing::new([sz, sy, sx]).map_err(broken)?,
-        affine: Affine::new(rows.map(|row| row.map(|v| v * mm))).map_err(broken)?,
-    };
-    Ok((geometry, orientation))
 }
 
 fn turn(voxels: Voxels, orientation: Orientation) -> Result<Voxels, OutOfMemory> {

@@ -1,3 +1,5 @@
+//! The four readers of nnU-Net, and the two worlds in which they place voxels.
+
 use crate::VolumeError;
 
 /// Which of nnU-Net's image readers to be. They differ in geometry, scale factors and NaN.

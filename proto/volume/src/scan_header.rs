@@ -1,14 +1,17 @@
+//! The header of a scan, kept so that every reader's view of the same voxels can be told from it.
+
 use std::fs::File;
 
 use nephrite_types::{Geometry, Limits, Shape3, Spacing, VoxelType, Warning, WarningCode};
 
 use crate::VolumeError;
+use crate::array_geometry::array_geometry;
 use crate::error::Form;
 use crate::grid::{Grid, voxel_type};
-use crate::header::{Header, Version};
+use crate::header::{Header, Version, read_header};
 use crate::input::Input;
 use crate::orientation::Orientation;
-use crate::read::{array_geometry, check_size, read_header};
+use crate::payload::check_size;
 use crate::reader::{Reader, World};
 use crate::source_geometry::SourceGeometry;
 use crate::unchanged::read_unchanged;
@@ -230,20 +233,4 @@ fn text(lengths: &[f64]) -> String {
         })
         .collect();
     lengths.join(" × ")
-}
-
-/// Where the voxels of a file lie, as [`read_volume`](crate::read_volume) would give it, and how to write a result beside it.
-/// Reads the header only.
-///
-/// # Errors
-/// As [`read_volume`](crate::read_volume) for what the header says.
-pub fn read_geometry(
-    file: File,
-    name: &str,
-    reader: Reader,
-    limits: &Limits,
-) -> Result<(Geometry, SourceGeometry), VolumeError> {
-    let header = ScanHeader::read(file, name, limits)?;
-    let (geometry, _) = header.array(reader)?;
-    Ok((geometry, header.source_of_array(reader)?))
 }

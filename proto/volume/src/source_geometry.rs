@@ -1,3 +1,5 @@
+//! What must be kept of a scan to write a mask that lies where it lay.
+
 use nephrite_types::{Affine, Geometry, IntensityScale, VoxelType};
 
 use crate::grid::{Grid, datatype_code};

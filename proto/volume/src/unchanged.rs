@@ -1,3 +1,5 @@
+//! Refuses a file that somebody changes while it is read.
+
 use std::fs::File;
 
 use nephrite_types::FileIdentity;

@@ -1,3 +1,5 @@
+//! Label maps and volumes as NIfTI, with the header that the scan's own library would write.
+
 use std::io::{self, Write};
 use std::ops::Range;
 

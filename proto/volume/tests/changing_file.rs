@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use ndarray::Array3;
-use nephrite_types::{Affine, CancelToken, ErrorCode, Geometry, Labels, Limits, Shape3, Spacing};
+use nephrite_types::{Affine, CancelToken, Coded, ErrorCode, Geometry, Labels, Limits, Shape3, Spacing};
 use nephrite_volume::{
     Reader, SourceGeometry, VolumeError, hash_file, read_volume, read_volume_hashed, write_label_map,
 };

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use ndarray::Array3;
-use nephrite_types::{Affine, ErrorCode, Geometry, Labels, Shape3, Spacing};
+use nephrite_types::{Affine, Coded, ErrorCode, Geometry, Labels, Shape3, Spacing};
 use nephrite_volume::{SourceGeometry, VolumeError, write_atomically, write_label_map};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

@@ -1,3 +1,5 @@
+//! The convolution as its caller sees it: shapes checked, weights prepared once, strips handed to threads.
+
 use std::cell::RefCell;
 use std::sync::{Mutex, PoisonError};
 

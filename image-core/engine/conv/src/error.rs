@@ -1,4 +1,6 @@
-use nephrite_types::ErrorCode;
+//! What the convolution refuses: arrays that do not have the length that their shape says.
+
+use nephrite_types::{Coded, ErrorCode};
 
 /// What can be wrong with a convolution.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,9 +24,8 @@ pub enum ConvError {
     },
 }
 
-impl ConvError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for ConvError {
+    fn code(&self) -> ErrorCode {
         match self {
             ConvError::Kernel { .. } => ErrorCode::InvalidModel,
             ConvError::Length { .. } => ErrorCode::Internal,

@@ -1,3 +1,5 @@
+//! The weights of one fold: which tensors a `.pth` holds, read one by one when they are wanted.
+
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
@@ -92,15 +94,15 @@ impl<R: Read + Seek> Checkpoint<R> {
         too_large(name, "its pickle", n_bytes, limits.max_pickle_bytes)?;
         let bytes = archive.read(&member, 0..n_bytes).map_err(broken)?;
         let pickle = parse_pickle(bytes, name)?;
-        let facts = Facts {
+        let top = TopLevelDict {
             file: name,
             pickle: &pickle,
         };
         let checkpoint = Checkpoint {
-            configuration: facts.configuration()?,
-            trainer_name: facts.trainer_name(),
-            mirroring_axes: facts.mirroring_axes()?,
-            tensors: facts.tensors()?,
+            configuration: top.configuration()?,
+            trainer_name: top.trainer_name(),
+            mirroring_axes: top.mirroring_axes()?,
+            tensors: top.tensors()?,
             file: name.to_owned(),
             archive,
             root,
@@ -335,13 +337,13 @@ fn check_byte_order<R: Read + Seek>(
     }
 }
 
-/// Reads what is needed from the top-level dict of a checkpoint.
-struct Facts<'a> {
+/// The outermost dict of a checkpoint, from which the rest is read.
+struct TopLevelDict<'a> {
     file: &'a str,
     pickle: &'a Pickle,
 }
 
-impl Facts<'_> {
+impl TopLevelDict<'_> {
     fn invalid(&self, key: &str, expected: &str, found: ValueId) -> FolderError {
         match self.pickle.value(found) {
             Value::Inert { .. } => FolderError::UnsupportedObject {

@@ -1,3 +1,5 @@
+//! An open checkpoint whose reading a cancel token can stop between two chunks.
+
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 

@@ -1,3 +1,5 @@
+//! `dataset.json`: the channels that a model takes, in the order of their files, and its labels.
+
 use nephrite_types::Limits;
 use serde_json::Map;
 

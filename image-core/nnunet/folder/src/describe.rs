@@ -1,3 +1,5 @@
+//! What `nephrite models` and the server tell of a model folder before anything heavy is read.
+
 use nephrite_types::CancelToken;
 use serde::Serialize;
 

@@ -1,4 +1,6 @@
-use nephrite_types::{Cancelled, ErrorCode};
+//! What is wrong with a model folder, by file and key, in words for the researcher who trained it.
+
+use nephrite_types::{Cancelled, Coded, ErrorCode};
 
 use crate::archive::ArchiveFault;
 use crate::pickle::PickleFault;
@@ -301,9 +303,8 @@ pub enum TensorFault {
     },
 }
 
-impl FolderError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for FolderError {
+    fn code(&self) -> ErrorCode {
         match self {
             // The directory handle reports a way out of it without an errno; a real EACCES carries one.
             FolderError::Io { cause, .. }
@@ -317,8 +318,7 @@ impl FolderError {
                 ..
             } => ErrorCode::Environment,
             FolderError::TooLarge { .. } | FolderError::TooMany { .. } => ErrorCode::LimitExceeded,
-            FolderError::Cancelled(Cancelled::ByCaller) => ErrorCode::Cancelled,
-            FolderError::Cancelled(Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,
+            FolderError::Cancelled(cancelled) => cancelled.code(),
             FolderError::UnknownFold { .. }
             | FolderError::NoFolds { .. }
             | FolderError::MissingCheckpoint { .. }

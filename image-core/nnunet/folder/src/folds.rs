@@ -1,3 +1,5 @@
+//! Names of folds and checkpoints, and which of those that exist a user chose.
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -360,6 +360,8 @@ fn shorten(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use nephrite_types::Coded;
+
     use super::*;
 
     #[test]

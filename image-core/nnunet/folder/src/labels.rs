@@ -1,3 +1,5 @@
+//! Labels, regions and the ignore label, and which value of a mask each output channel stands for.
+
 use nephrite_types::Limits;
 
 use crate::FolderError;
@@ -214,6 +216,8 @@ pub fn plain_labels(file: &str, json: &[u8]) -> Result<Vec<(String, u16)>, Folde
 
 #[cfg(test)]
 mod tests {
+    use nephrite_types::Coded;
+
     use super::*;
     use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! Opens a trained model folder by a handle that nothing leads out of, and finds its files.
+
 use std::io::ErrorKind;
 
 use cap_std::fs::{Dir, File};

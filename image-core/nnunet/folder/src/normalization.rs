@@ -1,3 +1,5 @@
+//! How plans say that intensities are normalised, checked before a voxel is read.
+
 use crate::FolderError;
 use crate::json::Json;
 

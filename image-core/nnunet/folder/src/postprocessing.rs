@@ -1,3 +1,5 @@
+//! The steps that nnU-Net found to help on its validation cases, from JSON or a pickle.
+
 use cap_std::fs::Dir;
 use nephrite_types::Limits;
 

@@ -1,3 +1,5 @@
+//! Which resampling function plans name, and with which of its arguments.
+
 use crate::FolderError;
 use crate::json::Json;
 
@@ -13,7 +15,7 @@ pub enum Resampling {
 }
 
 /// When the axis of the largest spacing is resampled on its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SeparateZ {
     /// If the spacing is anisotropic (`force_separate_z: null`).
     Auto,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nephrite_nnunet_folder::{
     ArchiveFault, Checkpoint, FolderError, Postprocessing, RemoveAllButLargest, StorageType, TensorFault,
 };
-use nephrite_types::{CancelToken, ErrorCode, Limits};
+use nephrite_types::{CancelToken, Coded, ErrorCode, Limits};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)

@@ -9,7 +9,7 @@ use cap_std::fs::Dir;
 use nephrite_nnunet_folder::{
     CheckpointKind, FoldName, FoldSelection, FolderError, Heads, ModelFolder, RemoveAllButLargest,
 };
-use nephrite_types::{CancelToken, ErrorCode, Limits};
+use nephrite_types::{CancelToken, Coded, ErrorCode, Limits};
 
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 

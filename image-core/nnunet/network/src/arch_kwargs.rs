@@ -2,8 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::NetworkError;
-use crate::architecture::{bad_value, check_range, shorten};
+use crate::error::{NetworkError, bad_value, shorten};
 
 /// A JSON object and what it is called in messages.
 pub(crate) struct Kwargs<'a> {
@@ -169,4 +168,12 @@ fn to_integer(key: &str, value: &Value, min: usize, max: usize) -> Result<usize,
     let number = number.ok_or_else(|| bad_value(key, &format!("an integer from {min} to {max}"), value))?;
     check_range(key, number, min, max)?;
     Ok(number)
+}
+
+pub(crate) fn check_range(key: &str, value: usize, min: usize, max: usize) -> Result<(), NetworkError> {
+    if (min..=max).contains(&value) {
+        Ok(())
+    } else {
+        Err(bad_value(key, &format!("{min} to {max}"), value))
+    }
 }

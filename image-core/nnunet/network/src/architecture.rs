@@ -1,7 +1,9 @@
+//! The network that `plans.json` describes, with bounds on everything that memory and time grow with.
+
 use serde_json::{Map, Value};
 
-use crate::NetworkError;
-use crate::arch_kwargs::Kwargs;
+use crate::arch_kwargs::{Kwargs, check_range};
+use crate::error::{NetworkError, bad_value, shorten};
 
 /// Most resolutions of one network.
 const MAX_STAGES: usize = 16;
@@ -446,35 +448,10 @@ fn check_patch(patch: &[usize], n_dims: usize) -> Result<(), NetworkError> {
     )
 }
 
-pub(crate) fn check_range(key: &str, value: usize, min: usize, max: usize) -> Result<(), NetworkError> {
-    if (min..=max).contains(&value) {
-        Ok(())
-    } else {
-        Err(bad_value(key, &format!("{min} to {max}"), value))
-    }
-}
-
-pub(crate) fn bad_value(key: &str, expected: &str, found: impl std::fmt::Display) -> NetworkError {
-    NetworkError::BadValue {
-        key: key.to_owned(),
-        expected: expected.to_owned(),
-        found: shorten(&found.to_string()),
-    }
-}
-
 fn unsupported(key: &'static str, expected: &'static str, found: &str) -> NetworkError {
     NetworkError::UnsupportedOperation {
         key,
         expected,
         found: shorten(found),
     }
-}
-
-/// Keeps messages short whatever a file contains.
-pub(crate) fn shorten(text: &str) -> String {
-    const MAX: usize = 80;
-    if text.chars().count() <= MAX {
-        return text.to_owned();
-    }
-    text.chars().take(MAX).chain("…".chars()).collect()
 }

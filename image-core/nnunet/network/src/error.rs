@@ -1,4 +1,6 @@
-use nephrite_types::ErrorCode;
+//! What is wrong with a network's description, weights or exported graph.
+
+use nephrite_types::{Coded, ErrorCode};
 
 /// What can be wrong with a network: its description, its weights, or an exported graph.
 #[derive(Debug, thiserror::Error)]
@@ -180,12 +182,28 @@ pub enum NetworkError {
     },
 }
 
-impl NetworkError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for NetworkError {
+    fn code(&self) -> ErrorCode {
         match self {
             NetworkError::TooLarge { .. } => ErrorCode::LimitExceeded,
             _ => ErrorCode::InvalidModel,
         }
     }
+}
+
+pub(crate) fn bad_value(key: &str, expected: &str, found: impl std::fmt::Display) -> NetworkError {
+    NetworkError::BadValue {
+        key: key.to_owned(),
+        expected: expected.to_owned(),
+        found: shorten(&found.to_string()),
+    }
+}
+
+/// Keeps messages short whatever a file contains.
+pub(crate) fn shorten(text: &str) -> String {
+    const MAX: usize = 80;
+    if text.chars().count() <= MAX {
+        return text.to_owned();
+    }
+    text.chars().take(MAX).chain("…".chars()).collect()
 }

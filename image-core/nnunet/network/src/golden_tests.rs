@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::lowering::{Lowering, build_onnx};
+use crate::build_onnx::build_onnx;
+use crate::lowering::Lowering;
 use crate::onnx_check::{OnnxExpectation, check_onnx};
 use crate::weights::{WeightSource, expected_tensors, has_running_statistics};
 use crate::{NetworkError, reference, session_memory};

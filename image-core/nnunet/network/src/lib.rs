@@ -29,7 +29,10 @@ mod arch_kwargs;
 mod architecture;
 mod arena;
 mod assemble;
+mod build_onnx;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod layers;
 mod lowering;
 mod lowering_own_conv;
@@ -52,8 +55,9 @@ mod golden_tests;
 mod reference;
 
 pub use architecture::{Activation, Architecture, Block, NetworkKind, Norm, Stage};
+pub use build_onnx::{OnnxNetwork, build_onnx};
 pub use error::NetworkError;
-pub use lowering::{Lowering, OnnxNetwork, build_onnx};
+pub use lowering::Lowering;
 pub use multiply_adds::multiply_adds;
 pub use onnx_check::{OnnxExpectation, check_onnx};
 pub use session_memory::{SessionMemory, session_memory};

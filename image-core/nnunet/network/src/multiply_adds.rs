@@ -1,3 +1,5 @@
+//! The work of one run of a network, counted as tools that count FLOPs do.
+
 use crate::architecture::Architecture;
 use crate::layers::Op;
 

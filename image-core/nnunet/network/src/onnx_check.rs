@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use prost::Message;
 use prost::bytes::Bytes;
 
-use crate::architecture::shorten;
-use crate::lowering::OnnxNetwork;
+use crate::build_onnx::OnnxNetwork;
+use crate::error::shorten;
 use crate::onnx_memory::graph_memory;
 use crate::onnx_operators::ALLOWED_OPERATORS;
 use crate::onnx_proto::{

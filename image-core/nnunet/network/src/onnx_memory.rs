@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use crate::NetworkError;
-use crate::architecture::shorten;
+use crate::error::shorten;
 use crate::onnx_proto::{NodeProto, TensorProto};
 use crate::onnx_rules::{Outputs, infer};
 use crate::onnx_tensor::Known;

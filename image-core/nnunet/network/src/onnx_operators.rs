@@ -1,3 +1,5 @@
+//! The operators that an exported network may use; all others are refused by name.
+
 /// Operators of the standard domain that a segmentation network may use: convolutions, attention, arithmetic and
 /// reshaping. None runs a subgraph, reads a file, draws random numbers or keeps state.
 pub(crate) const ALLOWED_OPERATORS: &[&str] = &[

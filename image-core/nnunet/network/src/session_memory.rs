@@ -1,7 +1,10 @@
+//! What a session will hold, told before any weight is read.
+
 use crate::architecture::Architecture;
 use crate::arena::{Arena, Piece};
 use crate::layers::{Layer, LayerGraph, Op, ValueShape};
-use crate::{Lowering, lowering_own_conv};
+use crate::lowering::Lowering;
+use crate::lowering_own_conv;
 
 /// What one session keeps in memory from its first run on, in bytes. All weights and activations are f32.
 ///

@@ -1,3 +1,5 @@
+//! Whether a checkpoint has exactly the tensors of an architecture, and under which names.
+
 use std::collections::HashSet;
 use std::error::Error;
 
@@ -170,7 +172,7 @@ fn refuse_unexpected(
     match unexpected.next() {
         None => Ok(()),
         Some(first) => Err(NetworkError::UnexpectedTensor {
-            name: crate::architecture::shorten(first),
+            name: crate::error::shorten(first),
             n_unexpected: 1 + unexpected.count(),
             class: architecture.kind.name(),
         }),

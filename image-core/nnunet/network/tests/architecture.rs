@@ -7,7 +7,7 @@ use nephrite_nnunet_network::{
     Activation, Architecture, Lowering, NetworkError, Norm, OnnxExpectation, WeightSource, build_onnx,
     check_onnx, expected_tensors, multiply_adds,
 };
-use nephrite_types::ErrorCode;
+use nephrite_types::{Coded, ErrorCode};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

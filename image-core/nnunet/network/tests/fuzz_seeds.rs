@@ -3,10 +3,7 @@
 
 use std::path::Path;
 
-#[path = "../fuzz/bodies/architecture.rs"]
-mod architecture;
-#[path = "../fuzz/bodies/onnx.rs"]
-mod onnx;
+use nephrite_nnunet_network::fuzzing;
 
 fn replay(target: &str, at_least: usize, run: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -29,10 +26,10 @@ fn replay(target: &str, at_least: usize, run: fn(&[u8])) {
 
 #[test]
 fn onnx_seeds() {
-    replay("onnx", 60, onnx::run);
+    replay("onnx", 60, fuzzing::onnx);
 }
 
 #[test]
 fn architecture_seeds() {
-    replay("architecture", 15, architecture::run);
+    replay("architecture", 15, fuzzing::architecture);
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nephrite_nnunet_network::{NetworkError, OnnxExpectation, OnnxNetwork, check_onnx};
-use nephrite_types::ErrorCode;
+use nephrite_types::{Coded, ErrorCode};
 use proptest::prelude::*;
 
 const EXPECTED: OnnxExpectation<'_> = OnnxExpectation {

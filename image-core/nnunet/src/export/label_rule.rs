@@ -1,3 +1,5 @@
+//! From the logits of one voxel to its label: the largest, or the last region that is on.
+
 /// How the logits of one voxel become its label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LabelRule {

@@ -5,5 +5,5 @@ mod probability_taps;
 mod slab;
 
 pub use label_rule::LabelRule;
-pub use probability_taps::probability_taps;
-pub use slab::{AxisMap, SlabExporter, StoredLabel, Target};
+pub(crate) use probability_taps::probability_taps;
+pub(crate) use slab::{AxisMap, SlabExporter, StoredLabel, Target};

@@ -1,3 +1,5 @@
+//! Where each voxel of the scan reads logits from the network's grid.
+
 use nephrite_resample::{
     Interpolation, LinearTap, ResizePlan, linear_taps, nearest_indices, torch_linear_taps,
     torch_nearest_exact,
@@ -5,14 +7,14 @@ use nephrite_resample::{
 
 use super::AxisMap;
 use crate::Model;
-use crate::pipeline::resize_plan;
 use crate::preprocess::NetworkInput;
+use crate::recipe::resize_plan;
 
 /// How logits come from the network grid to the cropped scan, per axis.
-pub fn probability_taps(model: &Model, input: &NetworkInput) -> [AxisMap; 3] {
+pub(crate) fn probability_taps(model: &Model, input: &NetworkInput) -> [AxisMap; 3] {
     // the way back: from the network's spacing to the scan's
     let plan = resize_plan(
-        &model.pipeline().probabilities_resampling,
+        &model.recipe().probabilities_resampling,
         input.network_spacing,
         input.scan_spacing,
     );

@@ -1,3 +1,5 @@
+//! Turns finished planes of class sums into labels of the scan, holding few of them at a time.
+
 use std::collections::VecDeque;
 use std::ops::Range;
 
@@ -10,7 +12,7 @@ use super::LabelRule;
 use crate::half_rounding::half_from_f64;
 
 /// How one axis of the network grid maps to the axis of the cropped scan: a tap per output index, `lo` ascending.
-pub type AxisMap = Vec<LinearTap<f64>>;
+pub(crate) type AxisMap = Vec<LinearTap<f64>>;
 
 /// Interpolates logits to the cropped scan's grid, reduces them to labels and writes those, as the planes of the
 /// network grid come in.
@@ -21,7 +23,7 @@ pub type AxisMap = Vec<LinearTap<f64>>;
 /// Source of the arithmetic: nnunetv2 2.8.1, `preprocessing/resampling/default_resampling.py` and
 /// `inference/export_prediction.py`; the evaluation order for reference numerics is that of `scipy.ndimage.zoom`.
 #[derive(Debug)]
-pub struct SlabExporter<'a> {
+pub(crate) struct SlabExporter<'a> {
     n_classes: usize,
     /// Rows and columns of a network plane.
     plane: [usize; 2],
@@ -51,7 +53,7 @@ struct Plane {
 
 /// Where finished planes go. All views have the axes of the network's array order (after `transpose_forward`).
 #[derive(Debug)]
-pub struct Target<'v, L> {
+pub(crate) struct Target<'v, L> {
     /// Labels of the cropped scan.
     pub labels: ArrayViewMut3<'v, L>,
     /// Probabilities of the cropped scan, `[class, …]`, when they are saved.
@@ -59,7 +61,7 @@ pub struct Target<'v, L> {
 }
 
 /// A stored label type. The model picks one that holds every value of its rule.
-pub trait StoredLabel: Copy + Send + Sync + Default + TryFrom<u16> + 'static {
+pub(crate) trait StoredLabel: Copy + Send + Sync + Default + TryFrom<u16> + 'static {
     /// The largest value.
     const MAX: u16;
 
@@ -86,7 +88,7 @@ const MIXED: u16 = u16::MAX;
 
 impl<'a> SlabExporter<'a> {
     /// `plane` is rows × columns of the network grid; `taps` map its three axes to the cropped scan.
-    pub fn new(
+    pub(crate) fn new(
         n_classes: usize,
         plane: [usize; 2],
         taps: &'a [AxisMap; 3],
@@ -110,7 +112,7 @@ impl<'a> SlabExporter<'a> {
     ///
     /// # Errors
     /// [`OutOfMemory`]
-    pub fn push_plane<R>(&mut self, fill: impl FnOnce(&mut [f32]) -> R) -> Result<R, OutOfMemory> {
+    pub(crate) fn push_plane<R>(&mut self, fill: impl FnOnce(&mut [f32]) -> R) -> Result<R, OutOfMemory> {
         let n_plane = self.plane[0] * self.plane[1];
         let mut plane = match self.spare.pop() {
             Some(plane) => plane,
@@ -134,14 +136,9 @@ impl<'a> SlabExporter<'a> {
         Ok(result)
     }
 
-    /// Number of planes held.
-    pub fn n_held(&self) -> usize {
-        self.window.len()
-    }
-
     /// Writes all output planes for which every input plane has come, and drops the input planes that are no longer
     /// needed. Planes of the output that no later call can change are `0..` the returned number.
-    pub fn flush<L: StoredLabel>(&mut self, target: &mut Target<'_, L>) -> usize {
+    pub(crate) fn flush<L: StoredLabel>(&mut self, target: &mut Target<'_, L>) -> usize {
         let end = self.first + self.window.len();
         let n_ready = self.taps[0][self.n_done..]
             .iter()
@@ -404,7 +401,7 @@ mod tests {
             if z % every == every - 1 || z + 1 == n0 {
                 done = exporter.flush(&mut target);
                 assert!(
-                    exporter.n_held() <= 2,
+                    exporter.window.len() <= 2,
                     "holds only what the next output plane needs"
                 );
             }

@@ -1,3 +1,5 @@
+//! The box around what is not zero, and which voxels within are.
+
 use ndarray::{Array3, ArrayView3, Axis, Ix3, Zip};
 use nephrite_types::{BoundingBox, IntensityScale, OutOfMemory, Stored, Volume, memory, with_voxels};
 use rayon::prelude::*;
@@ -6,7 +8,7 @@ use rayon::prelude::*;
 /// array if there is none. NaN counts as not zero.
 ///
 /// Source: nnunetv2 2.8.1, `preprocessing/cropping/cropping.py` (`crop_to_nonzero`).
-pub fn nonzero_box(channels: &[&Volume]) -> BoundingBox {
+pub(crate) fn nonzero_box(channels: &[&Volume]) -> BoundingBox {
     let shape = channels[0].voxels.shape();
     channels
         .iter()
@@ -43,7 +45,7 @@ fn box_of<T: Stored>(array: ArrayView3<'_, T>, scale: IntensityScale) -> Option<
 ///
 /// # Errors
 /// [`OutOfMemory`]
-pub fn nonzero_mask(channels: &[&Volume], crop: &BoundingBox) -> Result<Array3<bool>, OutOfMemory> {
+pub(crate) fn nonzero_mask(channels: &[&Volume], crop: &BoundingBox) -> Result<Array3<bool>, OutOfMemory> {
     let [nz, ny, nx] = crop.shape();
     let mut mask = memory::zeroed_array(Ix3(nz, ny, nx), "the mask of what is not zero")?;
     for volume in channels {
@@ -57,7 +59,7 @@ pub fn nonzero_mask(channels: &[&Volume], crop: &BoundingBox) -> Result<Array3<b
 }
 
 /// The part of an array inside a box.
-pub fn cropped<'a, T>(array: ArrayView3<'a, T>, crop: &BoundingBox) -> ArrayView3<'a, T> {
+pub(crate) fn cropped<'a, T>(array: ArrayView3<'a, T>, crop: &BoundingBox) -> ArrayView3<'a, T> {
     let [s0, s1, s2] = crop.start;
     let [e0, e1, e2] = crop.end;
     array.slice_move(ndarray::s![s0..e0, s1..e1, s2..e2])

@@ -1,3 +1,5 @@
+//! Fills what the non-zero mask encloses, as scipy does, in linear time whatever the content.
+
 use ndarray::{Array3, Ix3};
 use nephrite_types::{OutOfMemory, memory};
 
@@ -11,7 +13,7 @@ use nephrite_types::{OutOfMemory, memory};
 ///
 /// # Errors
 /// [`OutOfMemory`]
-pub fn fill_holes(mask: &mut Array3<bool>) -> Result<(), OutOfMemory> {
+pub(crate) fn fill_holes(mask: &mut Array3<bool>) -> Result<(), OutOfMemory> {
     let (n0, n1, n2) = mask.dim();
     let mut outside: Array3<bool> = memory::zeroed_array(Ix3(n0, n1, n2), FILLED)?;
     let mut stack: Vec<[usize; 3]> = Vec::new();

@@ -1,3 +1,5 @@
+//! All of preprocessing in nnU-Net's order, and what is needed to come back from it.
+
 use ndarray::{Array3, Array4, Axis, Ix4, Zip};
 use nephrite_nnunet_folder::{Normalization, Resampling};
 use nephrite_resample::{Real, resize_planes};
@@ -9,7 +11,7 @@ use super::crop::{cropped, nonzero_box, nonzero_mask};
 use super::fill_holes::fill_holes;
 use super::normalize::Normalizer;
 use super::previous_stage::{PreviousStage, append_one_hot};
-use crate::pipeline::{Pipeline, resize_plan};
+use crate::recipe::{Recipe, resize_plan};
 use crate::{Model, NnunetError};
 
 /// What goes into the sliding window, and what is needed to come back from it.
@@ -63,26 +65,25 @@ pub fn preprocess(
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<NetworkInput, NnunetError> {
-    let pipeline = model.pipeline();
-    check_channels(pipeline, channels, previous_stage)?;
+    let recipe = model.recipe();
+    check_channels(recipe, channels, previous_stage)?;
     let reader_shape = channels[0].voxels.shape();
-    let transpose_forward = pipeline.transpose_forward;
+    let transpose_forward = recipe.transpose_forward;
     let scan_spacing = permuted(channels[0].geometry.spacing.zyx(), transpose_forward);
-    let network_spacing = pipeline.network_spacing(scan_spacing);
+    let network_spacing = recipe.network_spacing(scan_spacing);
 
     let crop = nonzero_box(channels);
     let cropped_shape = permuted(crop.shape(), transpose_forward);
-    let network_shape =
-        pipeline
-            .network_shape(cropped_shape, scan_spacing)
-            .ok_or(NnunetError::EmptyGrid {
-                crop: cropped_shape,
-                spacing: scan_spacing,
-                target: network_spacing,
-            })?;
-    check_size(network_shape, pipeline.n_input_channels(), limits)?;
+    let network_shape = recipe
+        .network_shape(cropped_shape, scan_spacing)
+        .ok_or(NnunetError::EmptyGrid {
+            crop: cropped_shape,
+            spacing: scan_spacing,
+            target: network_spacing,
+        })?;
+    check_size(network_shape, recipe.n_input_channels(), limits)?;
 
-    let needs_mask = pipeline.is_cascade() || pipeline.channels.iter().any(|c| c.needs_mask());
+    let needs_mask = recipe.is_cascade() || recipe.channels.iter().any(|c| c.needs_mask());
     let mask = needs_mask
         .then(|| nonzero_without_holes(channels, &crop))
         .transpose()?;
@@ -96,11 +97,11 @@ pub fn preprocess(
     };
 
     let [n0, n1, n2] = network_shape;
-    let shape = Ix4(pipeline.n_input_channels(), n0, n1, n2);
+    let shape = Ix4(recipe.n_input_channels(), n0, n1, n2);
     let mut data = memory::zeroed_array(shape, "the input of the network")?;
     for (c, volume) in channels.iter().enumerate() {
         cancel.check()?;
-        let inside = inside.as_ref().filter(|_| pipeline.channels[c].needs_mask());
+        let inside = inside.as_ref().filter(|_| recipe.channels[c].needs_mask());
         let channel = Channel {
             volume,
             crop: &crop,
@@ -108,13 +109,13 @@ pub fn preprocess(
             inside,
         };
         let normalizer = channel
-            .normalizer(&pipeline.channels[c].normalization)
+            .normalizer(&recipe.channels[c].normalization)
             .map_err(|source| NnunetError::Normalization { channel: c, source })?;
         let target = data.index_axis_mut(Axis(0), c);
         channel.resample_into(
             target,
             &normalizer,
-            pipeline,
+            recipe,
             [scan_spacing, network_spacing],
             numerics,
             cancel,
@@ -122,7 +123,7 @@ pub fn preprocess(
     }
     if let Some(previous) = previous {
         let resampled = previous.resampled(
-            pipeline,
+            recipe,
             transpose_forward,
             network_shape,
             [scan_spacing, network_spacing],
@@ -130,8 +131,8 @@ pub fn preprocess(
         )?;
         append_one_hot(
             &resampled,
-            &pipeline.foreground_labels,
-            pipeline.channels.len(),
+            &recipe.foreground_labels,
+            recipe.channels.len(),
             &mut data,
         );
     }
@@ -180,7 +181,7 @@ impl Channel<'_> {
         &self,
         mut target: ndarray::ArrayViewMut3<'_, f32>,
         normalizer: &Normalizer,
-        pipeline: &Pipeline,
+        recipe: &Recipe,
         spacings: [[f64; 3]; 2],
         numerics: Numerics,
         cancel: &CancelToken,
@@ -188,9 +189,9 @@ impl Channel<'_> {
         let from = permuted(self.crop.shape(), self.transpose_forward);
         let (n0, n1, n2) = target.dim();
         let to = [n0, n1, n2];
-        let plan = resize_plan(&pipeline.data_resampling, spacings[0], spacings[1]);
+        let plan = resize_plan(&recipe.data_resampling, spacings[0], spacings[1]);
         let is_f64 =
-            numerics == Numerics::Reference && matches!(pipeline.data_resampling, Resampling::Spline(_));
+            numerics == Numerics::Reference && matches!(recipe.data_resampling, Resampling::Spline(_));
         if from == to {
             target
                 .axis_iter_mut(Axis(0))
@@ -260,14 +261,14 @@ impl Channel<'_> {
 }
 
 fn check_channels(
-    pipeline: &Pipeline,
+    recipe: &Recipe,
     channels: &[&Volume],
     previous_stage: Option<&Labels>,
 ) -> Result<(), NnunetError> {
-    if channels.len() != pipeline.channels.len() {
-        let names: Vec<&str> = pipeline.channels.iter().map(|c| c.name.as_str()).collect();
+    if channels.len() != recipe.channels.len() {
+        let names: Vec<&str> = recipe.channels.iter().map(|c| c.name.as_str()).collect();
         return Err(NnunetError::ChannelCount {
-            expected: pipeline.channels.len(),
+            expected: recipe.channels.len(),
             names: names.join(", "),
             found: channels.len(),
         });
@@ -297,7 +298,7 @@ fn check_channels(
             ));
         }
     }
-    match (previous_stage, &pipeline.previous_stage) {
+    match (previous_stage, &recipe.previous_stage) {
         (None, Some(stage)) => Err(NnunetError::PreviousStageMissing { stage: stage.clone() }),
         (Some(_), None) => Err(NnunetError::PreviousStageUnexpected),
         (Some(labels), Some(_)) if labels.shape() != first.voxels.shape() => {

@@ -1,3 +1,5 @@
+//! Intensities as the network saw them in training, with sums that do not depend on threads.
+
 use ndarray::{Array3, ArrayView3, Axis};
 use nephrite_types::{IntensityScale, Stored};
 use rayon::prelude::*;
@@ -9,7 +11,7 @@ const EPSILON: f32 = 1e-8;
 ///
 /// Source: nnunetv2 2.8.1, `preprocessing/normalization/default_normalization_schemes.py`.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Normalizer {
+pub(crate) enum Normalizer {
     /// Leaves intensities alone.
     Identity,
     /// Clips, then shifts and scales with constants from the training set.
@@ -44,7 +46,7 @@ pub struct NotRgb {
 
 impl Normalizer {
     /// Clip and z-score with constants of the training set (Hounsfield units for CT).
-    pub fn ct(percentile_00_5: f64, percentile_99_5: f64, mean: f64, std: f64) -> Self {
+    pub(crate) fn ct(percentile_00_5: f64, percentile_99_5: f64, mean: f64, std: f64) -> Self {
         Normalizer::Ct {
             clip: [percentile_00_5 as f32, percentile_99_5 as f32],
             mean: mean as f32,
@@ -53,7 +55,7 @@ impl Normalizer {
     }
 
     /// Mean and population standard deviation of the cropped channel; inside `mask` only, if there is one.
-    pub fn z_score<T: Stored>(
+    pub(crate) fn z_score<T: Stored>(
         channel: ArrayView3<'_, T>,
         scale: IntensityScale,
         mask: Option<&Array3<bool>>,
@@ -70,7 +72,7 @@ impl Normalizer {
     }
 
     /// To 0…1 over the cropped channel.
-    pub fn rescale_to_01<T: Stored>(channel: ArrayView3<'_, T>, scale: IntensityScale) -> Self {
+    pub(crate) fn rescale_to_01<T: Stored>(channel: ArrayView3<'_, T>, scale: IntensityScale) -> Self {
         let (min, max) = min_max(channel, scale);
         Normalizer::Affine {
             shift: min,
@@ -83,7 +85,10 @@ impl Normalizer {
     ///
     /// # Errors
     /// [`NotRgb`] if an intensity lies outside.
-    pub fn rgb_to_01<T: Stored>(channel: ArrayView3<'_, T>, scale: IntensityScale) -> Result<Self, NotRgb> {
+    pub(crate) fn rgb_to_01<T: Stored>(
+        channel: ArrayView3<'_, T>,
+        scale: IntensityScale,
+    ) -> Result<Self, NotRgb> {
         let (min, max) = min_max(channel, scale);
         if min < 0.0 || max > 255.0 {
             return Err(NotRgb { min, max });
@@ -97,7 +102,7 @@ impl Normalizer {
 
     /// The network input of one intensity; `inside` says whether the voxel lies in the non-zero mask.
     #[inline(always)]
-    pub fn apply(&self, x: f32, inside: bool) -> f32 {
+    pub(crate) fn apply(&self, x: f32, inside: bool) -> f32 {
         match *self {
             Normalizer::Identity => x,
             Normalizer::Ct {

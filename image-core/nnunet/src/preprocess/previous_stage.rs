@@ -1,10 +1,12 @@
+//! The mask of a cascade's first stage as one-hot channels of the second.
+
 use ndarray::{Array3, Array4, Axis, Zip};
 use nephrite_resample::resize_labels;
 use nephrite_types::{BoundingBox, CancelToken, Labels, OutOfMemory, memory};
 
 use super::crop::cropped;
 use crate::NnunetError;
-use crate::pipeline::{Pipeline, label_plan};
+use crate::recipe::{Recipe, label_plan};
 
 /// What an allocation is for, in messages.
 const STAGE: &str = "the mask of the previous stage";
@@ -46,14 +48,14 @@ impl PreviousStage {
     /// On the network grid, network axis order; `spacings` are the scan's and the network's.
     pub(crate) fn resampled(
         &self,
-        pipeline: &Pipeline,
+        recipe: &Recipe,
         transpose_forward: [usize; 3],
         to: [usize; 3],
         spacings: [[f64; 3]; 2],
         cancel: &CancelToken,
     ) -> Result<Array3<i32>, NnunetError> {
         let labels = self.labels.view().permuted_axes(transpose_forward);
-        let (rule, separate) = label_plan(&pipeline.seg_resampling, spacings[0], spacings[1]);
+        let (rule, separate) = label_plan(&recipe.seg_resampling, spacings[0], spacings[1]);
         Ok(resize_labels(labels, to, rule, separate, cancel)?)
     }
 }

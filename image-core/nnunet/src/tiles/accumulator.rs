@@ -1,3 +1,5 @@
+//! The ring of class sums that tiles are added to, one patch deep.
+
 use half::f16;
 use nephrite_types::memory::{self, OutOfMemory, Zeroable};
 use rayon::prelude::*;

@@ -1,3 +1,5 @@
+//! Cuts one tile out of the network input, zeros where it reaches beyond.
+
 use ndarray::ArrayView4;
 
 use super::TileGrid;

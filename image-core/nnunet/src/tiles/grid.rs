@@ -1,3 +1,5 @@
+//! Where tiles lie, as nnU-Net places them, and how many there are before any is run.
+
 use nephrite_types::Limits;
 
 use crate::NnunetError;

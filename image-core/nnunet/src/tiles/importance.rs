@@ -1,3 +1,5 @@
+//! How much each voxel of a tile counts: a Gaussian, rounded as nnU-Net rounds it.
+
 use half::f16;
 
 /// Gaussian weight of every voxel of a patch, peak 10, flattened in C order.

@@ -1,3 +1,5 @@
+//! The flips of test-time mirroring, into the network and back out of it.
+
 /// Which of the three array axes are reversed.
 pub type Flip = [bool; 3];
 

@@ -2,14 +2,10 @@
 //!
 //! The index of a layer is its depth; other structures name the depth below which they stay.
 
-use super::{Patient, Structure};
+use super::patient::Patient;
+use super::structure::Structure;
 use crate::shape::{Column, Shape};
 use crate::tissue::Tissue;
-
-/// Index of the fat under the skin.
-pub(super) const FAT: u8 = 2;
-/// Index of the fat of the abdominal cavity, the innermost layer.
-pub(super) const CAVITY: u8 = 4;
 
 /// The surfaces that other structures follow.
 pub(super) struct Body {

@@ -1,7 +1,8 @@
 //! The kidneys with their pelves, arteries and veins, and the ureters.
 
+use super::patient::Patient;
+use super::structure::Structure;
 use super::vessels::{RENAL_VEINS_Z, aorta_place, vena_cava_place};
-use super::{Patient, Structure};
 use crate::shape::{Frame, Point, Shape, ellipsoid, tilted_ellipsoid, tube};
 use crate::tissue::Tissue;
 

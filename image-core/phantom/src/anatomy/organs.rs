@@ -1,6 +1,7 @@
 //! The organs around the kidneys: what a network must learn not to mistake for them.
 
-use super::{Patient, Structure};
+use super::patient::Patient;
+use super::structure::Structure;
 use crate::shape::{Shape, ellipsoid, tube};
 use crate::tissue::Tissue;
 

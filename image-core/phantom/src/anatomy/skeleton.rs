@@ -1,12 +1,10 @@
 //! Spine, ribs, and the muscles along the spine.
 
 use super::body::Body;
-use super::{Patient, Structure};
+use super::patient::Patient;
+use super::structure::Structure;
 use crate::shape::{Form, Frame, Shape, Solid, tube};
 use crate::tissue::Tissue;
-
-/// Where the centers of the vertebral bodies lie along y.
-pub(super) const BODY_Y: f64 = -38.0;
 
 /// From the head down: name, height of the body's center.
 const VERTEBRAE: [(&str, f64); 11] = [

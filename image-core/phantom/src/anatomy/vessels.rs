@@ -1,6 +1,7 @@
 //! The great vessels and those to the bowel.
 
-use super::{Patient, Structure};
+use super::patient::Patient;
+use super::structure::Structure;
 use crate::shape::{Point, tube};
 use crate::tissue::Tissue;
 

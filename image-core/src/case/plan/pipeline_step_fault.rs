@@ -1,7 +1,7 @@
 //! Why a step of a pipeline cannot run.
 
 use nephrite_kernel::OperationError;
-use nephrite_types::ErrorCode;
+use nephrite_types::{Coded, ErrorCode};
 
 use crate::error::CoreError;
 

@@ -53,9 +53,9 @@ impl CaseService for Cases {
     ) -> Result<Response<Self::RunStream>, Status> {
         let deadline = Deadline::of(&request);
         let request = CaseRequest::try_from(request.into_inner()).map_err(Refusal::from)?;
-        let place = self.work.enter()?;
+        let ticket = self.work.enter()?;
         let request_id = self.work.request_id();
-        let position = place.position();
+        let position = ticket.position();
         tracing::info!(request_id, position, scans = request.scans.len(), "case accepted");
         tracing::debug!(request_id, ?request, "case");
         let accepted = Event::Accepted(Accepted {
@@ -74,7 +74,7 @@ impl CaseService for Cases {
         let services = self.services.clone();
         let output = request.output.display().to_string();
         let stream = streaming.start(
-            place,
+            ticket,
             move |core, cancel, events| {
                 run_case(core, &services, &request, &EventSender::new(events), cancel)
             },

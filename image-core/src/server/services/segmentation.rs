@@ -35,9 +35,9 @@ impl SegmentationService for Segmentation {
     async fn run(&self, request: Request<RunRequest>) -> Result<Response<Self::RunStream>, Status> {
         let deadline = Deadline::of(&request);
         let request = SegmentRequest::try_from(request.into_inner()).map_err(Refusal::from)?;
-        let place = self.work.enter()?;
+        let ticket = self.work.enter()?;
         let request_id = self.work.request_id();
-        let position = place.position();
+        let position = ticket.position();
         tracing::info!(request_id, position, "run accepted");
         tracing::debug!(request_id, ?request, "run");
 
@@ -57,7 +57,7 @@ impl SegmentationService for Segmentation {
             gone: Box::new(move || of_stream.cancelled()),
         };
         let stream = streaming.start(
-            place,
+            ticket,
             move |core, cancel, events| segment(core, &request, &Events::new(events, of_job), cancel),
             move |outcome, waited| {
                 log(&request_id, &outcome, waited, &of_log);

@@ -50,9 +50,9 @@ impl StepService for Steps {
     ) -> Result<Response<Self::RunStream>, Status> {
         let deadline = Deadline::of(&request);
         let request = StepRequest::try_from(request.into_inner()).map_err(Refusal::from)?;
-        let place = self.work.enter()?;
+        let ticket = self.work.enter()?;
         let request_id = self.work.request_id();
-        let position = place.position();
+        let position = ticket.position();
         tracing::info!(request_id, position, "step accepted");
         tracing::debug!(request_id, model = %request.run.model.folder.display(), "step");
         let accepted = Event::Accepted(Accepted {
@@ -69,7 +69,7 @@ impl StepService for Steps {
             gone: Box::new(|| {}),
         };
         let stream = streaming.start(
-            place,
+            ticket,
             move |core, cancel, events| run(request, core, cancel, events),
             move |outcome, waited| {
                 log(&request_id, &outcome, waited);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use nephrite_server::{Coded, Deadline, Place, Refusal, token};
-use nephrite_types::{CancelToken, ErrorCode};
+use nephrite_server::{Deadline, Refusal, Ticket, token};
+use nephrite_types::{CancelToken, Coded, ErrorCode};
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tonic::Status;
@@ -34,7 +34,7 @@ impl<T: Send + 'static> Streaming<T> {
     /// of what came of it, and hears how long the work waited.
     pub(super) fn start<V: Send + 'static, E: Coded + Send + 'static>(
         self,
-        place: Place,
+        ticket: Ticket,
         job: impl FnOnce(&Core, &CancelToken, mpsc::Sender<Item<T>>) -> Result<V, E> + Send + 'static,
         end: impl FnOnce(Result<V, Refusal>, Duration) -> Result<T, Refusal> + Send + 'static,
     ) -> EventStream<T> {
@@ -59,7 +59,7 @@ impl<T: Send + 'static> Streaming<T> {
             cancel,
             events,
         };
-        tokio::spawn(running.go(place, job, end));
+        tokio::spawn(running.go(ticket, job, end));
         stream
     }
 }
@@ -76,13 +76,13 @@ impl<T: Send + 'static> Running<T> {
     /// done.
     async fn go<V: Send + 'static, E: Coded + Send + 'static>(
         self,
-        place: Place,
+        ticket: Ticket,
         job: impl FnOnce(&Core, &CancelToken, mpsc::Sender<Item<T>>) -> Result<V, E> + Send + 'static,
         end: impl FnOnce(Result<V, Refusal>, Duration) -> Result<T, Refusal> + Send + 'static,
     ) {
         let events = self.events.clone();
         let deadline = self.deadline;
-        let mut ending = std::pin::pin!(self.end(place, job, end));
+        let mut ending = std::pin::pin!(self.end(ticket, job, end));
         let last = tokio::select! {
             last = &mut ending => last,
             () = passed(deadline) => {
@@ -96,14 +96,14 @@ impl<T: Send + 'static> Running<T> {
 
     async fn end<V: Send + 'static, E: Coded + Send + 'static>(
         self,
-        place: Place,
+        ticket: Ticket,
         job: impl FnOnce(&Core, &CancelToken, mpsc::Sender<Item<T>>) -> Result<V, E> + Send + 'static,
         end: impl FnOnce(Result<V, Refusal>, Duration) -> Result<T, Refusal> + Send + 'static,
     ) -> Item<T> {
         let waiting = Instant::now();
         // While it waits, no tile loop looks whether the caller is still there.
         let permit = tokio::select! {
-            permit = place.turn() => permit,
+            permit = ticket.turn() => permit,
             () = self.events.closed() => Err(Refusal::CallerGone),
             () = passed(self.deadline) => Err(Refusal::DeadlineExceeded),
         };

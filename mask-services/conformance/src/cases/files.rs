@@ -11,11 +11,11 @@ use nephrite_proto::convert::mask_labels;
 use nephrite_proto::v1::mask::Content;
 use nephrite_types::ErrorCode;
 
-use crate::case::{Stop, ensure};
 use crate::cases::messages::send;
 use crate::cases::sameness::same;
 use crate::kit::Kit;
 use crate::masks;
+use crate::stop::{Stop, ensure};
 use crate::subject::named;
 
 /// Nothing else may be said of what lies outside: not even that it is no mask.

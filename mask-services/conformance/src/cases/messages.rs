@@ -8,9 +8,9 @@ use nephrite_proto::v1;
 use nephrite_proto::v1::mask::Content;
 use nephrite_types::ErrorCode;
 
-use crate::case::{Stop, ensure};
 use crate::kit::Kit;
 use crate::masks;
+use crate::stop::{Stop, ensure};
 use crate::subject::{CallError, Reply, encode, named};
 
 const CODES: &[ErrorCode] = &[

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use nephrite_kernel::OutputGeometry;
 use nephrite_types::ErrorCode;
 
-use crate::case::{Stop, ensure};
 use crate::kit::Kit;
 use crate::masks;
+use crate::stop::{Stop, ensure};
 use crate::subject::{Call, CallError, Reply};
 
 pub(crate) fn describes_itself(kit: &Kit) -> Result<(), Stop> {

@@ -3,8 +3,8 @@
 use nephrite_kernel::{InputGeometry, ParameterKind, ParameterValue};
 use nephrite_types::ErrorCode;
 
-use crate::case::Stop;
 use crate::kit::Kit;
+use crate::stop::Stop;
 use crate::{masks, values};
 
 /// A caller that sent what the description does not allow is told so.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use nephrite_kernel::Mask;
 use nephrite_types::ErrorCode;
 
-use crate::case::{Stop, ensure};
 use crate::kit::Kit;
 use crate::masks;
+use crate::stop::{Stop, ensure};
 use crate::subject::{CallError, Reply};
 
 /// Calls at once.

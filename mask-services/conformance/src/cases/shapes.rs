@@ -1,8 +1,8 @@
 //! Masks of all kinds: each has a result.
 
-use crate::case::Stop;
 use crate::kit::Kit;
 use crate::masks;
+use crate::stop::Stop;
 
 pub(crate) fn empty(kit: &Kit) -> Result<(), Stop> {
     kit.result_of(&masks::empty()).map(drop)

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::case::{Stop, ensure};
 use crate::cases::sameness::same;
 use crate::kit::Kit;
+use crate::stop::{Stop, ensure};
 use crate::subject::{CallError, Subject};
 
 /// Too short for most work on a huge mask.

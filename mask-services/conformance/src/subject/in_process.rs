@@ -1,3 +1,5 @@
+//! Runs an operation of this process under the same rules as a service: deadline, cancel, panics caught.
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -6,7 +8,7 @@ use std::time::{Duration, Instant};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use nephrite_kernel::{Artefacts, Context, Inputs, MaskOperation, Outcome, run_checked};
-use nephrite_types::{ErrorCode, Limits};
+use nephrite_types::{Coded, ErrorCode, Limits};
 
 use super::{Call, CallError, Reply};
 

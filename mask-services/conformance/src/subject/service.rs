@@ -1,3 +1,5 @@
+//! Sends a service whatever a case wants to send, by a transport that lets the service keep its own deadlines.
+
 use std::error::Error as _;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -10,13 +12,14 @@ use hyper_util::rt::TokioExecutor;
 use nephrite_kernel::{CancelToken, LabelTable, Mask, Measurement, ParameterValue, read_mask};
 use nephrite_mask_codec::EncodedMask;
 use nephrite_proto::convert::label_table;
+use nephrite_proto::server_address;
 use nephrite_proto::status::error_code;
 use nephrite_proto::v1;
 use nephrite_proto::v1::mask::Content;
 use nephrite_proto::v1::mask_service_client::MaskServiceClient;
 use nephrite_proto::v1::parameter_value::Value;
 use nephrite_root::Root;
-use nephrite_types::Limits;
+use nephrite_types::{Limits, with_causes};
 use prost::Message as _;
 use tokio::runtime::Handle;
 use tonic::{Request, Response, Status};
@@ -48,14 +51,10 @@ pub(crate) struct Service {
 impl Service {
     /// Connects to nothing yet.
     pub(crate) fn new(endpoint: &str, runtime: Handle) -> Result<Service, KitError> {
-        let wrong = |reason: String| KitError::Endpoint {
+        let uri = server_address(endpoint).map_err(|fault| KitError::Endpoint {
             endpoint: endpoint.to_owned(),
-            reason,
-        };
-        let uri: http::Uri = endpoint.parse().map_err(|error| wrong(format!("{error}")))?;
-        if uri.scheme_str() != Some("http") || uri.host().is_none() {
-            return Err(wrong("expected http://HOST:PORT".to_owned()));
-        }
+            reason: fault.to_string(),
+        })?;
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(PATIENCE));
@@ -167,15 +166,7 @@ impl Service {
 
 /// A status of the service, or of the transport on this side.
 fn refused(status: &Status) -> CallError {
-    let mut message = status.message().to_owned();
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !message.contains(&words) {
-            message = format!("{message}: {words}");
-        }
-        cause = error.source();
-    }
+    let message = with_causes(status.message().to_owned(), status.source());
     let message: String = message.chars().take(300).collect();
     // A status with a cause was made on this side, because the connection broke or the stream was reset.
     if status.source().is_some() && !is_reset(status) {

@@ -1,3 +1,5 @@
+//! The configuration file of a mask service.
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};

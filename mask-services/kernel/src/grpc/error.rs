@@ -1,8 +1,10 @@
-use nephrite_root::PathError;
-use nephrite_server::{Coded, ConfigError, ProbeError, ServerError};
-use nephrite_types::ErrorCode;
+//! Why a mask service does not start, or has ended.
 
-use crate::{OperationError, RegistryError};
+use nephrite_root::PathError;
+use nephrite_server::{ConfigError, ProbeError, ServerError};
+use nephrite_types::{Coded, ErrorCode};
+
+use crate::RegistryError;
 
 /// Why a service does not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -33,9 +35,8 @@ pub enum ServiceError {
     Probe(#[from] ProbeError),
 }
 
-impl ServiceError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for ServiceError {
+    fn code(&self) -> ErrorCode {
         match self {
             ServiceError::Config(error) => error.code(),
             ServiceError::Root(error) => error.code(),
@@ -44,11 +45,5 @@ impl ServiceError {
             ServiceError::Server(error) => error.code(),
             ServiceError::Probe(error) => error.code(),
         }
-    }
-}
-
-impl Coded for OperationError {
-    fn code(&self) -> ErrorCode {
-        OperationError::code(self)
     }
 }

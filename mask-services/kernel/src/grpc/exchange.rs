@@ -10,7 +10,7 @@ use nephrite_proto::convert::{label_table, mask_labels, path};
 use nephrite_proto::v1::mask::Content;
 use nephrite_proto::{ConvertError, v1};
 use nephrite_root::remove_file_if_same;
-use nephrite_types::{CancelToken, FileIdentity, Limits};
+use nephrite_types::{CancelToken, Coded, FileIdentity, Limits};
 use prost::Message as _;
 
 use super::recent::message_of;

@@ -1,3 +1,5 @@
+//! The server's side of `MaskService`: what arrives is checked, reserved for, run and answered.
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,9 +8,9 @@ use nephrite_proto::convert::optional_path;
 use nephrite_proto::v1::mask_service_server::MaskService;
 use nephrite_proto::{ConvertError, v1};
 use nephrite_root::Root;
-use nephrite_server::memory::{MemoryBudget, MemoryError, Nothing};
-use nephrite_server::{Coded, Deadline, Work};
-use nephrite_types::{CancelToken, ErrorCode, Limits};
+use nephrite_server::memory::{MemoryBudget, MemoryError, NothingIdle};
+use nephrite_server::{Deadline, Work};
+use nephrite_types::{CancelToken, Coded, ErrorCode, Limits};
 use tonic::{Request, Response, Status};
 
 use super::exchange::{Incoming, Outgoing, Seen, named};
@@ -171,7 +173,9 @@ impl Job {
         let needed = |sizes: &[MaskSize]| request_bytes(sizes, operation.working_bytes(sizes, &parameters));
         let seen = self.look(host)?;
         let mut sizes: Vec<MaskSize> = seen.iter().map(|(_, mask)| mask.size()).collect();
-        let mut memory = host.memory.reserve(ON_MASKS, needed(&sizes), &Nothing, cancel)?;
+        let mut memory = host
+            .memory
+            .reserve(ON_MASKS, needed(&sizes), &NothingIdle, cancel)?;
         let mut budget = host.max_request_bytes.min(host.limits.max_payload_bytes);
         let mut inputs = Inputs::new();
         for (idx, (name, mask)) in seen.iter().enumerate() {

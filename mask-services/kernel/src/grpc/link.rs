@@ -5,9 +5,10 @@ use std::future::Future;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use nephrite_proto::server_address;
 use nephrite_proto::status::{ERROR_CODE_KEY, error_code};
 use nephrite_proto::v1::mask_service_client::MaskServiceClient;
-use nephrite_types::{CancelToken, Cancelled, ErrorCode};
+use nephrite_types::{CancelToken, Cancelled, ErrorCode, with_causes};
 use prost::Message;
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -103,11 +104,10 @@ impl Link {
         if let Some(channel) = self.channel.get() {
             return Ok(channel.clone());
         }
-        let endpoint =
-            Endpoint::from_shared(self.endpoint.clone()).map_err(|error| ServiceFault::Endpoint {
-                reason: error.to_string(),
-            })?;
-        let endpoint = endpoint
+        let uri = server_address(&self.endpoint).map_err(|fault| ServiceFault::Endpoint {
+            reason: fault.to_string(),
+        })?;
+        let endpoint = Endpoint::from(uri)
             .connect_timeout(CONNECT_PATIENCE)
             .tcp_nodelay(true)
             .tcp_keepalive(Some(KEEPALIVE))
@@ -260,15 +260,7 @@ fn is_undecodable(message: &str) -> bool {
 
 /// The message and its causes, bounded: it comes from outside.
 fn reason(status: &Status) -> String {
-    let mut text = status.message().to_owned();
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = error.source();
-    }
+    let mut text = with_causes(status.message().to_owned(), status.source());
     if text.is_empty() {
         text = format!("{:?}", status.code());
     }

@@ -1,3 +1,5 @@
+//! An operation here or at a service, behind one call.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
 //! The whole `main` of a service.
 
+use nephrite_types::Coded;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -1,3 +1,5 @@
+//! The client's side of `MaskService`: a reply is believed only after it was checked against the description.
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -5,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nephrite_proto::v1;
 use nephrite_root::Root;
-use nephrite_types::{CancelToken, ErrorCode};
+use nephrite_types::{CancelToken, Coded, ErrorCode};
 
 use super::exchange::{Outgoing, is_in_file, named, receive_mask};
 use super::link::{Link, MAX_REPLY_BYTES};

@@ -1,3 +1,5 @@
+//! The folder in which a caller and a service hand each other large masks.
+
 use std::path::{Path, PathBuf};
 
 use cap_std::fs::Dir;

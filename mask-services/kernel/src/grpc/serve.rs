@@ -1,3 +1,5 @@
+//! Starts a mask service over the operations that somebody registered.
+
 use std::future::Future;
 use std::sync::Arc;
 

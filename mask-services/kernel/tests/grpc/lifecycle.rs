@@ -18,7 +18,7 @@ use nephrite_kernel::grpc::{Service, ServiceConfig, ServiceError, serve_all};
 use nephrite_proto::v1::ProcessRequest;
 use nephrite_root::Root;
 use nephrite_server::{MountState, check_mounts};
-use nephrite_types::ErrorCode;
+use nephrite_types::{Coded, ErrorCode};
 
 use crate::harness::{PATIENCE, TestService, blocking, channel, identity, number, registry, root, small};
 

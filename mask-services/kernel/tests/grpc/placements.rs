@@ -1,5 +1,6 @@
 //! The same operation in this process and at a service: the same result, inline and by path.
 
+use nephrite_types::Coded;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,6 @@
 //! Services that misbehave: each gives its own error, by name, within the deadline.
 
+use nephrite_types::Coded;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

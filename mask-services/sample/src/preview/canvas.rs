@@ -1,3 +1,5 @@
+//! An RGB picture with rectangles and letters, and its PNG.
+
 use std::convert::Infallible;
 
 use embedded_graphics::mono_font::MonoTextStyle;

@@ -1,3 +1,5 @@
+//! Colors of labels that people of any color vision can tell apart, and the same label always in one.
+
 use super::canvas::Color;
 
 /// Told apart on a dark ground, also by most people with a colour vision deficiency.

@@ -1,12 +1,8 @@
 //! Admission by memory: a request starts when what it expects to need at its peak fits beside what others reserved.
 
-use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
 use nephrite_types::CancelToken;
 
-use super::{Allowance, MemoryError};
+use super::{Allowance, Line, MemoryError};
 
 /// What this process may hold at once, and who has reserved how much of it.
 ///
@@ -18,16 +14,7 @@ pub struct MemoryBudget {
     allowance: Allowance,
     /// Without the process itself.
     capacity: u64,
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    reserved: u64,
-    next_ticket: u64,
-    /// Tickets of those who wait, first come first.
-    waiting: VecDeque<u64>,
+    reserved: Line<u64>,
 }
 
 /// Memory that is held for later requests, and can be given back.
@@ -40,9 +27,9 @@ pub trait Idle {
 
 /// Of a process that keeps nothing between requests.
 #[derive(Debug, Clone, Copy)]
-pub struct Nothing;
+pub struct NothingIdle;
 
-impl Idle for Nothing {
+impl Idle for NothingIdle {
     fn bytes(&self) -> u64 {
         0
     }
@@ -57,17 +44,13 @@ pub struct Reservation<'a> {
     bytes: u64,
 }
 
-/// Who waits looks at its token this often.
-const CANCEL_POLL: Duration = Duration::from_millis(20);
-
 impl MemoryBudget {
     /// `process_bytes` are those of the process before any request.
     pub fn new(allowance: Allowance, process_bytes: u64) -> Self {
         MemoryBudget {
             allowance,
             capacity: allowance.bytes.saturating_sub(process_bytes),
-            state: Mutex::default(),
-            changed: Condvar::new(),
+            reserved: Line::default(),
         }
     }
 
@@ -109,37 +92,17 @@ impl MemoryBudget {
         cancel: &CancelToken,
     ) -> Result<Reservation<'_>, MemoryError> {
         self.check(what, bytes)?;
-        let mut state = self.lock();
-        let ticket = state.next_ticket;
-        state.next_ticket += 1;
-        state.waiting.push_back(ticket);
-        loop {
-            let room = self.capacity - state.reserved; // never more is reserved
-            if bytes <= room && state.waiting.front() == Some(&ticket) {
-                state.waiting.pop_front();
-                state.reserved += bytes;
-                drop(state);
-                self.changed.notify_all(); // the next in line may fit too
-                let reservation = Reservation { budget: self, bytes };
-                let surplus = idle.bytes().saturating_sub(room - bytes);
-                if surplus > 0 {
-                    idle.drop_bytes(surplus);
-                }
-                return Ok(reservation);
-            }
-            if let Err(cancelled) = cancel.check() {
-                state.waiting.retain(|waiting| *waiting != ticket);
-                drop(state);
-                self.changed.notify_all();
-                return Err(cancelled.into());
-            }
-            let woken = self.changed.wait_timeout(state, CANCEL_POLL);
-            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+        let left = self.reserved.wait(cancel, |reserved| {
+            let left = (self.capacity - *reserved).checked_sub(bytes)?; // never more is reserved
+            *reserved += bytes;
+            Some(left)
+        })?;
+        let reservation = Reservation { budget: self, bytes };
+        let surplus = idle.bytes().saturating_sub(left);
+        if surplus > 0 {
+            idle.drop_bytes(surplus);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(reservation)
     }
 }
 
@@ -159,42 +122,41 @@ impl Reservation<'_> {
         let Some(more) = bytes.checked_sub(self.bytes) else {
             return Ok(());
         };
-        let mut state = self.budget.lock();
-        let free = self.budget.capacity - state.reserved; // never more is reserved
-        if more > free {
-            return Err(MemoryError::Taken {
-                what,
-                needed: bytes,
-                free: self.bytes + free,
-            });
-        }
-        state.reserved += more;
-        self.bytes = bytes;
-        Ok(())
+        self.budget.reserved.change(|reserved| {
+            let free = self.budget.capacity - *reserved; // never more is reserved
+            if more > free {
+                return Err(MemoryError::Taken {
+                    what,
+                    needed: bytes,
+                    free: self.bytes + free,
+                });
+            }
+            *reserved += more;
+            self.bytes = bytes;
+            Ok(())
+        })
     }
 }
 
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        let mut state = self.budget.lock();
-        state.reserved -= self.bytes;
-        drop(state);
-        self.budget.changed.notify_all();
+        self.budget.reserved.change(|reserved| *reserved -= self.bytes);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
 
-    use nephrite_types::ErrorCode;
+    use nephrite_types::{Coded, ErrorCode};
 
     use super::*;
 
     /// So many bytes are idle.
-    struct Held(AtomicU64);
+    struct IdleBytes(AtomicU64);
 
-    impl Idle for Held {
+    impl Idle for IdleBytes {
         fn bytes(&self) -> u64 {
             self.0.load(Ordering::SeqCst)
         }
@@ -218,7 +180,7 @@ mod tests {
                 scope.spawn(move || {
                     let bytes = n % 11;
                     let _reserved = budget
-                        .reserve("a test", bytes, &Nothing, &CancelToken::new())
+                        .reserve("a test", bytes, &NothingIdle, &CancelToken::new())
                         .unwrap();
                     assert!(inside.fetch_add(bytes, Ordering::SeqCst) + bytes <= 10);
                     std::thread::sleep(Duration::from_millis(2));
@@ -234,10 +196,10 @@ mod tests {
     fn what_can_never_fit_is_refused_at_once_and_says_how_much_there_is() {
         let budget = budget(10);
         let _all = budget
-            .reserve("a test", 10, &Nothing, &CancelToken::new())
+            .reserve("a test", 10, &NothingIdle, &CancelToken::new())
             .unwrap();
         let refused = budget
-            .reserve("a test", 11, &Nothing, &CancelToken::new())
+            .reserve("a test", 11, &NothingIdle, &CancelToken::new())
             .unwrap_err();
         assert_eq!(refused.code(), ErrorCode::LimitExceeded);
         assert_eq!(
@@ -248,7 +210,7 @@ mod tests {
 
     #[test]
     fn only_as_much_of_what_is_idle_is_dropped_as_is_needed() {
-        let (budget, idle) = (budget(10), Held(AtomicU64::new(6)));
+        let (budget, idle) = (budget(10), IdleBytes(AtomicU64::new(6)));
         let reserve = |bytes| {
             budget
                 .reserve("a test", bytes, &idle, &CancelToken::new())
@@ -268,7 +230,7 @@ mod tests {
         let budget = budget(10);
         let reserve = |bytes| {
             budget
-                .reserve("a test", bytes, &Nothing, &CancelToken::new())
+                .reserve("a test", bytes, &NothingIdle, &CancelToken::new())
                 .unwrap()
         };
         let (mut first, second) = (reserve(4), reserve(3));
@@ -291,15 +253,15 @@ mod tests {
     fn a_cancelled_request_leaves_the_line() {
         let budget = budget(10);
         let all = budget
-            .reserve("a test", 10, &Nothing, &CancelToken::new())
+            .reserve("a test", 10, &NothingIdle, &CancelToken::new())
             .unwrap();
         let cancelled = CancelToken::new();
         cancelled.cancel();
-        let refused = budget.reserve("a test", 1, &Nothing, &cancelled).unwrap_err();
+        let refused = budget.reserve("a test", 1, &NothingIdle, &cancelled).unwrap_err();
         assert_eq!(refused.code(), ErrorCode::Cancelled);
         drop(all);
         budget
-            .reserve("a test", 10, &Nothing, &CancelToken::new())
+            .reserve("a test", 10, &NothingIdle, &CancelToken::new())
             .unwrap();
     }
 }

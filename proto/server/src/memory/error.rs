@@ -1,7 +1,8 @@
-use nephrite_types::{Cancelled, ErrorCode};
+//! Why a request does not get the memory that it expects to need.
+
+use nephrite_types::{Cancelled, Coded, ErrorCode};
 
 use super::AllowanceSource;
-use crate::Coded;
 
 /// Why a request does not get its memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,20 +37,12 @@ pub enum MemoryError {
     Cancelled(#[from] Cancelled),
 }
 
-impl MemoryError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for MemoryError {
+    fn code(&self) -> ErrorCode {
         match self {
             MemoryError::Over { .. } => ErrorCode::LimitExceeded,
             MemoryError::Taken { .. } => ErrorCode::Overloaded,
-            MemoryError::Cancelled(Cancelled::ByCaller) => ErrorCode::Cancelled,
-            MemoryError::Cancelled(Cancelled::DeadlineExceeded) => ErrorCode::DeadlineExceeded,
+            MemoryError::Cancelled(cancelled) => cancelled.code(),
         }
-    }
-}
-
-impl Coded for MemoryError {
-    fn code(&self) -> ErrorCode {
-        MemoryError::code(self)
     }
 }

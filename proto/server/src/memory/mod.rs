@@ -3,7 +3,9 @@
 mod allowance;
 mod budget;
 mod error;
+mod line;
 
 pub use allowance::{Allowance, AllowanceSource};
-pub use budget::{Idle, MemoryBudget, Nothing, Reservation};
+pub use budget::{Idle, MemoryBudget, NothingIdle, Reservation};
 pub use error::MemoryError;
+pub use line::Line;

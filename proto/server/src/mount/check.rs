@@ -1,3 +1,5 @@
+//! Asks other processes whether they see the same shared volume, by a file that only it can hold.
+
 use std::error::Error;
 use std::fmt;
 use std::fs::File;
@@ -7,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cap_std::fs::{Dir, OpenOptions};
+use nephrite_proto::server_address;
 use nephrite_proto::v1::CheckRequest;
 use nephrite_proto::v1::mount_service_client::MountServiceClient;
 use nephrite_root::{PathError, Root, remove_file_if_same};
-use nephrite_types::{ErrorCode, FileIdentity, HiddenKind, HiddenName};
+use nephrite_types::{Coded, ErrorCode, FileIdentity, HiddenKind, HiddenName, with_causes};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::transport::{Channel, Endpoint};
@@ -104,9 +107,8 @@ pub enum MountError {
     Server(#[from] ServerError),
 }
 
-impl MountError {
-    /// How a caller can act on it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for MountError {
+    fn code(&self) -> ErrorCode {
         match self {
             MountError::Path(error) => error.code(),
             MountError::Write { .. } => ErrorCode::Environment,
@@ -219,11 +221,11 @@ async fn ask_all(endpoints: &[(String, String)], file: &CheckFile, patience: Dur
 }
 
 async fn ask(url: String, path: &str, content: &str, deadline: Instant) -> MountState {
-    let endpoint = match Endpoint::from_shared(url) {
-        Ok(endpoint) => endpoint,
-        Err(error) => return unreachable(&error),
+    let uri = match server_address(&url) {
+        Ok(uri) => uri,
+        Err(fault) => return unreachable(&fault),
     };
-    let channel = endpoint.connect_lazy();
+    let channel = Endpoint::from(uri).connect_lazy();
     let mut last = "no answer in time".to_owned();
     loop {
         match timeout_at(deadline, call(channel.clone(), path)).await {
@@ -266,23 +268,16 @@ async fn call(channel: Channel, path: &str) -> Result<Vec<u8>, Status> {
 
 fn unreachable(error: &dyn Error) -> MountState {
     MountState::Unreachable {
-        reason: causes(error.to_string(), error.source()),
+        reason: bounded(with_causes(error.to_string(), error.source())),
     }
 }
 
 /// The message and its causes, bounded: it comes from outside.
 fn words(status: &Status) -> String {
-    causes(status.message().to_owned(), status.source())
+    bounded(with_causes(status.message().to_owned(), status.source()))
 }
 
-fn causes(mut text: String, mut cause: Option<&(dyn Error + 'static)>) -> String {
-    while let Some(error) = cause {
-        let words = error.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = error.source();
-    }
+fn bounded(text: String) -> String {
     text.chars().take(1024).collect()
 }
 

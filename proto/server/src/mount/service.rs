@@ -1,3 +1,5 @@
+//! Answers other processes that ask what a check file on the shared volume holds.
+
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,7 +9,7 @@ use nephrite_proto::v1::mount_service_server::{MountService, MountServiceServer}
 use nephrite_proto::v1::{CheckRequest, CheckResponse};
 use nephrite_proto::{ConvertError, status};
 use nephrite_root::{PathError, Root};
-use nephrite_types::{ErrorCode, HiddenName};
+use nephrite_types::{Coded, ErrorCode, HiddenName};
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
@@ -40,7 +42,7 @@ enum CheckError {
     NoCheckFile { path: PathBuf },
 }
 
-impl CheckError {
+impl Coded for CheckError {
     fn code(&self) -> ErrorCode {
         match self {
             CheckError::Convert(error) => error.code(),

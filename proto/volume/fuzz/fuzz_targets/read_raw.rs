@@ -1,2 +1,3 @@
+//! Any bytes for every reader and as a label map: refused, or shapes agree.
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| nephrite_volume::fuzzing::read_raw(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| { nephrite_volume::fuzzing::read_raw(data); });

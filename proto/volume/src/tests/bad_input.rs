@@ -1,6 +1,8 @@
+//! Every file that must be refused, with the name and the cause that the error tells.
+
 use std::time::{Duration, Instant};
 
-use nephrite_types::{CancelToken, ErrorCode, Limits};
+use nephrite_types::{CancelToken, Coded, ErrorCode, Limits};
 
 use super::{file, gzip, read, read_with};
 use crate::header::{Header, Version, tests::plain};

@@ -2,7 +2,7 @@
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use nephrite_types::{CancelToken, ErrorCode, LabelMap, Labels, Limits};
+use nephrite_types::{CancelToken, Coded, ErrorCode, LabelMap, Labels, Limits};
 
 use super::{file, read_with};
 use crate::header::{Header, Version, tests::plain};

@@ -1,3 +1,5 @@
+//! What is written is read again, for every type, version, byte order and orientation.
+
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use ndarray::Array3;
@@ -12,7 +14,7 @@ use crate::header::{Header, Version, tests::plain};
 use crate::orientation::tests::{affine, all};
 use crate::write::{encode_labels, encode_volume};
 use crate::{
-    Reader, SourceGeometry, VolumeError, inspect, read_geometry, read_volume, write_label_map, write_volume,
+    Reader, ScanHeader, SourceGeometry, VolumeError, inspect, read_volume, write_label_map, write_volume,
 };
 
 /// 4 × 3 × 2 voxels (x, y, z) of every type, with its extremes, and their bytes.
@@ -488,8 +490,8 @@ fn an_exact_geometry_comes_back_bit_by_bit() {
     let contradicts = geometry(Affine::new(rows).unwrap());
     write_label_map(&folder, "m.nii.gz", &labels, &SourceGeometry::exact(&contradicts)).unwrap();
     let open = std::fs::File::open(dir.path().join("m.nii.gz")).unwrap();
-    let (found, _) = read_geometry(open, "m", Reader::Nibabel, &Limits::default()).unwrap();
-    assert_eq!(found, contradicts.measured());
+    let found = ScanHeader::read(open, "m", &Limits::default()).unwrap();
+    assert_eq!(found.geometry(Reader::Nibabel).unwrap(), contradicts.measured());
     let spacing = Spacing::new([2.5, 0.5, 0.75]).unwrap();
     let short = Geometry {
         shape: Shape3::new([2, 3, 4]).unwrap(),
@@ -520,8 +522,12 @@ fn the_header_alone_gives_the_geometry_of_the_whole_file() {
         std::fs::write(&path, oriented_file(index, version).0).unwrap();
         for reader in Reader::ALL {
             let scan = read_volume(open(), "scan.nii", reader, &limits, &CancelToken::new()).unwrap();
-            let found = read_geometry(open(), "scan.nii", reader, &limits).unwrap();
-            assert_eq!(found, (scan.volume.geometry, scan.source), "{index} {reader}");
+            let header = ScanHeader::read(open(), "scan.nii", &limits).unwrap();
+            assert_eq!(
+                header.geometry(reader).unwrap(),
+                scan.volume.geometry,
+                "{index} {reader}"
+            );
         }
     }
 }

@@ -1,5 +1,3 @@
+//! Any bytes as a checkpoint: refused, or every tensor has as many values as its shape says.
 #![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    nephrite_nnunet_folder::fuzzing::checkpoint(bytes);
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| { nephrite_nnunet_folder::fuzzing::checkpoint(data); });

@@ -1,5 +1,3 @@
+//! Any bytes as a pickled postprocessing: refused, or read without running anything.
 #![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    nephrite_nnunet_folder::fuzzing::postprocessing_pickle(bytes);
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| { nephrite_nnunet_folder::fuzzing::postprocessing_pickle(data); });

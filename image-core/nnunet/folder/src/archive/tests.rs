@@ -1,3 +1,5 @@
+//! Archives written byte by byte, with every lie that a zip can tell.
+
 use std::io::{Cursor, Write};
 
 use super::*;

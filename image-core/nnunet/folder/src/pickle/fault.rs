@@ -1,3 +1,5 @@
+//! What can be wrong with a pickle, by opcode and offset.
+
 /// What is wrong with a pickle.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

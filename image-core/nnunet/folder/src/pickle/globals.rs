@@ -8,7 +8,7 @@
 //! * *inert*: all other names, for example a class of a researcher's own trainer. Nothing is executed for them either;
 //!   the result is a placeholder, and only who needs that very value gets an error.
 
-use super::value::StorageType;
+use super::storage_type::StorageType;
 
 /// A Python name, by what calling it means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

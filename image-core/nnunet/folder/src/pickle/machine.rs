@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
+use super::fault::PickleFault;
 use super::globals::Global;
 use super::numpy;
-use super::value::{Span, Value, ValueId};
-use super::{MAX_NAME_LEN, PickleFault, bytes_of, text_of};
+use super::value::{MAX_NAME_LEN, Span, Value, ValueId, bytes_of, long, text_of};
 
 /// Values of one pickle (32 bytes each); a checkpoint of a long training has some 100 000.
 const MAX_VALUES: usize = 1 << 21;
@@ -80,8 +80,8 @@ pub(super) fn run(bytes: &[u8]) -> Result<(Vec<Value>, ValueId), PickleFault> {
     Ok((machine.values, root))
 }
 
-pub(super) struct Machine<'a> {
-    pub(super) bytes: &'a [u8],
+struct Machine<'a> {
+    bytes: &'a [u8],
     at: usize,
     /// The opcode being run, for error messages.
     opcode: u8,
@@ -298,7 +298,7 @@ impl Machine<'_> {
 
     // The stack.
 
-    pub(super) fn value(&self, id: ValueId) -> &Value {
+    fn value(&self, id: ValueId) -> &Value {
         &self.values[id.0 as usize]
     }
 
@@ -468,7 +468,9 @@ impl Machine<'_> {
                 }
                 _ => inert,
             },
-            (Global::NumpyScalar, &[dtype, data]) => self.numpy_scalar(dtype, data).unwrap_or(inert),
+            (Global::NumpyScalar, &[dtype, data]) => {
+                numpy::scalar(self.bytes, &self.values, dtype, data).unwrap_or(inert)
+            }
             (Global::NumpyArray, _) => Value::NumpyArray,
             (Global::CodecsEncode, &[text, encoding]) if self.is_latin1(encoding) => match self.value(text) {
                 Value::Text(_) => Value::Latin1(text),
@@ -552,7 +554,10 @@ impl Machine<'_> {
     /// objects) are ignored.
     fn build(&mut self, state: ValueId) -> Result<(), PickleFault> {
         let target = self.top()?;
-        if let (Value::NumpyArray, Some(elements)) = (self.value(target), self.numpy_elements(state)) {
+        if let (Value::NumpyArray, Some(elements)) = (
+            self.value(target),
+            numpy::elements(self.bytes, &self.values, state),
+        ) {
             let elements = elements.into_iter().map(|element| self.store(element));
             self.values[target.0 as usize] = Value::List(elements.collect::<Result<_, _>>()?);
             return Ok(());
@@ -570,15 +575,4 @@ impl Machine<'_> {
         }
         Ok(())
     }
-}
-
-/// Two's complement, least byte first, any length; empty is 0.
-pub(super) fn long(bytes: &[u8]) -> Value {
-    if bytes.len() > 8 {
-        return Value::BigInt;
-    }
-    let is_negative = bytes.last().is_some_and(|&byte| byte >= 0x80);
-    let mut le = [if is_negative { 0xFF } else { 0 }; 8];
-    le[..bytes.len()].copy_from_slice(bytes);
-    Value::Int(i64::from_le_bytes(le))
 }

@@ -11,17 +11,14 @@ mod fault;
 mod globals;
 mod machine;
 mod numpy;
+mod storage_type;
 mod value;
 
 pub use fault::PickleFault;
-pub use value::StorageType;
+pub use storage_type::StorageType;
 pub(crate) use value::{Value, ValueId};
 
-use value::Span;
-
-/// Bytes of a name: of a module, class, tensor or storage. Names may be shared through the memo, so that work on one is
-/// not bounded by the length of the pickle unless the name is.
-pub(crate) const MAX_NAME_LEN: u32 = 1024;
+use value::{MAX_NAME_LEN, bytes_of, text_of};
 
 /// A pickle that has been read.
 #[derive(Debug)]
@@ -137,14 +134,6 @@ impl Pickle {
 pub(crate) fn shown_name(module: &str, name: &str) -> String {
     let shorten = |text: &str| text.chars().take(80).collect::<String>();
     format!("{}.{}", shorten(module), shorten(name))
-}
-
-fn bytes_of(bytes: &[u8], span: Span) -> &[u8] {
-    &bytes[span.start as usize..][..span.len as usize]
-}
-
-fn text_of(bytes: &[u8], span: Span) -> &str {
-    std::str::from_utf8(bytes_of(bytes, span)).expect("checked when the span was made")
 }
 
 #[cfg(test)]

@@ -1,69 +1,70 @@
 //! Numbers that numpy pickled: scalars, and short arrays of one axis.
 
-use super::machine::{Machine, long};
-use super::value::{NumpyDtype, Value, ValueId};
-use super::{bytes_of, text_of};
+use super::value::{NumpyDtype, Value, ValueId, bytes_of, long, text_of};
 
 /// Longest numpy scalar.
 const MAX_SCALAR_BYTES: usize = 8;
 /// Elements of an array that is read; longer ones (images, curves of a training) are none of ours.
 const MAX_ELEMENTS: usize = 64;
 
-impl Machine<'_> {
-    /// The value of a numpy scalar, `None` if its type is not a plain number.
-    pub(super) fn numpy_scalar(&self, dtype: ValueId, data: ValueId) -> Option<Value> {
-        let Value::NumpyDtype(dtype) = *self.value(dtype) else {
-            return None;
-        };
-        number(dtype, &self.raw_bytes(data, usize::from(dtype.n_bytes))?)
-    }
+/// The value of a numpy scalar, `None` if its type is not a plain number.
+pub(super) fn scalar(bytes: &[u8], values: &[Value], dtype: ValueId, data: ValueId) -> Option<Value> {
+    let Value::NumpyDtype(dtype) = *value(values, dtype) else {
+        return None;
+    };
+    number(
+        dtype,
+        &raw_bytes(bytes, values, data, usize::from(dtype.n_bytes))?,
+    )
+}
 
-    /// The elements of an array from its state `(version, shape, dtype, is Fortran order, bytes)`; `None` if it is not a
-    /// short array of one axis of plain numbers.
-    pub(super) fn numpy_elements(&self, state: ValueId) -> Option<Vec<Value>> {
-        let Value::Tuple(parts) = self.value(state) else {
-            return None;
-        };
-        let &[_, shape, dtype, _, data] = parts.as_slice() else {
-            return None;
-        };
-        let (Value::Tuple(shape), &Value::NumpyDtype(dtype)) = (self.value(shape), self.value(dtype)) else {
-            return None;
-        };
-        let &[len] = shape.as_slice() else { return None };
-        let &Value::Int(len) = self.value(len) else {
-            return None;
-        };
-        let len = usize::try_from(len).ok().filter(|&len| len <= MAX_ELEMENTS)?;
-        let n_bytes = usize::from(dtype.n_bytes);
-        let bytes = self.raw_bytes(data, len * n_bytes)?;
-        bytes
-            .chunks_exact(n_bytes)
-            .map(|element| number(dtype, element))
-            .collect()
-    }
+/// The elements of an array from its state `(version, shape, dtype, is Fortran order, bytes)`; `None` if it is not a
+/// short array of one axis of plain numbers.
+pub(super) fn elements(bytes: &[u8], values: &[Value], state: ValueId) -> Option<Vec<Value>> {
+    let Value::Tuple(parts) = value(values, state) else {
+        return None;
+    };
+    let &[_, shape, dtype, _, data] = parts.as_slice() else {
+        return None;
+    };
+    let (Value::Tuple(shape), &Value::NumpyDtype(dtype)) = (value(values, shape), value(values, dtype))
+    else {
+        return None;
+    };
+    let &[len] = shape.as_slice() else { return None };
+    let &Value::Int(len) = value(values, len) else {
+        return None;
+    };
+    let len = usize::try_from(len).ok().filter(|&len| len <= MAX_ELEMENTS)?;
+    let n_bytes = usize::from(dtype.n_bytes);
+    let raw = raw_bytes(bytes, values, data, len * n_bytes)?;
+    raw.chunks_exact(n_bytes)
+        .map(|element| number(dtype, element))
+        .collect()
+}
 
-    /// Exactly `len` bytes, as bytes or as text in latin1.
-    fn raw_bytes(&self, data: ValueId, len: usize) -> Option<Vec<u8>> {
-        match self.value(data) {
-            Value::Bytes(span) => {
-                Some(bytes_of(self.bytes, *span).to_vec()).filter(|bytes| bytes.len() == len)
-            }
-            Value::Latin1(text) => {
-                let Value::Text(span) = self.value(*text) else {
-                    return None;
-                };
-                let mut chars = text_of(self.bytes, *span).chars();
-                let bytes: Vec<u8> = chars
-                    .by_ref()
-                    .take(len)
-                    .map(|c| u8::try_from(c).ok())
-                    .collect::<Option<_>>()?;
-                (bytes.len() == len && chars.next().is_none()).then_some(bytes)
-            }
-            _ => None,
+/// Exactly `len` bytes, as bytes or as text in latin1.
+fn raw_bytes(bytes: &[u8], values: &[Value], data: ValueId, len: usize) -> Option<Vec<u8>> {
+    match value(values, data) {
+        Value::Bytes(span) => Some(bytes_of(bytes, *span).to_vec()).filter(|bytes| bytes.len() == len),
+        Value::Latin1(text) => {
+            let Value::Text(span) = value(values, *text) else {
+                return None;
+            };
+            let mut chars = text_of(bytes, *span).chars();
+            let bytes: Vec<u8> = chars
+                .by_ref()
+                .take(len)
+                .map(|c| u8::try_from(c).ok())
+                .collect::<Option<_>>()?;
+            (bytes.len() == len && chars.next().is_none()).then_some(bytes)
         }
+        _ => None,
     }
+}
+
+fn value(values: &[Value], id: ValueId) -> &Value {
+    &values[id.0 as usize]
 }
 
 /// `f8`, `i4`, `<u2`, `b1` …; `None` for anything but plain numbers of up to 8 bytes.
@@ -91,11 +92,11 @@ fn number(dtype: NumpyDtype, bytes: &[u8]) -> Option<Value> {
     if dtype.is_big_endian {
         le.reverse();
     }
-    scalar(dtype.kind, le)
+    number_of(dtype.kind, le)
 }
 
 /// The number in `le`, least byte first.
-fn scalar(kind: u8, le: &[u8]) -> Option<Value> {
+fn number_of(kind: u8, le: &[u8]) -> Option<Value> {
     let unsigned = || {
         le.iter()
             .rev()

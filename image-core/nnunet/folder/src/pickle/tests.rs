@@ -1,3 +1,5 @@
+//! Pickles by their opcodes: what is read, what is inert, what is refused, and what costs nothing.
+
 use super::*;
 
 fn parse(bytes: &[u8]) -> Result<Pickle, PickleFault> {

@@ -1,4 +1,11 @@
+//! What a pickle describes, as inert values that refer to each other and to the pickle's bytes.
+
 use super::globals::Global;
+use super::storage_type::StorageType;
+
+/// Bytes of a name: of a module, class, tensor or storage. Names may be shared through the memo, so that work on one is
+/// not bounded by the length of the pickle unless the name is.
+pub(crate) const MAX_NAME_LEN: u32 = 1024;
 
 /// Index of a value in the arena. Values refer to each other by index, so sharing costs nothing and nothing is ever
 /// walked recursively, not even to drop it.
@@ -67,46 +74,21 @@ pub(crate) struct NumpyDtype {
     pub(super) is_big_endian: bool,
 }
 
-/// Element type of a tensor storage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)] // the names say it all
-pub enum StorageType {
-    F16,
-    BF16,
-    F32,
-    F64,
-    I8,
-    U8,
-    I16,
-    I32,
-    I64,
-    Bool,
+pub(super) fn bytes_of(bytes: &[u8], span: Span) -> &[u8] {
+    &bytes[span.start as usize..][..span.len as usize]
 }
 
-impl StorageType {
-    /// Bytes of one element.
-    pub fn n_bytes(self) -> u64 {
-        match self {
-            StorageType::I8 | StorageType::U8 | StorageType::Bool => 1,
-            StorageType::F16 | StorageType::BF16 | StorageType::I16 => 2,
-            StorageType::F32 | StorageType::I32 => 4,
-            StorageType::F64 | StorageType::I64 => 8,
-        }
-    }
+pub(super) fn text_of(bytes: &[u8], span: Span) -> &str {
+    std::str::from_utf8(bytes_of(bytes, span)).expect("checked when the span was made")
+}
 
-    /// The name as PyTorch writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            StorageType::F16 => "float16",
-            StorageType::BF16 => "bfloat16",
-            StorageType::F32 => "float32",
-            StorageType::F64 => "float64",
-            StorageType::I8 => "int8",
-            StorageType::U8 => "uint8",
-            StorageType::I16 => "int16",
-            StorageType::I32 => "int32",
-            StorageType::I64 => "int64",
-            StorageType::Bool => "bool",
-        }
+/// Two's complement, least byte first, any length; empty is 0.
+pub(super) fn long(bytes: &[u8]) -> Value {
+    if bytes.len() > 8 {
+        return Value::BigInt;
     }
+    let is_negative = bytes.last().is_some_and(|&byte| byte >= 0x80);
+    let mut le = [if is_negative { 0xFF } else { 0 }; 8];
+    le[..bytes.len()].copy_from_slice(bytes);
+    Value::Int(i64::from_le_bytes(le))
 }

@@ -1,5 +1,8 @@
+//! Plans with one thing changed: what is typed, what is inherited, which fault is named.
+
 use super::*;
 use crate::{SeparateZ, SplineResampling};
+use nephrite_types::Coded;
 use serde_json::json;
 
 fn fixture() -> Value {

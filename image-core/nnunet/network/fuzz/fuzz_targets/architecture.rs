@@ -1,4 +1,3 @@
+//! The architecture entry of plans: refused, or a network with a finite number of tensors.
 #![no_main]
-#[path = "../bodies/architecture.rs"]
-mod body;
-libfuzzer_sys::fuzz_target!(|data: &[u8]| body::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| { nephrite_nnunet_network::fuzzing::architecture(data); });

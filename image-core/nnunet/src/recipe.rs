@@ -5,7 +5,7 @@ use nephrite_resample::{ForceSeparateZ, Interpolation, LabelRule, ResizePlan, se
 
 /// The recipe of one configuration. Spacings and patch are in network axis order.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pipeline {
+pub struct Recipe {
     /// Network axis `k` is axis `transpose_forward[k]` of the reader.
     pub transpose_forward: [usize; 3],
     /// Image channels, in order.
@@ -40,11 +40,11 @@ impl ChannelRecipe {
     }
 }
 
-impl Pipeline {
+impl Recipe {
     /// The recipe of one configuration.
     pub fn new(plans: &Plans, configuration: &Configuration, dataset: &Dataset) -> Self {
         let channels = dataset.channel_names.iter().zip(&configuration.normalization);
-        Pipeline {
+        Recipe {
             transpose_forward: plans.transpose_forward,
             channels: channels
                 .map(|(name, normalization)| ChannelRecipe {

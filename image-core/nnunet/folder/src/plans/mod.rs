@@ -1,3 +1,5 @@
+//! `plans.json`: its configurations with inheritance resolved, in the present and the legacy form.
+
 use nephrite_types::Limits;
 use serde_json::{Map, Value};
 

@@ -13,7 +13,7 @@ const N_TRIES: u32 = 100;
 
 /// Who has a file.
 #[derive(Debug)]
-pub(crate) enum Held {
+pub(crate) enum Owner {
     /// This process, as long as the file is open.
     Ours(File),
     /// Another one that lives; or it is gone, or no file.
@@ -24,15 +24,15 @@ pub(crate) enum Held {
 
 /// Opens and locks a regular file, made if it is not there and `create` says so. The lock counts only if the name still
 /// leads to the file once it is held: whoever had it before may have removed it.
-pub(crate) fn hold(folder: &Dir, name: &str, create: bool) -> io::Result<Held> {
+pub(crate) fn hold(folder: &Dir, name: &str, create: bool) -> io::Result<Owner> {
     for _ in 0..N_TRIES {
         let mut file = match open(folder, name, create, OFlags::RDONLY) {
             Ok(file) => file,
-            Err(Errno::NOENT) if !create => return Ok(Held::Theirs),
+            Err(Errno::NOENT) if !create => return Ok(Owner::Theirs),
             Err(errno) => return Err(errno.into()),
         };
         if !file.metadata()?.is_file() {
-            return Ok(Held::Theirs);
+            return Ok(Owner::Theirs);
         }
         let mut locked = file.try_lock();
         if matches!(&locked, Err(TryLockError::Error(error)) if error.raw_os_error() == Some(Errno::BADF.raw_os_error()))
@@ -43,13 +43,13 @@ pub(crate) fn hold(folder: &Dir, name: &str, create: bool) -> io::Result<Held> {
             locked = file.try_lock();
         }
         match locked {
-            Ok(()) if is_there(folder, name, &file)? => return Ok(Held::Ours(file)),
+            Ok(()) if is_there(folder, name, &file)? => return Ok(Owner::Ours(file)),
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Held::Theirs),
-            Err(TryLockError::Error(_)) => return Ok(Held::NoLocks),
+            Err(TryLockError::WouldBlock) => return Ok(Owner::Theirs),
+            Err(TryLockError::Error(_)) => return Ok(Owner::NoLocks),
         }
     }
-    Ok(Held::Theirs)
+    Ok(Owner::Theirs)
 }
 
 /// `name` is one of ours, without folders. A pipe would block, and a link would lead elsewhere.

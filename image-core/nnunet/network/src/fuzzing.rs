@@ -1,9 +1,11 @@
-//! The `architecture` entry of plans: refused, or a network with a finite number of tensors.
+//! What the fuzz targets call; the tests replay their seeds through the same functions.
 
-use nephrite_nnunet_network::{Architecture, Lowering, expected_tensors, session_memory};
 use serde_json::{Map, Value};
 
-pub(crate) fn run(data: &[u8]) {
+use crate::{Architecture, Lowering, OnnxExpectation, check_onnx, expected_tensors, session_memory};
+
+/// Takes any bytes for the `architecture` entry of plans: refused, or a network with a finite number of tensors.
+pub fn architecture(data: &[u8]) {
     let Ok(network) = serde_json::from_slice::<Map<String, Value>>(data) else {
         return;
     };
@@ -30,5 +32,20 @@ pub(crate) fn run(data: &[u8]) {
         assert!(!expected_tensors(&network, true).is_empty());
         let memory = session_memory(&network, &Lowering::OwnConv);
         assert!(memory.total() >= 4 * network.n_parameters());
+    }
+}
+
+/// Takes any bytes for a model from outside: refused, or written anew so that it passes again unchanged.
+pub fn onnx(data: &[u8]) {
+    let expected = OnnxExpectation {
+        n_channels: 1,
+        n_classes: 2,
+        patch: &[4, 4, 4],
+        max_bytes: 1 << 20,
+        max_memory_bytes: 64 << 20,
+    };
+    if let Ok(network) = check_onnx(data.to_vec(), &expected) {
+        let again = check_onnx(network.bytes.clone(), &expected).expect("what passed once passes again");
+        assert_eq!(again, network);
     }
 }
