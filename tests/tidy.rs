@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("nephrite-types", &[]),
     ("nephrite-proto", &["nephrite-types", "nephrite-mask-codec"]),
     ("nephrite-root", &["nephrite-types"]),
+    ("nephrite-settings", &["nephrite-types"]),
     (
         "nephrite-server",
         &["nephrite-types", "nephrite-proto", "nephrite-root"],
