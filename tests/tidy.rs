@@ -15,7 +15,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("nephrite-settings", &["nephrite-types"]),
     (
         "nephrite-server",
-        &["nephrite-types", "nephrite-proto", "nephrite-root"],
+        &[
+            "nephrite-types",
+            "nephrite-proto",
+            "nephrite-root",
+            "nephrite-settings",
+        ],
     ),
     ("nephrite-volume", &["nephrite-types"]),
     ("nephrite-mask-codec", &["nephrite-types"]),
@@ -27,6 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-mask-codec",
             "nephrite-root",
             "nephrite-server",
+            "nephrite-settings",
             "nephrite-volume",
         ],
     ),
@@ -84,7 +90,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("nephrite-phantom", &["nephrite-types"]),
     (
         "nephrite-pipeline",
-        &["nephrite-types", "nephrite-kernel", "nephrite-nnunet-folder"],
+        &[
+            "nephrite-types",
+            "nephrite-settings",
+            "nephrite-kernel",
+            "nephrite-nnunet-folder",
+        ],
     ),
     ("nephrite-nnunet-folder", &["nephrite-types"]),
     ("nephrite-nnunet-network", &["nephrite-types"]),
@@ -107,6 +118,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-proto",
             "nephrite-root",
             "nephrite-server",
+            "nephrite-settings",
             "nephrite-volume",
             "nephrite-resample",
             "nephrite-conv",
@@ -131,6 +143,7 @@ const LAST: &[&str] = &["nephrite-tests", "nephrite-bench-masks"];
 const CONFINED: &[(&str, &[&str])] = &[
     ("ort", &["nephrite-engine"]),
     ("nifti", &["nephrite-volume"]),
+    ("toml", &["nephrite-settings"]),
     (
         "tonic",
         &[

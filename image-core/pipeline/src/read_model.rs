@@ -1,88 +1,42 @@
 //! The tables of models.
 
-use std::path::PathBuf;
+use std::ops::Bound;
 
-use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
+use nephrite_settings::Section;
+use nephrite_settings::kind::{Kind, choice, flag, list, number, one_of, path, text};
 use nephrite_types::Phase;
-use toml::de::DeValue;
 
-use crate::read::{TRUE_OR_FALSE, labels, margin_mm, phase};
-use crate::spanned_table::{Lines, SpannedTable, flag, integer, number, text, texts};
-use crate::{Crop, Fault, MaskChannel, ModelOptions, ModelStep, Numerics, PipelineFault};
+use crate::keys::{any, labels, margin_mm, phase};
+use crate::model_keys::{checkpoint, folds};
+use crate::step::{Crop, MaskChannel, ModelOptions, ModelStep, Numerics};
 
-pub(crate) fn model_step(
-    table: &mut SpannedTable<'_, '_>,
-    id: String,
-    lines: &Lines,
-    faults: &mut Vec<Fault>,
-) -> Option<ModelStep> {
-    let folder = "the folder of a trained model";
-    let path = |value: &DeValue<'_>| text(value).filter(|text| !text.is_empty()).map(PathBuf::from);
-    let model = table.require("model", folder, faults, path);
-    let quick_model = table.take("quick_model", folder, faults, path);
-    let phases = table.require(
-        "phases",
-        "a list of at least one of non_contrast, arterial, portal_venous, delayed",
-        faults,
-        |value| {
-            let phases: Vec<Phase> = value
-                .as_array()?
-                .iter()
-                .map(|entry| phase(entry.get_ref()))
-                .collect::<Option<_>>()?;
-            let once = phases
-                .iter()
-                .enumerate()
-                .all(|(idx, phase)| !phases[..idx].contains(phase));
-            (once && !phases.is_empty()).then_some(phases)
-        },
+pub(crate) fn model_step(table: &mut Section<'_>, id: String) -> Option<ModelStep> {
+    let folder = || path("the folder of a trained model");
+    let model = table.require("model", folder(), "beneath the root");
+    let help = "stands in where the profile `quick` is asked for, such as that of the low resolution";
+    let quick_model = table.option("quick_model", folder(), "`model`", help);
+    let phases = table.require("phases", phases(), "what it was made for, the most wanted first");
+    let help = "the step may be left out where no scan has such a phase";
+    let optional = table.get("optional", flag(), false, help);
+    let folds = folds(table);
+    let checkpoint = checkpoint(table);
+    let options = model_options(table);
+    let crop = table.optional_table(
+        "crop",
+        "{ step = \"locate\", labels = [\"kidney\"], margin_mm = 20 }",
+        "the whole scan",
+        "look only at the box around labels of another step's mask",
+        read_crop,
     );
-    let optional = table
-        .take("optional", TRUE_OR_FALSE, faults, flag)
-        .unwrap_or(false);
-    let folds = table
-        .take("folds", "a list of numbers, or of \"all\"", faults, folds)
-        .unwrap_or(FoldSelection::Available);
-    let checkpoint = table.take("checkpoint", "final or best", faults, |value| {
-        match value.as_str()? {
-            "final" => Some(CheckpointKind::Final),
-            "best" => Some(CheckpointKind::Best),
-            _ => None,
-        }
-    });
-    let options = model_options(table, faults);
-    // `Some(None)` has a fault.
-    let crop = match table.get("crop") {
-        None => None,
-        Some((DeValue::Table(crop), line)) => {
-            let mut crop = SpannedTable::new("models.crop.", line, crop, lines);
-            let read = read_crop(&mut crop, faults);
-            crop.finish(faults);
-            Some(read)
-        }
-        Some((_, line)) => {
-            faults.push(Fault {
-                line,
-                fault: PipelineFault::Value {
-                    key: table.key("crop"),
-                    found: "no table".to_owned(),
-                    expected: "a table such as { step = \"locate\", labels = [\"kidney\"], margin_mm = 20 }",
-                },
-            });
-            Some(None)
-        }
-    };
-    let previous_stage = table.take("previous_stage", "the name of a step", faults, text);
-    let channels = table.take("channels", "a list of texts STEP:LABEL", faults, |value| {
-        let channel = |entry: String| {
-            let (step, label) = entry.split_once(':')?;
-            (!label.is_empty()).then(|| MaskChannel {
-                step: step.to_owned(),
-                label: label.to_owned(),
-            })
-        };
-        texts(value)?.into_iter().map(channel).collect::<Option<Vec<_>>>()
-    });
+    let help = "step whose mask is that of the cascade's previous stage";
+    let previous_stage = table.option("previous_stage", any("the name of a step"), "none", help);
+    let help = "labels of other masks that are channels after the scan";
+    let channels = table.option(
+        "channels",
+        list(channel(), 0, "a list of texts STEP:LABEL"),
+        "none",
+        help,
+    );
     Some(ModelStep {
         id,
         model: model?,
@@ -90,61 +44,74 @@ pub(crate) fn model_step(
         phases: phases?,
         optional,
         folds,
-        checkpoint: checkpoint.unwrap_or(CheckpointKind::Final),
+        checkpoint,
         options,
         crop: match crop {
             None => None,
-            Some(crop) => Some(crop?),
+            Some(crop) => Some(crop.flatten()?),
         },
         previous_stage,
         channels: channels.unwrap_or_default(),
     })
 }
 
-fn model_options(table: &mut SpannedTable<'_, '_>, faults: &mut Vec<Fault>) -> ModelOptions {
-    let default = ModelOptions::default();
-    let no_mirroring = table.take("no_mirroring", TRUE_OR_FALSE, faults, flag);
-    let no_gaussian = table.take("no_gaussian", TRUE_OR_FALSE, faults, flag);
-    let step_size = table.take(
-        "tile_step_size",
-        "a number above 0 and up to 1",
-        faults,
-        |value| number(value).filter(|size| *size > 0.0 && *size <= 1.0),
+/// At least one, each once.
+fn phases() -> Kind<Vec<Phase>> {
+    let expected = format!(
+        "a list of at least one of {}",
+        one_of(&Phase::ALL.map(Phase::name))
     );
-    let numerics = table.take("numerics", "fast or reference", faults, |value| {
-        match value.as_str()? {
-            "fast" => Some(Numerics::Fast),
-            "reference" => Some(Numerics::Reference),
-            _ => None,
-        }
-    });
-    let postprocessing = table.take("postprocessing", TRUE_OR_FALSE, faults, flag);
-    ModelOptions {
-        mirroring: no_mirroring.map_or(default.mirroring, |no| !no),
-        tile_step_size: step_size.unwrap_or(default.tile_step_size),
-        gaussian: no_gaussian.map_or(default.gaussian, |no| !no),
-        numerics: numerics.unwrap_or(default.numerics),
-        postprocessing: postprocessing.unwrap_or(default.postprocessing),
-    }
-}
-
-fn read_crop(table: &mut SpannedTable<'_, '_>, faults: &mut Vec<Fault>) -> Option<Crop> {
-    let step = table.require("step", "the name of a step", faults, text);
-    let labels = labels(table, faults);
-    let margin = margin_mm(table, faults);
-    Some(Crop {
-        step: step?,
-        labels,
-        margin_mm: margin.unwrap_or(0.0),
+    list(phase(), 1, expected).and_then(|phases| {
+        let mut rest = phases.iter().enumerate();
+        rest.all(|(idx, phase)| !phases[..idx].contains(phase))
+            .then_some(phases.clone())
     })
 }
 
-/// `[0, 1]`, `["0", "1"]` or `["all"]`.
-fn folds(value: &DeValue<'_>) -> Option<FoldSelection> {
-    let entries = value.as_array()?.iter().map(|entry| match entry.get_ref() {
-        DeValue::String(name) => name.parse().ok(),
-        number => integer(number)?.to_string().parse().ok(),
-    });
-    let names = entries.collect::<Option<Vec<_>>>()?;
-    (!names.is_empty()).then_some(FoldSelection::List(names))
+fn channel() -> Kind<MaskChannel> {
+    text("STEP:LABEL", |entry| {
+        let (step, label) = entry.split_once(':').filter(|(_, label)| !label.is_empty())?;
+        Some(MaskChannel {
+            step: step.to_owned(),
+            label: label.to_owned(),
+        })
+    })
+}
+
+fn model_options(table: &mut Section<'_>) -> ModelOptions {
+    let default = ModelOptions::default();
+    let help = "do not average over mirrored copies: several times faster, slightly less exact";
+    let no_mirroring = table.get("no_mirroring", flag(), !default.mirroring, help);
+    let no_gaussian = table.get(
+        "no_gaussian",
+        flag(),
+        !default.gaussian,
+        "weigh all voxels of a tile alike",
+    );
+    let fraction = number((Bound::Excluded(0.0), Bound::Included(1.0)));
+    let help = "distance of tiles as a fraction of the patch";
+    let tile_step_size = table.get("tile_step_size", fraction, default.tile_step_size, help);
+    let rounding = choice(&[("fast", Numerics::Fast), ("reference", Numerics::Reference)]);
+    let help = "how sums are rounded: in single precision, or to half precision wherever nnU-Net does";
+    let numerics = table.get("numerics", rounding, default.numerics, help);
+    let help = "apply the postprocessing file in the model's folder";
+    let postprocessing = table.get("postprocessing", flag(), default.postprocessing, help);
+    ModelOptions {
+        mirroring: !no_mirroring,
+        tile_step_size,
+        gaussian: !no_gaussian,
+        numerics,
+        postprocessing,
+    }
+}
+
+fn read_crop(table: &mut Section<'_>) -> Option<Crop> {
+    let step = table.require("step", any("the name of a step"), "whose mask it is");
+    let labels = labels(table);
+    let margin_mm = margin_mm(table, 0.0);
+    Some(Crop {
+        step: step?,
+        labels,
+        margin_mm,
+    })
 }
