@@ -81,7 +81,11 @@ pub fn page(title: &str, about: &str, references: &[Reference]) -> String {
 
 impl Entry {
     fn type_and_range(&self) -> String {
-        let range = self.range.strip_prefix("of ").unwrap_or(&self.range);
+        let type_again = format!("a {} ", self.type_name);
+        let range = ["of ", &type_again]
+            .iter()
+            .find_map(|ahead| self.range.strip_prefix(*ahead));
+        let range = range.unwrap_or(&self.range);
         let separator = if range.is_empty() { "" } else { ": " };
         format!("{}{separator}{range}", self.type_name)
     }
