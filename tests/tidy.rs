@@ -12,9 +12,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("nephrite-types", &[]),
     ("nephrite-proto", &["nephrite-types", "nephrite-mask-codec"]),
     ("nephrite-root", &["nephrite-types"]),
+    ("nephrite-settings", &["nephrite-types"]),
     (
         "nephrite-server",
-        &["nephrite-types", "nephrite-proto", "nephrite-root"],
+        &[
+            "nephrite-types",
+            "nephrite-proto",
+            "nephrite-root",
+            "nephrite-settings",
+        ],
     ),
     ("nephrite-volume", &["nephrite-types"]),
     ("nephrite-mask-codec", &["nephrite-types"]),
@@ -26,6 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-mask-codec",
             "nephrite-root",
             "nephrite-server",
+            "nephrite-settings",
             "nephrite-volume",
         ],
     ),
@@ -83,7 +90,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("nephrite-phantom", &["nephrite-types"]),
     (
         "nephrite-pipeline",
-        &["nephrite-types", "nephrite-kernel", "nephrite-nnunet-folder"],
+        &[
+            "nephrite-types",
+            "nephrite-settings",
+            "nephrite-kernel",
+            "nephrite-nnunet-folder",
+        ],
     ),
     ("nephrite-nnunet-folder", &["nephrite-types"]),
     ("nephrite-nnunet-network", &["nephrite-types"]),
@@ -106,6 +118,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-proto",
             "nephrite-root",
             "nephrite-server",
+            "nephrite-settings",
             "nephrite-volume",
             "nephrite-resample",
             "nephrite-conv",
@@ -137,6 +150,7 @@ const LICENCES_OF_THE_BOOK: &[&str] = &["MPL-2.0", "CC-BY-4.0"];
 const CONFINED: &[(&str, &[&str])] = &[
     ("ort", &["nephrite-engine"]),
     ("nifti", &["nephrite-volume"]),
+    ("toml", &["nephrite-settings"]),
     (
         "tonic",
         &[

@@ -166,6 +166,18 @@ fn the_command_line_is_told_what_is_wrong() {
     let names: Vec<&str> = text.lines().filter_map(|line| line.split('\t').next()).collect();
     assert_eq!(names, nephrite_mask_services::operations().names());
 
+    let found = output(&["--explain"]);
+    assert!(found.status.success());
+    let text = String::from_utf8(found.stdout).unwrap();
+    assert!(
+        text.contains("\nmax_waiting_requests  (whole number: from 0 to 4096; default 16)"),
+        "{text}"
+    );
+    assert_eq!(
+        output(&["--explain", "--config", "x.toml"]).status.code(),
+        Some(2)
+    );
+
     assert_eq!(output(&[]).status.code(), Some(2));
     assert_eq!(output(&["serve"]).status.code(), Some(2));
     assert_eq!(output(&["--config", "/none.toml"]).status.code(), Some(3));

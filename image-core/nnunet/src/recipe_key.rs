@@ -4,8 +4,8 @@ use nephrite_nnunet_folder::{
     IntensityProperties, Normalization, Resampling, SeparateZ, SplineResampling, TorchResampling,
 };
 
-use nephrite_types::Numerics;
 use crate::recipe::Recipe;
+use nephrite_types::Numerics;
 
 /// All that a network input without a previous stage depends on besides its scan and crop. Equal keys make equal bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -1,7 +1,8 @@
-//! What is wrong with a pipeline file, and on which line.
+//! What can be wrong in a pipeline, and on which line.
 
 use std::fmt;
 
+use nephrite_settings::FaultKind;
 use nephrite_types::ErrorCode;
 
 /// Something wrong in a pipeline file, and where.
@@ -17,36 +18,9 @@ pub struct Fault {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PipelineFault {
-    /// Not TOML.
-    #[error("{reason}")]
-    Syntax {
-        /// What is wrong.
-        reason: String,
-    },
-    /// No such key.
-    #[error("{key}: unknown key, known are {}", known.join(", "))]
-    UnknownKey {
-        /// With the table it lies in.
-        key: String,
-        /// What there is.
-        known: Vec<&'static str>,
-    },
-    /// A key that must be there.
-    #[error("{key}: missing")]
-    Missing {
-        /// With the table it lies in.
-        key: String,
-    },
-    /// A value that cannot be.
-    #[error("{key}: {found}, expected {expected}")]
-    Value {
-        /// With the table it lies in.
-        key: String,
-        /// As it stands in the file.
-        found: String,
-        /// What it may be.
-        expected: &'static str,
-    },
+    /// Not TOML, or a key or value that cannot be.
+    #[error(transparent)]
+    Setting(#[from] FaultKind),
     /// Two steps have one name.
     #[error("step {id} is there twice{}", first.map(|line| format!(", first on line {line}")).unwrap_or_default())]
     StepTwice {

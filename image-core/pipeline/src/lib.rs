@@ -1,7 +1,7 @@
 //! Pipeline files: which model for which phase, which operation on which masks, what to cut out and to save.
 //!
 //! A pipeline is TOML. [`Pipeline::parse`] is strict: unknown keys, unknown steps, cycles and impossible values are faults,
-//! each with its line, and all of them are told at once. What it gives can run as it stands, as far as the file alone can
+//! each with its line, and all of them are told at once; [`Pipeline::reference`] lists the keys. What it gives can run as it stands, as far as the file alone can
 //! say: steps are in an order in which each comes after what it needs.
 //!
 //! ```
@@ -33,13 +33,16 @@
 //! ```
 
 mod fault;
+mod keys;
+pub mod model_keys;
 mod order;
 mod pipeline;
 mod read;
 mod read_mask;
 mod read_model;
-mod spanned_table;
+mod step;
 
 pub use fault::{Fault, PipelineFault};
 pub use nephrite_kernel::ParameterValue;
-pub use pipeline::{Crop, MaskChannel, MaskInput, MaskStep, ModelStep, Pipeline, SampleStep, Save, Step};
+pub use pipeline::Pipeline;
+pub use step::{Crop, MaskChannel, MaskInput, MaskStep, ModelStep, SampleStep, Save, Step};

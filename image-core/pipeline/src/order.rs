@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Fault, PipelineFault, Step};
+use crate::fault::{Fault, PipelineFault};
+use crate::step::Step;
 
 /// Every step after those that it needs, otherwise in the order given. Unknown steps and cycles are faults; of the steps
 /// on a cycle, none is in the result. `lines` says where each step stands.

@@ -1,13 +1,16 @@
-//! A pipeline whose steps, phases and names fit together.
+//! A pipeline that can run, as far as its file can say.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
-use nephrite_kernel::{ParameterValue, is_name};
-use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
-use nephrite_types::{Phase, SegmentationOptions};
+use nephrite_kernel::is_name;
+use nephrite_settings::{FaultKind, Reference};
+use nephrite_types::Phase;
 
-use crate::{Fault, PipelineFault, order, read};
+use crate::fault::{Fault, PipelineFault};
+use crate::keys::STEP_NAME;
+use crate::order;
+use crate::read;
+use crate::step::{ModelStep, Save, Step};
 
 /// A pipeline that contradicts nothing.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,170 +25,11 @@ pub struct Pipeline {
     pub save: Vec<Save>,
 }
 
-/// One step.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Step {
-    /// A model on the scan of a phase.
-    Model(ModelStep),
-    /// An operation on masks.
-    Mask(MaskStep),
-    /// The crop of a scan around labels.
-    Sample(SampleStep),
-}
-
-/// A model on the scan of a phase.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ModelStep {
-    /// Its name in the pipeline.
-    pub id: String,
-    /// Folder of the trained model.
-    pub model: PathBuf,
-    /// Folder that stands in for `model` where a first look is wanted, such as that of a lower resolution.
-    pub quick_model: Option<PathBuf>,
-    /// Phases that it was made for, the most wanted first; at least one.
-    pub phases: Vec<Phase>,
-    /// True if the step is left out where no scan has such a phase.
-    pub optional: bool,
-    /// Which folds are averaged.
-    pub folds: FoldSelection,
-    /// Which checkpoint of each fold.
-    pub checkpoint: CheckpointKind,
-    /// How its mask is made.
-    pub options: SegmentationOptions,
-    /// Apply the postprocessing file in the model's folder.
-    pub postprocessing: bool,
-    /// Only this part of the scan is looked at.
-    pub crop: Option<Crop>,
-    /// The step whose mask is that of the cascade's previous stage.
-    pub previous_stage: Option<String>,
-    /// Masks that are channels of the network, after the scan.
-    pub channels: Vec<MaskChannel>,
-}
-
-/// Where in the scan a model looks: the box around labels of another step's mask, and a margin.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Crop {
-    /// The other step.
-    pub step: String,
-    /// Names of labels; all of them if empty.
-    pub labels: Vec<String>,
-    /// Around the box, mm; not negative.
-    pub margin_mm: f64,
-}
-
-/// A label of another step's mask as a channel of the network: 1 inside, 0 outside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MaskChannel {
-    /// The other step.
-    pub step: String,
-    /// Name of the label.
-    pub label: String,
-}
-
-/// An operation on masks.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MaskStep {
-    /// Its name in the pipeline.
-    pub id: String,
-    /// Name of the operation.
-    pub operation: String,
-    /// Masks by name of the operation's input.
-    pub inputs: Vec<MaskInput>,
-    /// By name; checked against the operation when it is known.
-    pub parameters: BTreeMap<String, ParameterValue>,
-    /// True if its files go to the results.
-    pub artefacts: bool,
-}
-
-/// What goes into one input of an operation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MaskInput {
-    /// Of the operation.
-    pub name: String,
-    /// Steps whose masks go in, in order; at least one.
-    pub steps: Vec<String>,
-}
-
-/// The scan and a mask, both cut to the box around labels, and a picture of them: files in a folder named after the step.
-/// It makes no mask, so that no other step can need it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SampleStep {
-    /// Its name in the pipeline, and that of its folder.
-    pub id: String,
-    /// The step whose mask it shows.
-    pub step: String,
-    /// Names of labels; all of them if empty.
-    pub labels: Vec<String>,
-    /// Around the box, mm; not negative.
-    pub margin_mm: f64,
-    /// Whose scan is cut; `None` is the reference's.
-    pub phase: Option<Phase>,
-}
-
-/// A mask that is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Save {
-    /// The step that makes it.
-    pub step: String,
-    /// A plain file name that ends in `.nii.gz` or `.nii`; no other mask has it.
-    pub file: String,
-}
-
-impl Step {
-    /// Its name in the pipeline.
-    pub fn id(&self) -> &str {
-        match self {
-            Step::Model(step) => &step.id,
-            Step::Mask(step) => &step.id,
-            Step::Sample(step) => &step.id,
-        }
-    }
-
-    /// The steps whose masks it needs, each once.
-    pub fn needs(&self) -> Vec<&str> {
-        match self {
-            Step::Model(step) => step.needs(),
-            Step::Mask(step) => step.needs(),
-            Step::Sample(step) => step.needs(),
-        }
-    }
-}
-
-impl ModelStep {
-    /// The steps whose masks it needs, each once.
-    pub fn needs(&self) -> Vec<&str> {
-        let crop = self.crop.iter().map(|crop| crop.step.as_str());
-        let previous = self.previous_stage.iter().map(String::as_str);
-        let channels = self.channels.iter().map(|channel| channel.step.as_str());
-        each_once(crop.chain(previous).chain(channels))
-    }
-}
-
-impl MaskStep {
-    /// The steps whose masks it needs, each once.
-    pub fn needs(&self) -> Vec<&str> {
-        let inputs = self.inputs.iter();
-        each_once(inputs.flat_map(|input| input.steps.iter().map(String::as_str)))
-    }
-}
-
-impl SampleStep {
-    /// The step whose mask it needs.
-    pub fn needs(&self) -> Vec<&str> {
-        vec![&self.step]
-    }
-}
-
-fn each_once<'a>(ids: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut seen = BTreeSet::new();
-    ids.filter(|id| seen.insert(*id)).collect()
-}
-
 impl Pipeline {
     /// Reads a pipeline file.
     ///
     /// # Errors
-    /// Every fault, in the order of lines. Of a text that is no TOML, the first.
+    /// Every fault, in the order of lines. Of a text that is no TOML, those of its form.
     pub fn parse(text: &str) -> Result<Pipeline, Vec<Fault>> {
         let draft = read::draft(text)?;
         let mut faults = draft.faults;
@@ -214,6 +58,12 @@ impl Pipeline {
         })
     }
 
+    /// All keys of a pipeline file.
+    pub fn reference() -> Reference {
+        let about = "What `nephrite run --pipeline FILE` and `nephrite pipeline check FILE` read.";
+        Reference::of("Pipeline", about, read::draft_of)
+    }
+
     /// Models without a file. Each keeps its mask as `<id>.nii.gz`; masks come together on the grid of the first.
     ///
     /// # Errors
@@ -226,16 +76,16 @@ impl Pipeline {
         let mut save = Vec::with_capacity(models.len());
         for model in &models {
             if !is_name(&model.id) {
-                return Err(PipelineFault::Value {
+                return Err(PipelineFault::Setting(FaultKind::Range {
                     key: "models.id".to_owned(),
                     found: format!("{:.64?}", model.id),
-                    expected: read::STEP_NAME,
-                });
+                    expected: STEP_NAME.to_owned(),
+                }));
             }
             if model.phases.is_empty() {
-                return Err(PipelineFault::Missing {
+                return Err(PipelineFault::Setting(FaultKind::Missing {
                     key: format!("phases of step {}", model.id),
-                });
+                }));
             }
             if lines.insert(model.id.clone(), 1).is_some() {
                 return Err(PipelineFault::StepTwice {

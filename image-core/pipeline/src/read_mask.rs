@@ -1,113 +1,93 @@
 //! The tables of mask operations and of samples.
 
-use std::collections::BTreeMap;
-
 use nephrite_kernel::{ParameterValue, is_name};
-use toml::de::{DeTable, DeValue};
+use nephrite_settings::kind::{Kind, either, flag, text};
+use nephrite_settings::{Section, Value};
 
-use crate::read::{PHASES, TRUE_OR_FALSE, labels, margin_mm, phase};
-use crate::spanned_table::{Lines, SpannedTable, flag, integer, number, text, texts};
-use crate::{Fault, MaskInput, MaskStep, PipelineFault, SampleStep};
+use crate::keys::{any, labels, margin_mm, phase};
+use crate::step::{MaskInput, MaskStep, SampleStep};
 
 /// Around the labels of a sample that says nothing else, mm.
 const SAMPLE_MARGIN_MM: f64 = 5.0;
 
-pub(crate) fn mask_step(
-    table: &mut SpannedTable<'_, '_>,
-    id: String,
-    lines: &Lines,
-    faults: &mut Vec<Fault>,
-) -> Option<MaskStep> {
-    let operation = table.require("operation", "the name of an operation", faults, |value| {
-        text(value).filter(|name| is_name(name))
+pub(crate) fn mask_step(table: &mut Section<'_>, id: String) -> Option<MaskStep> {
+    let name = text("the name of an operation", |name| {
+        is_name(name).then(|| name.to_owned())
     });
-    let named_steps = "a table such as { mask = \"kidneys\" } or { masks = [\"kidneys\", \"vessels\"] }";
-    let inputs = table.require("inputs", named_steps, faults, |value| {
-        let entries = value.as_table()?.iter().map(|(name, value)| {
-            let value = value.get_ref();
-            let steps = text(value).map(|step| vec![step]).or_else(|| texts(value))?;
-            (!steps.is_empty()).then(|| MaskInput {
-                name: name.get_ref().clone().into_owned(),
-                steps,
-            })
-        });
-        let inputs = entries.collect::<Option<Vec<_>>>()?;
-        (!inputs.is_empty()).then_some(inputs)
-    });
-    let parameters = match table.get("parameters") {
-        None => BTreeMap::new(),
-        Some((DeValue::Table(given), _)) => parameters(given, lines, faults),
-        Some((_, line)) => {
-            faults.push(Fault {
-                line,
-                fault: PipelineFault::Value {
-                    key: table.key("parameters"),
-                    found: "no table".to_owned(),
-                    expected: "a table of parameters",
-                },
-            });
-            BTreeMap::new()
-        }
-    };
-    let artefacts = table.take("artefacts", TRUE_OR_FALSE, faults, flag);
+    let operation = table.require("operation", name, "`nephrite plugin list` lists them");
+    let inputs = table.entries(
+        "inputs",
+        steps(),
+        1,
+        "{ mask = \"kidneys\" } or { masks = [\"kidneys\", \"vessels\"] }",
+        "required",
+        "steps whose masks go in, by name of the operation's input",
+    );
+    let parameters = table.entries(
+        "parameters",
+        parameter(),
+        0,
+        "{ keep_largest = 2 }",
+        "the operation's",
+        "`nephrite plugin describe OPERATION` lists them",
+    );
+    let artefacts = table.get("artefacts", flag(), false, "its files go to the results");
+    let input = |(name, steps)| MaskInput { name, steps };
     Some(MaskStep {
         id,
         operation: operation?,
-        inputs: inputs?,
-        parameters,
-        artefacts: artefacts.unwrap_or(false),
+        inputs: inputs?.into_iter().map(input).collect(),
+        parameters: parameters.into_iter().flatten().collect(),
+        artefacts,
     })
 }
 
-fn parameters(
-    given: &DeTable<'_>,
-    lines: &Lines,
-    faults: &mut Vec<Fault>,
-) -> BTreeMap<String, ParameterValue> {
-    let mut values = BTreeMap::new();
-    for (name, value) in given {
-        match parameter(value.get_ref()) {
-            Some(parameter) => {
-                values.insert(name.get_ref().clone().into_owned(), parameter);
-            }
-            None => faults.push(Fault {
-                line: lines.line(&value.span()),
-                fault: PipelineFault::Value {
-                    key: format!("masks.parameters.{}", name.get_ref()),
-                    found: "something else".to_owned(),
-                    expected: "true or false, a finite number, a text or a list of texts",
-                },
-            }),
-        }
-    }
-    values
+/// One step or a list of at least one.
+fn steps() -> Kind<Vec<String>> {
+    either("text or list", "the name of a step, or a list of them", |value| {
+        let steps = value
+            .text()
+            .map(|step| vec![step.to_owned()])
+            .or_else(|| texts(value))?;
+        (!steps.is_empty()).then_some(steps)
+    })
 }
 
-fn parameter(value: &DeValue<'_>) -> Option<ParameterValue> {
-    match value {
-        DeValue::Boolean(flag) => Some(ParameterValue::Flag(*flag)),
-        DeValue::Integer(_) => integer(value).map(ParameterValue::Integer),
-        DeValue::Float(_) => number(value).map(ParameterValue::Number),
-        DeValue::String(text) => Some(ParameterValue::Text(text.clone().into_owned())),
-        DeValue::Array(_) => texts(value).map(ParameterValue::Texts),
-        DeValue::Datetime(_) | DeValue::Table(_) => None,
-    }
+fn parameter() -> Kind<ParameterValue> {
+    let expected = "true or false, a finite number, a text or a list of texts";
+    either("any", expected, |value| {
+        let flag = value.flag().map(ParameterValue::Flag);
+        let number = || {
+            Some(
+                value
+                    .whole()
+                    .map_or(ParameterValue::Number(value.number()?), ParameterValue::Integer),
+            )
+        };
+        let text = || Some(ParameterValue::Text(value.text()?.to_owned()));
+        flag.or_else(number)
+            .or_else(text)
+            .or_else(|| texts(value).map(ParameterValue::Texts))
+    })
 }
 
-pub(crate) fn sample_step(
-    table: &mut SpannedTable<'_, '_>,
-    id: String,
-    faults: &mut Vec<Fault>,
-) -> Option<SampleStep> {
-    let step = table.require("step", "the name of a step", faults, text);
-    let labels = labels(table, faults);
-    let margin = margin_mm(table, faults);
-    let phase = table.take("phase", PHASES, faults, phase);
+fn texts(value: Value<'_>) -> Option<Vec<String>> {
+    value
+        .list()?
+        .map(|entry| entry.text().map(str::to_owned))
+        .collect()
+}
+
+pub(crate) fn sample_step(table: &mut Section<'_>, id: String) -> Option<SampleStep> {
+    let step = table.require("step", any("the name of a step"), "whose mask it shows");
+    let labels = labels(table);
+    let margin_mm = margin_mm(table, SAMPLE_MARGIN_MM);
+    let phase = table.option("phase", phase(), "`reference`", "whose scan is cut");
     Some(SampleStep {
         id,
         step: step?,
         labels,
-        margin_mm: margin.unwrap_or(SAMPLE_MARGIN_MM),
+        margin_mm,
         phase,
     })
 }

@@ -1,91 +1,42 @@
 //! The tables of models.
 
-use std::path::PathBuf;
-
-use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
+use nephrite_settings::Section;
+use nephrite_settings::kind::{Kind, choice, flag, list, number, one_of, path, text};
 use nephrite_types::{OptionKind, Phase, SegmentationOptions};
-use toml::de::DeValue;
 
-use crate::read::{TRUE_OR_FALSE, labels, margin_mm, phase};
-use crate::spanned_table::{Lines, SpannedTable, flag, integer, number, text, texts};
-use crate::{Crop, Fault, MaskChannel, ModelStep, PipelineFault};
+use crate::keys::{any, labels, margin_mm, phase};
+use crate::model_keys::{checkpoint, folds};
+use crate::step::{Crop, MaskChannel, ModelStep};
 
-pub(crate) fn model_step(
-    table: &mut SpannedTable<'_, '_>,
-    id: String,
-    lines: &Lines,
-    faults: &mut Vec<Fault>,
-) -> Option<ModelStep> {
-    let folder = "the folder of a trained model";
-    let path = |value: &DeValue<'_>| text(value).filter(|text| !text.is_empty()).map(PathBuf::from);
-    let model = table.require("model", folder, faults, path);
-    let quick_model = table.take("quick_model", folder, faults, path);
-    let phases = table.require(
-        "phases",
-        "a list of at least one of non_contrast, arterial, portal_venous, delayed",
-        faults,
-        |value| {
-            let phases: Vec<Phase> = value
-                .as_array()?
-                .iter()
-                .map(|entry| phase(entry.get_ref()))
-                .collect::<Option<_>>()?;
-            let once = phases
-                .iter()
-                .enumerate()
-                .all(|(idx, phase)| !phases[..idx].contains(phase));
-            (once && !phases.is_empty()).then_some(phases)
-        },
+pub(crate) fn model_step(table: &mut Section<'_>, id: String) -> Option<ModelStep> {
+    let folder = || path("the folder of a trained model");
+    let model = table.require("model", folder(), "beneath the root");
+    let help = "stands in where the profile `quick` is asked for, such as that of the low resolution";
+    let quick_model = table.option("quick_model", folder(), "`model`", help);
+    let phases = table.require("phases", phases(), "what it was made for, the most wanted first");
+    let help = "the step may be left out where no scan has such a phase";
+    let optional = table.get("optional", flag(), false, help);
+    let folds = folds(table);
+    let checkpoint = checkpoint(table);
+    let options = options(table);
+    let help = "apply the postprocessing file in the model's folder";
+    let postprocessing = table.get("postprocessing", flag(), false, help);
+    let crop = table.optional_table(
+        "crop",
+        "{ step = \"locate\", labels = [\"kidney\"], margin_mm = 20 }",
+        "the whole scan",
+        "look only at the box around labels of another step's mask",
+        read_crop,
     );
-    let optional = table
-        .take("optional", TRUE_OR_FALSE, faults, flag)
-        .unwrap_or(false);
-    let folds = table
-        .take("folds", "a list of numbers, or of \"all\"", faults, folds)
-        .unwrap_or(FoldSelection::Available);
-    let checkpoint = table.take("checkpoint", "final or best", faults, |value| {
-        match value.as_str()? {
-            "final" => Some(CheckpointKind::Final),
-            "best" => Some(CheckpointKind::Best),
-            _ => None,
-        }
-    });
-    let options = options(table, faults);
-    let postprocessing = table
-        .take("postprocessing", TRUE_OR_FALSE, faults, flag)
-        .unwrap_or(false);
-    // `Some(None)` has a fault.
-    let crop = match table.get("crop") {
-        None => None,
-        Some((DeValue::Table(crop), line)) => {
-            let mut crop = SpannedTable::new("models.crop.", line, crop, lines);
-            let read = read_crop(&mut crop, faults);
-            crop.finish(faults);
-            Some(read)
-        }
-        Some((_, line)) => {
-            faults.push(Fault {
-                line,
-                fault: PipelineFault::Value {
-                    key: table.key("crop"),
-                    found: "no table".to_owned(),
-                    expected: "a table such as { step = \"locate\", labels = [\"kidney\"], margin_mm = 20 }",
-                },
-            });
-            Some(None)
-        }
-    };
-    let previous_stage = table.take("previous_stage", "the name of a step", faults, text);
-    let channels = table.take("channels", "a list of texts STEP:LABEL", faults, |value| {
-        let channel = |entry: String| {
-            let (step, label) = entry.split_once(':')?;
-            (!label.is_empty()).then(|| MaskChannel {
-                step: step.to_owned(),
-                label: label.to_owned(),
-            })
-        };
-        texts(value)?.into_iter().map(channel).collect::<Option<Vec<_>>>()
-    });
+    let help = "step whose mask is that of the cascade's previous stage";
+    let previous_stage = table.option("previous_stage", any("the name of a step"), "none", help);
+    let help = "labels of other masks that are channels after the scan";
+    let channels = table.option(
+        "channels",
+        list(channel(), 0, "a list of texts STEP:LABEL"),
+        "none",
+        help,
+    );
     Some(ModelStep {
         id,
         model: model?,
@@ -93,66 +44,70 @@ pub(crate) fn model_step(
         phases: phases?,
         optional,
         folds,
-        checkpoint: checkpoint.unwrap_or(CheckpointKind::Final),
+        checkpoint,
         options,
         postprocessing,
         crop: match crop {
             None => None,
-            Some(crop) => Some(crop?),
+            Some(crop) => Some(crop.flatten()?),
         },
         previous_stage,
         channels: channels.unwrap_or_default(),
     })
 }
 
-fn options(table: &mut SpannedTable<'_, '_>, faults: &mut Vec<Fault>) -> SegmentationOptions {
+/// At least one, each once.
+fn phases() -> Kind<Vec<Phase>> {
+    let expected = format!(
+        "a list of at least one of {}",
+        one_of(&Phase::ALL.map(Phase::name))
+    );
+    list(phase(), 1, expected).and_then(|phases| {
+        let mut rest = phases.iter().enumerate();
+        rest.all(|(idx, phase)| !phases[..idx].contains(phase))
+            .then_some(phases.clone())
+    })
+}
+
+fn channel() -> Kind<MaskChannel> {
+    text("STEP:LABEL", |entry| {
+        let (step, label) = entry.split_once(':').filter(|(_, label)| !label.is_empty())?;
+        Some(MaskChannel {
+            step: step.to_owned(),
+            label: label.to_owned(),
+        })
+    })
+}
+
+fn options(table: &mut Section<'_>) -> SegmentationOptions {
     let mut options = SegmentationOptions::default();
     for key in SegmentationOptions::KEYS {
         match key.kind {
-            OptionKind::Switch(set) => {
-                let on = table.take(key.name, TRUE_OR_FALSE, faults, flag);
-                on.into_iter().for_each(|on| set(&mut options, on));
+            OptionKind::Switch(set) => set(&mut options, table.get(key.name, flag(), false, key.help)),
+            OptionKind::Number { range, set, get, .. } => {
+                let default = get(&options);
+                set(
+                    &mut options,
+                    table.get(key.name, number(range), default, key.help),
+                );
             }
-            OptionKind::Number {
-                expected,
-                is_right,
-                set,
-                ..
-            } => {
-                let found = table.take(key.name, expected, faults, |value| {
-                    number(value).filter(|found| is_right(*found))
-                });
-                found.into_iter().for_each(|found| set(&mut options, found));
-            }
-            OptionKind::Choice { expected, words } => {
-                let set = table.take(key.name, expected, faults, |value| {
-                    let found = value.as_str()?;
-                    words.iter().find(|(word, _)| *word == found).map(|(_, set)| set)
-                });
-                set.into_iter().for_each(|set| set(&mut options));
+            OptionKind::Choice { words, .. } => {
+                let indices: Vec<_> = words.iter().map(|(word, _)| *word).zip(0..).collect();
+                let index: usize = table.get(key.name, choice(&indices), 0, key.help);
+                words[index].1(&mut options);
             }
         }
     }
     options
 }
 
-fn read_crop(table: &mut SpannedTable<'_, '_>, faults: &mut Vec<Fault>) -> Option<Crop> {
-    let step = table.require("step", "the name of a step", faults, text);
-    let labels = labels(table, faults);
-    let margin = margin_mm(table, faults);
+fn read_crop(table: &mut Section<'_>) -> Option<Crop> {
+    let step = table.require("step", any("the name of a step"), "whose mask it is");
+    let labels = labels(table);
+    let margin_mm = margin_mm(table, 0.0);
     Some(Crop {
         step: step?,
         labels,
-        margin_mm: margin.unwrap_or(0.0),
+        margin_mm,
     })
-}
-
-/// `[0, 1]`, `["0", "1"]` or `["all"]`.
-fn folds(value: &DeValue<'_>) -> Option<FoldSelection> {
-    let entries = value.as_array()?.iter().map(|entry| match entry.get_ref() {
-        DeValue::String(name) => name.parse().ok(),
-        number => integer(number)?.to_string().parse().ok(),
-    });
-    let names = entries.collect::<Option<Vec<_>>>()?;
-    (!names.is_empty()).then_some(FoldSelection::List(names))
 }

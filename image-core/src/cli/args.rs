@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use nephrite_engine::Provider;
 use nephrite_nnunet_folder::FoldName;
 
@@ -50,6 +50,8 @@ pub(crate) enum Command {
     /// Look at model folders
     #[command(subcommand)]
     Models(ModelsCommand),
+    /// Explain the keys of configuration and pipeline files, or check the file of a server
+    Config(ConfigArguments),
     /// Serve segmentation, volumes and models over gRPC until SIGTERM
     Serve {
         /// Configuration file (TOML)
@@ -392,6 +394,20 @@ pub(crate) enum PipelineCommand {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("task").required(true))]
+pub(crate) struct ConfigArguments {
+    /// Print the keys of a kind of file: type, range, default, what each is for [default: server]
+    #[arg(long, group = "task", value_enum, num_args = 0..=1, default_missing_value = "server")]
+    pub(crate) explain: Option<FileArgument>,
+    /// Check the configuration file of a server: all faults by line; exit code 3 if there are any
+    #[arg(long, group = "task", value_name = "FILE")]
+    pub(crate) check: Option<PathBuf>,
+    /// Print the keys as a Markdown table
+    #[arg(long, requires = "explain")]
+    pub(crate) markdown: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct CheckArguments {
     /// Address, such as http://127.0.0.1:7445
     #[arg(value_name = "URL")]
@@ -465,6 +481,16 @@ pub(crate) enum CheckpointArgument {
     Final,
     /// The best validation score
     Best,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum FileArgument {
+    /// What `nephrite serve` reads
+    Server,
+    /// What `mask-services` reads
+    Services,
+    /// What `nephrite run` reads
+    Pipeline,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

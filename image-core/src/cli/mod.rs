@@ -3,6 +3,7 @@
 mod args;
 mod case_place;
 mod case_progress;
+mod config;
 mod demo;
 mod demo_masks;
 mod failure;
@@ -55,6 +56,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Plugin(command) => plugin::run(command),
         Command::Pipeline(command) => pipeline::run(command),
         Command::Models(command) => models::run(command),
+        Command::Config(arguments) => config::run(&arguments),
         Command::Demo(arguments) => demo::run(arguments),
         Command::Serve { config } => serve::run(config),
         Command::Health { config } => health::run(&config),

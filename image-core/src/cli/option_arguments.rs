@@ -1,5 +1,7 @@
 //! Options of a mask on the command line, as their declarations say.
 
+use std::ops::RangeBounds as _;
+
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
 use nephrite_types::{OptionKind, SegmentationOptions};
 
@@ -10,18 +12,17 @@ pub(crate) struct OptionArguments(pub(crate) SegmentationOptions);
 impl Args for OptionArguments {
     fn augment_args(mut command: Command) -> Command {
         for key in SegmentationOptions::KEYS {
-            let arg = Arg::new(key.name).long(key.name.replace('_', "-")).help(key.help);
+            let arg = Arg::new(key.name)
+                .long(key.name.replace('_', "-"))
+                .help(sentence(key.help));
             command = command.arg(match key.kind {
                 OptionKind::Switch(_) => arg.action(ArgAction::SetTrue),
                 OptionKind::Number {
-                    expected,
-                    is_right,
-                    get,
-                    ..
+                    expected, range, get, ..
                 } => arg
                     .value_name("NUMBER")
                     .value_parser(move |text: &str| {
-                        let number = text.parse().ok().filter(|number| is_right(*number));
+                        let number = text.parse().ok().filter(|number| range.contains(number));
                         number.ok_or_else(|| format!("expected {expected}"))
                     })
                     .default_value(get(&SegmentationOptions::default()).to_string()),
@@ -64,4 +65,11 @@ impl FromArgMatches for OptionArguments {
         *self = OptionArguments::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+/// Help begins with a capital on the command line.
+fn sentence(help: &str) -> String {
+    let mut letters = help.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
 }

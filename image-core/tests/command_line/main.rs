@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
 mod bad_input;
+mod config;
 mod demo;
 mod estimates;
 mod geometry;

@@ -5,8 +5,7 @@
 //! * [`run`] serves [`Services`] with health and reflection: NOT_SERVING, warm up, SERVING, and a drain with an end.
 //!   Every call goes through one layer first: its [`Deadline`], whom a malformed message is blamed on, and the name of
 //!   our code on every status.
-//! * [`Section`] reads a strict configuration file: all faults at once, no unknown keys. [`settings`] are the keys that
-//!   all servers have.
+//! * [`settings`] are the keys that the configuration files of all servers have.
 //! * [`run_process`] is the rest of a server's `main`: signals, the listening socket, and [`log_to_stderr`]. [`probe`] asks
 //!   a running one for its health.
 //! * [`mount_service`] says what lies on this process's shared volume, and [`check_mounts`] asks others.
@@ -18,7 +17,6 @@
 
 mod admission;
 mod coded_body;
-mod config;
 mod edge;
 mod error;
 mod log;
@@ -27,22 +25,20 @@ mod mount;
 mod probe;
 mod process;
 mod refusal;
-mod section;
 mod serve;
 pub mod settings;
 mod threads;
 mod work;
 
 pub use admission::{Permit, Ticket};
-pub use config::{ConfigError, read_config};
 pub use edge::Deadline;
 pub use error::ServerError;
 pub use log::{LogFormat, log_to_stderr};
 pub use mount::{MountError, MountFinding, MountState, check_mounts, mount_service};
+pub use nephrite_settings::ConfigError;
 pub use probe::{ProbeError, probe};
 pub use process::{Shutdown, leave, run_process};
 pub use refusal::Refusal;
-pub use section::{ConfigFault, Section, count, float, strings, text};
 pub use serve::{Hooks, Services, run};
 pub use threads::{pool_threads, usable_threads};
 pub use work::{Work, token};

@@ -1,6 +1,8 @@
 //! How a model's mask is made: the one type that passes from the command line, a pipeline file or a message down to the
 //! tile loop, with the declaration of each option.
 
+use std::ops::{Bound, RangeBounds as _};
+
 use serde::{Deserialize, Serialize};
 
 /// In which arithmetic class sums and resampling run.
@@ -63,8 +65,8 @@ pub enum OptionKind {
     Number {
         /// What is right, for messages.
         expected: &'static str,
-        /// Whether a number is right.
-        is_right: fn(f64) -> bool,
+        /// The same.
+        range: (Bound<f64>, Bound<f64>),
         /// Sets a number that is right.
         set: fn(&mut SegmentationOptions, f64),
         /// Reads it.
@@ -84,22 +86,22 @@ impl SegmentationOptions {
     pub const KEYS: &[OptionKey] = &[
         OptionKey {
             name: "no_mirroring",
-            help: "Do not average over mirrored copies: several times faster, slightly less exact",
+            help: "do not average over mirrored copies: several times faster, slightly less exact",
             kind: OptionKind::Switch(|options, off| options.mirroring = !off),
         },
         OptionKey {
             name: "tile_step_size",
-            help: "Distance of tiles as a fraction of the patch, above 0 and up to 1",
+            help: "distance of tiles as a fraction of the patch",
             kind: OptionKind::Number {
                 expected: "a number above 0 and up to 1",
-                is_right: |size| size > 0.0 && size <= 1.0,
+                range: (Bound::Excluded(0.0), Bound::Included(1.0)),
                 set: |options, size| options.tile_step_size = size,
                 get: |options| options.tile_step_size,
             },
         },
         OptionKey {
             name: "no_gaussian",
-            help: "Weight all voxels of a tile alike",
+            help: "weight all voxels of a tile alike",
             kind: OptionKind::Switch(|options, off| options.gaussian = !off),
         },
         OptionKey {
@@ -120,14 +122,11 @@ impl SegmentationOptions {
     pub fn check(&self) -> Result<(), OptionOutOfRange> {
         for key in Self::KEYS {
             if let OptionKind::Number {
-                expected,
-                is_right,
-                get,
-                ..
+                expected, range, get, ..
             } = key.kind
             {
                 let found = get(self);
-                if !is_right(found) {
+                if !range.contains(&found) {
                     let name = key.name;
                     return Err(OptionOutOfRange {
                         name,

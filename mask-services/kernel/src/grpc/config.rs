@@ -5,8 +5,10 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nephrite_server::LogFormat;
 use nephrite_server::settings::{self, limit};
-use nephrite_server::{ConfigFault, LogFormat, Section, count, read_config, strings};
+use nephrite_settings::kind::{list, text};
+use nephrite_settings::{Fault, Reference, Section, parse, read_config};
 use nephrite_types::Limits;
 
 use super::ServiceError;
@@ -71,42 +73,81 @@ impl ServiceConfig {
     /// Reads configuration text; relative paths start at `folder`.
     ///
     /// # Errors
-    /// Every fault: unknown keys, missing ones, values that cannot be. Of a text that is no TOML, the first.
-    pub fn from_toml(text: &str, folder: &Path) -> Result<Self, Vec<ConfigFault>> {
-        Section::parse(text, |top| {
-            let mut config = ServiceConfig::new(PathBuf::new());
-            settings::root(top, folder, &mut config.root);
-            settings::listen(top, &mut config.listen);
-            config.operations = top.take("operations", "a list of at least one name", |value| {
-                strings(value).filter(|names| !names.is_empty())
-            });
-            settings::max_concurrent(
-                top,
-                "max_concurrent_requests",
-                &mut config.max_concurrent_requests,
-            );
-            settings::max_waiting(top, "max_waiting_requests", &mut config.max_waiting_requests);
-            settings::max_message_bytes(top, &mut config.max_message_bytes);
-            limit(top, "max_request_bytes", &mut config.max_request_bytes);
-            settings::max_memory_bytes(top, &mut config.max_memory_bytes);
-            config.threads = top.take("threads", "a whole number of at least 1", |value| {
-                NonZeroUsize::new(usize::try_from(count(value)?).ok()?)
-            });
-            settings::drain_timeout(top, &mut config.drain_timeout);
-            settings::log_format(top, &mut config.log_format);
-            if let Some(table) = top.table("limits") {
-                let mut section = top.within("limits.", table);
-                limit(&mut section, "max_voxels", &mut config.limits.max_voxels);
-                limit(
-                    &mut section,
-                    "max_payload_bytes",
-                    &mut config.limits.max_payload_bytes,
-                );
-                limit(&mut section, "max_mask_rows", &mut config.limits.max_mask_rows);
-                limit(&mut section, "max_mask_runs", &mut config.limits.max_mask_runs);
-            }
-            config
-        })
+    /// Every fault, with its place. Of a text that is no TOML, those of its form.
+    pub fn from_toml(text: &[u8], folder: &Path) -> Result<Self, Vec<Fault>> {
+        parse(text, |top| read_top(top, folder))
+    }
+
+    /// All keys of the file.
+    pub fn reference() -> Reference {
+        let about = "What `mask-services --config FILE` reads, and every service that is made from the Rust template.";
+        Reference::of("Mask services", about, |top| read_top(top, Path::new("")))
+    }
+}
+
+fn read_top(top: &mut Section<'_>, folder: &Path) -> ServiceConfig {
+    let default = ServiceConfig::new(settings::root(top, folder));
+    let name = text("a name", |name| Some(name.to_owned()));
+    ServiceConfig {
+        listen: settings::listen(top, default.listen),
+        operations: top.option(
+            "operations",
+            list(name, 1, "a list of at least one name"),
+            "all that the program has",
+            "names of the operations to serve: one, some or all",
+        ),
+        max_concurrent_requests: settings::max_concurrent(
+            top,
+            "max_concurrent_requests",
+            default.max_concurrent_requests,
+            "requests that work at once",
+        ),
+        max_waiting_requests: settings::max_waiting(
+            top,
+            "max_waiting_requests",
+            default.max_waiting_requests,
+            "requests that wait; one more is RESOURCE_EXHAUSTED",
+        ),
+        max_message_bytes: settings::max_message_bytes(top, default.max_message_bytes),
+        max_request_bytes: limit(
+            top,
+            "max_request_bytes",
+            default.max_request_bytes,
+            "all masks of a request together, decoded",
+        ),
+        max_memory_bytes: settings::max_memory_bytes(top),
+        threads: settings::threads(top),
+        drain_timeout: settings::drain_timeout(top, default.drain_timeout),
+        log_format: settings::log_format(top, default.log_format),
+        limits: top.table("limits", "what one mask may cost", |section| {
+            read_limits(section, default.limits)
+        }),
+        root: default.root,
+    }
+}
+
+fn read_limits(section: &mut Section<'_>, default: Limits) -> Limits {
+    Limits {
+        max_voxels: limit(section, "max_voxels", default.max_voxels, "voxels"),
+        max_payload_bytes: limit(
+            section,
+            "max_payload_bytes",
+            default.max_payload_bytes,
+            "bytes of the voxels of a file",
+        ),
+        max_mask_rows: limit(
+            section,
+            "max_mask_rows",
+            default.max_mask_rows,
+            "rows, z times y; each takes 4 bytes",
+        ),
+        max_mask_runs: limit(
+            section,
+            "max_mask_runs",
+            default.max_mask_runs,
+            "runs; each takes 12 bytes",
+        ),
+        ..default
     }
 }
 
@@ -114,8 +155,8 @@ impl ServiceConfig {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<ServiceConfig, Vec<ConfigFault>> {
-        ServiceConfig::from_toml(text, Path::new("/etc/nephrite"))
+    fn read(text: &str) -> Result<ServiceConfig, Vec<Fault>> {
+        ServiceConfig::from_toml(text.as_bytes(), Path::new("/etc/nephrite"))
     }
 
     #[test]
@@ -155,7 +196,7 @@ mod tests {
     fn all_faults_are_told_at_once() {
         let faults =
             read("operations = []\nthreads = 0\nprovider = 'cpu'\n[limits]\nmax_classes = 3").unwrap_err();
-        let mut keys: Vec<&str> = faults.iter().map(ConfigFault::key).collect();
+        let mut keys: Vec<&str> = faults.iter().map(|fault| fault.kind.key()).collect();
         keys.sort_unstable();
         assert_eq!(
             keys,

@@ -24,6 +24,9 @@ struct Arguments {
     command: Option<Command>,
     #[command(flatten)]
     config: Option<Config>,
+    /// Print the keys of the configuration file: type, range, default, what each is for
+    #[arg(long, exclusive = true)]
+    explain: bool,
 }
 
 #[derive(Debug, Args)]
@@ -44,7 +47,7 @@ enum Command {
 /// Serves one operation until SIGTERM: what a plugin's `main` returns. The service is named like the operation. A service
 /// that has served ends the process itself, without destructors: an operation may still run.
 ///
-/// The command line is `--config FILE`, `health --config FILE` or `operations`.
+/// The command line is `--config FILE`, `--explain`, `health --config FILE` or `operations`.
 pub fn serve(operation: impl MaskOperation + 'static) -> ExitCode {
     let description = operation.description();
     let (name, version) = (description.name.clone(), description.version.clone());
@@ -62,6 +65,9 @@ pub fn serve(operation: impl MaskOperation + 'static) -> ExitCode {
 /// Serves the operations that the configuration names until SIGTERM. Command line as [`serve`].
 pub fn serve_program(service: Service) -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.explain {
+        return exit_code(print(&ServiceConfig::reference().to_string()));
+    }
     exit_code(match (arguments.command, arguments.config) {
         (Some(Command::Operations), _) => print(&operations(&service)),
         (Some(Command::Health(Config { config })), _) => health(&config),
