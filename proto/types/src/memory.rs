@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn what_fits_is_what_plain_vectors_give() {
         assert_eq!(zeroed::<u16>(3, "a test").unwrap(), [0; 3]);
-        assert_eq!(zeroed::<u16>(0, "a test").unwrap(), []);
+        assert_eq!(zeroed::<u16>(0, "a test").unwrap(), Vec::<u16>::new());
         let turned = array![[[1, 2, 3], [4, 5, 6]]];
         let view = turned.view().permuted_axes([2, 1, 0]);
         let copy = owned(view, "a test").unwrap();
