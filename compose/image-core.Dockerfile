@@ -18,7 +18,7 @@ RUN mkdir /image && \
     { command -v make >/dev/null || { apt-get update -qq && apt-get install -qq --no-install-recommends make; }; } && \
     cargo build --profile slim --locked -p nephrite-image-core && mv target/slim/nephrite /image/ && rm -rf target; fi
 
-# The pinned wheel, its hash checked; only its shared libraries and licences are kept.
+# The pinned wheel, its hash checked; only its shared libraries and licenses are kept.
 FROM ${PYTHON_IMAGE} AS onnxruntime
 ARG FLAVOR=cpu
 COPY image-core/engine/onnxruntime /fetch

@@ -142,7 +142,7 @@ const LAST: &[&str] = &["nephrite-tests", "nephrite-bench-masks", BOOK_BUILDER];
 /// Makes the book. Nothing of it, or of what it uses, becomes part of a program that is delivered.
 const BOOK_BUILDER: &str = "nephrite-docs";
 
-/// Licences of the tool that makes the book, mdBook: copyleft for its own files, which are not changed, and attribution for
+/// Licenses of the tool that makes the book, mdBook: copyleft for its own files, which are not changed, and attribution for
 /// the icons of its pages. Only `BOOK_BUILDER` may bring them in.
 const LICENCES_OF_THE_BOOK: &[&str] = &["MPL-2.0", "CC-BY-4.0"];
 
@@ -173,7 +173,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Licences that a dependency may offer.
+/// Licenses that a dependency may offer.
 const LICENCES: &[&str] = &[
     "MIT",
     "Apache-2.0",

@@ -44,7 +44,7 @@ pub struct ResizeReport {
     pub from_shape: [usize; 3],
     /// Voxels now, x, y, z.
     pub shape: [usize; 3],
-    /// Millimetres between voxel centres now, x, y, z.
+    /// Millimeters between voxel centers now, x, y, z.
     pub spacing: [f64; 3],
 }
 

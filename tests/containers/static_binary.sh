@@ -3,7 +3,7 @@
 
 STATIC_TARGET=x86_64-unknown-linux-musl
 
-# static_mask_services CACHE: builds it in a folder of its own below CACHE, so that no other build waits. Hardly optimised,
+# static_mask_services CACHE: builds it in a folder of its own below CACHE, so that no other build waits. Hardly optimized,
 # unlike what users build: the container tests show no speed, and minutes count.
 static_mask_services() {
     { rustup target list --installed | grep -qx $STATIC_TARGET || rustup target add $STATIC_TARGET; } &&

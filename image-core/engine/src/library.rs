@@ -153,7 +153,7 @@ fn open(path: &Path) -> Result<OnnxRuntime, String> {
             .build()
             .map_err(|error| error.to_string())
     }));
-    let environment = outcome.unwrap_or_else(|_| Err("is no working ONNX Runtime".to_owned()))?;
+    let environment = outcome.unwrap_or_else(|_| Err("is not a working ONNX Runtime".to_owned()))?;
     Ok(OnnxRuntime {
         library: path.to_path_buf(),
         environment,

@@ -55,7 +55,7 @@ pub struct OrtEngine {
 }
 
 impl OrtEngine {
-    /// Builds a session for `onnx`, a serialised ONNX model with one f32 input `[1, channel, patch…]` and one f32
+    /// Builds a session for `onnx`, a serialized ONNX model with one f32 input `[1, channel, patch…]` and one f32
     /// output `[1, class, patch…]` (the batch size may be left open), and runs it once to warm up.
     ///
     /// The model must have been checked: ONNX Runtime itself is not hardened against hostile graphs. `onnx` is dropped

@@ -123,7 +123,7 @@ pub enum NnunetError {
         /// Spacing of the network.
         target: [f64; 3],
     },
-    /// An intensity that the plans' normalisation cannot take.
+    /// An intensity that the plans' normalization cannot take.
     #[error("channel {channel}: {source}")]
     Normalization {
         /// Index of the channel.

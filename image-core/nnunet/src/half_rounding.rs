@@ -12,7 +12,7 @@ pub(crate) fn half_from_f64(value: f64) -> f32 {
     let nearest = value as f32;
     let error = value - f64::from(nearest);
     let odd = if error != 0.0 && nearest.is_finite() && nearest.to_bits() & 1 == 0 {
-        // the neighbour on the other side of `value` has an odd last bit
+        // the neighbor on the other side of `value` has an odd last bit
         if (error > 0.0) == (nearest >= 0.0 && !nearest.is_sign_negative()) {
             f32::from_bits(nearest.to_bits() + 1)
         } else if nearest == 0.0 {

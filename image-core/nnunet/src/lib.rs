@@ -5,7 +5,7 @@
 //! [`predict_preprocessed`] runs the tiles:
 //!
 //! ```text
-//! volumes ── crop ── normalise ── resample ── tile ── network ── class sums ── resample ── labels ── paste
+//! volumes ── crop ── normalize ── resample ── tile ── network ── class sums ── resample ── labels ── paste
 //!            preprocess::*                    tiles::*           (one patch depth)  export::*
 //! ```
 //!
@@ -14,7 +14,7 @@
 //!
 //! *Network axis order* is the order after `transpose_forward`; everything else is `[z, y, x]` of the reader.
 //!
-//! Source of all behaviour: nnunetv2 2.8.1 (Apache-2.0); each module names the file it follows.
+//! Source of all behavior: nnunetv2 2.8.1 (Apache-2.0); each module names the file it follows.
 
 mod error;
 pub mod export;

@@ -113,7 +113,7 @@ impl Model {
         self.memory_bytes
     }
 
-    /// Bytes read from weight files when the model was loaded; none are read afterwards.
+    /// Bytes read from weight files when the model was loaded; none are read afterward.
     pub fn weight_bytes_read(&self) -> u64 {
         self.weight_bytes_read
     }

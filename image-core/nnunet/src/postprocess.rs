@@ -5,7 +5,7 @@ use nephrite_mask_codec::{Run, RunMask, RunMaskBuilder};
 use nephrite_runs::{Connectivity, RunsError, components};
 use nephrite_types::{Affine, CancelToken, Geometry, Limits, Shape3, Spacing};
 
-/// Removes all but the largest connected component (26 neighbours) of the union of `labels`; ties are all kept.
+/// Removes all but the largest connected component (26 neighbors) of the union of `labels`; ties are all kept.
 ///
 /// `segmentation` is `[z, y, x]`; sizes are voxel counts. `background` is written where components are removed.
 ///

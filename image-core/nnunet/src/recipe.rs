@@ -29,12 +29,12 @@ pub struct Recipe {
 pub struct ChannelRecipe {
     /// As in `dataset.json`.
     pub name: String,
-    /// How intensities are normalised.
+    /// How intensities are normalized.
     pub normalization: Normalization,
 }
 
 impl ChannelRecipe {
-    /// True if normalising needs to know which voxels are inside the non-zero mask.
+    /// True if normalizing needs to know which voxels are inside the non-zero mask.
     pub fn needs_mask(&self) -> bool {
         matches!(self.normalization, Normalization::ZScore { use_mask: true })
     }

@@ -142,7 +142,7 @@ proptest! {
         let found = labels(run(&model, &volume(array.clone(), [1.0; 3]), &options).unwrap());
         for (index, x) in array.indexed_iter() {
             // the crop cuts off what is zero all around; a zero outside it is background, as class 0 is inside.
-            // exact ties survive weights only up to rounding: both neighbours are right then
+            // exact ties survive weights only up to rounding: both neighbors are right then
             let (lower, is_tie) = (expected(*x, 4), x.fract() != 0.0 && *x < 3.0);
             prop_assert!(
                 found[index] == lower || (is_tie && found[index] == lower + 1),

@@ -20,7 +20,7 @@
 //! # Ok::<(), nephrite_types::GeometryError>(())
 //! ```
 //!
-//! The anatomy is drawn from analytic shapes in world millimetres (RAS+), so it does not scale with the grid: a
+//! The anatomy is drawn from analytic shapes in world millimeters (RAS+), so it does not scale with the grid: a
 //! coarser spacing shows the same patient with fewer voxels, a smaller field of view shows its middle.
 
 mod anatomy;

@@ -1,6 +1,6 @@
 //! Convex solids and tubes that can say which part of a voxel row lies inside them.
 //!
-//! All coordinates are world millimetres `[x, y, z]`, RAS+. Only `+ − × ÷ √` are used: those are exact to the last bit on
+//! All coordinates are world millimeters `[x, y, z]`, RAS+. Only `+ − × ÷ √` are used: those are exact to the last bit on
 //! every platform, sines are not.
 
 /// World position or direction `[x, y, z]` in mm.

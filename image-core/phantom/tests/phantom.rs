@@ -250,7 +250,7 @@ fn noise_has_the_strength_asked_for_and_is_correlated_in_the_plane() {
     let here = body.slice(ndarray::s![..-1, ..-1, ..-1]);
     let right = covariance(here, body.slice(ndarray::s![..-1, ..-1, 1..])) / (deviation * deviation);
     let above = covariance(here, body.slice(ndarray::s![1.., ..-1, ..-1])) / (deviation * deviation);
-    // binomial filter: (1·2 + 2·1) / 6 between neighbours
+    // binomial filter: (1·2 + 2·1) / 6 between neighbors
     assert!((right - 2.0 / 3.0).abs() < 0.05, "{right}");
     assert!(above.abs() < 0.05, "{above}");
 }

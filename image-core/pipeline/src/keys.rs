@@ -5,8 +5,7 @@ use nephrite_settings::kind::{Kind, list, number, one_of, text};
 use nephrite_types::Phase;
 
 /// What an `id` may be.
-pub(crate) const STEP_NAME: &str =
-    "a name of lower case letters, digits, _ and -, that begins with a letter and is no device of Windows";
+pub(crate) const STEP_NAME: &str = "a name of lower case letters, digits, _ and -, that begins with a letter and is not a Windows device name";
 
 /// A text of any kind, such as the name of another step.
 pub(crate) fn any(expected: &'static str) -> Kind<String> {

@@ -1,7 +1,7 @@
 //! One axis of a resize, applied to a block of lines at a time.
 //!
 //! A block holds [`LANES`] lines side by side, so that every step of the recursive spline filter is arithmetic on
-//! whole vectors. A line never meets its neighbours, so results do not depend on how lines are grouped.
+//! whole vectors. A line never meets its neighbors, so results do not depend on how lines are grouped.
 
 use crate::taps::{self, CubicTap, LinearTap};
 use crate::{Interpolation, Real, plan::Grid};
@@ -18,7 +18,7 @@ pub(crate) enum AxisOperator<T> {
     Identity { n: usize },
     /// Picks samples.
     Nearest { n: usize, indices: Vec<usize> },
-    /// Weighs two neighbours.
+    /// Weighs two neighbors.
     Linear { n: usize, taps: Vec<LinearTap<T>> },
     /// Recursive prefilter, then four coefficients per sample.
     Cubic { n: usize, taps: Vec<CubicTap<T>> },

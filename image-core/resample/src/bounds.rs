@@ -113,7 +113,7 @@ impl<T: Real> Range<T> {
     }
 
     pub(crate) fn of(values: &[T]) -> Self {
-        const WIDTH: usize = 16; // independent accumulators, so that the loop is vectorised
+        const WIDTH: usize = 16; // independent accumulators, so that the loop is vectorized
         let mut lanes = [Self::empty(); WIDTH];
         let (chunks, rest) = values.as_chunks::<WIDTH>();
         for chunk in chunks {

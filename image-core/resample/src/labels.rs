@@ -1,6 +1,6 @@
 //! Resizing of segmentations: every label's indicator is resized, and a rule says which label a voxel gets.
 //!
-//! An indicator is 0 or 1, so a linear score is a sum of the weights of those of the eight neighbours that carry the
+//! An indicator is 0 or 1, so a linear score is a sum of the weights of those of the eight neighbors that carry the
 //! label, and only their labels can win. The sums run in the order of the reference, because ties are frequent (at
 //! every label boundary with an even factor) and are decided by exact equality.
 
@@ -25,7 +25,7 @@ impl Label for i32 {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LabelRule {
     /// batchgenerators 0.25.5 `resize_segmentation` of this order, as `resample_data_or_seg` uses it: the label with
-    /// the largest score; of tied labels the nearest neighbour's, else the smallest. Nearest picks labels directly.
+    /// the largest score; of tied labels the nearest neighbor's, else the smallest. Nearest picks labels directly.
     ///
     /// Agrees with the reference bit for bit. Cubic costs a padded f64 copy and 64 products per voxel and label.
     Batchgenerators(Interpolation),
@@ -143,13 +143,13 @@ pub(crate) fn pick<V: Copy + Zeroable + Send + Sync>(
     Ok(target)
 }
 
-/// The eight neighbours of an output voxel, last axis fastest, and their weights along each axis.
+/// The eight neighbors of an output voxel, last axis fastest, and their weights along each axis.
 struct Votes<L, T> {
     labels: [L; 8],
     weights: [[T; 2]; 3],
 }
 
-/// Calls `decide` for every voxel whose neighbours disagree; where they agree there is nothing to decide.
+/// Calls `decide` for every voxel whose neighbors disagree; where they agree there is nothing to decide.
 fn vote<L: Label, T: Copy + Sync>(
     labels: ArrayView3<'_, L>,
     taps: &[Vec<LinearTap<T>>; 3],
@@ -374,7 +374,7 @@ mod tests {
         check(&[1, 2, 2, 0], 2, LabelRule::TorchMemoryEfficient, &[0, 0]); // nobody is over a half
         check(&[-1, -1, 3, 3], 2, LabelRule::TorchMemoryEfficient, &[-1, 3]);
 
-        // The centre of this block scores 1 and 2 at 0.375 each; its nearest neighbour, 3, lost.
+        // The center of this block scores 1 and 2 at 0.375 each; its nearest neighbor, 3, lost.
         let block = Array3::from_shape_vec([2, 2, 2], vec![3u8, 1, 1, 1, 2, 2, 2, 3]).unwrap();
         let found = resize_labels(block.view(), [1, 1, 1], linear, None, &CancelToken::new()).unwrap();
         assert_eq!(found[[0, 0, 0]], 1);

@@ -2,7 +2,7 @@
 //!
 //! nnU-Net resizes with `skimage.transform.resize(mode="edge", anti_aliasing=False)`, which is a separable linear
 //! operator per axis followed by a clip to the range of the input: nearest, linear or cubic B-spline on half-pixel
-//! centres, the spline taken through the *edge-extended* signal, never any smoothing.
+//! centers, the spline taken through the *edge-extended* signal, never any smoothing.
 //!
 //! * [`resize_planes`] is the core: it asks for the source plane by plane, so that no float copy of a scan exists.
 //! * [`ResizePlan`] says what happens on which axis; [`separate_axis`] takes nnU-Net's decision on anisotropic scans.

@@ -2,7 +2,7 @@
 
 use crate::ResampleError;
 
-/// How values between voxel centres are found.
+/// How values between voxel centers are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Interpolation {
     /// The nearest voxel; a tie goes to the higher index. nnU-Net's order 0.

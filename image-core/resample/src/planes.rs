@@ -19,7 +19,7 @@ const COLUMNS_PER_TASK: usize = 4 * LANES;
 ///
 /// `fill_plane(k, plane)` writes source plane `k` (index along axis 0), `from[1] · from[2]` values in C order; it is
 /// called from many threads, at most once per plane, and not at all for planes that no output reads (nearest along
-/// axis 0). Source values may be converted, normalised or transposed there, so the caller needs no float copy.
+/// axis 0). Source values may be converted, normalized or transposed there, so the caller needs no float copy.
 ///
 /// An axis whose length does not change is left alone; if none changes, the result is the filled planes, unclipped.
 /// With a clip, results lie in the range of the whole source (NaN ignored), or of their own slice where the plan has

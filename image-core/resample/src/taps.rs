@@ -1,7 +1,7 @@
 //! Where on a source axis each output sample lies, and with which weights it reads.
 //!
 //! `n` is the number of source samples, `m` the number of output samples; both at least 1. Output `k` lies at source
-//! coordinate `(k + 0.5) · n/m − 0.5` (half-pixel centres).
+//! coordinate `(k + 0.5) · n/m − 0.5` (half-pixel centers).
 
 use crate::Real;
 

@@ -108,7 +108,7 @@ pub enum CaseError {
         accepted: Vec<Phase>,
     },
     /// A phase was chosen for a step that runs on none.
-    #[error("step {step} is no model: it runs on no phase")]
+    #[error("step {step} is not a model step: it does not run on a phase")]
     NoModel {
         /// The step.
         step: String,

@@ -43,7 +43,7 @@ pub struct ScanEstimate {
     pub file: Option<String>,
     /// Voxels per axis, x, y, z.
     pub shape: [usize; 3],
-    /// Millimetres between voxel centres, x, y, z.
+    /// Millimeters between voxel centers, x, y, z.
     pub spacing: [f64; 3],
     /// Bytes of its voxels in memory.
     pub memory_bytes: u64,

@@ -127,7 +127,7 @@ impl<'a> Executor<'a> {
                     }
                     Err(error) => {
                         ours.cancel();
-                        // what a cancelled neighbour says is no reason
+                        // what a cancelled neighbor says is no reason
                         if failed
                             .as_ref()
                             .is_none_or(|error| error.code() == ErrorCode::Cancelled)

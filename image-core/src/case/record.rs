@@ -99,7 +99,7 @@ pub struct ScanRecord {
     pub bytes: u64,
     /// Voxels, x, y, z.
     pub shape: [usize; 3],
-    /// Millimetres, x, y, z.
+    /// Millimeters, x, y, z.
     pub spacing: [f64; 3],
 }
 

@@ -61,7 +61,7 @@ impl VerifyReport {
     }
 }
 
-/// Runs the case of a `record.json` again, into a folder beside its own that is removed afterwards, and compares every
+/// Runs the case of a `record.json` again, into a folder beside its own that is removed afterward, and compares every
 /// file byte by byte: with what the record says, and with what lies in the result folder.
 ///
 /// # Errors
@@ -232,7 +232,7 @@ fn request(record: &Record) -> CaseRequest {
     }
 }
 
-/// A folder for the second run, gone afterwards.
+/// A folder for the second run, gone afterward.
 struct Again {
     work: Option<WorkFolder>,
     path: PathBuf,

@@ -247,7 +247,7 @@ pub(crate) struct ResizeArguments {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct TargetArguments {
-    /// Distance of voxel centres in mm, such as 1,1,2.5
+    /// Distance of voxel centers in mm, such as 1,1,2.5
     #[arg(long, value_name = "X,Y,Z")]
     pub(crate) spacing: Option<Triple<f64>>,
     /// Number of voxels, such as 256,256,120

@@ -33,7 +33,7 @@ pub struct PictureColumn<'a> {
     pub structures: &'a [PictureStructure],
 }
 
-/// Pixels per millimetre.
+/// Pixels per millimeter.
 const SCALE: f64 = 1.25;
 /// Soft-tissue window, wide enough to tell bright vessels from bone: level 80, width 480 HU.
 const WINDOW_HU: [f32; 2] = [-160.0, 320.0];
@@ -373,7 +373,7 @@ mod tests {
 
     const SHAPE: [usize; 3] = [20, 40, 60];
 
-    /// A block of soft tissue with a bar of label 3 at the patient's right; x stored towards the left.
+    /// A block of soft tissue with a bar of label 3 at the patient's right; x stored toward the left.
     fn case() -> (Volume, LabelMap) {
         let spacing = Spacing::new([6.0, 4.0, 3.0]).unwrap();
         let rows = [

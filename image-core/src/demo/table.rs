@@ -76,7 +76,7 @@ pub struct StructureRow {
     pub name: String,
     /// Its voxels.
     pub overlap: Overlap,
-    /// Cubic millimetres of a voxel.
+    /// Cubic millimeters of a voxel.
     pub voxel_mm3: f64,
     /// Wall time of the model that found it; None where an earlier line of the same model says it.
     pub secs: Option<f64>,

@@ -14,7 +14,7 @@ pub struct Counters {
     pub scan_bytes_read: u64,
     /// Scans that were in memory already.
     pub scan_cache_hits: u64,
-    /// Scans that were normalised and resampled for a network.
+    /// Scans that were normalized and resampled for a network.
     pub preprocessings: u64,
     /// Network inputs that were in memory already.
     pub preprocessing_cache_hits: u64,

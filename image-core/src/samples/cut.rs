@@ -29,7 +29,7 @@ pub(crate) struct FramedScan<'a> {
 /// The mask may lie on any grid; on the frame of the scan it is taken by voxel, from elsewhere it is brought there by world coordinates, nearest voxel. The margin is
 /// rounded up to whole voxels and ends at the scan. The image keeps the scan's voxel type and scale factors, and every
 /// voxel its place in the world; the mask holds only the labels that are named. The picture shows the slices with most of
-/// the labels, as [`Window::of`] makes grey of intensities.
+/// the labels, as [`Window::of`] makes gray of intensities.
 ///
 /// Nothing is read: everything comes from memory. An error may leave some of the files; whoever owns `folder` discards
 /// them.

@@ -17,7 +17,7 @@ pub struct StageSeconds {
     pub load_model: f64,
     /// Scans read and decompressed.
     pub read: f64,
-    /// Crop, normalise, resample to the network's grid.
+    /// Crop, normalize, resample to the network's grid.
     pub preprocess: f64,
     /// Tiles through the network.
     pub inference: f64,
@@ -87,7 +87,7 @@ pub struct SegmentReport {
     pub labels: Vec<LabelVolume>,
     /// Voxels of the mask, x, y, z of its file.
     pub shape: [usize; 3],
-    /// Millimetres between voxel centres, x, y, z of its file.
+    /// Millimeters between voxel centers, x, y, z of its file.
     pub spacing: [f64; 3],
     /// Everything odd, in the order in which it was found.
     pub warnings: Vec<WarningReport>,

@@ -60,7 +60,7 @@ impl WorldBox {
     }
 }
 
-/// From world millimetres to voxel `(x, y, z)`; `None` if the affine cannot be turned round.
+/// From world millimeters to voxel `(x, y, z)`; `None` if the affine cannot be turned round.
 pub(crate) fn inverse(geometry: &Geometry) -> Option<impl Fn([f64; 3]) -> [f64; 3] + use<>> {
     let m = geometry.affine.rows();
     let determinant = geometry.affine.determinant();

@@ -5,7 +5,7 @@ use nephrite_image_core::case::CasePipeline;
 
 use crate::patient::{KIDNEYS, Patient};
 
-/// Five models of one recipe on one scan, by names that differ: read once, normalised and resampled once.
+/// Five models of one recipe on one scan, by names that differ: read once, normalized and resampled once.
 #[test]
 fn models_of_one_recipe_share_scan_and_network_input() {
     let patient = Patient::new();

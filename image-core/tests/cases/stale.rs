@@ -137,7 +137,7 @@ fn a_model_of_which_a_file_was_replaced_in_place_with_its_old_time_is_loaded_aga
     let scene = Scene::new();
     let plans = scene.patient.path(KIDNEYS).join("plans.json");
     let before = scene.run("before");
-    // another normalisation: digits only, so that the size stays
+    // another normalization: digits only, so that the size stays
     let text = fs::read_to_string(&plans).unwrap();
     let at = text.find("\"mean\"").unwrap();
     let digit = at + text[at..].find(|c: char| c.is_ascii_digit() && c != '0').unwrap();

@@ -253,7 +253,7 @@ fn what_cannot_run_is_told_alike_everywhere_and_leaves_nothing() {
     );
 }
 
-/// The arterial scan, two metres away.
+/// The arterial scan, two meters away.
 fn far_away(patient: &Patient) {
     let scans = patient.path("scans");
     let file = fs::File::open(scans.join("arterial.nii.gz")).unwrap();

@@ -89,14 +89,10 @@ pub(crate) fn description() -> OperationDescription {
         ),
         mm(
             "near_mm",
-            "step 8: how near, between voxel centres; needs near_label",
+            "step 8: how near, between voxel centers; needs near_label",
         ),
-        ParameterSpec::new(
-            "connectivity",
-            neighbours,
-            "neighbours of a voxel in steps 6 to 8",
-        )
-        .default(ParameterValue::Text("26".to_owned())),
+        ParameterSpec::new("connectivity", neighbours, "neighbors of a voxel in steps 6 to 8")
+            .default(ParameterValue::Text("26".to_owned())),
         ParameterSpec::new(
             "preset",
             ParameterKind::choice(&["nnunet"]),
@@ -251,7 +247,7 @@ impl Preset {
         if parameters.text("connectivity").is_some_and(|n| n != "26") {
             return Err(combination(
                 "preset, connectivity",
-                "nnU-Net connects 26 neighbours",
+                "nnU-Net connects 26 neighbors",
             ));
         }
         let regions = parameters.texts("regions")?;

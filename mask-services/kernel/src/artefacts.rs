@@ -46,7 +46,7 @@ impl Artefacts {
     /// Writes a file whole or not at all; one of the same name is replaced.
     ///
     /// # Errors
-    /// [`OperationError::ArtefactName`] if `name` is no plain file name, [`OperationError::Write`].
+    /// [`OperationError::ArtefactName`] if `name` is not a plain file name, [`OperationError::Write`].
     pub fn write(
         &self,
         name: &str,

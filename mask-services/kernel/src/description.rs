@@ -130,7 +130,7 @@ impl OperationDescription {
                     .any(|spec| spec.name == *input && spec.required)
             {
                 faults.push(format!(
-                    "output {} lies on the grid of {input}, which is no required input",
+                    "output {} lies on the grid of {input}, which is not a required input",
                     output.name
                 ));
             }

@@ -35,7 +35,7 @@ pub enum OperationError {
         /// What there is.
         known: Vec<String>,
     },
-    /// An input that is no list was given several times.
+    /// An input that is not a list was given several times.
     #[error("input {name} was given {found} times, expected one mask")]
     RepeatedInput {
         /// Of the input.
@@ -112,7 +112,7 @@ pub enum OperationError {
         reason: &'static str,
     },
     /// A file name that leads elsewhere.
-    #[error("artefact name {name:?} is no plain file name")]
+    #[error("artefact name {name:?} is not a plain file name")]
     ArtefactName {
         /// As given.
         name: String,

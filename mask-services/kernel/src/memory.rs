@@ -113,7 +113,7 @@ pub struct UnreadMask {
 }
 
 impl UnreadMask {
-    /// Reads the header; the file stands at its start afterwards.
+    /// Reads the header; the file stands at its start afterward.
     ///
     /// # Errors
     /// As [`read_mask`](crate::read_mask), for what a header can have wrong.

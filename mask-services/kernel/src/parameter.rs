@@ -283,13 +283,13 @@ impl Parameters {
     /// Empty if it is off.
     ///
     /// # Errors
-    /// [`OperationError::Internal`] if the operation's own description says that it is no list.
+    /// [`OperationError::Internal`] if the operation's own description says that it is not a list.
     pub fn texts(&self, name: &str) -> Result<&[String], OperationError> {
         match self.values.get(name) {
             None => Ok(&[]),
             Some(ParameterValue::Texts(texts)) => Ok(texts),
             Some(_) => Err(OperationError::Internal {
-                what: format!("parameter {name} is no list"),
+                what: format!("parameter {name} is not a list"),
             }),
         }
     }

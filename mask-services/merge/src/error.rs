@@ -64,7 +64,7 @@ pub enum StepFault {
     #[error("a quotation mark is not closed")]
     Quote,
     /// A distance that cannot be.
-    #[error("{found:?} is no distance from 0 to 1000 mm")]
+    #[error("{found:?} is not a distance from 0 to 1000 mm")]
     Distance {
         /// As given.
         found: String,

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::voxel_map::{VoxelMap, snap};
 
-/// How a label is found between voxel centres.
+/// How a label is found between voxel centers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interpolation {
     /// That of the nearest voxel; halfway, the one with the larger index.
@@ -89,11 +89,11 @@ pub(crate) fn resample(
     Ok(Some(builder.finish()?))
 }
 
-/// Voxels of every label whose centres lie outside the field of view (the outer faces of the voxels) of another grid.
+/// Voxels of every label whose centers lie outside the field of view (the outer faces of the voxels) of another grid.
 ///
 /// `None` if the map between the grids is not finite.
 pub(crate) fn outside(source: &RunMask, target: &Geometry) -> Option<BTreeMap<u16, u64>> {
-    /// Voxels; a centre on the outer face is inside, whatever the rounding.
+    /// Voxels; a center on the outer face is inside, whatever the rounding.
     const ON_THE_FACE: f64 = 1e-6;
     let map = VoxelMap::new(source.geometry(), target)?;
     let view = target
@@ -201,7 +201,7 @@ impl Sampler<'_> {
         let base = at.map(f64::floor);
         let t: [f64; 3] = std::array::from_fn(|c| at[c] - base[c]);
         let [x, y, z] = base.map(|u| u as i64);
-        // Labels and weights of up to eight neighbours; equal labels are added up. Positions are multiples of 2^-16, so
+        // Labels and weights of up to eight neighbors; equal labels are added up. Positions are multiples of 2^-16, so
         // that products of three and their sums are exact: ties do not depend on the order.
         let mut labels = [0u16; 8];
         let mut weights = [0.0f64; 8];
@@ -253,7 +253,7 @@ impl Sampler<'_> {
     }
 }
 
-/// Weight of the lower (0) or upper (1) neighbour at the fraction `t` between them.
+/// Weight of the lower (0) or upper (1) neighbor at the fraction `t` between them.
 fn side(t: f64, upper: usize) -> f64 {
     if upper == 0 { 1.0 - t } else { t }
 }

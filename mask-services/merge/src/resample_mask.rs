@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn elsewhere_voxels_follow_the_world_and_labels_stay() {
         let mask = case([0.0; 3]);
-        // Two voxels further along x, and one voxel more than is labelled at the end is cut off.
+        // Two voxels further along x, and one voxel more than is labeled at the end is cut off.
         let target = *case([4.0, 0.0, 0.0]).runs().geometry();
         let result = moved(&mask, &target);
         let runs = [

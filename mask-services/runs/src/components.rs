@@ -226,7 +226,7 @@ pub fn keep_largest(
     Ok(components.select(mask, |idx, _| largest[idx]))
 }
 
-/// The mask without all but the largest component (26 neighbours) of the union of `labels`; components of equal size are
+/// The mask without all but the largest component (26 neighbors) of the union of `labels`; components of equal size are
 /// all kept. Voxels that are removed become `background`, which may be a label.
 ///
 /// Source: nnunetv2 2.8.1, `postprocessing/remove_connected_components.py`

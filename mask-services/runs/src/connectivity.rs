@@ -1,13 +1,13 @@
-//! Which neighbours touch: by face, edge or corner.
+//! Which neighbors touch: by face, edge or corner.
 
-/// Which voxels are neighbours, by what they share at least.
+/// Which voxels are neighbors, by what they share at least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Connectivity {
-    /// A face: 6 neighbours.
+    /// A face: 6 neighbors.
     Faces6,
-    /// A face or an edge: 18 neighbours.
+    /// A face or an edge: 18 neighbors.
     Edges18,
-    /// A face, an edge or a corner: 26 neighbours.
+    /// A face, an edge or a corner: 26 neighbors.
     Corners26,
 }
 
@@ -19,14 +19,14 @@ impl Connectivity {
         Connectivity::Corners26,
     ];
 
-    /// From the number of neighbours: 6, 18 or 26.
+    /// From the number of neighbors: 6, 18 or 26.
     pub fn from_number(neighbours: u32) -> Option<Connectivity> {
         Connectivity::ALL
             .into_iter()
             .find(|connectivity| connectivity.number() == neighbours)
     }
 
-    /// Number of neighbours of a voxel.
+    /// Number of neighbors of a voxel.
     pub fn number(self) -> u32 {
         match self {
             Connectivity::Faces6 => 6,

@@ -14,7 +14,7 @@ pub(crate) struct Grid<'a> {
     /// Row `z·ny + y` has the runs `row_starts[row]..row_starts[row + 1]`.
     pub(crate) row_starts: &'a [u32],
     pub(crate) runs: &'a [Run],
-    /// False if no voxel is a neighbour of one in another plane.
+    /// False if no voxel is a neighbor of one in another plane.
     pub(crate) planes_touch: bool,
 }
 
@@ -23,7 +23,7 @@ const SLABS_PER_THREAD: usize = 4;
 /// Runs that one slab should have at least; below, its seam costs more than it saves.
 const MIN_RUNS_PER_SLAB: usize = 8 << 10;
 
-/// Runs of one label whose voxels are neighbours are in one component.
+/// Runs of one label whose voxels are neighbors are in one component.
 pub(crate) struct Numbering {
     /// Component of every run.
     pub(crate) of_run: Vec<u32>,
@@ -175,7 +175,7 @@ impl Forest<'_> {
 
 /// Joins the runs of plane `z` with each other if `within`, and with those of the plane before if `before`.
 ///
-/// All neighbours among earlier rows must be in one tree already, and if `within` is not set, those within this plane.
+/// All neighbors among earlier rows must be in one tree already, and if `within` is not set, those within this plane.
 fn join_plane(
     grid: Grid<'_>,
     z: usize,
@@ -213,7 +213,7 @@ fn join_plane(
 
 /// Joins the runs of a row with those of the row `beside` it (y − 1) and of the three rows `below` (z − 1; y − 1, y, y + 1).
 ///
-/// Where a run of a neighbouring row covers a run, the neighbours of the latter in rows next to both are neighbours of
+/// Where a run of a neighboring row covers a run, the neighbors of the latter in rows next to both are neighbors of
 /// the former, too, and joined already: most runs need one or two rows.
 #[inline]
 fn join_row<const N: u32>(
@@ -253,7 +253,7 @@ fn join_row<const N: u32>(
     }
 }
 
-/// A neighbouring row, swept from left to right.
+/// A neighboring row, swept from left to right.
 struct Neighbour<'a> {
     row: Row<'a>,
     /// All runs ahead of this one end before the run that was joined last.

@@ -10,9 +10,9 @@ use crate::forest::{Grid, Numbering, number_components};
 /// What counts as enclosed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Holes {
-    /// Background that no path over faces (6 neighbours) leads to the border of the volume.
+    /// Background that no path over faces (6 neighbors) leads to the border of the volume.
     Volume,
-    /// Background of a z slice that no path over edges (4 neighbours) within that slice leads to its border.
+    /// Background of a z slice that no path over edges (4 neighbors) within that slice leads to its border.
     Slices,
 }
 

@@ -8,7 +8,7 @@ use crate::reach::{Ball, within};
 use crate::scattered::BallRows;
 use crate::{combine, flatten};
 
-/// Voxels whose centre lies at most `radius_mm` from the centre of a voxel of `set` (all voxels with any label); label 1.
+/// Voxels whose center lies at most `radius_mm` from the center of a voxel of `set` (all voxels with any label); label 1.
 ///
 /// Distances are Euclidean, in mm, with the steps of the geometry in the world; a radius that is a distance of voxels up to
 /// the rounding of headers reaches them ([`length`]). The volume's border cuts the result off. Equal to
@@ -51,7 +51,7 @@ pub fn grow(
     within(*set.geometry(), around, row, &ball, limits, cancel)
 }
 
-/// Voxels of `set` whose centre lies more than `radius_mm` from the centre of every background voxel; label 1.
+/// Voxels of `set` whose center lies more than `radius_mm` from the center of every background voxel; label 1.
 ///
 /// Distances as in [`grow`]. **Border**: nothing is known outside of the volume, so it is no background: a structure that
 /// the border cuts does not shrink there, and a set that fills the volume stays as it is. Equal to

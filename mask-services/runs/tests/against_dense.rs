@@ -48,7 +48,7 @@ fn masks(max: usize) -> impl Strategy<Value = Array3<u8>> {
     })
 }
 
-/// Neighbours of a voxel that lie inside.
+/// Neighbors of a voxel that lie inside.
 fn neighbours(index: [usize; 3], shape: [usize; 3], n: u32) -> Vec<[usize; 3]> {
     let mut found = Vec::new();
     for offset in 0..27 {

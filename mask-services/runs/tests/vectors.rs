@@ -14,11 +14,11 @@ struct Case {
     shape: [usize; 3],
     spacing: [f64; 3],
     labels: String,
-    /// By the number of neighbours.
+    /// By the number of neighbors.
     components: BTreeMap<u32, Vec<u32>>,
-    /// By the number of neighbours; fewer than 4 voxels are dropped.
+    /// By the number of neighbors; fewer than 4 voxels are dropped.
     dust: BTreeMap<u32, String>,
-    /// By k; 26 neighbours.
+    /// By k; 26 neighbors.
     largest: BTreeMap<usize, String>,
     statistics: Vec<Statistics>,
     fill_volume: String,

@@ -10,12 +10,12 @@ use crate::spans::Spans;
 /// A point of the grid, `[x, y, z]`.
 type Point = [i64; 3];
 
-/// In world millimetres, RAS+.
+/// In world millimeters, RAS+.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Extent {
     /// Least and greatest x, y, z of the outer faces of the voxels.
     pub(crate) box_mm: [[f64; 3]; 2],
-    /// The greatest distance between two centres of outer voxel faces, which are the corners of the label's mesh. For a
+    /// The greatest distance between two centers of outer voxel faces, which are the corners of the label's mesh. For a
     /// single voxel, its longest edge.
     pub(crate) diameter_mm: f64,
 }
@@ -114,7 +114,7 @@ fn hull_corners(points: &mut Vec<[i64; 2]>) -> Vec<[i64; 2]> {
     hull
 }
 
-/// The greatest distance between points that lie half a voxel along an axis from two of these centres.
+/// The greatest distance between points that lie half a voxel along an axis from two of these centers.
 fn diameter(mut centres: Vec<[f64; 3]>, affine: Affine, cancel: &CancelToken) -> Result<f64, Cancelled> {
     let rows = affine.rows();
     // Differences of two half steps along axes; their opposites come with the opposite pair.

@@ -13,10 +13,10 @@ pub(crate) type Triangle = [[f32; 3]; 3];
 
 /// Gives the triangles of a label's surface to `emit`, in order of z, y, x.
 ///
-/// Marching cubes on voxel centres: every cell between eight centres has a corner point halfway along each edge from the
+/// Marching cubes on voxel centers: every cell between eight centers has a corner point halfway along each edge from the
 /// label to what is not, and polygons through these points. Of the four points of a cell face where two diagonal voxels
 /// belong to the label, those are joined that keep the two voxels connected; both cells of the face decide alike, so
-/// nothing gapes. Polygons are cut along diagonals that lie inside the cell, or around their centre where there are
+/// nothing gapes. Polygons are cut along diagonals that lie inside the cell, or around their center where there are
 /// none, so that every edge belongs to exactly two triangles. The outside of the grid is background.
 ///
 /// The surface lies on the faces of the voxels and cuts off their edges: volumes of smooth structures stay within 1 % of

@@ -1,4 +1,4 @@
-//! The 256 ways in which a surface crosses a cell between eight voxel centres.
+//! The 256 ways in which a surface crosses a cell between eight voxel centers.
 
 use std::sync::LazyLock;
 
@@ -99,7 +99,7 @@ fn middle(edge: Edge) -> Corner {
     std::array::from_fn(|axis| (coordinate(edge[0], axis) + coordinate(edge[1], axis)) as f64 / 2.0)
 }
 
-/// True if both lie on one face of the cell: a line between them could meet one of the neighbouring cell.
+/// True if both lie on one face of the cell: a line between them could meet one of the neighboring cell.
 fn share_a_face(a: Edge, b: Edge) -> bool {
     (0..3).any(|axis| {
         let side = coordinate(a[0], axis);

@@ -33,7 +33,7 @@ pub(crate) fn factors(geometry: &Geometry, max_voxels: u64) -> [usize; 3] {
 
 /// Every block of `factors` (z, y, x) voxels becomes one: the label that most of them have, background included; of
 /// equally many, a label rather than background, and the smallest id. Blocks at the end may be cut: only voxels that
-/// exist count. The new voxel lies at the centre of its block.
+/// exist count. The new voxel lies at the center of its block.
 pub(crate) fn downsample(
     mask: &RunMask,
     factors: [usize; 3],

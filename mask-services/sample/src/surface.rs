@@ -4,7 +4,7 @@ use nephrite_kernel::{CancelToken, Run, RunMask};
 use nephrite_types::{Affine, Cancelled};
 use rayon::prelude::*;
 
-/// Steps `[z, y, x]` to half of the 26 neighbours: one for each direction of lines.
+/// Steps `[z, y, x]` to half of the 26 neighbors: one for each direction of lines.
 const DIRECTIONS: [[i64; 3]; 13] = [
     [0, 0, 1],
     [0, 1, -1],
@@ -23,7 +23,7 @@ const DIRECTIONS: [[i64; 3]; 13] = [
 
 /// For every label, by id: surface area in mm².
 ///
-/// Lines through the voxel centres along the 13 directions to the neighbours cross the surface wherever the label
+/// Lines through the voxel centers along the 13 directions to the neighbors cross the surface wherever the label
 /// changes. The mean number of crossings per area across the lines, over all directions, is half of the surface. Every
 /// direction counts by the share of the sphere that is nearer to it than to the others, in the world: spacing and
 /// oblique axes are accounted for. The outside of the grid is background.

@@ -143,7 +143,7 @@ fn statistics_of_blocks_single_voxels_and_absent_labels() {
     check("liver", "centroid_z", Some(100.0 + 2.0 * 9.5));
     check("liver", "box_min_x", Some(-30.0 + 9.5));
     check("liver", "box_max_z", Some(100.0 + 29.0));
-    // the block is 20 × 10 × 20 mm; from face centre to face centre of its corner voxels
+    // the block is 20 × 10 × 20 mm; from face center to face center of its corner voxels
     let longest: f64 = (19.0f64.powi(2) + 9.0f64.powi(2) + 20.0f64.powi(2)).sqrt();
     let found = measured(&outcome, "liver", "longest_diameter").unwrap();
     assert!((found - longest).abs() < 1e-6, "{found} {longest}");

@@ -53,7 +53,7 @@ pub struct EncodedMask {
 const LEVEL: u32 = 6;
 
 impl EncodedLabel {
-    /// Their volume in millilitres.
+    /// Their volume in milliliters.
     pub fn volume_ml(&self, geometry: &Geometry) -> f64 {
         self.voxels as f64 * geometry.voxel_mm3() / 1000.0
     }

@@ -31,7 +31,7 @@ impl Run {
 
 /// A label map as runs along x, row by row; background is what no run covers.
 ///
-/// Always canonical: the runs of a row are sorted, do not overlap, lie within the row, and neighbours that touch have
+/// Always canonical: the runs of a row are sorted, do not overlap, lie within the row, and neighbors that touch have
 /// different labels. So two masks are equal exactly if their label maps are.
 ///
 /// A mask has one set of lengths: its geometry is [`Geometry::measured`], whatever it was made with, so that volumes,

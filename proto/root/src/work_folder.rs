@@ -228,7 +228,7 @@ pub(crate) fn remove_leftover(parent: &Dir, name: &str) -> io::Result<()> {
         Ok(there) if there.is_dir() => parent.remove_dir_all(name),
         Ok(_) => Err(io::Error::new(
             io::ErrorKind::NotADirectory,
-            format!("{name} is no folder: somebody else made it"),
+            format!("{name} is not a folder: somebody else made it"),
         )),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),

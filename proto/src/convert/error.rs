@@ -13,7 +13,7 @@ pub enum ConvertError {
         field: &'static str,
     },
     /// An enum is its zero value, or a number that this version does not know.
-    #[error("{field} is {number}, which is no choice; leave it out for the default")]
+    #[error("{field} is {number}, which is not one of its values; leave it out for the default")]
     NoChoice {
         /// Name in the .proto file.
         field: &'static str,

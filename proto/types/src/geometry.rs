@@ -8,11 +8,11 @@ use crate::{BoundingBox, length};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape3([usize; 3]);
 
-/// Millimetres between voxel centres per axis, `[z, y, x]`; finite and positive.
+/// Millimeters between voxel centers per axis, `[z, y, x]`; finite and positive.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spacing([f64; 3]);
 
-/// Voxel index `(i, j, k)` = `(x, y, z)` to world millimetres, RAS+, as NIfTI's sform; finite and invertible.
+/// Voxel index `(i, j, k)` = `(x, y, z)` to world millimeters, RAS+, as NIfTI's sform; finite and invertible.
 ///
 /// Rows are world axes; column `c` is the step of voxel axis `c` (x, y, z, offset).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,7 +27,7 @@ pub struct Geometry {
     /// unit as it is. May differ from the column norms of `affine` when the header contradicts itself; the network follows
     /// this one, measuring does not ([`Geometry::steps_mm`]). Of a file's frame and of masks: the column norms, in mm.
     pub spacing: Spacing,
-    /// World position of the voxel centres.
+    /// World position of the voxel centers.
     pub affine: Affine,
 }
 
@@ -174,9 +174,9 @@ impl Affine {
     }
 
     /// The affine of the same field of view on another grid: the outer faces of the voxel block stay where they are
-    /// (half-pixel centres), as nnU-Net's and scikit-image's `resize` do.
+    /// (half-pixel centers), as nnU-Net's and scikit-image's `resize` do.
     ///
-    /// Shapes are `[z, y, x]`. Voxel centre `k` of the new grid lies at `(k + 0.5) · n/m − 0.5` of the old one.
+    /// Shapes are `[z, y, x]`. Voxel center `k` of the new grid lies at `(k + 0.5) · n/m − 0.5` of the old one.
     pub fn resized(self, from: Shape3, to: Shape3) -> Self {
         let (n, m) = (from.xyz(), to.xyz());
         let ratio: [f64; 3] = std::array::from_fn(|c| n[c] as f64 / m[c] as f64);
@@ -193,14 +193,14 @@ impl Affine {
 }
 
 impl Geometry {
-    /// Millimetres from voxel to voxel along z, y, x, as the world has them: the lengths of the affine's columns. What is
+    /// Millimeters from voxel to voxel along z, y, x, as the world has them: the lengths of the affine's columns. What is
     /// measured in mm is measured with these, never with [`Geometry::spacing`], which is the network's.
     pub fn steps_mm(&self) -> [f64; 3] {
         let [x, y, z] = self.affine.column_norms_xyz();
         [z, y, x]
     }
 
-    /// Volume of one voxel in cubic millimetres, as the world has it; sheared axes count.
+    /// Volume of one voxel in cubic millimeters, as the world has it; sheared axes count.
     pub fn voxel_mm3(&self) -> f64 {
         self.affine.determinant().abs()
     }

@@ -4,7 +4,7 @@
 //! these checked types at the edge, once; inside, wrong states cannot be written down.
 //!
 //! **Axis order** is `[z, y, x]`, x fastest, as in a NIfTI file and in the arrays of nnU-Net's readers.
-//! **World coordinates** are NIfTI's: millimetres, RAS+ (x to the right, y to the front, z up).
+//! **World coordinates** are NIfTI's: millimeters, RAS+ (x to the right, y to the front, z up).
 
 mod bounding_box;
 mod cancel;

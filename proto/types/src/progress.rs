@@ -9,7 +9,7 @@ pub enum Stage {
     LoadModel,
     /// Scans are read and decompressed.
     Read,
-    /// Crop, normalise, resample to the network's grid.
+    /// Crop, normalize, resample to the network's grid.
     Preprocess,
     /// Tiles run through the network; finished slabs are exported meanwhile.
     Inference,

@@ -97,7 +97,7 @@ pub enum VolumeError {
         /// What would do.
         expected: &'static str,
     },
-    /// Voxels are complex, colour, packed bits, or wider than 64 bits.
+    /// Voxels are complex, color, packed bits, or wider than 64 bits.
     #[error(
         "{name}: voxel type {found} is not supported; supported are integers of 8 to 64 bits, float32 and float64"
     )]
@@ -264,7 +264,7 @@ pub enum VolumeError {
     },
     /// A label map holds a value that is no label.
     #[error(
-        "value {value} at voxel {index:?} (z, y, x) is no label, expected a whole number from 0 to 65535, to a thousandth"
+        "value {value} at voxel {index:?} (z, y, x) is not a label: expected a whole number from 0 to 65535, to a thousandth"
     )]
     NotALabel {
         /// First such value, scale factors applied.

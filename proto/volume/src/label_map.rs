@@ -1,4 +1,4 @@
-//! Label maps as mask operations want them: labels that are whole numbers, lengths that are millimetres.
+//! Label maps as mask operations want them: labels that are whole numbers, lengths that are millimeters.
 //!
 //! A scan that goes into a network is read as a reader of nnU-Net reads it ([`crate::read_volume`]), whatever that makes of
 //! units, of a missing third axis, of a header that contradicts itself. A label map is measured, and so is read for what
@@ -25,8 +25,8 @@ const PIXDIM_TOLERANCE: f64 = 1e-3;
 
 /// Reads a label map from NIfTI (`.nii` or `.nii.gz`, version 1 or 2, either byte order), `[z, y, x]`.
 ///
-/// * **Place**: the sform, else the qform, else the centre at the origin, as nibabel takes them; shear stays. Units are
-///   converted to mm (metre, millimetre, micrometre; unknown is millimetre), offsets too.
+/// * **Place**: the sform, else the qform, else the center at the origin, as nibabel takes them; shear stays. Units are
+///   converted to mm (meter, millimeter, micrometer; unknown is millimeter), offsets too.
 /// * **Lengths**: those of the affine's columns, one set for volumes, surfaces and distances. `pixdim` that differs by more
 ///   than a thousandth is refused; 0 says nothing.
 /// * **Axes**: trailing ones of length 1 are dropped; a 2-D image is one slice, 1 mm thick unless the header says how thick.

@@ -54,7 +54,7 @@ pub struct VolumeInfo {
     pub voxel_type: VoxelType,
     /// From stored values to intensities, as `SimpleITKIO` takes it.
     pub scale: IntensityScale,
-    /// Voxel `(x, y, z)` to RAS+ millimetres as `SimpleITKIO` sees it, or as `NibabelIO` does where that one refuses
+    /// Voxel `(x, y, z)` to RAS+ millimeters as `SimpleITKIO` sees it, or as `NibabelIO` does where that one refuses
     /// (shear, forms that place nothing, or not a 3-D file).
     pub affine: Affine,
     /// The way x, y, z run, in three letters: `RAS`, `LPS`, …
@@ -64,7 +64,7 @@ pub struct VolumeInfo {
 /// Unit of space in a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Not said; counts as millimetres.
+    /// Not said; counts as millimeters.
     Unknown,
     /// 1000 mm.
     Metre,

@@ -23,7 +23,7 @@ const SAME_LENGTH: f64 = 1e-3;
 /// The header of a scan, and what every reader makes of it.
 ///
 /// **Frame** is what all readers of one file share: its voxels in the order of the file, at the place that one [`World`]
-/// gives them, in millimetres. A reader's array is the frame with axes permuted and flipped ([`ScanHeader::orientation`]), so
+/// gives them, in millimeters. A reader's array is the frame with axes permuted and flipped ([`ScanHeader::orientation`]), so
 /// that masks of one file go from reader to reader by voxel, whatever the two libraries think of its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScanHeader {
@@ -119,7 +119,7 @@ impl ScanHeader {
         Ok((grid, file))
     }
 
-    /// The frame of the file in a world: axes as in the file, lengths in millimetres (units converted in both worlds) that
+    /// The frame of the file in a world: axes as in the file, lengths in millimeters (units converted in both worlds) that
     /// are those of the affine. The axis that a 2-D image lacks has one voxel of 1 mm.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ pub struct SourceGeometry {
     xyzt_units: i32,
 }
 
-/// Millimetres and seconds.
+/// Millimeters and seconds.
 const MM_AND_S: i32 = 2 | 8;
 
 /// Whose header to write.
@@ -43,7 +43,7 @@ const MM_AND_S: i32 = 2 | 8;
 enum Style {
     /// qform and sform with code 1, mm and seconds.
     Itk,
-    /// sform with code 2, no units unless they are metres or micrometres; `pixdim` from the affine.
+    /// sform with code 2, no units unless they are meters or micrometers; `pixdim` from the affine.
     Nibabel,
 }
 
@@ -76,7 +76,7 @@ impl SourceGeometry {
         }
     }
 
-    /// `xyzt_units` are those of the file: ITK's numbers are millimetres already; nibabel's are as in the file, and without
+    /// `xyzt_units` are those of the file: ITK's numbers are millimeters already; nibabel's are as in the file, and without
     /// their unit nobody could tell their length.
     pub(crate) fn of_file(
         grid: &Grid,

@@ -35,7 +35,7 @@ pub(crate) struct FileGeometry {
 }
 
 impl FileGeometry {
-    /// Millimetres that one unit of spacing and affine stands for.
+    /// Millimeters that one unit of spacing and affine stands for.
     pub(crate) fn mm_per_unit(&self) -> f64 {
         mm_per_unit(self.unit)
     }
@@ -86,7 +86,7 @@ pub(crate) fn file_geometry(
     })
 }
 
-/// `xyzt_units` of millimetres.
+/// `xyzt_units` of millimeters.
 pub(crate) const MM: i32 = 2;
 
 fn finite(field: &'static str, values: &[f64], name: &str) -> Result<(), VolumeError> {
@@ -121,7 +121,7 @@ pub(crate) fn pixdim_xyz(header: &Header, n_dims: usize) -> [f64; 3] {
     })
 }
 
-/// ITK's conversion to millimetres; unknown units count as millimetres.
+/// ITK's conversion to millimeters; unknown units count as millimeters.
 pub(crate) fn mm_per_unit(xyzt_units: i32) -> f64 {
     match xyzt_units & 0x07 {
         1 => 1e3,
@@ -246,7 +246,7 @@ fn nibabel_rows(
         }
         return Ok((rows, Form::Qform, has_sform));
     }
-    // Centre of the volume at the origin, x to the left.
+    // Center of the volume at the origin, x to the left.
     let mut rows = [[0.0; 4]; 3];
     for axis in 0..3 {
         let step = if axis == 0 { -spacing[axis] } else { spacing[axis] };
@@ -261,7 +261,7 @@ fn qfac(negative: bool) -> f64 {
     if negative { -1.0 } else { 1.0 }
 }
 
-/// `(a, b, c, d)` as `nifti_quatern_to_mat44` completes it: near a half turn, `a` is 0 and the rest normalised.
+/// `(a, b, c, d)` as `nifti_quatern_to_mat44` completes it: near a half turn, `a` is 0 and the rest normalized.
 fn itk_quaternion([b, c, d]: [f64; 3]) -> [f64; 4] {
     let rest = 1.0 - (b * b + c * c + d * d);
     if rest < 1e-7 {
@@ -272,7 +272,7 @@ fn itk_quaternion([b, c, d]: [f64; 3]) -> [f64; 4] {
     }
 }
 
-/// `(a, b, c, d)` as nibabel's `fillpositive` completes it, then normalised as `quat2mat` does.
+/// `(a, b, c, d)` as nibabel's `fillpositive` completes it, then normalized as `quat2mat` does.
 fn nibabel_quaternion(header: &Header, name: &str) -> Result<[f64; 4], VolumeError> {
     let [b, c, d] = header.quatern_bcd;
     let epsilon = match header.version {

@@ -12,7 +12,7 @@
 //! let conv = Conv3d::new(n_out, n_in, [3, 3, 3], &mean, None)?;
 //! let mut output = [0.0; 64];
 //! conv.run(size, &[27.0; 64], &mut output, |n_tasks, task| (0..n_tasks).for_each(task))?;
-//! assert!((output[21] - 27.0).abs() < 1e-4); // all neighbours of [1, 1, 1] are inside
+//! assert!((output[21] - 27.0).abs() < 1e-4); // all neighbors of [1, 1, 1] are inside
 //! assert!((output[0] - 8.0).abs() < 1e-4); // 8 of 27 are
 //! # Ok::<(), nephrite_conv::ConvError>(())
 //! ```

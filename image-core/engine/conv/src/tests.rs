@@ -17,7 +17,7 @@ fn plain_sum(
 ) -> Vec<f64> {
     let [size_z, size_y, size_x] = size;
     let mut output = Vec::new();
-    // Index of a neighbour along one axis, if it is inside.
+    // Index of a neighbor along one axis, if it is inside.
     let neighbour = |i: usize, tap: usize, n_taps: usize, size: usize| {
         (i + tap).checked_sub(n_taps / 2).filter(|&i| i < size)
     };

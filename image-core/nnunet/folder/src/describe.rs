@@ -32,7 +32,7 @@ pub struct FolderDescription {
     pub ignore_label: Option<u16>,
     /// From the reader's axes to the network's.
     pub transpose_forward: [usize; 3],
-    /// Millimetres per voxel, in the network's axis order.
+    /// Millimeters per voxel, in the network's axis order.
     pub spacing: Vec<f64>,
     /// Voxels, in the network's axis order.
     pub patch_size: Vec<usize>,

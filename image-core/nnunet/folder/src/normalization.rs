@@ -1,9 +1,9 @@
-//! How plans say that intensities are normalised, checked before a voxel is read.
+//! How plans say that intensities are normalized, checked before a voxel is read.
 
 use crate::FolderError;
 use crate::json::Json;
 
-/// How one image channel is normalised.
+/// How one image channel is normalized.
 ///
 /// Source: nnunetv2 2.8.1, `preprocessing/normalization/default_normalization_schemes.py`.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -33,7 +33,7 @@ pub enum NetworkKind {
     ResidualUNet,
 }
 
-/// Normalisation after a convolution.
+/// Normalization after a convolution.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Norm {
     /// None at all.
@@ -100,7 +100,7 @@ pub struct Architecture {
     pub(crate) n_classes: usize,
     pub(crate) patch: Vec<usize>,
     pub(crate) stages: Vec<Stage>,
-    /// Convolutions or blocks per decoder stage, from the bottleneck upwards.
+    /// Convolutions or blocks per decoder stage, from the bottleneck upward.
     pub(crate) decoder_blocks: Vec<usize>,
     pub(crate) conv_bias: bool,
     pub(crate) norm: Norm,
@@ -248,7 +248,7 @@ impl Architecture {
         &self.stages
     }
 
-    /// Normalisation.
+    /// Normalization.
     pub fn norm(&self) -> Norm {
         self.norm
     }

@@ -73,7 +73,7 @@ impl Arena {
         Piece { region, offset }
     }
 
-    /// Takes a piece back and joins it with free neighbours.
+    /// Takes a piece back and joins it with free neighbors.
     pub(crate) fn free(&mut self, piece: Piece) {
         let chunks = &mut self.regions[piece.region].chunks;
         let found = chunks.binary_search_by_key(&piece.offset, |chunk| chunk.offset);

@@ -59,7 +59,7 @@ pub enum NetworkError {
         /// Product of all strides, per axis.
         strides: Vec<usize>,
     },
-    /// Instance normalisation over a single position, which PyTorch refuses too.
+    /// Instance normalization over a single position, which PyTorch refuses too.
     #[error(
         "patch size {patch:?} leaves a single position at the bottleneck, where a norm has no statistics"
     )]

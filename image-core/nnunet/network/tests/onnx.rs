@@ -128,11 +128,11 @@ fn broken_models_are_refused_with_the_reason() {
         ("input_half", "input of the ONNX model is data type 10"),
         (
             "input_no_shape",
-            "input of the ONNX model is no tensor with a shape",
+            "input of the ONNX model is not a tensor with a shape",
         ),
         (
             "input_sequence",
-            "input of the ONNX model is no tensor with a shape",
+            "input of the ONNX model is not a tensor with a shape",
         ),
         (
             "two_inputs",

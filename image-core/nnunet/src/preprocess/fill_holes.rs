@@ -3,7 +3,7 @@
 use ndarray::{Array3, Ix3};
 use nephrite_types::{OutOfMemory, memory};
 
-/// Sets every `false` voxel that cannot reach the outside of the array through face neighbours.
+/// Sets every `false` voxel that cannot reach the outside of the array through face neighbors.
 ///
 /// The space around the array counts as background, so a cavity that touches a border face stays open. Array
 /// `[d0, d1, d2]`; time and memory are linear in its size, whatever its content.

@@ -1,4 +1,4 @@
-//! From scans to network input: crop, normalise, resample, append the previous stage.
+//! From scans to network input: crop, normalize, resample, append the previous stage.
 
 mod crop;
 mod fill_holes;

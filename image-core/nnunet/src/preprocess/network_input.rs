@@ -48,7 +48,7 @@ fn permuted<T: Copy>(reader: [T; 3], transpose_forward: [usize; 3]) -> [T; 3] {
     transpose_forward.map(|axis| reader[axis])
 }
 
-/// Crops to what is not zero, normalises, resamples to the network's grid and appends the one-hot previous stage.
+/// Crops to what is not zero, normalizes, resamples to the network's grid and appends the one-hot previous stage.
 ///
 /// Scans are read plane by plane in their native type: no f32 copy of a whole scan is made. `numerics` decides in
 /// which precision resampling computes.
@@ -176,7 +176,7 @@ impl Channel<'_> {
         })
     }
 
-    /// Normalises and resamples; `spacings` are the scan's and the network's.
+    /// Normalizes and resamples; `spacings` are the scan's and the network's.
     fn resample_into(
         &self,
         mut target: ndarray::ArrayViewMut3<'_, f32>,
@@ -227,7 +227,7 @@ impl Channel<'_> {
         Ok(())
     }
 
-    /// Plane `k` of the cropped, transposed, normalised channel.
+    /// Plane `k` of the cropped, transposed, normalized channel.
     fn plane<T: Real>(&self, k: usize, normalizer: &Normalizer, out: &mut [T]) {
         let forward = self.transpose_forward;
         let scale = self.volume.scale;

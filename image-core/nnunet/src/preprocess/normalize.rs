@@ -34,7 +34,7 @@ pub(crate) enum Normalizer {
     },
 }
 
-/// A channel that cannot be normalised as its plans want.
+/// A channel that cannot be normalized as its plans want.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error("rgb normalization needs intensities of 0 to 255, found {min} to {max}")]
 pub struct NotRgb {

@@ -40,7 +40,7 @@ impl PreviousStage {
         Ok(PreviousStage { labels })
     }
 
-    /// Where z-score normalisation counts voxels.
+    /// Where z-score normalization counts voxels.
     pub(crate) fn inside(&self) -> Result<Array3<bool>, OutOfMemory> {
         memory::mapped(self.labels.view(), STAGE, |label| label >= 0)
     }

@@ -7,7 +7,7 @@ use crate::NnunetError;
 /// Where the tiles of one volume lie, in nnU-Net's order.
 ///
 /// Everything is 3-D here: a 2-D configuration is a patch of depth 1 whose tiles stand at every index of axis 0.
-/// Positions are in the *padded* grid: the network grid, centred in at least one patch.
+/// Positions are in the *padded* grid: the network grid, centered in at least one patch.
 ///
 /// Source: nnunetv2 2.8.1, `inference/sliding_window_prediction.py` (`compute_steps_for_sliding_window`) and
 /// `predict_from_raw_data.py` (`_internal_get_sliding_window_slicers`); padding from acvl-utils

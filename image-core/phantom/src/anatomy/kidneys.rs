@@ -47,7 +47,7 @@ impl Kidney {
         let height = if side > 0.0 { -2.0 } else { 10.0 };
         let center = patient.near([side * 61.0, -33.0, height], 5.0);
         let lateral = [side, patient.rng.between(-0.55, -0.2), 0.0];
-        // the upper pole leans to the spine and backwards
+        // the upper pole leans to the spine and backward
         let up = [
             -side * patient.rng.between(0.12, 0.32),
             patient.rng.between(-0.22, -0.02),
@@ -73,7 +73,7 @@ impl Kidney {
 
     /// World position of a place given in shares of the half axes.
     fn at(&self, share: Point) -> Point {
-        // the frame of a left kidney is not a mirrored one: its second axis points backwards
+        // the frame of a left kidney is not a mirrored one: its second axis points backward
         self.frame.place(
             self.center,
             [

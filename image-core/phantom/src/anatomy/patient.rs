@@ -61,7 +61,7 @@ impl Patient {
     /// How far the spine lies from the midline at height `z`, `[x, y]`; average patient's mm.
     pub(super) fn spine_offset(&self, z: f64) -> [f64; 2] {
         let t = (z / 150.0).clamp(-1.4, 1.4);
-        // forwards in the loin, backwards towards the chest and the pelvis
+        // forward in the loin, backward toward the chest and the pelvis
         let lower = z / 150.0 + 0.25;
         [
             self.bend[0] * t * t,

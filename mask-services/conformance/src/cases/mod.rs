@@ -45,7 +45,7 @@ pub const CASES: &[Case] = &[
         BASIC,
         shapes::empty,
     ),
-    Case::of_operation("full_mask", "every voxel is labelled", BASIC, shapes::full),
+    Case::of_operation("full_mask", "every voxel is labeled", BASIC, shapes::full),
     Case::of_operation(
         "one_voxel",
         "a structure of one voxel, in the corner",

@@ -33,7 +33,7 @@ pub(crate) fn repeatable(kit: &Kit) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Masks and measurements; not how they travelled.
+/// Masks and measurements; not how they traveled.
 pub(crate) fn same(first: &Reply, again: &Reply, when: &str) -> Result<(), Stop> {
     for ((name, first), (_, again)) in first.masks.iter().zip(&again.masks) {
         ensure(first == again, || format!("mask {name} is another {when}"))?;

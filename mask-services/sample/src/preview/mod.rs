@@ -16,7 +16,7 @@ use view::{Plane, Side, View, view};
 const PANEL: usize = 420;
 const GAP: usize = 14;
 const LINE: usize = LETTER[1] + 5;
-/// Pixels of the coloured square before a name.
+/// Pixels of the colored square before a name.
 const SWATCH: usize = 12;
 /// Characters of a name.
 const NAME: usize = 26;
@@ -24,17 +24,17 @@ const NAME: usize = 26;
 const MAX_NAMES: usize = 150;
 /// Share of brightness that the farthest voxel of a projection loses.
 const SHADE: f64 = 0.6;
-/// Share of a label's colour over the scan, within its outline.
+/// Share of a label's color over the scan, within its outline.
 const WITHIN: f64 = 0.25;
 
-/// A PNG with the axial, coronal and sagittal slice that have most labelled voxels, and all labels from the front: darker
+/// A PNG with the axial, coronal and sagittal slice that have most labeled voxels, and all labels from the front: darker
 /// with distance, and small ones over large ones, so that nothing hides what lies within or behind it. The patient's right is at the left; all panels have the same scale in mm; an oblique grid is
-/// shown along its own axes. Labels have the colour [`label_color`] of their position in the table.
+/// shown along its own axes. Labels have the color [`label_color`] of their position in the table.
 pub(crate) fn preview(mask: &Mask, cancel: &CancelToken) -> Result<Vec<u8>, OperationError> {
     picture(mask, None, cancel)
 }
 
-/// The same over the scan: slices show its grey levels, and labels as outlines with a little colour within. `gray` gives
+/// The same over the scan: slices show its gray levels, and labels as outlines with a little color within. `gray` gives
 /// the level of the voxel `[z, y, x]` of the mask's grid.
 ///
 /// # Errors
@@ -221,7 +221,7 @@ fn scan_levels(panel: &Panel, view: &View, slice: usize, gray: &dyn Fn([usize; 3
     levels
 }
 
-/// A slice of the scan, and labels on it as outlines with a little colour within.
+/// A slice of the scan, and labels on it as outlines with a little color within.
 fn paint_over(
     canvas: &mut Canvas,
     panel: &Panel,
@@ -284,7 +284,7 @@ fn round3(mm: f64) -> f64 {
     (mm * 1e3).round() / 1e3
 }
 
-/// Colours and names in the order of the table; those that are absent without a colour, and why.
+/// Colors and names in the order of the table; those that are absent without a color, and why.
 fn legend(mask: &Mask) -> Vec<(Option<Color>, String)> {
     let entries = mask.labels().entries();
     if entries.is_empty() {
@@ -408,7 +408,7 @@ mod tests {
 
     #[test]
     fn over_the_scan_labels_are_outlines() {
-        // Brighter towards the patient's left; label 3 is stored at large x, which lies at the right of the patient.
+        // Brighter toward the patient's left; label 3 is stored at large x, which lies at the right of the patient.
         let gray = |[_, _, x]: [usize; 3]| 200 - 3 * x as u8;
         let picture = preview_over(&two_blocks(), &gray, &CancelToken::new()).unwrap();
         let (width, _, pixels) = decode(&picture);

@@ -108,7 +108,7 @@ fn pixels(range: &Range<usize>, side: &Side, n_pixels: usize) -> Range<usize> {
     first(range.start)..first(range.end)
 }
 
-/// The slice across an array axis with the most labelled voxels; of equal ones that nearest to the middle, then the
+/// The slice across an array axis with the most labeled voxels; of equal ones that nearest to the middle, then the
 /// lower. Along axes of more than 4096 voxels, every n-th slice is looked at.
 pub(crate) fn best_slice(mask: &RunMask, axis: usize) -> usize {
     const MAX_CANDIDATES: usize = 4096;

@@ -58,7 +58,7 @@ pub(crate) struct Side {
     pub(crate) step_mm: f64,
 }
 
-/// How the grid lies to a plane: the sides across the plane (from the front: towards the viewer first), down, and to
+/// How the grid lies to a plane: the sides across the plane (from the front: toward the viewer first), down, and to
 /// the right.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct View {

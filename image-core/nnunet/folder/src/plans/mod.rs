@@ -37,7 +37,7 @@ pub struct Configuration {
     pub previous_stage: Option<String>,
     /// Voxels of the network's input, 2 or 3 axes (after `transpose_forward`; 2-D: the last two).
     pub patch_size: Vec<usize>,
-    /// Millimetres per voxel of the network's input, as many axes as `patch_size`.
+    /// Millimeters per voxel of the network's input, as many axes as `patch_size`.
     pub spacing: Vec<f64>,
     /// Per image channel.
     pub normalization: Vec<Normalization>,
@@ -267,7 +267,7 @@ fn spacing(json: &Json<'_>, n_axes: usize) -> Result<Vec<f64>, FolderError> {
     axes.iter()
         .map(|axis| match axis.number() {
             Ok(mm) if mm > 0.0 => Ok(mm),
-            _ => Err(axis.invalid("a positive number of millimetres")),
+            _ => Err(axis.invalid("a positive number of millimeters")),
         })
         .collect()
 }

@@ -209,17 +209,17 @@ fn faults_of_a_configuration_are_named() {
     check(
         "spacing",
         json!([3, 0, 1]),
-        "spacing.1 must be a positive number of millimetres, found 0",
+        "spacing.1 must be a positive number of millimeters, found 0",
     );
     check(
         "spacing",
         json!([3, -1.5, 1]),
-        "spacing.1 must be a positive number of millimetres, found -1.5",
+        "spacing.1 must be a positive number of millimeters, found -1.5",
     );
     check(
         "spacing",
         json!([3, "NaN", 1]),
-        "spacing.1 must be a positive number of millimetres, found \"NaN\"",
+        "spacing.1 must be a positive number of millimeters, found \"NaN\"",
     );
     check(
         "spacing",
