@@ -357,7 +357,7 @@ fn check_interface(
     };
     let tensor = value.r#type.as_ref().and_then(|t| t.tensor_type.as_ref());
     let Some((tensor, shape)) = tensor.and_then(|tensor| Some((tensor, tensor.shape.as_ref()?))) else {
-        return Err(wrong(expected_text(), "no tensor with a shape".to_owned()));
+        return Err(wrong(expected_text(), "not a tensor with a shape".to_owned()));
     };
     let dims = &shape.dim;
     let fits = dims.len() == expected.len() + 1
