@@ -56,6 +56,9 @@ pub struct OptionKey {
     pub kind: OptionKind,
 }
 
+/// A word that an option may be, and what it sets.
+pub type OptionWord = (&'static str, fn(&mut SegmentationOptions));
+
 /// What an option may be, and what that sets.
 #[derive(Debug)]
 pub enum OptionKind {
@@ -77,7 +80,7 @@ pub enum OptionKind {
         /// What is right, for messages.
         expected: &'static str,
         /// Each with what it sets; the default first.
-        words: &'static [(&'static str, fn(&mut SegmentationOptions))],
+        words: &'static [OptionWord],
     },
 }
 
