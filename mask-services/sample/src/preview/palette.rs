@@ -1,4 +1,6 @@
-use super::canvas::Color;
+//! Colors of labels.
+
+use crate::canvas::Color;
 
 /// Told apart on a dark ground, also by most people with a colour vision deficiency.
 ///
@@ -16,7 +18,7 @@ const FIRST: [Color; 8] = [
 
 /// The colour of the `k`-th label of the table: eight chosen ones, then hues by the golden ratio, in turns of light and
 /// strong.
-pub fn label_color(k: usize) -> [u8; 3] {
+pub fn label_color(k: usize) -> Color {
     if let Some(color) = FIRST.get(k) {
         return *color;
     }
