@@ -21,8 +21,8 @@ const FLOORS: &[&[&str]] = &[
 ];
 /// Stands beside `case` and `place`: turns messages into their types and back.
 const WIRE: &str = "wire";
-/// Leaves that no floor uses.
-const APART: &[&str] = &["demo"];
+/// What only the program may use.
+const NOT_FOR_THE_LIBRARY: &[&str] = &["nephrite_demo", "nephrite_phantom"];
 
 /// `["case", "plan"]` for `case/plan/mod.rs`; empty for `lib.rs`.
 type Module = Vec<String>;
@@ -186,11 +186,16 @@ fn resolve(
     Some(at)
 }
 
-fn edges() -> BTreeMap<Module, BTreeSet<Module>> {
+fn sources() -> BTreeMap<Module, Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../image-core/src");
     let mut sources = BTreeMap::new();
     read(&root, &Vec::new(), &mut sources);
     assert!(sources.len() > 60, "{} modules", sources.len());
+    sources
+}
+
+fn edges() -> BTreeMap<Module, BTreeSet<Module>> {
+    let sources = sources();
     let edge = |(from, source): (&Module, &Source)| {
         let used = source.uses.iter();
         let used = used.filter_map(|path| resolve(&sources, from, path, 0));
@@ -211,7 +216,7 @@ fn modules_use_only_floors_below_them() {
     let (place, case) = (floor(&vec!["place".into()]), floor(&vec!["case".into()]));
     let mut wrong = Vec::new();
     for (from, used) in edges() {
-        if from.is_empty() || APART.contains(&from[0].as_str()) {
+        if from.is_empty() {
             continue;
         }
         for to in used.iter().filter(|to| to[0] != from[0]) {
@@ -260,6 +265,19 @@ fn no_modules_use_each_other_in_a_circle() {
         })
         .collect();
     assert!(circles.is_empty(), "{circles:#?}");
+}
+
+#[test]
+fn the_library_does_not_know_the_demo() {
+    // program and library share their dependencies
+    for (module, source) in sources() {
+        for path in &source.uses {
+            assert!(
+                !NOT_FOR_THE_LIBRARY.contains(&path[0].as_str()),
+                "{module:?} uses {path:?}"
+            );
+        }
+    }
 }
 
 #[test]

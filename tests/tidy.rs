@@ -82,6 +82,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("nephrite-conv", &["nephrite-types"]),
     ("nephrite-phantom", &["nephrite-types"]),
     (
+        "nephrite-demo",
+        &[
+            "nephrite-types",
+            "nephrite-root",
+            "nephrite-volume",
+            "nephrite-phantom",
+            "nephrite-kernel",
+            "nephrite-merge",
+            "nephrite-cleanup",
+            "nephrite-sample",
+        ],
+    ),
+    (
         "nephrite-pipeline",
         &["nephrite-types", "nephrite-kernel", "nephrite-nnunet-folder"],
     ),
@@ -110,7 +123,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-resample",
             "nephrite-conv",
             "nephrite-engine",
-            "nephrite-phantom",
+            "nephrite-demo",
             "nephrite-pipeline",
             "nephrite-kernel",
             "nephrite-mask-services",

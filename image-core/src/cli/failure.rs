@@ -1,10 +1,8 @@
 use nephrite_conformance::KitError;
 use nephrite_image_core::case::CaseError;
-use nephrite_image_core::demo::DemoError;
 use nephrite_image_core::server::ServeError;
 use nephrite_image_core::{CoreError, PathError};
 use nephrite_kernel::OperationError;
-use nephrite_phantom::PhantomError;
 use nephrite_proto::RemoteError;
 use nephrite_server::ProbeError;
 use nephrite_types::ErrorCode;
@@ -26,7 +24,7 @@ impl Failure {
         }
     }
 
-    fn new(code: ErrorCode, error: &dyn std::error::Error) -> Self {
+    pub(crate) fn new(code: ErrorCode, error: &dyn std::error::Error) -> Self {
         let mut message = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
@@ -79,18 +77,6 @@ impl From<PathError> for Failure {
 
 impl From<VolumeError> for Failure {
     fn from(error: VolumeError) -> Self {
-        Failure::new(error.code(), &error)
-    }
-}
-
-impl From<PhantomError> for Failure {
-    fn from(error: PhantomError) -> Self {
-        Failure::new(error.code(), &error)
-    }
-}
-
-impl From<DemoError> for Failure {
-    fn from(error: DemoError) -> Self {
         Failure::new(error.code(), &error)
     }
 }

@@ -4,7 +4,6 @@ mod args;
 mod case_place;
 mod case_progress;
 mod demo;
-mod demo_masks;
 mod failure;
 mod health;
 mod mask;
