@@ -12,7 +12,7 @@ if [ ! -e "$data/scans/demo" ] && [ -z "$(ls -A "$data/scans")" ]; then
     scratch=$(mktemp -d "$data/.demo-XXXXXX")
     trap 'rm -rf "$scratch"' EXIT
     chmod 777 "$scratch"
-    image=nephrite/demo-data:$NEPHRITE_TAG
+    image=nephrite/demo-data:$NEPHRITE_TAG # the core's image has no demo
     docker image inspect "$image" >/dev/null 2>&1 || ./images.sh demo-data
     docker run --rm --read-only --cap-drop ALL --user "$NEPHRITE_UID:$NEPHRITE_GID" --volume "$scratch:/demo" "$image" /demo/made
     mkdir "$scratch/scans"

@@ -185,21 +185,15 @@ const LICENCES: &[&str] = &[
 /// Crates of which there must be one version, because their types cross crates of ours.
 const ONE_VERSION: &[&str] = &["ndarray", "half", "tonic", "prost", "cap-std", "ort"];
 
-fn metadata() -> Value {
+/// What other systems need is not downloaded, and not looked at.
+const PLATFORM: &str = "x86_64-unknown-linux-gnu";
+
+/// What cargo prints about the workspace.
+fn cargo(arguments: &[&str]) -> Vec<u8> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
     let output = Command::new(env!("CARGO"))
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--locked",
-            "--offline",
-            // what other systems need is not downloaded, and not looked at
-            "--filter-platform",
-            "x86_64-unknown-linux-gnu",
-            "--manifest-path",
-            manifest,
-        ])
+        .args(arguments)
+        .args(["--locked", "--offline", "--manifest-path", manifest])
         .output()
         .expect("cargo runs");
     assert!(
@@ -207,7 +201,12 @@ fn metadata() -> Value {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    serde_json::from_slice(&output.stdout).expect("cargo prints JSON")
+    output.stdout
+}
+
+fn metadata() -> Value {
+    let printed = cargo(&["metadata", "--format-version", "1", "--filter-platform", PLATFORM]);
+    serde_json::from_slice(&printed).expect("cargo prints JSON")
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -294,6 +293,28 @@ fn dependencies_come_from_the_registry_under_known_licences() {
         let found = versions.get(name).map_or(0, BTreeSet::len);
         assert_eq!(found, 1, "versions of {name}: {:?}", versions.get(name));
     }
+}
+
+/// Packages of `cargo tree` along what is linked.
+fn tree(arguments: &[&str]) -> BTreeSet<String> {
+    let common = [
+        "tree", "--edges", "normal", "--prefix", "none", "--target", PLATFORM,
+    ];
+    let printed = String::from_utf8(cargo(&[&common, arguments].concat())).unwrap();
+    let names = printed.lines().filter_map(|line| line.split(' ').next());
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn what_is_delivered_has_no_demo() {
+    let program = ["-p", "nephrite-image-core"];
+    let delivered = tree(&program);
+    let with_demo = tree(&[&program[..], &["--features", "demo"]].concat());
+    let only_there: Vec<_> = with_demo.difference(&delivered).collect();
+    assert_eq!(only_there, ["nephrite-demo", "nephrite-phantom"]);
+    let image = concat!(env!("CARGO_MANIFEST_DIR"), "/../compose/image-core.Dockerfile");
+    let image = std::fs::read_to_string(image).unwrap();
+    assert!(image.contains("-p nephrite-image-core") && !image.contains("features"));
 }
 
 #[test]

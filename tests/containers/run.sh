@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The deployment modes in real containers: images, results, failures and recovery, the plugin, a volume that is mounted
-# elsewhere. Takes target/release/nephrite as it is; builds the rest of what goes into the images.
+# elsewhere. Builds what goes into the images, so target/release/nephrite is without the demo afterwards.
 #
 # Starts an engine of its own where none answers; base images are made of Debian's packages where none can be pulled, and
 # kept in build/containers for the next run. Skips, loudly, only where no engine can be started.
@@ -57,9 +57,10 @@ start_engine "$SCRATCH/engine" || skip "no Docker engine can be started here"
 
 # --- images
 
-# What goes into the images: the program as it was tested, the static mask services, and what writes the demo's data.
+# What goes into the images: the program as it is delivered, the static mask services, and what writes the demo's data.
 binaries() {
     static_mask_services "$CACHE" && mkdir -p build/prebuilt &&
+        cargo build --release --locked -p nephrite-image-core &&
         cargo build --release --locked -p nephrite-demo --example write_patient &&
         strip -o build/prebuilt/write_patient target/release/examples/write_patient &&
         strip -o build/prebuilt/mask-services "$CACHE/target/$STATIC_TARGET/release/mask-services" &&
@@ -85,6 +86,11 @@ check "the core adds $((core_bytes / 1000000)) MB to its base, at most 80" at_mo
 check "the mask services take $((mask_bytes / 1000000)) MB, at most 25" at_most "$mask_bytes" 25000000
 no_python() { ! docker run --rm --entrypoint /bin/sh nephrite/image-core:test -c 'command -v python3 || ls -d /usr/lib/*python3* /usr/local/lib/*python3*'; }
 check "the core's image has no Python" no_python
+no_demo() { # and says so, with the exit code of a wrong argument
+    docker run --rm nephrite/image-core:test demo --output /tmp/demo
+    [ $? -eq 2 ] && ! docker run --rm nephrite/image-core:test --help | grep -i demo
+}
+check "the core's image has no demo" no_demo
 
 # --- helpers for cases
 

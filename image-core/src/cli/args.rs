@@ -59,6 +59,7 @@ pub(crate) enum Command {
         config: PathBuf,
     },
     /// Draw a synthetic patient, segment it with three small nnU-Nets, and show the result
+    #[cfg_attr(not(feature = "demo"), command(hide = true))]
     Demo(super::demo::DemoArguments),
 }
 

@@ -1,4 +1,4 @@
-//! `nephrite demo`: the core runs between the parts of the demo.
+//! `nephrite demo`: the core runs between the parts of the demo. Left out of builds without the feature `demo`.
 
 use std::path::PathBuf;
 

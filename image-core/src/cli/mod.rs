@@ -3,6 +3,10 @@
 mod args;
 mod case_place;
 mod case_progress;
+#[cfg(feature = "demo")]
+mod demo;
+#[cfg(not(feature = "demo"))]
+#[path = "no_demo.rs"]
 mod demo;
 mod failure;
 mod health;
