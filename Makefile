@@ -24,8 +24,8 @@ plugin-python: ## Python environment of the plugin template, for the tests that 
 	    $(PLUGIN_PYTHON)/bin/pip install --quiet -r mask-services/plugins/python-template/requirements.txt; } || \
 	    { rm -rf $(PLUGIN_PYTHON); echo "no Python environment: the tests of the Python plugin will be skipped"; }
 
-build: onnxruntime ## the optimised binary target/release/nephrite
-	$(CARGO) build --release --locked -p nephrite-image-core
+build: onnxruntime ## the optimised binary target/release/nephrite, with the demo
+	$(CARGO) build --release --locked -p nephrite-image-core --features demo
 
 mask-services: ## the static binary of the mask services, for containers: build/mask-services
 	@rustup target list --installed | grep -qx $(STATIC) || rustup target add $(STATIC)
@@ -44,7 +44,7 @@ up: ## start containers: MODE=monolith (default), hybrid or microservices; runs 
 down: ## stop the containers
 	compose/down.sh
 
-test-containers: build ## the modes in real containers; starts a Docker engine where none answers
+test-containers: ## the modes in real containers; starts a Docker engine where none answers
 	tests/containers/run.sh
 
 test: onnxruntime onnxruntime-openvino plugin-python ## all tests, against the optimised libraries
@@ -80,6 +80,7 @@ fmt: ## format all Rust code
 lint: ## formatting and clippy, warnings denied
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy -p nephrite-image-core --locked -- -D warnings # as delivered: without the demo
 
 clean: ## remove build results, the fetched runtime and demo results
 	$(CARGO) clean

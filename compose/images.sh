@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds the four images: image core, mask services, client, and the Python plugin.
+# Builds the four images: image core, mask services, client, and the Python plugin; by name also demo-data, which prepare.sh runs.
 #
 # RUST_IMAGE, PYTHON_IMAGE and BASE_IMAGE name other base images (.env). PREBUILT=build/prebuilt, relative to the root of
-# the workspace, takes the binaries `nephrite` and `mask-services` from there instead of compiling them.
+# the workspace, takes the binaries from there instead of compiling them.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./settings.sh
@@ -35,6 +35,7 @@ for image in $wanted; do
     case $image in
     image-core) build image-core .. image-core.Dockerfile "${PREBUILT:+$PREBUILT/nephrite}" ;;
     mask-services) build mask-services .. mask-services.Dockerfile "${PREBUILT:+$PREBUILT/mask-services}" ;;
+    demo-data) build demo-data .. demo-data.Dockerfile "${PREBUILT:+$PREBUILT/write_patient}" ;;
     client) build client client ;;
     centreline) build centreline "$(plugin_context)" ;;
     *) echo "no image is called $image" >&2 && exit 2 ;;

@@ -12,8 +12,9 @@ if [ ! -e "$data/scans/demo" ] && [ -z "$(ls -A "$data/scans")" ]; then
     scratch=$(mktemp -d "$data/.demo-XXXXXX")
     trap 'rm -rf "$scratch"' EXIT
     chmod 777 "$scratch"
-    docker run --rm --read-only --tmpfs /tmp --cap-drop ALL --user "$NEPHRITE_UID:$NEPHRITE_GID" --env NEPHRITE_LOG=error \
-        --volume "$scratch:/demo" "nephrite/image-core:$NEPHRITE_TAG" demo --output /demo/made --quiet
+    image=nephrite/demo-data:$NEPHRITE_TAG # the core's image has no demo
+    docker image inspect "$image" >/dev/null 2>&1 || ./images.sh demo-data
+    docker run --rm --read-only --cap-drop ALL --user "$NEPHRITE_UID:$NEPHRITE_GID" --volume "$scratch:/demo" "$image" /demo/made
     mkdir "$scratch/scans"
     for phase in arterial portal_venous delayed; do
         mv "$scratch/made/scan_$phase.nii.gz" "$scratch/scans/$phase.nii.gz"

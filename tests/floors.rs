@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use nephrite_tests::modules::{Edges, Module, circles, edges};
-use nephrite_tests::workspace::{metadata, root};
+use nephrite_tests::workspace::{metadata, root, rust_files};
 
 /// Folders and files of `image-core/src`, lowest first.
 const FLOORS: &[&[&str]] = &[
@@ -22,8 +22,8 @@ const FLOORS: &[&[&str]] = &[
 ];
 /// Stands beside `case` and `place`: turns messages into their types and back.
 const WIRE: &str = "wire";
-/// Leaves that no floor uses.
-const APART: &[&str] = &["demo"];
+/// What only the program may use.
+const NOT_FOR_THE_LIBRARY: &[&str] = &["nephrite_demo", "nephrite_phantom"];
 
 fn floor(module: &Module) -> Option<usize> {
     FLOORS
@@ -38,7 +38,7 @@ fn modules_use_only_floors_below_them() {
     assert!(edges.len() > 60, "{} modules", edges.len());
     let mut wrong = Vec::new();
     for (from, used) in edges {
-        if from.is_empty() || APART.contains(&from[0].as_str()) {
+        if from.is_empty() {
             continue;
         }
         for to in used.iter().filter(|to| to[0] != from[0]) {
@@ -91,6 +91,21 @@ fn a_circle_is_seen_however_long_it_is() {
     assert!(circles(&edges).is_empty());
     edges.extend([edge("c", "a")]);
     assert_eq!(circles(&edges), ["a -> b", "b -> c", "c -> a"]);
+}
+
+#[test]
+fn the_library_does_not_know_the_demo() {
+    // program and library share their dependencies
+    let source = root().join("image-core/src");
+    let mut files = Vec::new();
+    rust_files(&source, &mut files);
+    files.retain(|file| !file.starts_with(source.join("cli")) && !file.ends_with("main.rs"));
+    assert!(files.len() > 60, "{} files", files.len());
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let used = NOT_FOR_THE_LIBRARY.iter().find(|name| text.contains(**name));
+        assert!(used.is_none(), "{} names {used:?}", file.display());
+    }
 }
 
 #[test]

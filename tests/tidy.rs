@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nephrite_tests::workspace::metadata;
+use nephrite_tests::workspace::{PLATFORM, cargo, metadata, root, rust_files};
 use serde_json::Value;
 
 /// What each of our crates may use of ours: directly, development dependencies aside. Everything points to `types`.
@@ -89,6 +89,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("nephrite-conv", &["nephrite-types"]),
     ("nephrite-phantom", &["nephrite-types"]),
     (
+        "nephrite-demo",
+        &[
+            "nephrite-types",
+            "nephrite-root",
+            "nephrite-volume",
+            "nephrite-phantom",
+            "nephrite-kernel",
+            "nephrite-merge",
+            "nephrite-cleanup",
+            "nephrite-sample",
+        ],
+    ),
+    (
         "nephrite-pipeline",
         &[
             "nephrite-types",
@@ -123,7 +136,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-resample",
             "nephrite-conv",
             "nephrite-engine",
-            "nephrite-phantom",
+            "nephrite-demo",
             "nephrite-pipeline",
             "nephrite-kernel",
             "nephrite-mask-services",
@@ -304,27 +317,32 @@ fn dependencies_come_from_the_registry_under_known_licences() {
     }
 }
 
-/// All Rust files of the workspace, the fuzz targets too; what is built is not looked at.
-fn rust_files(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if path.is_dir()
-            && !path.is_symlink()
-            && !["target", "build"].contains(&name.as_str())
-            && !name.starts_with('.')
-        {
-            rust_files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
+/// Packages of `cargo tree` along what is linked.
+fn tree(arguments: &[&str]) -> BTreeSet<String> {
+    let common = [
+        "tree", "--edges", "normal", "--prefix", "none", "--target", PLATFORM,
+    ];
+    let printed = String::from_utf8(cargo(&[&common, arguments].concat())).unwrap();
+    let names = printed.lines().filter_map(|line| line.split(' ').next());
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn what_is_delivered_has_no_demo() {
+    let program = ["-p", "nephrite-image-core"];
+    let delivered = tree(&program);
+    let with_demo = tree(&[&program[..], &["--features", "demo"]].concat());
+    let only_there: Vec<_> = with_demo.difference(&delivered).collect();
+    assert_eq!(only_there, ["nephrite-demo", "nephrite-phantom"]);
+    let image = concat!(env!("CARGO_MANIFEST_DIR"), "/../compose/image-core.Dockerfile");
+    let image = std::fs::read_to_string(image).unwrap();
+    assert!(image.contains("-p nephrite-image-core") && !image.contains("features"));
 }
 
 #[test]
 fn every_source_file_begins_by_saying_why_it_exists() {
     let mut files = Vec::new();
-    rust_files(&nephrite_tests::workspace::root(), &mut files);
+    rust_files(&root(), &mut files);
     assert!(files.len() > 400, "only {} files were found", files.len());
     let silent: Vec<_> = files
         .into_iter()

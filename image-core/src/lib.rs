@@ -20,7 +20,6 @@
 
 pub mod case;
 mod core;
-pub mod demo;
 mod error;
 pub mod masks;
 mod memory;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes what run.sh needs and what takes long, besides the tested binary: packages, the static mask services, the base of
+# Makes what run.sh needs and what takes long, besides the binaries of the core: packages, the static mask services, the base of
 # the images. Everything is kept in build/containers; what cannot be made is for run.sh to say.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The deployment modes in real containers: images, results, failures and recovery, the plugin, a volume that is mounted
-# elsewhere. Takes target/release/nephrite as it is; builds the mask services.
+# elsewhere. Builds what goes into the images, so target/release/nephrite is without the demo afterwards.
 #
 # Starts an engine of its own where none answers; base images are made of Debian's packages where none can be pulled, and
 # kept in build/containers for the next run. Skips, loudly, only where no engine can be started.
@@ -37,7 +37,7 @@ check() {
 finish() {
     compose/down.sh >/dev/null 2>&1
     if [ -z "$ENGINE_PID" ]; then # images of ours in somebody's engine
-        for image in image-core mask-services client centreline; do docker rmi "nephrite/$image:test"; done >/dev/null 2>&1
+        for image in image-core mask-services client demo-data centreline; do docker rmi "nephrite/$image:test"; done >/dev/null 2>&1
     fi
     stop_engine "$SCRATCH/engine"
     rm -rf "$SCRATCH"
@@ -57,9 +57,12 @@ start_engine "$SCRATCH/engine" || skip "no Docker engine can be started here"
 
 # --- images
 
-# What goes into the images: the program as it was tested, and the static mask services.
+# What goes into the images: the program as it is delivered, the static mask services, and what writes the demo's data.
 binaries() {
     static_mask_services "$CACHE" && mkdir -p build/prebuilt &&
+        cargo build --release --locked -p nephrite-image-core &&
+        cargo build --release --locked -p nephrite-demo --example write_patient &&
+        strip -o build/prebuilt/write_patient target/release/examples/write_patient &&
         strip -o build/prebuilt/mask-services "$CACHE/target/$STATIC_TARGET/release/mask-services" &&
         strip -o build/prebuilt/nephrite target/release/nephrite
 }
@@ -67,7 +70,7 @@ binaries >"$SCRATCH/binaries.log" 2>&1 &
 check "base images are there" base_images "$CACHE" || exit 1
 wait $! || { cat "$SCRATCH/binaries.log" && exit 1; }
 export PREBUILT=build/prebuilt RUST_IMAGE=debian:trixie-slim
-check "images of core, mask services and client" compose/images.sh image-core mask-services client || exit 1
+check "images of core, mask services, client and the demo's data" compose/images.sh image-core mask-services client demo-data || exit 1
 compose/images.sh centreline >"$SCRATCH/centreline.log" 2>&1 &
 PLUGIN_IMAGE=$!
 
@@ -83,6 +86,11 @@ check "the core adds $((core_bytes / 1000000)) MB to its base, at most 80" at_mo
 check "the mask services take $((mask_bytes / 1000000)) MB, at most 25" at_most "$mask_bytes" 25000000
 no_python() { ! docker run --rm --entrypoint /bin/sh nephrite/image-core:test -c 'command -v python3 || ls -d /usr/lib/*python3* /usr/local/lib/*python3*'; }
 check "the core's image has no Python" no_python
+no_demo() { # and says so, with the exit code of a wrong argument
+    docker run --rm nephrite/image-core:test demo --output /tmp/demo
+    [ $? -eq 2 ] && ! docker run --rm nephrite/image-core:test --help | grep -i demo
+}
+check "the core's image has no demo" no_demo
 
 # --- helpers for cases
 

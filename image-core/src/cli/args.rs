@@ -65,7 +65,8 @@ pub(crate) enum Command {
         config: PathBuf,
     },
     /// Draw a synthetic patient, segment it with three small nnU-Nets, and show the result
-    Demo(DemoArguments),
+    #[cfg_attr(not(feature = "demo"), command(hide = true))]
+    Demo(super::demo::DemoArguments),
 }
 
 #[derive(Debug, Args)]
@@ -253,21 +254,6 @@ pub(crate) struct TargetArguments {
     /// Number of voxels, such as 256,256,120
     #[arg(long, value_name = "X,Y,Z")]
     pub(crate) shape: Option<Triple<usize>>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DemoArguments {
-    /// Folder for models, scans, masks and picture; made if it is not there
-    #[arg(long, value_name = "DIR", default_value = "demo")]
-    pub(crate) output: PathBuf,
-    /// Which patient; the models were trained on seeds 1000 to 1071
-    #[arg(long, value_name = "N", default_value_t = 7)]
-    pub(crate) seed: u64,
-    #[command(flatten)]
-    pub(crate) runtime: RuntimeArguments,
-    /// Print nothing but errors
-    #[arg(long, short)]
-    pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,8 +4,11 @@ mod args;
 mod case_place;
 mod case_progress;
 mod config;
+#[cfg(feature = "demo")]
 mod demo;
-mod demo_masks;
+#[cfg(not(feature = "demo"))]
+#[path = "no_demo.rs"]
+mod demo;
 mod failure;
 mod health;
 mod mask;

@@ -1,6 +1,7 @@
 //! The operation `sample`: a small label map of what matters, a preview, statistics and meshes. `README.md` describes
 //! the parameters and the files.
 
+pub mod canvas;
 mod crop;
 mod error;
 mod extent;
@@ -18,4 +19,4 @@ mod surface;
 pub use crop::{choose, crop, crop_box};
 pub use error::SampleError;
 pub use operation::Sample;
-pub use preview::{label_color, preview_over};
+pub use preview::{Plane, label_color, preview_over};

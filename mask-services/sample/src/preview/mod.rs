@@ -1,17 +1,20 @@
 //! `preview.png`: three slices, a projection, a legend and a scale.
 
-mod canvas;
 mod palette;
 mod panel;
 mod view;
 
 use nephrite_kernel::{CancelToken, LabelStatus, Mask, OperationError};
 
-use canvas::{BRIGHT, Canvas, Color, DIM, EMPTY, LETTER};
+use crate::SampleError;
+use crate::canvas::{BRIGHT, Canvas, Color, Compression, DIM, LETTER};
 pub use palette::label_color;
 use panel::{Panel, Shown, best_slice, draw};
-use view::{Plane, Side, View, view};
+pub use view::Plane;
+use view::{Side, View, view};
 
+/// Of a panel, where there is no label.
+const EMPTY: Color = [32, 35, 42];
 /// Pixels of the longest side of a panel.
 const PANEL: usize = 420;
 const GAP: usize = 14;
@@ -134,7 +137,10 @@ fn picture(
         let text_color = if color.is_some() { BRIGHT } else { DIM };
         canvas.text(name, [at[0] + SWATCH + 6, at[1]], text_color);
     }
-    Ok(canvas.png()?)
+    let packed = canvas.png(Compression::Balanced);
+    Ok(packed.map_err(|error| SampleError::Picture {
+        reason: error.to_string(),
+    })?)
 }
 
 /// By label: labels with fewer voxels first, of equal ones the smaller id.
@@ -319,19 +325,7 @@ mod tests {
     use nephrite_types::{Affine, Labels, Shape3, Spacing};
 
     use super::*;
-
-    /// Width, height and pixels.
-    fn decode(file: &[u8]) -> (usize, usize, Vec<Color>) {
-        let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
-        let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
-        let frame = reader.next_frame(&mut bytes).unwrap();
-        assert_eq!(
-            (frame.color_type, frame.bit_depth),
-            (png::ColorType::Rgb, png::BitDepth::Eight)
-        );
-        let pixels = bytes[..frame.buffer_size()].as_chunks::<3>().0.to_vec();
-        (frame.width as usize, frame.height as usize, pixels)
-    }
+    use crate::canvas::tests::decode;
 
     fn mask(array: Array3<u16>, rows: [[f64; 4]; 3], names: &[(u16, &str, LabelStatus)]) -> Mask {
         let (z, y, x) = array.dim();

@@ -1,8 +1,8 @@
-//! Colors of labels that people of any color vision can tell apart, and the same label always in one.
+//! Colors of labels.
 
-use super::canvas::Color;
+use crate::canvas::Color;
 
-/// Told apart on a dark ground, also by most people with a color vision deficiency.
+/// Told apart on a dark ground, also by most people with a colour vision deficiency.
 ///
 /// Source: after Wong, "Points of view: color blindness", Nature Methods 2011, brightened.
 const FIRST: [Color; 8] = [
@@ -16,9 +16,9 @@ const FIRST: [Color; 8] = [
     [170, 130, 255],
 ];
 
-/// The color of the `k`-th label of the table: eight chosen ones, then hues by the golden ratio, in turns of light and
+/// The colour of the `k`-th label of the table: eight chosen ones, then hues by the golden ratio, in turns of light and
 /// strong.
-pub fn label_color(k: usize) -> [u8; 3] {
+pub fn label_color(k: usize) -> Color {
     if let Some(color) = FIRST.get(k) {
         return *color;
     }
@@ -26,7 +26,7 @@ pub fn label_color(k: usize) -> [u8; 3] {
     let hue = (k as f64 * GOLDEN).fract() * 6.0;
     let saturation = [0.75, 0.45, 0.6][k % 3];
     let value = [255.0, 235.0, 200.0][k / 3 % 3];
-    // six sectors of the color circle
+    // six sectors of the colour circle
     let channel = |offset: f64| {
         let at = (offset + hue) % 6.0;
         let share = (at.min(4.0 - at)).clamp(0.0, 1.0);

@@ -4,16 +4,21 @@ use nephrite_kernel::Geometry;
 
 /// The three orthogonal planes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Plane {
+pub enum Plane {
+    /// Across the body's length.
     Axial,
+    /// Parallel to the front.
     Coronal,
+    /// Parallel to the side.
     Sagittal,
 }
 
 impl Plane {
-    pub(crate) const ALL: [Plane; 3] = [Plane::Axial, Plane::Coronal, Plane::Sagittal];
+    /// In the order of radiology.
+    pub const ALL: [Plane; 3] = [Plane::Axial, Plane::Coronal, Plane::Sagittal];
 
-    pub(crate) fn name(self) -> &'static str {
+    /// In lower case.
+    pub fn name(self) -> &'static str {
         match self {
             Plane::Axial => "axial",
             Plane::Coronal => "coronal",
@@ -28,7 +33,7 @@ impl Plane {
 
     /// What lies at the left and at the right edge: the patient's right at the left, as in radiology; the front at the
     /// left in the sagittal plane.
-    pub(crate) fn edges(self) -> [&'static str; 2] {
+    pub fn edges(self) -> [&'static str; 2] {
         match self {
             Plane::Axial | Plane::Coronal => ["R", "L"],
             Plane::Sagittal => ["A", "P"],
@@ -36,7 +41,7 @@ impl Plane {
     }
 
     /// World axes (0 x, 1 y, 2 z): across the plane, down the picture, to the right in the picture.
-    pub(crate) fn world_axes(self) -> [usize; 3] {
+    pub fn world_axes(self) -> [usize; 3] {
         match self {
             Plane::Axial => [2, 1, 0],
             Plane::Coronal => [1, 2, 0],

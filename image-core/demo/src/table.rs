@@ -1,25 +1,27 @@
+//! The table: how well each structure was found.
+
 use std::fmt::Write;
 
 use nephrite_types::{LabelMap, Labels};
 
-use super::DemoError;
+use crate::DemoError;
 
 /// How a structure in a mask and in the truth cover each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Overlap {
+pub(crate) struct Overlap {
     /// Voxels of the structure in the mask.
-    pub predicted: u64,
+    pub(crate) predicted: u64,
     /// Voxels of the structure in the truth.
-    pub truth: u64,
+    pub(crate) truth: u64,
     /// Voxels of the structure in both.
-    pub both: u64,
+    pub(crate) both: u64,
 }
 
 impl Overlap {
     /// Twice the overlap over the sum of both, 0 to 1; None when the structure is in neither.
     ///
     /// Source: Dice, "Measures of the amount of ecologic association between species", 1945.
-    pub fn dice(self) -> Option<f64> {
+    pub(crate) fn dice(self) -> Option<f64> {
         let sum = self.predicted + self.truth;
         (sum > 0).then(|| 2.0 * self.both as f64 / sum as f64)
     }
@@ -30,7 +32,7 @@ impl Overlap {
 ///
 /// # Errors
 /// [`DemoError::Shape`].
-pub fn overlap(
+pub(crate) fn overlap(
     prediction: &LabelMap,
     predicted_id: u16,
     truth: &LabelMap,
@@ -71,19 +73,19 @@ fn count<P: Copy + Into<u16>, T: Copy + Into<u16>>(
 
 /// One line of the demo's table.
 #[derive(Debug, Clone, PartialEq)]
-pub struct StructureRow {
+pub(crate) struct StructureRow {
     /// Name of the structure.
-    pub name: String,
+    pub(crate) name: String,
     /// Its voxels.
-    pub overlap: Overlap,
-    /// Cubic millimeters of a voxel.
-    pub voxel_mm3: f64,
+    pub(crate) overlap: Overlap,
+    /// Cubic millimetres of a voxel.
+    pub(crate) voxel_mm3: f64,
     /// Wall time of the model that found it; None where an earlier line of the same model says it.
-    pub secs: Option<f64>,
+    pub(crate) secs: Option<f64>,
 }
 
 /// The rows as text with aligned columns: structure, Dice, volume in the truth and in the mask in mL, seconds.
-pub fn table(rows: &[StructureRow]) -> String {
+pub(crate) fn table(rows: &[StructureRow]) -> String {
     let mut text = String::new();
     let name_width = rows
         .iter()

@@ -1,48 +1,48 @@
-//! The demo's masks, as a pipeline would treat them: merged, cleaned, sampled. All in this process.
+//! The demo's masks, as a pipeline would treat them: merged, cleaned, sampled.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
-use nephrite_image_core::masks::{OperationSettings, Operations};
-use nephrite_image_core::{Core, CoreError};
+use nephrite_cleanup::Cleanup;
 use nephrite_kernel::{
-    Artefacts, Context, Inputs, LabelEntry, LabelStatus, LabelTable, Mask, Outcome, ParameterValue, RunMask,
-    write_mask,
+    Artefacts, Context, Inputs, LabelEntry, LabelStatus, LabelTable, Mask, MaskOperation, OperationError,
+    Outcome, ParameterValue, RunMask, run_checked, write_mask,
 };
+use nephrite_merge::Merge;
 use nephrite_phantom::models::DemoModel;
-use nephrite_types::{CancelToken, LabelMap};
+use nephrite_sample::Sample;
+use nephrite_types::{CancelToken, LabelMap, Limits};
 
-use super::Failure;
+use crate::DemoError;
+use crate::patient::Folder;
 
 /// Merges the masks of all models, cleans the result, and takes a sample of it into `sample/`. The cleaned mask goes to
 /// `mask.nii.gz`. Gives what to tell about it.
-pub(super) fn merge_clean_sample(
-    core: &Core,
-    folder: &Path,
+pub(crate) fn merge_clean_sample(
+    folder: &Folder,
     masks: &[(&DemoModel, LabelMap)],
     cancel: &CancelToken,
-) -> Result<String, Failure> {
-    let operations = Operations::new(&OperationSettings::default(), core.root());
-    let sample = folder.join("sample");
-    std::fs::create_dir_all(&sample).map_err(|source| CoreError::from(not_writable(&sample, source)))?;
-    let artefacts = Artefacts::new(core.root().open_writable_folder(&sample)?, &sample);
-    let run = |operation: &str, inputs: &Inputs, given: &[(&str, ParameterValue)], artefacts| {
-        let given: BTreeMap<String, ParameterValue> = given
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone()))
-            .collect();
-        let context = Context {
-            limits: core.limits(),
-            cancel,
-            artefacts,
+) -> Result<String, DemoError> {
+    let limits = &Limits::default();
+    let sample = Folder::create(&folder.path.join("sample"))?;
+    let artefacts = Artefacts::new(sample.dir, &sample.path);
+    let run =
+        |operation: &dyn MaskOperation, inputs: &Inputs, given: &[(&str, ParameterValue)], artefacts| {
+            let given: BTreeMap<String, ParameterValue> = given
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect();
+            let context = Context {
+                limits,
+                cancel,
+                artefacts,
+            };
+            run_checked(operation, inputs, &given, &context)
         };
-        operations.run(operation, inputs, &given, &context)
-    };
 
     let mut inputs = Inputs::new();
     for (model, mask) in masks {
-        inputs.add("masks", Arc::new(named(core, model, mask)?));
+        inputs.add("masks", Arc::new(named(model, mask, limits)?));
     }
     // Ureter and pelvis lie within what the kidney model calls kidney; vessels end at the organ's surface.
     let priority = [
@@ -62,7 +62,7 @@ pub(super) fn merge_clean_sample(
         .collect();
     let labels = ParameterValue::Texts(names);
     let merged = run(
-        "merge",
+        &Merge::new(),
         &inputs,
         &[("labels", labels), ("priority", priority)],
         None,
@@ -78,16 +78,20 @@ pub(super) fn merge_clean_sample(
         ("min_volume_mm3", ParameterValue::Number(100.0)),
         ("fill_holes", ParameterValue::Text("volume".to_owned())),
     ];
-    let cleaned = run("cleanup", &first("mask", &merged), &cleaning, None)?;
-    let mask = cleaned.masks[0].1.clone(); // the description promises one
-    let output = core.root().open_output(&folder.join("mask.nii.gz"))?;
-    write_mask(&output.folder, &output.file_name, &mask, core.limits())?;
+    let cleaned = run(&Cleanup::new(), &first("mask", &merged), &cleaning, None)?;
+    let mask = &cleaned.masks[0].1; // the description promises one
+    write_mask(&folder.dir, "mask.nii.gz", mask, limits)?;
 
     let wanted = [
         ("margin_mm", ParameterValue::Number(10.0)),
         ("meshes", ParameterValue::Flag(true)),
     ];
-    let sampled = run("sample", &first("mask", &cleaned), &wanted, Some(&artefacts))?;
+    let sampled = run(
+        &Sample::new(),
+        &first("mask", &cleaned),
+        &wanted,
+        Some(&artefacts),
+    )?;
     let voxels = |mask: &Mask| {
         mask.summaries()
             .values()
@@ -97,11 +101,11 @@ pub(super) fn merge_clean_sample(
     Ok(format!(
         "merged {} masks ({conflicts} voxels claimed twice), cleaned ({} of {} voxels kept): {}\n{} files of the sample in {}: {}\n",
         masks.len(),
-        voxels(&mask),
+        voxels(mask),
         voxels(&merged.masks[0].1),
-        output.path.display(),
+        folder.path.join("mask.nii.gz").display(),
         sampled.artefacts.len(),
-        sample.display(),
+        sample.path.display(),
         sampled
             .artefacts
             .iter()
@@ -115,22 +119,12 @@ fn first(input: &str, outcome: &Outcome) -> Inputs {
     Inputs::new().with(input, outcome.masks[0].1.clone()) // the descriptions promise one
 }
 
-fn not_writable(path: &Path, source: std::io::Error) -> nephrite_image_core::PathError {
-    nephrite_image_core::PathError::NotWritable {
-        path: path.to_owned(),
-        source,
-    }
-}
-
-fn named(core: &Core, model: &DemoModel, map: &LabelMap) -> Result<Mask, CoreError> {
+fn named(model: &DemoModel, map: &LabelMap, limits: &Limits) -> Result<Mask, OperationError> {
     let entries = model.labels.iter().map(|&(id, name)| LabelEntry {
         id: id.into(),
         name: name.to_owned(),
         status: LabelStatus::Present,
     });
-    let mask = || {
-        let runs = RunMask::from_labels(&map.labels, &map.geometry, core.limits())?;
-        Mask::new(runs, LabelTable::new(entries.collect())?)
-    };
-    Ok(mask().map_err(nephrite_kernel::OperationError::from)?)
+    let runs = RunMask::from_labels(&map.labels, &map.geometry, limits)?;
+    Ok(Mask::new(runs, LabelTable::new(entries.collect())?)?)
 }

@@ -1,36 +1,34 @@
-use std::convert::Infallible;
+//! The picture: every scan in three planes, with what was found on it in color.
+
 use std::ops::Range;
 
-use embedded_graphics::mono_font::ascii::{FONT_8X13, FONT_9X18_BOLD};
-use embedded_graphics::mono_font::{MonoFont, MonoTextStyle};
-use embedded_graphics::pixelcolor::Rgb888;
-use embedded_graphics::prelude::{DrawTarget, Drawable, OriginDimensions, Pixel, Point, RgbColor, Size};
-use embedded_graphics::text::{Baseline, Text};
+use nephrite_sample::canvas::{BRIGHT, Canvas, Color, Compression, DIM};
+use nephrite_sample::{Plane, label_color};
 use nephrite_types::{LabelMap, Volume};
 
-use super::DemoError;
-use super::slice::{Plane, Slice, best_indices, cut_labels, cut_volume};
+use crate::DemoError;
+use crate::slice::{Slice, array_axes, best_indices, cut_labels, cut_volume};
 
 /// A structure to color.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PictureStructure {
+pub(crate) struct PictureStructure {
     /// Its id in the mask.
-    pub id: u16,
-    /// What the legend says; ASCII.
-    pub legend: String,
+    pub(crate) id: u16,
+    /// What the legend says; ISO 8859-1.
+    pub(crate) legend: String,
 }
 
 /// One scan with its mask.
 #[derive(Debug, Clone, Copy)]
-pub struct PictureColumn<'a> {
-    /// Heading; ASCII.
-    pub title: &'a str,
+pub(crate) struct PictureColumn<'a> {
+    /// Heading; ISO 8859-1.
+    pub(crate) title: &'a str,
     /// HU.
-    pub scan: &'a Volume,
+    pub(crate) scan: &'a Volume,
     /// On the scan's grid.
-    pub mask: &'a LabelMap,
+    pub(crate) mask: &'a LabelMap,
     /// What to color, in order of the legend.
-    pub structures: &'a [PictureStructure],
+    pub(crate) structures: &'a [PictureStructure],
 }
 
 /// Pixels per millimeter.
@@ -45,92 +43,6 @@ const TITLE_HEIGHT: usize = 26;
 const LEGEND_LINE: usize = 18;
 /// Above this the scan shows the patient.
 const BODY_HU: f32 = -300.0;
-
-const BACKGROUND: Rgb888 = Rgb888::new(16, 18, 22);
-const BRIGHT: Rgb888 = Rgb888::new(236, 238, 242);
-const DIM: Rgb888 = Rgb888::new(150, 156, 166);
-
-/// Told apart on gray, also by most people with a color vision deficiency.
-///
-/// Source: after Wong, "Points of view: color blindness", Nature Methods 2011, brightened for a dark ground.
-const PALETTE: [Rgb888; 8] = [
-    Rgb888::new(240, 72, 62),
-    Rgb888::new(255, 176, 32),
-    Rgb888::new(38, 196, 150),
-    Rgb888::new(84, 164, 255),
-    Rgb888::new(247, 226, 72),
-    Rgb888::new(224, 108, 214),
-    Rgb888::new(140, 226, 92),
-    Rgb888::new(170, 130, 255),
-];
-
-/// An 8-bit RGB picture.
-struct Canvas {
-    width: usize,
-    height: usize,
-    pixels: Vec<[u8; 3]>,
-}
-
-impl Canvas {
-    fn new(width: usize, height: usize) -> Canvas {
-        Canvas {
-            width,
-            height,
-            pixels: vec![bytes(BACKGROUND); width * height],
-        }
-    }
-
-    fn set(&mut self, x: usize, y: usize, color: [u8; 3]) {
-        if x < self.width && y < self.height {
-            self.pixels[y * self.width + x] = color;
-        }
-    }
-
-    fn text(&mut self, text: &str, at: [usize; 2], font: &MonoFont<'_>, color: Rgb888) {
-        let corner = Point::new(at[0] as i32, at[1] as i32);
-        let style = MonoTextStyle::new(font, color);
-        match Text::with_baseline(text, corner, style, Baseline::Top).draw(self) {
-            Ok(_) => {}
-            Err(never) => match never {},
-        }
-    }
-
-    fn png(&self) -> Result<Vec<u8>, DemoError> {
-        let mut file = Vec::new();
-        let mut encoder = png::Encoder::new(&mut file, self.width as u32, self.height as u32);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_depth(png::BitDepth::Eight);
-        encoder.set_compression(png::Compression::High);
-        let mut writer = encoder.write_header()?;
-        writer.write_image_data(self.pixels.as_flattened())?;
-        writer.finish()?;
-        Ok(file)
-    }
-}
-
-impl OriginDimensions for Canvas {
-    fn size(&self) -> Size {
-        Size::new(self.width as u32, self.height as u32)
-    }
-}
-
-impl DrawTarget for Canvas {
-    type Color = Rgb888;
-    type Error = Infallible;
-
-    fn draw_iter<I: IntoIterator<Item = Pixel<Rgb888>>>(&mut self, pixels: I) -> Result<(), Infallible> {
-        for Pixel(point, color) in pixels {
-            if let (Ok(x), Ok(y)) = (usize::try_from(point.x), usize::try_from(point.y)) {
-                self.set(x, y, bytes(color));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn bytes(color: Rgb888) -> [u8; 3] {
-    [color.r(), color.g(), color.b()]
-}
 
 /// One slice ready to draw: cropped to the patient.
 struct Panel {
@@ -208,7 +120,7 @@ fn label_at(labels: &Slice<u16>, corners: [(usize, usize, f32); 4]) -> u16 {
         .0
 }
 
-fn draw_panel(canvas: &mut Canvas, panel: &Panel, at: [usize; 2], color_of: impl Fn(u16) -> Option<[u8; 3]>) {
+fn draw_panel(canvas: &mut Canvas, panel: &Panel, at: [usize; 2], color_of: impl Fn(u16) -> Option<Color>) {
     let [width, height] = panel.size();
     let [rows, columns] = panel.scan.shape;
     let mut ids = vec![0u16; width * height];
@@ -248,14 +160,14 @@ fn draw_panel(canvas: &mut Canvas, panel: &Panel, at: [usize; 2], color_of: impl
     }
     let [left, right] = panel.plane.edges();
     let middle = at[1] + height / 2 - 6;
-    canvas.text(left, [at[0] + 4, middle], &FONT_8X13, DIM);
-    canvas.text(right, [at[0] + width - 12, middle], &FONT_8X13, DIM);
-    canvas.text(panel.plane.name(), [at[0] + 4, at[1] + 3], &FONT_8X13, DIM);
+    canvas.text(left, [at[0] + 4, middle], DIM);
+    canvas.text(right, [at[0] + width - 12, middle], DIM);
+    canvas.text(panel.plane.name(), [at[0] + 4, at[1] + 3], DIM);
 }
 
 /// Rows and columns of the plane's picture that show any of the patient, with a small margin; all where nothing is above air.
 fn body_range(scan: &Volume, plane: Plane) -> [Range<usize>; 2] {
-    let [across, _, _] = plane.axes();
+    let [across, _, _] = array_axes(plane);
     let n_planes = scan.geometry.shape.zyx()[across];
     let first = cut_volume(scan, plane, 0);
     let [rows, columns] = first.shape;
@@ -285,7 +197,7 @@ fn body_range(scan: &Volume, plane: Plane) -> [Range<usize>; 2] {
 ///
 /// # Errors
 /// [`DemoError::NoScan`]; [`DemoError::Shape`] if a mask has another shape than its scan; [`DemoError::Encode`].
-pub fn picture(columns: &[PictureColumn<'_>]) -> Result<Vec<u8>, DemoError> {
+pub(crate) fn picture(columns: &[PictureColumn<'_>]) -> Result<Vec<u8>, DemoError> {
     if columns.is_empty() {
         return Err(DemoError::NoScan);
     }
@@ -301,7 +213,7 @@ pub fn picture(columns: &[PictureColumn<'_>]) -> Result<Vec<u8>, DemoError> {
             Panel::new(
                 column,
                 plane,
-                best[plane.axes()[0]],
+                best[array_axes(plane)[0]],
                 &body_range(column.scan, plane),
             )
         }));
@@ -330,16 +242,12 @@ pub fn picture(columns: &[PictureColumn<'_>]) -> Result<Vec<u8>, DemoError> {
     let mut canvas = Canvas::new(width, height);
     let (mut left, mut n_colored) = (GAP, 0);
     for ((column, panels), column_width) in columns.iter().zip(&panels).zip(&widths) {
-        let color_of = |position: usize| bytes(PALETTE[(n_colored + position) % PALETTE.len()]);
-        canvas.text(column.title, [left, GAP], &FONT_9X18_BOLD, BRIGHT);
+        let color_of = |position: usize| label_color(n_colored + position);
+        canvas.heading(column.title, [left, GAP], BRIGHT);
         for (position, structure) in column.structures.iter().enumerate() {
             let top = GAP + TITLE_HEIGHT + position * LEGEND_LINE;
-            for y in 0..11 {
-                for x in 0..11 {
-                    canvas.set(left + x, top + 1 + y, color_of(position));
-                }
-            }
-            canvas.text(&structure.legend, [left + 18, top], &FONT_8X13, BRIGHT);
+            canvas.fill([left, top + 1], [11, 11], color_of(position));
+            canvas.text(&structure.legend, [left + 18, top], BRIGHT);
         }
         let mut top = header;
         for (panel, row_height) in panels.iter().zip(heights) {
@@ -361,7 +269,7 @@ pub fn picture(columns: &[PictureColumn<'_>]) -> Result<Vec<u8>, DemoError> {
         left += column_width + GAP;
         n_colored += column.structures.len();
     }
-    canvas.png()
+    Ok(canvas.png(Compression::High)?)
 }
 
 #[cfg(test)]
@@ -473,11 +381,11 @@ mod tests {
     #[test]
     fn columns_get_colors_of_their_own() {
         let (_, _, pixels) = draw(2);
-        for color in &PALETTE[..2] {
-            let n = pixels.iter().filter(|&&pixel| pixel == bytes(*color)).count();
+        for color in [0, 1].map(label_color) {
+            let n = pixels.iter().filter(|&&pixel| pixel == color).count();
             assert!(n > 200, "outline and swatch, {n} pixels");
         }
-        assert!(!pixels.contains(&bytes(PALETTE[2])));
+        assert!(!pixels.contains(&label_color(2)));
     }
 
     #[test]

@@ -1,62 +1,30 @@
 //! Slices of a scan as a radiologist looks at them.
 
+use nephrite_sample::Plane;
 use nephrite_types::{Geometry, Labels, Volume, with_voxels};
 
-/// The three orthogonal planes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Plane {
-    Axial,
-    Coronal,
-    Sagittal,
-}
-
-impl Plane {
-    pub(super) const ALL: [Plane; 3] = [Plane::Axial, Plane::Coronal, Plane::Sagittal];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Plane::Axial => "axial",
-            Plane::Coronal => "coronal",
-            Plane::Sagittal => "sagittal",
-        }
-    }
-
-    /// What lies at the left and at the right edge: patient's right at the left as in radiology, front at the left in the
-    /// sagittal plane.
-    pub(super) fn edges(self) -> [&'static str; 2] {
-        match self {
-            Plane::Axial | Plane::Coronal => ["R", "L"],
-            Plane::Sagittal => ["A", "P"],
-        }
-    }
-
-    /// Array axes (0 z, 1 y, 2 x): across the plane, down the picture, to the right in the picture.
-    pub(super) fn axes(self) -> [usize; 3] {
-        match self {
-            Plane::Axial => [0, 1, 2],
-            Plane::Coronal => [1, 0, 2],
-            Plane::Sagittal => [2, 0, 1],
-        }
-    }
+/// Array axes (0 z, 1 y, 2 x): across the plane, down the picture, to the right in the picture.
+pub(crate) fn array_axes(plane: Plane) -> [usize; 3] {
+    plane.world_axes().map(|world| 2 - world)
 }
 
 /// A rectangle of values, row by row, as it appears in the picture.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Slice<T> {
-    pub(super) values: Vec<T>,
+pub(crate) struct Slice<T> {
+    pub(crate) values: Vec<T>,
     /// Rows, columns.
-    pub(super) shape: [usize; 2],
+    pub(crate) shape: [usize; 2],
     /// mm from row to row, column to column.
-    pub(super) spacing: [f64; 2],
+    pub(crate) spacing: [f64; 2],
 }
 
 impl<T: Copy> Slice<T> {
-    pub(super) fn at(&self, row: usize, column: usize) -> T {
+    pub(crate) fn at(&self, row: usize, column: usize) -> T {
         self.values[row * self.shape[1] + column]
     }
 
     /// The part of `rows` and `columns`.
-    pub(super) fn crop(&self, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>) -> Slice<T> {
+    pub(crate) fn crop(&self, rows: std::ops::Range<usize>, columns: std::ops::Range<usize>) -> Slice<T> {
         let shape = [rows.len(), columns.len()];
         let values = rows
             .flat_map(|row| columns.clone().map(move |column| self.at(row, column)))
@@ -78,7 +46,7 @@ fn is_reversed(geometry: &Geometry, axis: usize) -> bool {
 }
 
 fn cut<T>(geometry: &Geometry, plane: Plane, index: usize, value: impl Fn([usize; 3]) -> T) -> Slice<T> {
-    let [across, down, right] = plane.axes();
+    let [across, down, right] = array_axes(plane);
     let (size, spacing) = (geometry.shape.zyx(), geometry.spacing.zyx());
     let along = |axis: usize, i: usize| {
         if is_reversed(geometry, axis) {
@@ -105,14 +73,14 @@ fn cut<T>(geometry: &Geometry, plane: Plane, index: usize, value: impl Fn([usize
 }
 
 /// Intensities of the plane at `index` of the axis across it.
-pub(super) fn cut_volume(volume: &Volume, plane: Plane, index: usize) -> Slice<f32> {
+pub(crate) fn cut_volume(volume: &Volume, plane: Plane, index: usize) -> Slice<f32> {
     with_voxels!(&volume.voxels, array => {
         cut(&volume.geometry, plane, index, |voxel| volume.scale.apply(array[voxel]))
     })
 }
 
 /// Label ids of the same plane.
-pub(super) fn cut_labels(labels: &Labels, geometry: &Geometry, plane: Plane, index: usize) -> Slice<u16> {
+pub(crate) fn cut_labels(labels: &Labels, geometry: &Geometry, plane: Plane, index: usize) -> Slice<u16> {
     match labels {
         Labels::U8(array) => cut(geometry, plane, index, |voxel| array[voxel].into()),
         Labels::U16(array) => cut(geometry, plane, index, |voxel| array[voxel]),
@@ -121,7 +89,7 @@ pub(super) fn cut_labels(labels: &Labels, geometry: &Geometry, plane: Plane, ind
 
 /// Per array axis the index of the plane that shows most: each structure counts as the share of its fullest plane. The middle where no
 /// structure is anywhere.
-pub(super) fn best_indices(labels: &Labels, ids: &[u16]) -> [usize; 3] {
+pub(crate) fn best_indices(labels: &Labels, ids: &[u16]) -> [usize; 3] {
     let shape = labels.shape();
     let mut counts: [Vec<u32>; 3] = shape.map(|len| vec![0; len * ids.len()]);
     let mut tally = |voxel: (usize, usize, usize), id: u16| {
@@ -203,7 +171,7 @@ mod tests {
             array[corner] = 9;
             let labels = Labels::U8(array);
             for plane in Plane::ALL {
-                let slice = cut_labels(&labels, &geometry, plane, corner[plane.axes()[0]]);
+                let slice = cut_labels(&labels, &geometry, plane, corner[array_axes(plane)[0]]);
                 assert_eq!(slice.at(0, 0), 9, "{signs:?} {plane:?}");
                 assert_eq!(slice.values.iter().filter(|&&id| id == 9).count(), 1);
             }

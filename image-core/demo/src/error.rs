@@ -1,0 +1,54 @@
+//! Why the demo ends early.
+
+use nephrite_kernel::OperationError;
+use nephrite_phantom::PhantomError;
+use nephrite_root::PathError;
+use nephrite_sample::canvas::EncodingError;
+use nephrite_types::ErrorCode;
+use nephrite_volume::VolumeError;
+
+/// Why the demo cannot show its result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DemoError {
+    /// The output folder cannot be used.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// A scan or the picture could not be written, or a mask not read.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// A model could not be written.
+    #[error(transparent)]
+    Phantom(#[from] PhantomError),
+    /// The masks could not be merged, cleaned or sampled.
+    #[error(transparent)]
+    Operation(#[from] OperationError),
+    /// A mask lies on another grid than what it is compared with.
+    #[error("mask has shape {found:?} (z, y, x), expected {expected:?}")]
+    Shape {
+        /// Of the scan or the truth.
+        expected: [usize; 3],
+        /// Of the mask.
+        found: [usize; 3],
+    },
+    /// There is nothing to draw.
+    #[error("a picture needs at least one scan")]
+    NoScan,
+    /// The picture could not be encoded.
+    #[error("cannot encode the picture: {0}")]
+    Encode(#[from] EncodingError),
+}
+
+impl DemoError {
+    /// What a caller can do about it.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            DemoError::Path(error) => error.code(),
+            DemoError::Volume(error) => error.code(),
+            DemoError::Phantom(error) => error.code(),
+            DemoError::Operation(error) => error.code(),
+            DemoError::Shape { .. } | DemoError::NoScan => ErrorCode::InvalidArgument,
+            DemoError::Encode(_) => ErrorCode::Internal,
+        }
+    }
+}
