@@ -4,7 +4,7 @@ use nephrite_kernel::OperationError;
 use nephrite_phantom::PhantomError;
 use nephrite_root::PathError;
 use nephrite_sample::canvas::EncodingError;
-use nephrite_types::ErrorCode;
+use nephrite_types::{Coded, ErrorCode};
 use nephrite_volume::VolumeError;
 
 /// Why the demo cannot show its result.
@@ -39,9 +39,8 @@ pub enum DemoError {
     Encode(#[from] EncodingError),
 }
 
-impl DemoError {
-    /// What a caller can do about it.
-    pub fn code(&self) -> ErrorCode {
+impl Coded for DemoError {
+    fn code(&self) -> ErrorCode {
         match self {
             DemoError::Path(error) => error.code(),
             DemoError::Volume(error) => error.code(),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use nephrite_demo::{DemoError, Task};
+use nephrite_demo::Task;
 use nephrite_image_core::{ModelChoice, PostprocessingChoice, SegmentRequest, SegmentationOptions, segment};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 
@@ -57,11 +57,5 @@ fn request(task: &Task) -> SegmentRequest {
         },
         postprocessing: PostprocessingChoice::None,
         strict_geometry: false,
-    }
-}
-
-impl From<DemoError> for Failure {
-    fn from(error: DemoError) -> Self {
-        Failure::new(error.code(), &error)
     }
 }

@@ -57,7 +57,7 @@ pub struct OptionKey {
 }
 
 /// A word that an option may be, and what it sets.
-pub type OptionWord = (&'static str, fn(&mut SegmentationOptions));
+pub(crate) type OptionWord = (&'static str, fn(&mut SegmentationOptions));
 
 /// What an option may be, and what that sets.
 #[derive(Debug)]
