@@ -64,7 +64,7 @@ impl ResultFolder {
         })?;
         // Only now: a case that was just finished has given its claim up.
         match parent.symlink_metadata(&name) {
-            Ok(_) => return Err(exists(false).into()),
+            Ok(_) => return Err(exists(false)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed(error)),
         }
