@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs one case in the three placements on this machine, beside three nnUNetv2_predict processes, and keeps the figures.
 
-    python3 benches/modes/run.py [--rounds 3] [--peer-python PYTHON] [--skip-peer]
+    python3 benches/modes/run.py [--rounds 3] [--peer-python PYTHON] [--skip-peer] [--before NEPHRITE]
 
 The case: a synthetic patient, three phases of 66 million voxels, three models, merge, cleanup, sample. Every round starts
 the processes of a mode anew, sends the request, and stops them; rounds alternate the modes, and medians are quoted. Results:
@@ -198,6 +198,16 @@ def one_round(mode: str) -> dict:
         stop(servers)
 
 
+def round_of(program: Path, mode: str) -> dict:
+    """A round with another nephrite."""
+    global NEPHRITE
+    this, NEPHRITE = NEPHRITE, program
+    try:
+        return one_round(mode)
+    finally:
+        NEPHRITE = this
+
+
 def recovery(mode: str) -> dict:
     """Kills one process, starts it again at once, and asks until a small case succeeds."""
     servers = processes(mode)
@@ -359,6 +369,12 @@ def report(result: dict) -> str:
     lines += mode_table(result) + ["", "| what | measured |", "|---|---|"]
     lines.append(f"| output files of all rounds and modes | {len(files[0])} files each, "
                  f"{'byte-identical' if equal else 'DIFFERENT'} |")
+    for mode, before in result.get("before", {}).items():
+        now = result["modes"][mode]
+        ratio = median(r["seconds"] for r in now) / median(r["seconds"] for r in before)
+        same = all(a["files"] == b["files"] for a, b in zip(now, before))
+        lines.append(f"| {mode}, wall time against the program before | ratio {ratio:.3f}, files "
+                     f"{'byte-identical' if same else 'DIFFERENT'} |")
     five_ = result["five"]
     lines.append(f"| five models of equal grid on one scan, with mirroring | {five_['counters']['preprocessings']} preprocessing, "
                  f"{five_['counters']['scan_reads']} scan read, wall {five_['seconds']:.2f} s, "
@@ -377,6 +393,7 @@ def main() -> None:
     parser.add_argument("--peer-rounds", type=int, default=1)
     parser.add_argument("--peer-python", type=Path)
     parser.add_argument("--skip-peer", action="store_true")
+    parser.add_argument("--before", type=Path, help="another nephrite, which runs every mode in turn with this one")
     arguments = parser.parse_args()
     os.chdir(DATA.parent.parent)
     prepare()
@@ -389,6 +406,9 @@ def main() -> None:
         for mode in MODES:
             print(f"round {round_ + 1} of {arguments.rounds}: {mode}", flush=True)
             result["modes"][mode].append(one_round(mode))
+            if arguments.before:
+                before = result.setdefault("before", {}).setdefault(mode, [])
+                before.append(round_of(arguments.before.resolve(), mode))
         if not arguments.skip_peer and round_ < arguments.peer_rounds:
             print("nnUNetv2_predict", flush=True)
             result.setdefault("peer", []).append({name: peer(python, name) for name in MODELS})
