@@ -23,7 +23,7 @@ import numpy as np
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from nephrite.v1 import mask_pb2 as pb
-from nephrite.v1 import mask_pb2_grpc, mount_pb2, mount_pb2_grpc
+from nephrite.v1 import mask_pb2_grpc, mount_pb2, mount_pb2_grpc, segmentation_pb2
 from scipy import ndimage
 
 import decode as codec
@@ -33,7 +33,7 @@ MAX_VOXELS = 1 << 29  # of one mask, which is a dense array here
 MAX_MESSAGE_BYTES = 16 << 20
 MAX_TEXTS = MAX_TEXT_BYTES = 4096
 CHECK_FILE, MAX_CHECK_BYTES = ".nephrite-check-", 64
-PRESENT, NOT_FOUND = pb.LABEL_STATUS_PRESENT, pb.LABEL_STATUS_NOT_FOUND
+PRESENT, NOT_FOUND = segmentation_pb2.LABEL_STATUS_PRESENT, segmentation_pb2.LABEL_STATUS_NOT_FOUND
 
 CODES = {  # error codes of nephrite -> gRPC
     "invalid_argument": grpc.StatusCode.INVALID_ARGUMENT,
