@@ -78,7 +78,7 @@ fn libraries_that_do_not_do_are_refused_with_place_and_reason_and_the_right_one_
         "empty",
         "const void *OrtGetApiBase(void) { return 0; }",
     );
-    check_refused(&named(&empty), &["empty.so", "no working ONNX Runtime"]);
+    check_refused(&named(&empty), &["empty.so", "not a working ONNX Runtime"]);
 
     // With nothing named, every place is told.
     let search = LibrarySearch {

@@ -241,10 +241,7 @@ mod tests {
         let operations = Operations::new(&settings, &Arc::new(Root::filesystem()));
         assert_eq!(operations.names(), ["centre", "cleanup", "merge", "sample"]);
         assert_eq!(operations.place("merge"), StepPlace::InProcess);
-        assert_eq!(
-            operations.place("cleanup").to_string(),
-            "cleanup (http://127.0.0.1:1)"
-        );
+        assert!(matches!(operations.place("cleanup"), StepPlace::Service { .. }));
         let cancel = CancelToken::new();
         assert_eq!(operations.describe("merge", &cancel).unwrap().name, "merge");
         let gone = operations.describe("cleanup", &cancel).unwrap_err();

@@ -175,12 +175,12 @@ fn weights_that_were_replaced_in_place_with_their_old_time_are_loaded_again() {
     assert_eq!(scene.mask("before"), scene.mask("after"));
 }
 
-/// A case reads headers first and voxels later; both must be of one file.
+/// When a case ends, the file must still hold what was read.
 #[test]
 fn a_scan_that_is_replaced_while_its_case_runs_fails_the_case() {
     let scene = Scene::new();
     let path = scene.patient.path("scans/now.nii");
-    let replace = AtStage::new(nephrite_types::Stage::LoadModel, || {
+    let replace = AtStage::new(nephrite_types::Stage::Preprocess, || {
         replace_in_place(&path, &scene.other)
     });
     let services = nephrite_image_core::case::CaseServices::new(&Default::default(), scene.core.root());
@@ -208,18 +208,23 @@ fn a_scan_that_is_only_touched_or_deleted_after_it_was_read_fails_no_case() {
     let path = scene.patient.path("scans/now.nii");
     let content = fs::read(&path).unwrap();
     let services = nephrite_image_core::case::CaseServices::new(&Default::default(), scene.core.root());
-    let run = |output: &str, act: &(dyn Fn() + Sync)| {
-        let act = AtStage::new(nephrite_types::Stage::LoadModel, act);
+    let run = |output: &str, stage, act: &(dyn Fn() + Sync)| {
+        let act = AtStage::new(stage, act);
         let request = scene.request(output);
         nephrite_image_core::case::run_case(&scene.core, &services, &request, &act, &CancelToken::new())
             .unwrap()
     };
-    let touched = run("touched", &|| fs::write(&path, &content).unwrap());
+    let touch = || fs::write(&path, &content).unwrap();
+    // between header and voxels, and after both
+    run("touched-early", nephrite_types::Stage::LoadModel, &touch);
+    let touched = run("touched", nephrite_types::Stage::Preprocess, &touch);
     assert_eq!(
         touched.record.scans[0].sha256.as_deref(),
         Some(hash_of(&path).as_str())
     );
-    run("deleted", &|| fs::remove_file(&path).unwrap());
+    run("deleted", nephrite_types::Stage::Preprocess, &|| {
+        fs::remove_file(&path).unwrap()
+    });
     assert_eq!(scene.mask("touched"), scene.mask("deleted"));
 }
 

@@ -433,7 +433,7 @@ fn masks_of_a_previous_stage_that_do_not_fit() {
     check(ONE_CHANNEL, "scan.nii.gz", INPUT, &["no previous stage"]);
     check(cascade, "nowhere.nii", INPUT, &["nowhere.nii"]);
     check(cascade, "small.nii", INPUT, &["small.nii", "24×20×17"]);
-    check(cascade, "scan.nii.gz", INPUT, &["scan.nii.gz", "no label"]);
+    check(cascade, "scan.nii.gz", INPUT, &["scan.nii.gz", "not a label"]);
     scene.copy_model(cascade);
     let alone = [&files[..4]].concat();
     scene

@@ -64,7 +64,7 @@ fn cleanup_drops_specks_and_fills_holes_and_says_so() {
     let found = report(&scene, "out/report.json");
     let expected = [("kidney".to_owned(), 7 * 6 * 6), ("cyst".to_owned(), 5 * 6 * 6)];
     assert_eq!(voxels(&found), expected);
-    assert_eq!(found["place"], "in process");
+    assert_eq!(found["place"], "in_process");
     assert_eq!(found["parameters"]["keep_largest"], "1");
     let ml = found["masks"][0]["labels"][1]["volume_ml"].as_f64().unwrap();
     assert!((ml - 180.0 * 8.0 / 1000.0).abs() < 1e-9);
@@ -324,7 +324,7 @@ fn a_service_gives_the_same_bytes_however_it_is_named() {
             ];
             mask(&scene, operation, &[more, place, &out].concat()).succeeded();
             let found = report(&scene, "out/report.json");
-            assert_eq!(found["place"] == "in process", place.is_empty(), "{found}");
+            assert_eq!(found["place"] == "in_process", place.is_empty(), "{found}");
             results.push((
                 all_files(&scene),
                 found["measurements"].clone(),

@@ -41,7 +41,7 @@ fn a_pipeline_is_explained_in_the_order_in_which_it_runs() {
     let json: Value = serde_json::from_str(&check(&scene, &text, &["--json"]).succeeded().stdout).unwrap();
     assert_eq!(json["steps"][1]["needs"][0], "organ");
     assert!(json["expected_memory_bytes"].as_u64().unwrap() > 0);
-    assert_eq!(json["estimate"]["steps"][0]["place"], "in process");
+    assert_eq!(json["estimate"]["steps"][0]["place"], "in_process");
     let one = check(&scene, &text, &["--steps", "organ"]).succeeded().stdout;
     assert!(
         one.contains("saves organ as organ.nii.gz") && !one.contains("cleanup"),

@@ -113,7 +113,7 @@ fn what_cannot_be_is_refused() {
     check(
         &["--shape", "8,8,8", "--label-map"],
         3,
-        &["scan.nii.gz", "no label"],
+        &["scan.nii.gz", "not a label"],
     );
     scene
         .run(&[

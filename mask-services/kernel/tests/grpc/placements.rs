@@ -9,7 +9,7 @@ use cap_std::fs::Dir;
 use nephrite_kernel::grpc::{Outgoing, Placement, RemoteService, Scratch, receive_mask};
 use nephrite_kernel::{
     Artefacts, CancelToken, Context, ErrorCode, Inputs, Limits, MaskOperation, OperationError,
-    ParameterValue, ServiceFault,
+    ParameterValue, ServiceFault, Traffic,
 };
 use nephrite_proto::v1::mask::Content;
 use nephrite_root::Root;
@@ -41,7 +41,8 @@ async fn the_result_is_the_same_in_every_placement_and_nothing_is_left_behind() 
                         artefacts: Some(&artefacts),
                     };
                     let parameters = values(&[("times", ParameterValue::Integer(7))]);
-                    let outcome = placement.run("probe", &inputs, &parameters, &context).unwrap();
+                    let mut outcome = placement.run("probe", &inputs, &parameters, &context).unwrap();
+                    outcome.traffic = Traffic::default(); // alone tells the two apart
                     let note = std::fs::read_to_string(path.join("note.txt")).unwrap();
                     std::fs::remove_file(path.join("note.txt")).unwrap();
                     (outcome, note)
