@@ -6,8 +6,9 @@ use nephrite_image_core::case::{CaseServices, ServiceSettings};
 use nephrite_image_core::server::ServeConfig;
 use nephrite_image_core::{Core, Root};
 
-use super::Failure;
-use super::args::{CasePlaceArguments, RuntimeArguments};
+use super::failure::Failure;
+use super::shared_arguments::{CasePlaceArguments, RuntimeArguments};
+use super::start;
 
 /// A core and the processes around it.
 pub(super) struct CasePlace {
@@ -32,7 +33,7 @@ impl CasePlace {
             None => Root::filesystem(),
         };
         let strict = config.as_ref().is_some_and(|config| config.strict_geometry);
-        let core = super::core_at(root, runtime).with_strict_geometry(strict);
+        let core = start::core_at(root, runtime).with_strict_geometry(strict);
         let settings = config.map_or_else(ServiceSettings::default, |config| config.services());
         let services = CaseServices::new(&settings, core.root());
         Ok(CasePlace {

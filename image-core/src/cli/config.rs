@@ -7,12 +7,38 @@ use nephrite_kernel::grpc::ServiceConfig;
 use nephrite_pipeline::Pipeline;
 use nephrite_types::ErrorCode;
 
-use super::args::{ConfigArguments, FileArgument};
 use super::failure::Failure;
+use super::output;
+use clap::{ArgGroup, Args, ValueEnum};
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("task").required(true))]
+pub(crate) struct ConfigArguments {
+    /// Print the keys of a kind of file: type, range, default, what each is for [default: server]
+    #[arg(long, group = "task", value_enum, num_args = 0..=1, default_missing_value = "server")]
+    pub(crate) explain: Option<FileArgument>,
+    /// Check the configuration file of a server: all faults by line; exit code 3 if there are any
+    #[arg(long, group = "task", value_name = "FILE")]
+    pub(crate) check: Option<PathBuf>,
+    /// Print the keys as a Markdown table
+    #[arg(long, requires = "explain")]
+    pub(crate) markdown: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum FileArgument {
+    /// What `nephrite serve` reads
+    Server,
+    /// What `mask-services` reads
+    Services,
+    /// What `nephrite run` reads
+    Pipeline,
+}
 
 pub(crate) fn run(arguments: &ConfigArguments) -> Result<(), Failure> {
     if let Some(file) = arguments.explain {
-        super::print(&explain(file, arguments.markdown));
+        output::print(&explain(file, arguments.markdown));
     }
     arguments.check.as_deref().map_or(Ok(()), check)
 }
@@ -40,6 +66,6 @@ fn check(file: &Path) -> Result<(), Failure> {
         _ => failure,
     };
     ServeConfig::read(file).map_err(|error| failure(error.into()))?;
-    super::print(&format!("{}: no faults\n", file.display()));
+    output::print(&format!("{}: no faults\n", file.display()));
     Ok(())
 }

@@ -7,8 +7,10 @@ use nephrite_demo::Task;
 use nephrite_image_core::{ModelChoice, PostprocessingChoice, SegmentRequest, SegmentationOptions, segment};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 
-use super::args::RuntimeArguments;
-use super::{Failure, progress, signals};
+use super::failure::Failure;
+use super::shared_arguments::RuntimeArguments;
+use super::{output, start};
+use super::{progress, signals};
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArguments {
@@ -27,14 +29,14 @@ pub(crate) struct DemoArguments {
 
 pub(crate) fn run(arguments: DemoArguments) -> Result<(), Failure> {
     let cancel = signals::cancelled_by_signals();
-    let core = super::core(arguments.runtime);
+    let core = start::core(arguments.runtime);
     let segment_task = |task: &Task| -> Result<f64, Failure> {
         let progress = progress::on_stderr(arguments.quiet);
         Ok(segment(&core, &request(task), &*progress, &cancel)?.total_seconds)
     };
     let said = nephrite_demo::run(&arguments.output, arguments.seed, &cancel, segment_task)?;
     if !arguments.quiet {
-        super::print(&said);
+        output::print(&said);
     }
     Ok(())
 }

@@ -8,12 +8,49 @@ use nephrite_image_core::{Core, CoreError, read_small_file};
 use nephrite_kernel::{LabelEntry, LabelStatus, LabelTable};
 use nephrite_nnunet_folder::plain_labels;
 
-use super::args::MaskArguments;
-use super::{Failure, place, signals};
+use super::failure::Failure;
+use super::shared_arguments::{MemoryArguments, NamedPath, Pair, PlaceArguments};
+use super::{output, start};
+use super::{place, signals};
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub(crate) struct MaskArguments {
+    /// Name of the operation; `nephrite plugin describe NAME` lists what it takes
+    #[arg(value_name = "OPERATION")]
+    pub(crate) operation: String,
+    /// NIfTI file of label ids, for the operation's first input or for the one named
+    #[arg(long, value_name = "[NAME=]FILE", required = true)]
+    pub(crate) input: Vec<NamedPath>,
+    /// What the ids mean: `kidney=1,vein=2`, or nnU-Net's dataset.json. Once for all inputs, or once per input, in their
+    /// order [default: label_1, label_2 …]
+    #[arg(long, value_name = "NAME=ID,…|FILE.json")]
+    pub(crate) labels: Vec<String>,
+    /// A parameter; lists are separated by commas
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub(crate) parameters: Vec<Pair>,
+    /// Where the mask goes, .nii.gz or .nii; of several masks, the one named
+    #[arg(long, value_name = "[NAME=]FILE")]
+    pub(crate) output: Vec<NamedPath>,
+    /// Folder for what else the operation makes (pictures, tables, meshes)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) artefacts: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArguments,
+    #[command(flatten)]
+    pub(crate) memory: MemoryArguments,
+    /// Write what was done as JSON: labels with volumes in mL, measurements, files, seconds
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Print nothing but errors
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
 
 pub(crate) fn run(arguments: MaskArguments) -> Result<(), Failure> {
     let cancel = signals::cancelled_by_signals();
-    let core = super::idle_core(arguments.memory);
+    let core = start::idle_core(arguments.memory);
     let operations = place::operations(&arguments.place, Some(&arguments.operation), &core)?;
     let report_file = match &arguments.report {
         Some(path) => Some(core.root().open_output(path)?),
@@ -47,10 +84,10 @@ pub(crate) fn run(arguments: MaskArguments) -> Result<(), Failure> {
     };
     let report = run_mask(&core, &operations, &request, &cancel)?;
     if let Some(file) = report_file {
-        super::write_report(&file, &report)?;
+        output::write_report(&file, &report)?;
     }
     if !arguments.quiet {
-        super::print(&table(&report));
+        output::print(&table(&report));
     }
     Ok(())
 }

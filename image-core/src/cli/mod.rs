@@ -3,6 +3,7 @@
 mod args;
 mod case_place;
 mod case_progress;
+mod case_summary;
 mod config;
 #[cfg(feature = "demo")]
 mod demo;
@@ -14,6 +15,7 @@ mod health;
 mod mask;
 mod models;
 mod option_arguments;
+mod output;
 mod pipeline;
 mod place;
 mod plugin;
@@ -25,24 +27,18 @@ mod run;
 mod run_at_server;
 mod segment;
 mod serve;
+mod shared_arguments;
 mod signals;
+mod start;
 mod verify;
 
-use std::io::{IsTerminal as _, Write as _};
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use nephrite_engine::Provider;
-use nephrite_image_core::{Core, CoreSettings, ModelBudget, OutputFile, Root, RuntimeSettings, StepBudget};
-use nephrite_server::pool_threads;
-use nephrite_types::Limits;
-use nephrite_volume::write_atomically;
 use tracing_subscriber::EnvFilter;
 
-use args::{Arguments, Command, MemoryArguments, RuntimeArguments};
-use failure::Failure;
+use args::{Arguments, Command};
 
 /// Parses the command line, runs the command, and turns its outcome into an exit code.
 pub(crate) fn main() -> ExitCode {
@@ -80,72 +76,4 @@ fn log_to_stderr() {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-}
-
-/// A core for one command: paths as the user's shell sees them.
-fn core(runtime: RuntimeArguments) -> Core {
-    core_at(Root::filesystem(), runtime)
-}
-
-/// The same, with paths that lead where `root` says.
-fn core_at(root: Root, runtime: RuntimeArguments) -> Core {
-    let ort_dylib_path = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);
-    let threads = limit_threads(runtime.threads);
-    Core::new(CoreSettings {
-        root,
-        limits: Limits::default(),
-        runtime: RuntimeSettings::new(
-            runtime.provider,
-            runtime.threads.and(threads),
-            runtime.onnxruntime,
-            ort_dylib_path,
-        ),
-        models: ModelBudget::default(),
-        steps: StepBudget {
-            max_memory_bytes: runtime.memory.max_memory_bytes,
-            ..StepBudget::default()
-        },
-    })
-}
-
-/// Sets up the threads of resampling and writing: as many as are asked for, here or by rayon's own variables, but no more than
-/// are usable.
-fn limit_threads(wanted: Option<NonZeroUsize>) -> Option<usize> {
-    let threads = pool_threads(wanted)?;
-    // Fails only if a pool is there already, which nothing before this makes.
-    let _ = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build_global();
-    Some(threads)
-}
-
-/// A core for a command that runs no network.
-fn idle_core(memory: MemoryArguments) -> Core {
-    core(RuntimeArguments {
-        provider: Provider::Cpu,
-        threads: None,
-        memory,
-        onnxruntime: None,
-    })
-}
-
-/// Prints to standard output; a reader that went away (`| head`) is no error.
-fn print(text: &str) {
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
-}
-
-/// Indented, with a line break at the end.
-fn json<T: serde::Serialize>(value: &T) -> String {
-    let mut text = serde_json::to_string_pretty(value).expect("reports have string keys only");
-    text.push('\n');
-    text
-}
-
-/// Writes a report as JSON, whole or not at all.
-fn write_report<T: serde::Serialize>(output: &OutputFile, report: &T) -> Result<(), Failure> {
-    let text = json(report);
-    write_atomically(&output.folder, &output.file_name, |out| {
-        out.write_all(text.as_bytes())
-    })?;
-    Ok(())
 }

@@ -6,12 +6,40 @@ use nephrite_engine::Provider;
 use nephrite_image_core::ModelListing;
 use nephrite_nnunet::ModelDescription;
 
-use super::args::{MemoryArguments, ModelsCommand, RuntimeArguments};
+use super::failure::Failure;
 use super::segment::model_choice;
-use super::{Failure, signals};
+use super::shared_arguments::{MemoryArguments, ModelArguments, RuntimeArguments};
+use super::signals;
+use super::{output, start};
+use clap::Subcommand;
+use std::path::PathBuf;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// Say what a model folder is: channels, labels, spacing, patch, network, folds, mirroring, memory
+    Inspect {
+        /// Folder of the trained model
+        #[arg(value_name = "DIR")]
+        model: PathBuf,
+        #[command(flatten)]
+        choice: ModelArguments,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the model folders beneath a folder
+    List {
+        /// Where to look, such as nnU-Net's results folder
+        #[arg(value_name = "ROOT")]
+        root: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
 
 pub(crate) fn run(command: ModelsCommand) -> Result<(), Failure> {
-    let core = super::core(RuntimeArguments {
+    let core = start::core(RuntimeArguments {
         provider: Provider::Cpu,
         threads: None,
         memory: MemoryArguments::default(),
@@ -21,16 +49,16 @@ pub(crate) fn run(command: ModelsCommand) -> Result<(), Failure> {
     match command {
         ModelsCommand::Inspect { model, choice, json } => {
             let description = core.inspect_model(&model_choice(model, choice), &cancel)?;
-            super::print(&if json {
-                super::json(&description)
+            output::print(&if json {
+                output::json(&description)
             } else {
                 describe(&description)
             });
         }
         ModelsCommand::List { root, json } => {
             let listings = core.models().list(&root, &cancel)?;
-            super::print(&if json {
-                super::json(&listings)
+            output::print(&if json {
+                output::json(&listings)
             } else {
                 table(&listings)
             });

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::Args;
 use nephrite_types::ErrorCode;
 
-use super::Failure;
+use super::failure::Failure;
 
 /// Anything, so that it is told what is wrong whatever it is called with.
 #[derive(Debug, Args)]

@@ -10,8 +10,36 @@ use nephrite_image_core::case::{
 use nephrite_image_core::server::ServeConfig;
 use nephrite_types::Phase;
 
-use super::args::{MemoryArguments, PipelineCommand, PlaceArguments};
-use super::{Failure, place, signals};
+use super::failure::Failure;
+use super::shared_arguments::{MemoryArguments, PlaceArguments};
+use super::{output, start};
+use super::{place, signals};
+use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PipelineCommand {
+    /// Say what a pipeline would run, and refuse one that cannot: unknown keys and steps, cycles, missing models
+    Check {
+        /// Pipeline file (TOML)
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Folder that the paths of models start at
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        root: PathBuf,
+        /// Only these steps, and those that they need
+        #[arg(long, value_name = "ID,…", value_delimiter = ',')]
+        steps: Vec<String>,
+        /// A scan that time and memory are estimated for, such as arterial=art.nii.gz; its header is read only [default: a
+        /// scan of 512×512×400 voxels of 0.8×0.8×1.0 mm for every phase]
+        #[arg(long = "scan", value_name = "PHASE=FILE")]
+        scans: Vec<String>,
+        #[command(flatten)]
+        place: PlaceArguments,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
 
 pub(crate) fn run(command: PipelineCommand) -> Result<(), Failure> {
     let PipelineCommand::Check {
@@ -31,7 +59,7 @@ pub(crate) fn run(command: PipelineCommand) -> Result<(), Failure> {
         output: PathBuf::new(), // nothing is written
         strict_geometry: false,
     };
-    let core = super::idle_core(MemoryArguments::default());
+    let core = start::idle_core(MemoryArguments::default());
     let services = CaseServices::new(&services(&place, &root)?, core.root());
     let checked = check_pipeline(
         &core,
@@ -40,8 +68,8 @@ pub(crate) fn run(command: PipelineCommand) -> Result<(), Failure> {
         &root,
         &signals::cancelled_by_signals(),
     )?;
-    super::print(&if json {
-        super::json(&checked)
+    output::print(&if json {
+        output::json(&checked)
     } else {
         table(&checked)
     });

@@ -7,8 +7,8 @@ use nephrite_image_core::Core;
 use nephrite_image_core::masks::{Endpoint, OperationSettings, Operations};
 use nephrite_image_core::server::ServeConfig;
 
-use super::Failure;
-use super::args::PlaceArguments;
+use super::failure::Failure;
+use super::shared_arguments::PlaceArguments;
 
 /// The operations where `--endpoint`, `--config`, `--exchange` and `--timeout` place them. `operation` is the one that
 /// `--endpoint` is about.

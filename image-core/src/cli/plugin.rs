@@ -12,11 +12,62 @@ use nephrite_kernel::{
 use nephrite_types::ErrorCode;
 use serde_json::{Value, json};
 
-use super::args::{CheckArguments as Check, MemoryArguments, PluginCommand};
-use super::{Failure, place, signals};
+use super::failure::Failure;
+use super::shared_arguments::{MemoryArguments, Pair, PlaceArguments};
+use super::{output, start};
+use super::{place, signals};
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// List the operations: ours, and those of the services that are configured
+    List {
+        #[command(flatten)]
+        place: PlaceArguments,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what an operation takes and gives, or all operations of a service
+    Describe {
+        /// Name of an operation, or address of a service
+        #[arg(value_name = "NAME|URL")]
+        what: String,
+        #[command(flatten)]
+        place: PlaceArguments,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try a service with everything that a plugin must stand
+    Check(CheckArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// Address, such as http://127.0.0.1:7445
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// Only this operation [default: all of the service]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) operation: Option<String>,
+    /// Folder that the service sees under the same path; without it, masks by path and files are not tried
+    #[arg(long, value_name = "DIR")]
+    pub(crate) exchange: Option<PathBuf>,
+    /// A parameter that the operation needs
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub(crate) parameters: Vec<Pair>,
+    /// Seconds that one ordinary call may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    pub(crate) timeout: f64,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 pub(crate) fn run(command: PluginCommand) -> Result<(), Failure> {
-    let core = super::idle_core(MemoryArguments::default());
+    let core = start::idle_core(MemoryArguments::default());
     let cancel = signals::cancelled_by_signals();
     match command {
         PluginCommand::List { place, json } => {
@@ -26,7 +77,7 @@ pub(crate) fn run(command: PluginCommand) -> Result<(), Failure> {
                     Ok(operation) => json!({"name": row.name, "place": row.place, "version": operation.version, "help": operation.help}),
                     Err(error) => json!({"name": row.name, "place": row.place, "error": error.to_string()}),
                 });
-                super::print(&super::json(&rows.collect::<Vec<_>>()));
+                output::print(&output::json(&rows.collect::<Vec<_>>()));
                 return Ok(());
             }
             let name = listed.iter().map(|row| row.name.len()).max().unwrap_or(0);
@@ -40,7 +91,7 @@ pub(crate) fn run(command: PluginCommand) -> Result<(), Failure> {
                     Ok(operation) => format!("{}  {}", operation.version, operation.help),
                     Err(error) => format!("NOT AVAILABLE: {error}"),
                 };
-                super::print(&format!(
+                output::print(&format!(
                     "{:name$}  {:where_$}  {says}\n",
                     row.name,
                     row.place.to_string()
@@ -73,11 +124,11 @@ pub(crate) fn run(command: PluginCommand) -> Result<(), Failure> {
             };
             if json {
                 let rows: Vec<Value> = described.iter().map(as_json).collect();
-                super::print(&super::json(&rows));
+                output::print(&output::json(&rows));
             } else {
                 described
                     .iter()
-                    .for_each(|operation| super::print(&as_text(operation)));
+                    .for_each(|operation| output::print(&as_text(operation)));
             }
             Ok(())
         }
@@ -168,7 +219,7 @@ fn as_json(operation: &OperationDescription) -> Value {
     })
 }
 
-fn check(arguments: Check) -> Result<(), Failure> {
+fn check(arguments: CheckArguments) -> Result<(), Failure> {
     let options = Options {
         operation: arguments.operation,
         set: arguments
@@ -193,9 +244,9 @@ fn check(arguments: Check) -> Result<(), Failure> {
     // What a broken service still owes is not waited for.
     runtime.shutdown_background();
     if arguments.json {
-        super::print(&super::json(&report.to_json()));
+        output::print(&output::json(&report.to_json()));
     } else {
-        super::print(&format!("{report}\n"));
+        output::print(&format!("{report}\n"));
     }
     if report.passed() {
         return Ok(());

@@ -4,8 +4,54 @@ use nephrite_image_core::{CoreError, ResizeKind, ResizeRequest, resize};
 use nephrite_resample::{Interpolation, LabelInterpolation, ResizeTarget};
 use nephrite_types::{Shape3, Spacing};
 
-use super::args::{InterpolationArgument, ResizeArguments, TargetArguments};
-use super::{Failure, progress, signals};
+use super::failure::Failure;
+use super::shared_arguments::{MemoryArguments, Triple};
+use super::{output, start};
+use super::{progress, signals};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub(crate) struct ResizeArguments {
+    /// NIfTI file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: PathBuf,
+    /// Where the result goes, .nii.gz or .nii
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    /// How values between voxels are made [default: cubic; nearest with --label-map]
+    #[arg(long, value_enum)]
+    pub(crate) interpolation: Option<InterpolationArgument>,
+    /// The input holds label ids; `linear` then interpolates every label by itself
+    #[arg(long)]
+    pub(crate) label_map: bool,
+    #[command(flatten)]
+    pub(crate) memory: MemoryArguments,
+    /// Print nothing but errors
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct TargetArguments {
+    /// Distance of voxel centers in mm, such as 1,1,2.5
+    #[arg(long, value_name = "X,Y,Z")]
+    pub(crate) spacing: Option<Triple<f64>>,
+    /// Number of voxels, such as 256,256,120
+    #[arg(long, value_name = "X,Y,Z")]
+    pub(crate) shape: Option<Triple<usize>>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum InterpolationArgument {
+    /// Cubic B-spline
+    Cubic,
+    Linear,
+    Nearest,
+}
 
 pub(crate) fn run(arguments: ResizeArguments) -> Result<(), Failure> {
     let request = ResizeRequest {
@@ -15,14 +61,14 @@ pub(crate) fn run(arguments: ResizeArguments) -> Result<(), Failure> {
         output: arguments.output,
     };
     let cancel = signals::cancelled_by_signals();
-    let core = super::idle_core(arguments.memory);
+    let core = start::idle_core(arguments.memory);
     let progress = progress::on_stderr(arguments.quiet);
     let report = resize(&core, &request, &*progress, &cancel)?;
     drop(progress); // takes the bar off the terminal
     if !arguments.quiet {
         let [from, to] = [report.from_shape, report.shape].map(|[x, y, z]| format!("{x}×{y}×{z}"));
         let [x, y, z] = report.spacing;
-        super::print(&format!(
+        output::print(&format!(
             "{}: {from} to {to} voxels at {x:.4}, {y:.4}, {z:.4} mm\n",
             report.output
         ));

@@ -1,17 +1,80 @@
 //! `nephrite run`: a case, here or at a server.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use nephrite_image_core::case::{
-    BareModel, CaseError, CasePipeline, CaseReport, CaseRequest, PhaseChoice, Profile, run_case,
+    BareModel, CaseError, CasePipeline, CaseRequest, PhaseChoice, Profile, run_case,
 };
-use nephrite_kernel::{LabelStatus, LabelVolume};
 use nephrite_types::Phase;
 
-use super::args::{Pair, ProfileArgument, RunArguments};
 use super::case_place::CasePlace;
-use super::{Failure, case_progress, run_at_server, signals};
+use super::case_summary::CaseSummary;
+use super::failure::Failure;
+use super::output;
+use super::shared_arguments::{CasePlaceArguments, NamedPath, Pair, RuntimeArguments};
+use super::{case_progress, run_at_server, signals};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) what: WhatArguments,
+    /// A scan and its contrast phase: non_contrast, arterial, portal_venous or delayed
+    #[arg(long = "scan", value_name = "PHASE=FILE", required = true)]
+    pub(crate) scans: Vec<Pair>,
+    /// Result folder; it must not exist, the folder above must
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+    /// Only these steps, and those that they need
+    #[arg(long, value_name = "ID,…", value_delimiter = ',')]
+    pub(crate) steps: Vec<String>,
+    /// `quick` is for a first look: one fold, no mirroring, coarser tiles
+    #[arg(long, value_enum, default_value = "full")]
+    pub(crate) profile: ProfileArgument,
+    /// Run a step on the scan of this phase [default: the first that it accepts]
+    #[arg(long = "phase", value_name = "STEP=PHASE")]
+    pub(crate) phases: Vec<Pair>,
+    /// The same, even if the step does not accept that phase; goes into the record
+    #[arg(long = "override-phase", value_name = "STEP=PHASE")]
+    pub(crate) overrides: Vec<Pair>,
+    /// Odd geometry is an error, not a warning: channels that do not lie where the first one lies, headers that contradict
+    /// themselves
+    #[arg(long)]
+    pub(crate) strict_geometry: bool,
+    /// Send the request to this server, such as http://127.0.0.1:7443; paths are then as the server sees them
+    #[arg(
+        long,
+        value_name = "URL",
+        conflicts_with_all = ["config", "root", "provider", "threads", "max_memory_bytes", "onnxruntime"]
+    )]
+    pub(crate) server: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: CasePlaceArguments,
+    #[command(flatten)]
+    pub(crate) runtime: RuntimeArguments,
+    /// Print nothing but errors and warnings
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct WhatArguments {
+    /// Pipeline file (TOML)
+    #[arg(long, value_name = "FILE", conflicts_with = "models")]
+    pub(crate) pipeline: Option<PathBuf>,
+    /// Folder of a trained model, without a pipeline; several run beside each other. PHASE is needed if there are
+    /// several scans
+    #[arg(long = "model", id = "models", value_name = "[PHASE=]DIR")]
+    pub(crate) models: Vec<NamedPath>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ProfileArgument {
+    Full,
+    Quick,
+}
 
 pub(crate) fn run(arguments: RunArguments) -> Result<(), Failure> {
     let request = request(&arguments)?;
@@ -28,7 +91,7 @@ pub(crate) fn run(arguments: RunArguments) -> Result<(), Failure> {
     };
     drop(events); // takes the bars off the terminal
     if !arguments.quiet {
-        super::print(&done.to_text());
+        output::print(&done.to_text());
     }
     Ok(())
 }
@@ -108,110 +171,4 @@ fn with_core_paths(place: &CasePlace, request: CaseRequest) -> Result<CaseReques
         output: core_path(&request.output)?,
         ..request
     })
-}
-
-/// What a person wants to know of a case that is done.
-pub(super) struct CaseSummary {
-    pub(super) output: String,
-    /// Path and labels.
-    pub(super) masks: Vec<(String, Vec<LabelVolume>)>,
-    pub(super) n_files: usize,
-    pub(super) scan_reads: u64,
-    pub(super) total_seconds: f64,
-    pub(super) peak_rss_bytes: u64,
-}
-
-impl CaseSummary {
-    fn new(output: &Path, report: CaseReport) -> CaseSummary {
-        let path = |file: &str| output.join(file).display().to_string();
-        let masks = report.record.masks.into_iter();
-        CaseSummary {
-            masks: masks.map(|mask| (path(&mask.file), mask.labels)).collect(),
-            n_files: report.files.len(),
-            scan_reads: report.record.counters.scan_reads,
-            total_seconds: report.record.total_seconds,
-            peak_rss_bytes: report
-                .record
-                .processes
-                .first()
-                .map_or(0, |own| own.peak_rss_bytes),
-            output: output.display().to_string(),
-        }
-    }
-
-    /// Masks with the volumes of their labels, then what it cost.
-    fn to_text(&self) -> String {
-        let labels = self.masks.iter().flat_map(|(_, labels)| labels);
-        let width = labels
-            .map(|label| label.name.chars().count())
-            .max()
-            .unwrap_or(0)
-            .max(9);
-        let mut text = String::new(); // writing to a string cannot fail
-        for (path, labels) in &self.masks {
-            let _ = writeln!(
-                text,
-                "{path}\n{:width$}  {:>12}  {:>10}",
-                "structure", "voxels", "mL"
-            );
-            for label in labels {
-                let LabelVolume {
-                    name,
-                    status,
-                    voxels,
-                    volume_ml,
-                    ..
-                } = label;
-                let _ = if *status == LabelStatus::Present {
-                    writeln!(text, "{name:width$}  {voxels:>12}  {volume_ml:>10.2}")
-                } else {
-                    writeln!(text, "{name:width$}  {:>12}", status.name().replace('_', " "))
-                };
-            }
-        }
-        let _ = writeln!(
-            text,
-            "{}: {} files from {} scans in {:.1} s, peak memory {:.2} GB",
-            self.output,
-            self.n_files,
-            self.scan_reads,
-            self.total_seconds,
-            self.peak_rss_bytes as f64 / 1e9
-        );
-        text
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_that_are_not_there_say_why() {
-        let label = |name: &str, status, voxels| LabelVolume {
-            id: 1,
-            name: name.to_owned(),
-            status,
-            voxels,
-            volume_ml: voxels as f64 / 100.0,
-        };
-        let labels = vec![
-            label("kidney", LabelStatus::Present, 1234),
-            label("cyst", LabelStatus::NotFound, 0),
-        ];
-        let summary = CaseSummary {
-            output: "out".to_owned(),
-            masks: vec![("out/a.nii.gz".to_owned(), labels)],
-            n_files: 2,
-            scan_reads: 3,
-            total_seconds: 1.25,
-            peak_rss_bytes: 2_000_000_000,
-        };
-        let expected = "out/a.nii.gz\n\
-                        structure        voxels          mL\n\
-                        kidney             1234       12.34\n\
-                        cyst          not found\n\
-                        out: 2 files from 3 scans in 1.2 s, peak memory 2.00 GB\n";
-        assert_eq!(summary.to_text(), expected);
-    }
 }

@@ -7,8 +7,8 @@ use nephrite_kernel::LabelVolume;
 use nephrite_proto::{CaseEvent as WireEvent, Client, RemoteError, v1};
 use nephrite_types::{CancelToken, Cancelled, ErrorCode, Stage, Warning, WarningCode};
 
-use super::Failure;
-use super::run::CaseSummary;
+use super::case_summary::CaseSummary;
+use super::failure::Failure;
 
 /// How often it is looked whether the user has cancelled.
 const CANCEL_INTERVAL: Duration = Duration::from_millis(20);

@@ -6,8 +6,51 @@ use std::path::PathBuf;
 use nephrite_image_core::{ModelChoice, PostprocessingChoice, SegmentReport, SegmentRequest, segment};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 
-use super::args::{CheckpointArgument, ModelArguments, SegmentArguments};
-use super::{Failure, progress, signals};
+use super::failure::Failure;
+use super::option_arguments::OptionArguments;
+use super::shared_arguments::{CheckpointArgument, ModelArguments, RuntimeArguments};
+use super::{output, start};
+use super::{progress, signals};
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub(crate) struct SegmentArguments {
+    /// Folder of the trained model, named Trainer__Plans__Configuration
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) choice: ModelArguments,
+    /// NIfTI file; once per channel of the model, in its order
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) input: Vec<PathBuf>,
+    /// Mask of a cascade's previous stage, on the voxels of the input; axes may run another way [default: the previous stage is run first, if
+    /// its folder lies beside the model's]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) previous_stage: Option<PathBuf>,
+    /// Where the mask goes, .nii.gz or .nii
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) options: OptionArguments,
+    #[command(flatten)]
+    pub(crate) runtime: RuntimeArguments,
+    /// Write the class probabilities too: .npz with member `probabilities`, f32 [class, z, y, x]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save_probabilities: Option<PathBuf>,
+    /// Apply the postprocessing of this postprocessing.json or .pkl, or without FILE the one in the model's folder
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub(crate) postprocessing: Option<Option<PathBuf>>,
+    /// Odd geometry is an error, not a warning: channels that do not lie where the first one lies, headers that contradict
+    /// themselves
+    #[arg(long)]
+    pub(crate) strict_geometry: bool,
+    /// Write what was done as JSON: seconds per stage, memory in bytes, tiles, labels with volumes in mL
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Print nothing but errors and warnings
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
 
 pub(crate) fn run(arguments: SegmentArguments) -> Result<(), Failure> {
     let request = SegmentRequest {
@@ -25,7 +68,7 @@ pub(crate) fn run(arguments: SegmentArguments) -> Result<(), Failure> {
         strict_geometry: arguments.strict_geometry,
     };
     let cancel = signals::cancelled_by_signals();
-    let core = super::core(arguments.runtime);
+    let core = start::core(arguments.runtime);
     let report_file = arguments
         .report
         .map(|path| core.root().open_output(&path))
@@ -34,10 +77,10 @@ pub(crate) fn run(arguments: SegmentArguments) -> Result<(), Failure> {
     let report = segment(&core, &request, &*progress, &cancel)?;
     drop(progress); // takes the bar off the terminal
     if let Some(file) = &report_file {
-        super::write_report(file, &report)?;
+        output::write_report(file, &report)?;
     }
     if !arguments.quiet {
-        super::print(&summary(&report));
+        output::print(&summary(&report));
     }
     Ok(())
 }

@@ -6,13 +6,14 @@ use nephrite_image_core::server::{ServeConfig, run as serve};
 use nephrite_server::{leave, log_to_stderr, run_process};
 
 use super::failure::Failure;
+use super::{output, start};
 
 pub(crate) fn run(config: PathBuf) -> Result<(), Failure> {
     let mut config = ServeConfig::read(&config)?;
     config.ort_dylib_path = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);
     log_to_stderr(config.log_format);
-    super::limit_threads(None);
-    let announce = |address| super::print(&format!("listening on http://{address}\n"));
+    start::limit_threads(None);
+    let announce = |address| output::print(&format!("listening on http://{address}\n"));
     run_process(config.listen, announce, |listener, stopped| {
         serve(config, listener, stopped)
     })?;

@@ -3,9 +3,27 @@
 use nephrite_image_core::case::verify_record;
 use nephrite_types::ErrorCode;
 
-use super::args::VerifyArguments;
 use super::case_place::CasePlace;
-use super::{Failure, case_progress, signals};
+use super::failure::Failure;
+use super::output;
+use super::shared_arguments::{CasePlaceArguments, RuntimeArguments};
+use super::{case_progress, signals};
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    /// `record.json` of a result folder
+    #[arg(value_name = "RECORD")]
+    pub(crate) record: PathBuf,
+    #[command(flatten)]
+    pub(crate) place: CasePlaceArguments,
+    #[command(flatten)]
+    pub(crate) runtime: RuntimeArguments,
+    /// Print nothing but errors and warnings
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
 
 pub(crate) fn run(arguments: VerifyArguments) -> Result<(), Failure> {
     let place = CasePlace::new(arguments.place, arguments.runtime)?;
@@ -29,7 +47,7 @@ pub(crate) fn run(arguments: VerifyArguments) -> Result<(), Failure> {
         });
     }
     if !arguments.quiet {
-        super::print(&format!(
+        output::print(&format!(
             "{}: {} files are equal\n",
             record.display(),
             report.equal.len()

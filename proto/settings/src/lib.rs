@@ -29,6 +29,7 @@
 //! stops at the first fault, and takes a date for a fault of syntax, so that the key it belongs to could not be named.
 
 mod document;
+mod entry;
 mod fault;
 mod faults;
 mod file;
@@ -39,9 +40,10 @@ mod section;
 mod value;
 
 pub use document::{Document, MAX_BYTES, parse};
+pub use entry::Entry;
 pub use fault::{Fault, FaultKind};
 pub use file::{ConfigError, read_config};
 pub use kind::Kind;
-pub use reference::{Entry, Reference, page};
+pub use reference::{Reference, page};
 pub use section::Section;
 pub use value::Value;

@@ -6,10 +6,10 @@ use std::cell::RefCell;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::entry::Entry;
 use crate::faults::Faults;
 use crate::kind::{Kind, Mismatch};
 use crate::lines::Lines;
-use crate::reference::Entry;
 use crate::value::{Value, shown_key};
 use crate::{Fault, FaultKind};
 
