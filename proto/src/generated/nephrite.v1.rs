@@ -154,7 +154,7 @@ pub struct Done {
     /// Voxels of the mask, x, y, z.
     #[prost(message, optional, tag = "4")]
     pub shape: ::core::option::Option<Shape>,
-    /// Millimetres between voxel centres, x, y, z.
+    /// Millimeters between voxel centers, x, y, z.
     #[prost(message, optional, tag = "5")]
     pub spacing: ::core::option::Option<Spacing>,
     /// Wall time per stage. Loading and reading of a previous stage are included.
@@ -209,7 +209,7 @@ pub struct LabelVolume {
     /// Voxels with this value.
     #[prost(uint64, tag = "4")]
     pub voxels: u64,
-    /// Their volume in millilitres.
+    /// Their volume in milliliters.
     #[prost(double, tag = "5")]
     pub volume_ml: f64,
 }
@@ -236,7 +236,7 @@ pub struct Shape {
     #[prost(uint64, tag = "3")]
     pub z: u64,
 }
-/// Distance of voxel centres.
+/// Distance of voxel centers.
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
 pub struct Spacing {
     /// Along the fastest axis of the file, mm.
@@ -300,7 +300,7 @@ pub enum Stage {
     LoadModel = 1,
     /// Scans are read and decompressed.
     Read = 2,
-    /// Crop, normalise, resample to the network's grid.
+    /// Crop, normalize, resample to the network's grid.
     Preprocess = 3,
     /// Tiles run through the network.
     Inference = 4,
@@ -744,7 +744,7 @@ pub struct VolumeServiceInspectResponse {
     /// Voxels per axis, x first, trailing axes included.
     #[prost(uint64, repeated, tag = "4")]
     pub dims: ::prost::alloc::vec::Vec<u64>,
-    /// Millimetres between voxel centres (units converted); 1 for an axis that is not there.
+    /// Millimeters between voxel centers (units converted); 1 for an axis that is not there.
     #[prost(message, optional, tag = "5")]
     pub spacing: ::core::option::Option<Spacing>,
     /// Unit of space in the file: m, mm, um or unknown.
@@ -759,7 +759,7 @@ pub struct VolumeServiceInspectResponse {
     /// See slope.
     #[prost(double, tag = "9")]
     pub intercept: f64,
-    /// Voxel index (x, y, z, 1) to world millimetres, RAS+; 4×4, row by row, 16 numbers.
+    /// Voxel index (x, y, z, 1) to world millimeters, RAS+; 4×4, row by row, 16 numbers.
     #[prost(double, repeated, tag = "10")]
     pub affine: ::prost::alloc::vec::Vec<f64>,
     /// The way x, y, z run, in three letters: RAS, LPS …
@@ -790,7 +790,7 @@ pub mod resize_request {
     /// The grid wanted. Required.
     #[derive(Clone, Copy, PartialEq, ::prost::Oneof)]
     pub enum Target {
-        /// Distance of voxel centres, mm; each above 0.
+        /// Distance of voxel centers, mm; each above 0.
         #[prost(message, tag = "3")]
         Spacing(super::Spacing),
         /// Number of voxels; each at least 1.
@@ -810,7 +810,7 @@ pub struct ResizeResponse {
     /// Voxels now.
     #[prost(message, optional, tag = "3")]
     pub shape: ::core::option::Option<Shape>,
-    /// Millimetres between voxel centres now.
+    /// Millimeters between voxel centers now.
     #[prost(message, optional, tag = "4")]
     pub spacing: ::core::option::Option<Spacing>,
 }
@@ -2248,10 +2248,10 @@ pub struct MaskGeometry {
     /// Voxels per axis. Required.
     #[prost(message, optional, tag = "1")]
     pub shape: ::core::option::Option<Shape>,
-    /// Millimetres between voxel centres. Required.
+    /// Millimeters between voxel centers. Required.
     #[prost(message, optional, tag = "2")]
     pub spacing: ::core::option::Option<Spacing>,
-    /// Voxel index (x, y, z, 1) to world millimetres, RAS+; 4×4, row by row, 16 numbers, invertible.
+    /// Voxel index (x, y, z, 1) to world millimeters, RAS+; 4×4, row by row, 16 numbers, invertible.
     #[prost(double, repeated, tag = "3")]
     pub affine: ::prost::alloc::vec::Vec<f64>,
 }
@@ -2292,7 +2292,7 @@ pub struct MaskLabel {
     /// Number of voxels. Not read where the mask travels by path.
     #[prost(uint64, tag = "4")]
     pub voxels: u64,
-    /// Their volume in millilitres; for readers, recomputed by nephrite.
+    /// Their volume in milliliters; for readers, recomputed by nephrite.
     #[prost(double, tag = "5")]
     pub volume_ml: f64,
     /// The smallest box around them; absent if there are none. Not read where the mask travels by path.
@@ -2949,7 +2949,7 @@ pub struct CaseCounters {
     /// Scans that were in memory already.
     #[prost(uint64, tag = "3")]
     pub scan_cache_hits: u64,
-    /// Scans that were normalised and resampled for a network.
+    /// Scans that were normalized and resampled for a network.
     #[prost(uint64, tag = "4")]
     pub preprocessings: u64,
     /// Network inputs that were in memory already.
