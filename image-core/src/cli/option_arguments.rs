@@ -21,6 +21,7 @@ impl Args for OptionArguments {
                     expected, range, get, ..
                 } => arg
                     .value_name("NUMBER")
+                    .help(format!("{}: {expected}", sentence(key.help)))
                     .value_parser(move |text: &str| {
                         let number = text.parse().ok().filter(|number| range.contains(number));
                         number.ok_or_else(|| format!("expected {expected}"))
