@@ -24,7 +24,7 @@ plugin-python: ## Python environment of the plugin template, for the tests that 
 	    $(PLUGIN_PYTHON)/bin/pip install --quiet -r mask-services/plugins/python-template/requirements.txt; } || \
 	    { rm -rf $(PLUGIN_PYTHON); echo "no Python environment: the tests of the Python plugin will be skipped"; }
 
-build: onnxruntime ## the optimised binary target/release/nephrite, with the demo
+build: onnxruntime ## the optimized binary target/release/nephrite, with the demo
 	$(CARGO) build --release --locked -p nephrite-image-core --features demo
 
 mask-services: ## the static binary of the mask services, for containers: build/mask-services
@@ -47,7 +47,7 @@ down: ## stop the containers
 test-containers: ## the modes in real containers; starts a Docker engine where none answers
 	tests/containers/run.sh
 
-test: onnxruntime onnxruntime-openvino plugin-python ## all tests, against the optimised libraries
+test: onnxruntime onnxruntime-openvino plugin-python ## all tests, against the optimized libraries
 	$(CARGO) test --workspace --locked --release
 
 bench: bench-nnunet bench-masks bench-modes bench-memory bench-load ## compare with the peers in one run each; writes dated records under benches/runs/
