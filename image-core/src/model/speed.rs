@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// How fast networks run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Speed {
-    /// Multiply-accumulates, as [`ModelDescription::multiply_adds_per_tile`] counts them.
+    /// Multiply-accumulates, as [`multiply_adds_per_tile`](nephrite_nnunet::ModelDescription::multiply_adds_per_tile) counts them.
     pub multiply_adds_per_second: f64,
     /// How it is known.
     pub source: SpeedSource,
