@@ -34,7 +34,7 @@ pub trait MaskOperation: Send + Sync {
     /// Computes.
     ///
     /// # Errors
-    /// [`OperationError`], whose [`code`](OperationError::code) tells the caller what to do.
+    /// [`OperationError`], whose [`code`](crate::Coded::code) tells the caller what to do.
     fn run(
         &self,
         inputs: &Inputs,
