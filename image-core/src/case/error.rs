@@ -66,12 +66,6 @@ pub enum CaseError {
         /// The phase.
         phase: Phase,
     },
-    /// A profile that does not exist.
-    #[error("profile {found:?}: expected full or quick")]
-    UnknownProfile {
-        /// As given.
-        found: String,
-    },
     /// A model without a pipeline file, and several scans.
     #[error("model {}: on which phase does it run? There are scans of {}", model.display(), phases(given))]
     ModelPhase {
@@ -223,7 +217,6 @@ impl Coded for CaseError {
             | CaseError::NoScans
             | CaseError::UnknownPhase { .. }
             | CaseError::PhaseTwice { .. }
-            | CaseError::UnknownProfile { .. }
             | CaseError::ModelPhase { .. }
             | CaseError::PhaseNotAccepted { .. }
             | CaseError::NoModel { .. }
