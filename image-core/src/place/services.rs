@@ -8,7 +8,7 @@ use nephrite_root::{Root, sweep};
 use super::remote_core::RemoteCore;
 use super::run::Place;
 use super::settings::ServiceSettings;
-use crate::masks::{Operations, StepPlace};
+use crate::masks::Operations;
 
 /// The places of steps.
 #[derive(Debug)]
@@ -74,11 +74,6 @@ impl CaseServices {
         let owns = |folders: &[PathBuf]| folders.iter().any(|folder| model.starts_with(folder));
         let cores = self.cores.iter().filter(|(_, folders)| owns(folders));
         Place::of(cores.map(|(core, _)| core.clone()).collect())
-    }
-
-    /// Where a model runs, as it is stated.
-    pub fn model_place(&self, root: &Root, model: &Path) -> StepPlace {
-        self.of_model(root, model).stated()
     }
 }
 

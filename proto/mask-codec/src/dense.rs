@@ -2,7 +2,7 @@
 
 use ndarray::{Array3, ArrayView2, Axis, Ix3};
 use nephrite_types::memory::{self, OutOfMemory, Zeroable};
-use nephrite_types::{Geometry, LabelMap, Labels, Limits};
+use nephrite_types::{Geometry, Labels, Limits};
 use rayon::prelude::*;
 
 use crate::run_mask::check_size;
@@ -59,14 +59,6 @@ impl RunMask {
     /// If there is not.
     pub fn to_labels(&self) -> Labels {
         self.try_to_labels().expect("memory for a small label map")
-    }
-
-    /// The same with its geometry.
-    pub fn to_label_map(&self) -> LabelMap {
-        LabelMap {
-            labels: self.to_labels(),
-            geometry: *self.geometry(),
-        }
     }
 }
 

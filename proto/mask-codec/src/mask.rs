@@ -51,9 +51,4 @@ impl Mask {
     pub fn summaries(&self) -> &BTreeMap<u16, LabelSummary> {
         &self.summaries
     }
-
-    /// Both parts.
-    pub fn into_parts(self) -> (RunMask, LabelTable) {
-        (self.runs, self.labels)
-    }
 }

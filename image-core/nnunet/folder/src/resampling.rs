@@ -66,15 +66,6 @@ const FUNCTIONS: [&str; 3] = [
 ];
 
 impl Resampling {
-    /// The name in plans.
-    pub fn function_name(&self) -> &'static str {
-        match self {
-            Resampling::Spline(_) => FUNCTIONS[0],
-            Resampling::Torch(_) => FUNCTIONS[1],
-            Resampling::None => FUNCTIONS[2],
-        }
-    }
-
     /// Reads `<key>` and `<key>_kwargs` of a configuration. Absent arguments take the function's own defaults.
     pub(crate) fn read(configuration: &Json<'_>, key: &str) -> Result<Self, FolderError> {
         let function = configuration.require(key)?;
