@@ -27,7 +27,7 @@ use crate::wire::warning;
 const MAX_WAITING_EVENTS: usize = 256;
 /// Of these, places that tiles leave to everything else.
 const KEPT_FOR_STEPS: usize = 192;
-/// Tiles of a step are sender at most this often.
+/// Tiles of a step are sent at most this often.
 const EVERY: Duration = Duration::from_millis(50);
 
 /// `CaseService`.
@@ -137,13 +137,13 @@ fn log(request_id: &str, outcome: &Result<CaseReport, Refusal>, waited: Duration
 /// Events of a case as messages. Never waits: a caller that does not read misses tiles, not steps.
 struct EventSender {
     sender: Sender<Item<CaseServiceRunResponse>>,
-    /// When tiles of a step were sender last, and when its first tile began.
+    /// When tiles of a step were sent last, and when its first tile began.
     tiles: Mutex<BTreeMap<String, Pace>>,
 }
 
 struct Pace {
     first: Instant,
-    sender: Option<Instant>,
+    sent: Option<Instant>,
 }
 
 impl EventSender {
@@ -167,19 +167,17 @@ impl EventSender {
         let now = Instant::now();
         let pace = tiles.entry(step.to_owned()).or_insert(Pace {
             first: now,
-            sender: None,
+            sent: None,
         });
-        let soon = pace
-            .sender
-            .is_some_and(|sender| now.duration_since(sender) < EVERY);
+        let soon = pace.sent.is_some_and(|sent| now.duration_since(sent) < EVERY);
         let crowded = self.sender.capacity() <= KEPT_FOR_STEPS;
         if crowded || (soon && done < total) {
             return None;
         }
-        let is_first = pace.sender.is_none();
-        pace.sender = Some(now);
+        let is_first = pace.sent.is_none();
+        pace.sent = Some(now);
         let seconds = now.duration_since(pace.first).as_secs_f64();
-        // the first tile began before it was sender of, nobody knows when
+        // the first tile began before it was sent, nobody knows when
         Some((!is_first && done > 1).then(|| seconds / (done - 1) as f64 * total.saturating_sub(done) as f64))
     }
 }
