@@ -189,7 +189,7 @@ pub fn reference_logits(
             for &flip in &flips {
                 let mut flipped = vec![0f32; tile.len()];
                 flip_into(&tile, grid.patch, flip, &mut flipped);
-                let (_, output) = engine.submit(flipped, Vec::new())?.wait()?;
+                let (_, output) = engine.submit(flipped, Vec::new())?.wait(&CancelToken::new())?;
                 add_flipped(&output, grid.patch, flip, &mut sum);
             }
             sum.iter_mut().for_each(|p| *p /= flips.len() as f32);

@@ -1,5 +1,7 @@
 //! What the tile loop asks of a network, whatever runs it.
 
+use std::sync::Arc;
+
 use crate::EngineError;
 
 /// Fixed shape of what goes into a network and what comes out.
@@ -42,4 +44,19 @@ pub trait InferenceEngine: Send {
     /// # Errors
     /// [`EngineError`] if a length is wrong or the runtime fails. The engine stays usable.
     fn run(&mut self, input: &[f32], output: &mut [f32]) -> Result<(), EngineError>;
+
+    /// How another thread stops the run that is on; `None` if a run cannot be stopped.
+    fn interrupt(&self) -> Option<Arc<dyn Interrupt>> {
+        None
+    }
+}
+
+/// Stops a run from another thread.
+pub trait Interrupt: Send + Sync {
+    /// The run that is on ends soon, by an error: within one layer of the network. Later ones do so too, until
+    /// [`Interrupt::resume`].
+    fn stop(&self);
+
+    /// Lets the next run work again. Called by the engine's own thread, between runs.
+    fn resume(&self);
 }

@@ -19,7 +19,7 @@ mod stoppable;
 mod thread;
 mod thread_count;
 
-pub use engine::{InferenceEngine, TileShape};
+pub use engine::{InferenceEngine, Interrupt, TileShape};
 pub use error::EngineError;
 #[cfg(any(test, feature = "test-util"))]
 pub use fake::FakeEngine;

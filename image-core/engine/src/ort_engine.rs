@@ -14,7 +14,8 @@ use ort::value::{Outlet, Tensor, TensorElementType, TensorRefMut, ValueType};
 
 use crate::stoppable::stoppable;
 use crate::{
-    EngineError, InferenceEngine, OnnxRuntime, Provider, TileShape, conv_operator, thread_count_from_cgroup,
+    EngineError, InferenceEngine, Interrupt, OnnxRuntime, Provider, TileShape, conv_operator,
+    thread_count_from_cgroup,
 };
 
 /// How a network is run.
@@ -52,6 +53,35 @@ pub struct OrtEngine {
     session: Session,
     input_name: String,
     output_name: String,
+    interrupt: Arc<Stopper>,
+}
+
+/// Stops ONNX Runtime between two nodes, and our own operators within one.
+struct Stopper {
+    /// That of our own operators.
+    stop: Arc<AtomicBool>,
+    options: RunOptions,
+}
+
+impl std::fmt::Debug for Stopper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stopper")
+            .field("stop", &self.stop)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Interrupt for Stopper {
+    fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.options.terminate(); // fails only for options that are no longer there
+    }
+
+    fn resume(&self) {
+        if self.stop.swap(false, Ordering::Relaxed) {
+            let _ = self.options.unterminate(); // as above
+        }
+    }
 }
 
 impl OrtEngine {
@@ -89,63 +119,39 @@ impl OrtEngine {
         let input = Tensor::<f32>::new(&Allocator::default(), input_dims(&shape)).map_err(load_error)?;
         let binding = session.create_binding().map_err(load_error)?;
 
+        let provider = options.provider;
+        let options = RunOptions::new().map_err(load_error)?;
         let mut engine = OrtEngine {
             shape,
-            provider: options.provider,
+            provider,
             binding,
             input,
             session,
             input_name,
             output_name,
+            interrupt: Arc::new(Stopper { stop, options }),
         };
-        engine.warm_up(&stop, cancel)?;
+        engine.warm_up(cancel)?;
         Ok(engine)
     }
 
-    /// The first run allocates the arena and, for some providers, compiles kernels. `stop` is that of our own operators.
-    fn warm_up(&mut self, stop: &AtomicBool, cancel: &CancelToken) -> Result<(), EngineError> {
+    /// The first run allocates the arena and, for some providers, compiles kernels.
+    fn warm_up(&mut self, cancel: &CancelToken) -> Result<(), EngineError> {
         let input = vec![0.0; self.shape.input_len()];
         let mut output = vec![0.0; self.shape.output_len()];
-        let options = RunOptions::new().map_err(load_error)?;
-        let stop_running = || {
-            stop.store(true, Ordering::Relaxed);
-            let _ = options.terminate(); // fails only for options that are no longer there
-        };
-        let ran = stoppable(cancel, stop_running, || {
-            self.run_with(&input, &mut output, Some(&options))
-        });
+        let interrupt = self.interrupt.clone();
+        let ran = stoppable(cancel, || interrupt.stop(), || self.run(&input, &mut output));
         cancel.check()?;
         ran
     }
 
-    fn run_with(
-        &mut self,
-        input: &[f32],
-        output: &mut [f32],
-        options: Option<&RunOptions>,
-    ) -> Result<(), EngineError> {
-        check_len("input tile", self.shape.input_len(), input.len())?;
-        check_len("output tile", self.shape.output_len(), output.len())?;
-        self.input.extract_tensor_mut().1.copy_from_slice(input);
-        let outcome = self.run_bound(output, options);
-        // The binding must not keep the caller's buffer, whatever came of the run.
-        self.binding.clear_outputs();
-        outcome.map_err(|error| EngineError::Run {
-            reason: reason(&error),
-        })
-    }
-
-    fn run_bound(&mut self, output: &mut [f32], options: Option<&RunOptions>) -> Result<(), ort::Error> {
+    fn run_bound(&mut self, output: &mut [f32]) -> Result<(), ort::Error> {
         self.binding.bind_input(&self.input_name, &self.input)?;
         let logits = TensorRefMut::from_array_view_mut((output_dims(&self.shape), output))?;
         self.binding.bind_output(&self.output_name, logits)?;
-        match options {
-            Some(options) => self
-                .session
-                .run_binding_with_options(&self.binding, options)
-                .map(drop),
-            None => self.session.run_binding(&self.binding).map(drop),
-        }
+        self.session
+            .run_binding_with_options(&self.binding, &self.interrupt.options)
+            .map(drop)
     }
 }
 
@@ -159,7 +165,19 @@ impl InferenceEngine for OrtEngine {
     }
 
     fn run(&mut self, input: &[f32], output: &mut [f32]) -> Result<(), EngineError> {
-        self.run_with(input, output, None)
+        check_len("input tile", self.shape.input_len(), input.len())?;
+        check_len("output tile", self.shape.output_len(), output.len())?;
+        self.input.extract_tensor_mut().1.copy_from_slice(input);
+        let outcome = self.run_bound(output);
+        // The binding must not keep the caller's buffer, whatever came of the run.
+        self.binding.clear_outputs();
+        outcome.map_err(|error| EngineError::Run {
+            reason: reason(&error),
+        })
+    }
+
+    fn interrupt(&self) -> Option<Arc<dyn Interrupt>> {
+        Some(self.interrupt.clone())
     }
 }
 

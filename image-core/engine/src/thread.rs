@@ -1,9 +1,17 @@
 //! One thread owns each engine, so that tiles come from any thread and sessions are never shared.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crate::{EngineError, InferenceEngine, TileShape};
+use nephrite_types::CancelToken;
+
+use crate::{EngineError, InferenceEngine, Interrupt, TileShape};
+
+/// How often one who waits for a tile looks whether it is still wanted.
+const POLL: Duration = Duration::from_millis(20);
 
 /// The thread that owns an engine. Dropping it ends the thread after the tile that is running.
 #[derive(Debug)]
@@ -19,12 +27,55 @@ pub struct EngineHandle {
     jobs: mpsc::SyncSender<Job>,
     shape: TileShape,
     provider: String,
+    current: Arc<Current>,
+}
+
+/// The tile that an engine runs now, so that a caller stops its own tile and no other.
+struct Current {
+    /// `None` between tiles.
+    number: Mutex<Option<u64>>,
+    interrupt: Option<Arc<dyn Interrupt>>,
+    n_tiles: AtomicU64,
+}
+
+impl std::fmt::Debug for Current {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Current")
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Current {
+    fn begin(&self, tile: u64) {
+        *self.number.lock().unwrap_or_else(PoisonError::into_inner) = Some(tile);
+    }
+
+    fn end(&self) {
+        let mut number = self.number.lock().unwrap_or_else(PoisonError::into_inner);
+        *number = None;
+        if let Some(interrupt) = &self.interrupt {
+            interrupt.resume();
+        }
+    }
+
+    /// Stops a tile if it runs now.
+    fn stop(&self, tile: u64) {
+        let number = self.number.lock().unwrap_or_else(PoisonError::into_inner);
+        if *number == Some(tile)
+            && let Some(interrupt) = &self.interrupt
+        {
+            interrupt.stop();
+        }
+    }
 }
 
 /// A tile on its way through the engine.
 #[derive(Debug)]
 pub struct PendingTile {
     reply: mpsc::Receiver<TileReply>,
+    number: u64,
+    current: Arc<Current>,
 }
 
 /// Input and output buffers travel with the tile and come back, so that a loop allocates them once.
@@ -33,6 +84,7 @@ type TileReply = Result<(Vec<f32>, Vec<f32>), EngineError>;
 struct Job {
     /// `None` asks the thread to end.
     tile: Option<(Vec<f32>, Vec<f32>)>,
+    number: u64,
     /// Dropped by a caller that went away; the tile is skipped then only if it has not begun.
     reply: mpsc::SyncSender<TileReply>,
 }
@@ -60,22 +112,31 @@ impl EngineThread {
                         return;
                     }
                 };
-                let _ = ready.send(Ok((engine.tile_shape().clone(), engine.provider().to_owned())));
+                let current = Arc::new(Current {
+                    number: Mutex::default(),
+                    interrupt: engine.interrupt(),
+                    n_tiles: AtomicU64::new(0),
+                });
+                let what = (engine.tile_shape().clone(), engine.provider().to_owned());
+                let _ = ready.send(Ok((what, current.clone())));
                 drop(ready);
-                while let Ok(Job { tile, reply }) = inbox.recv() {
+                while let Ok(Job { tile, number, reply }) = inbox.recv() {
                     let Some((input, mut output)) = tile else { break };
                     output.resize(engine.tile_shape().output_len(), 0.0);
+                    current.begin(number);
                     let result = engine.run(&input, &mut output).map(|()| (input, output));
+                    current.end();
                     let _ = reply.send(result); // a caller that went away does not want it
                 }
             })
             .map_err(|_| EngineError::Stopped)?;
-        let (shape, provider) = is_ready.recv().unwrap_or(Err(EngineError::Stopped))?;
+        let ((shape, provider), current) = is_ready.recv().unwrap_or(Err(EngineError::Stopped))?;
         Ok(EngineThread {
             handle: EngineHandle {
                 jobs,
                 shape,
                 provider,
+                current,
             },
             join: Some(join),
         })
@@ -90,7 +151,12 @@ impl EngineThread {
 impl Drop for EngineThread {
     fn drop(&mut self) {
         let (reply, _) = mpsc::sync_channel(1);
-        let _ = self.handle.jobs.send(Job { tile: None, reply }); // fails only if the thread has ended already
+        let last = Job {
+            tile: None,
+            number: 0,
+            reply,
+        };
+        let _ = self.handle.jobs.send(last); // fails only if the thread has ended already
         if let Some(join) = self.join.take() {
             let _ = join.join(); // a panic was reported by the hook; callers see `Stopped`
         }
@@ -123,23 +189,40 @@ impl EngineHandle {
             });
         }
         let (reply, receiver) = mpsc::sync_channel(1);
+        let number = self.current.n_tiles.fetch_add(1, Ordering::Relaxed);
         self.jobs
             .send(Job {
                 tile: Some((input, output)),
+                number,
                 reply,
             })
             .map_err(|_| EngineError::Stopped)?;
-        Ok(PendingTile { reply: receiver })
+        Ok(PendingTile {
+            reply: receiver,
+            number,
+            current: self.current.clone(),
+        })
     }
 }
 
 impl PendingTile {
-    /// Waits for the logits, `[class, patch…]`; gives back the input buffer too: `(input, output)`.
+    /// Waits for the logits, `[class, patch…]`; gives back the input buffer too: `(input, output)`. A tile that is not wanted
+    /// any more is stopped within one layer of the network, where the engine can do that, and waited for.
     ///
     /// # Errors
-    /// What the engine returned; [`EngineError::Stopped`] if it is gone.
-    pub fn wait(self) -> Result<(Vec<f32>, Vec<f32>), EngineError> {
-        self.reply.recv().unwrap_or(Err(EngineError::Stopped))
+    /// What the engine returned; [`EngineError::Cancelled`]; [`EngineError::Stopped`] if the engine is gone.
+    pub fn wait(self, cancel: &CancelToken) -> Result<(Vec<f32>, Vec<f32>), EngineError> {
+        loop {
+            match self.reply.recv_timeout(POLL) {
+                Ok(reply) => {
+                    cancel.check()?;
+                    return reply;
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(EngineError::Stopped),
+                Err(RecvTimeoutError::Timeout) if cancel.is_cancelled() => self.current.stop(self.number),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
     }
 }
 
@@ -167,7 +250,7 @@ mod tests {
             .map(|i| handle.submit(vec![i as f32; 8], Vec::new()).unwrap())
             .collect();
         for (i, pending) in pending.into_iter().enumerate() {
-            let (input, output) = pending.wait().unwrap();
+            let (input, output) = pending.wait(&CancelToken::new()).unwrap();
             assert_eq!(input, vec![i as f32; 8]);
             assert_eq!(output[..8], vec![i as f32; 8]);
             assert_eq!(output[8..], vec![i as f32 + 1.0; 8]);
@@ -187,12 +270,12 @@ mod tests {
         ));
         let outcome = handle
             .submit(vec![0.0; 8], Vec::new())
-            .and_then(PendingTile::wait);
+            .and_then(|tile| tile.wait(&CancelToken::new()));
         assert!(matches!(outcome, Err(EngineError::Stopped)));
         assert!(matches!(
             handle
                 .submit(vec![0.0; 8], Vec::new())
-                .and_then(PendingTile::wait),
+                .and_then(|tile| tile.wait(&CancelToken::new())),
             Err(EngineError::Stopped)
         ));
     }
@@ -208,9 +291,70 @@ mod tests {
         assert!(
             handle
                 .submit(vec![0.0; 8], Vec::new())
-                .and_then(PendingTile::wait)
+                .and_then(|tile| tile.wait(&CancelToken::new()))
                 .is_err()
         );
+    }
+
+    /// Runs until it is told to stop.
+    struct Endless(Arc<Told>);
+
+    #[derive(Default)]
+    struct Told(std::sync::atomic::AtomicBool);
+
+    impl Interrupt for Told {
+        fn stop(&self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+
+        fn resume(&self) {
+            self.0.store(false, Ordering::SeqCst);
+        }
+    }
+
+    impl InferenceEngine for Endless {
+        fn tile_shape(&self) -> &TileShape {
+            static SHAPE: std::sync::OnceLock<TileShape> = std::sync::OnceLock::new();
+            SHAPE.get_or_init(shape)
+        }
+
+        fn provider(&self) -> &str {
+            "fake"
+        }
+
+        fn run(&mut self, input: &[f32], _: &mut [f32]) -> Result<(), EngineError> {
+            while input[0] < 0.0 && !self.0.0.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            match self.0.0.load(Ordering::SeqCst) {
+                true => Err(EngineError::Run {
+                    reason: "told to stop".to_owned(),
+                }),
+                false => Ok(()),
+            }
+        }
+
+        fn interrupt(&self) -> Option<Arc<dyn Interrupt>> {
+            Some(self.0.clone())
+        }
+    }
+
+    #[test]
+    fn a_tile_that_nobody_wants_is_stopped_and_the_next_one_runs() {
+        let thread = EngineThread::spawn("t", 2, || Ok(Box::new(Endless(Arc::default())))).unwrap();
+        let handle = thread.handle();
+        let endless = handle.submit(vec![-1.0; 8], Vec::new()).unwrap();
+        let next = handle.submit(vec![1.0; 8], Vec::new()).unwrap();
+        let (unwanted, wanted) = (CancelToken::new(), CancelToken::new());
+        unwanted.cancel();
+        let stopped = endless.wait(&unwanted);
+        assert!(matches!(stopped, Err(EngineError::Cancelled(_))), "{stopped:?}");
+        assert!(next.wait(&wanted).is_ok());
+        // One that waits behind another is not what is stopped.
+        let done = handle.submit(vec![1.0; 8], Vec::new()).unwrap();
+        let waiting = handle.submit(vec![-1.0; 8], Vec::new()).unwrap();
+        assert!(done.wait(&wanted).is_ok());
+        assert!(waiting.wait(&unwanted).is_err());
     }
 
     #[test]

@@ -269,7 +269,7 @@ fn engines_run_beside_each_other_in_threads_of_their_own() {
         })
         .collect();
     for (tile, expected) in pending {
-        assert_eq!(tile.wait().unwrap().1, expected);
+        assert_eq!(tile.wait(&CancelToken::new()).unwrap().1, expected);
     }
 }
 

@@ -236,8 +236,9 @@ impl<'a> Run<'a> {
             let next_input = next
                 .map(|next| self.prepare(&next, &mut tile, std::mem::take(&mut spare.0)))
                 .transpose()?;
-            let (input, output) = running.wait().map_err(|e| self.model.engine_error(e))?;
+            let ran = running.wait(self.cancel);
             self.cancel.check()?;
+            let (input, output) = ran.map_err(|e| self.model.engine_error(e))?;
             spare.0 = input;
             // Sums are added while the next tile runs, slabs are exported while none does.
             let finishes_slab = next.is_none_or(|next| next.start[0] != job.start[0]);

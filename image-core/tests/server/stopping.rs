@@ -91,6 +91,36 @@ async fn a_run_that_waits_gives_its_place_up_when_its_client_goes() {
         .unwrap();
 }
 
+/// Where one may run and none may wait, a caller who has just cancelled is let in again: not even a tile is waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_run_frees_its_place_at_once() {
+    let server = TestServer::start(|config| {
+        config.max_concurrent_runs = 1;
+        config.max_waiting_runs = 0;
+    })
+    .await;
+    let mut working = server.client.run(long_run("results/a.nii.gz")).await.unwrap();
+    first_tile(&mut working).await;
+    drop(working);
+    let cancelled = Instant::now();
+    let next = loop {
+        match server.client.run(small_run("results/b.nii.gz")).await {
+            Ok(next) => break next,
+            Err(error) => assert_eq!(error.code, ErrorCode::Overloaded),
+        }
+        assert!(
+            cancelled.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            cancelled.elapsed()
+        );
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    };
+    tokio::time::timeout(PATIENCE, next.done())
+        .await
+        .unwrap()
+        .unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_request_too_many_is_refused_at_once() {
     let server = TestServer::start(|config| {

@@ -135,7 +135,8 @@ async fn passed(deadline: Option<Deadline>) {
     }
 }
 
-/// The events of a request. Dropped by the server when the caller goes away; the work then stops within one tile.
+/// The events of a request. Dropped by the server when the caller goes away; the work then stops within one layer of its
+/// network, and gives its place back.
 pub(crate) struct EventStream<T> {
     events: mpsc::Receiver<Item<T>>,
     cancel: CancelToken,
