@@ -105,7 +105,7 @@ fn is_path(code: &str) -> bool {
 
 /// Adds the Markdown files of a folder; what is built or hidden is not looked at.
 fn read_folder(root: &Path, folder: &Path, documents: &mut BTreeMap<PathBuf, Document>) {
-    const BUILT: &[&str] = &["target", "build", "demo", "venv", "shared"];
+    const BUILT: &[&str] = &["target", "build", "demo", "venv", "shared", "node_modules"];
     for entry in fs::read_dir(root.join(folder)).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();

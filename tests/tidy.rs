@@ -138,6 +138,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-engine",
             "nephrite-demo",
             "nephrite-pipeline",
+            "nephrite-mask-codec",
             "nephrite-kernel",
             "nephrite-mask-services",
             "nephrite-merge",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use nephrite_nnunet::ModelDescription;
 use nephrite_root::{OutputFile, Root, sweep};
-use nephrite_server::memory::{Allowance, Idle, MemoryBudget, Reservation};
+use nephrite_server::memory::{Allowance, Idle, MemoryBudget, MemoryError, Reservation};
 use nephrite_types::{CancelToken, Limits};
 
 use crate::error::CoreError;
@@ -209,6 +209,24 @@ impl Core {
             wanted_scan,
         };
         Ok(self.memory.reserve(what, bytes, &residents, cancel)?)
+    }
+
+    /// As [`Core::reserve`], for what uses no model and no scan.
+    ///
+    /// # Errors
+    /// [`MemoryError`], at once if they can never fit.
+    pub(crate) fn reserve_bytes(
+        &self,
+        what: &'static str,
+        bytes: u64,
+        cancel: &CancelToken,
+    ) -> Result<Reservation<'_>, MemoryError> {
+        let residents = Residents {
+            core: self,
+            wanted_models: &[],
+            wanted_scan: None,
+        };
+        self.memory.reserve(what, bytes, &residents, cancel)
     }
 
     /// Versions of what takes part, for reports.

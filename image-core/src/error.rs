@@ -9,7 +9,9 @@ use nephrite_nnunet_folder::FolderError;
 use nephrite_resample::ResampleError;
 use nephrite_root::PathError;
 use nephrite_server::memory::MemoryError;
-use nephrite_types::{Cancelled, Coded, ErrorCode, OptionOutOfRange, OutOfMemory, Shape3, Spacing, Warning};
+use nephrite_types::{
+    Cancelled, Coded, ErrorCode, OptionOutOfRange, OutOfMemory, Shape3, Spacing, Warning, count,
+};
 use nephrite_volume::VolumeError;
 
 /// What can go wrong between a request and its result.
@@ -43,7 +45,8 @@ pub enum CoreError {
         source: VolumeError,
     },
     /// Another number of inputs than the model has channels.
-    #[error("the model takes {expected} channel(s), {found} input(s) were given; model {}", model.display())]
+    #[error("the model takes {}, {} {} given; model {}", count(*expected, "channel"), count(*found, "input"),
+        if *found == 1 { "was" } else { "were" }, model.display())]
     ChannelCount {
         /// Channels of the model.
         expected: usize,
@@ -282,6 +285,16 @@ impl CoreError {
             },
             error => error.into(),
         }
+    }
+}
+
+impl CoreError {
+    /// True if an operation was asked for that is known neither here nor at a service that was named.
+    pub fn is_unknown_operation(&self) -> bool {
+        matches!(
+            self,
+            CoreError::Operation(OperationError::UnknownOperation { .. })
+        )
     }
 }
 

@@ -24,6 +24,7 @@ pub fn grpc_code(code: ErrorCode) -> Code {
         // Not RESOURCE_EXHAUSTED: clients take that as a reason to try again later.
         ErrorCode::LimitExceeded => Code::OutOfRange,
         ErrorCode::PermissionDenied => Code::PermissionDenied,
+        ErrorCode::AlreadyExists => Code::AlreadyExists,
         ErrorCode::Overloaded => Code::ResourceExhausted,
         ErrorCode::Cancelled => Code::Cancelled,
         ErrorCode::DeadlineExceeded => Code::DeadlineExceeded,
@@ -32,13 +33,15 @@ pub fn grpc_code(code: ErrorCode) -> Code {
     }
 }
 
-/// The status of an error; the message is cut to 2 KiB.
+/// The status of an error; the message is cut to 2 KiB. It is never empty, and never ends in white space: some clients show
+/// nothing of one that does.
 pub fn to_status(code: ErrorCode, message: &str) -> Status {
-    let mut end = message.len().min(MAX_MESSAGE_BYTES);
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    let mut status = Status::new(grpc_code(code), &message[..end]);
+    let end = message.floor_char_boundary(MAX_MESSAGE_BYTES);
+    let message = match message[..end].trim_end() {
+        "" => code.name(),
+        message => message,
+    };
+    let mut status = Status::new(grpc_code(code), message);
     let name = MetadataValue::from_static(code.name());
     status.metadata_mut().insert(ERROR_CODE_KEY, name);
     status
@@ -62,6 +65,7 @@ pub fn nearest(code: Code) -> ErrorCode {
         Code::FailedPrecondition => ErrorCode::Environment,
         Code::OutOfRange => ErrorCode::LimitExceeded,
         Code::PermissionDenied | Code::Unauthenticated => ErrorCode::PermissionDenied,
+        Code::AlreadyExists => ErrorCode::AlreadyExists,
         Code::ResourceExhausted => ErrorCode::Overloaded,
         Code::Cancelled => ErrorCode::Cancelled,
         Code::DeadlineExceeded => ErrorCode::DeadlineExceeded,
@@ -107,6 +111,15 @@ mod tests {
     fn long_messages_are_cut_between_characters() {
         let status = to_status(ErrorCode::Internal, &"€".repeat(1000));
         assert_eq!(status.message().len(), 2046);
+    }
+
+    #[test]
+    fn a_message_says_something_and_does_not_end_in_white_space() {
+        let message = |text: &str| to_status(ErrorCode::InvalidInput, text).message().to_owned();
+        assert_eq!(message("two\nlines \n"), "two\nlines");
+        assert_eq!(message(&format!("{} x", "a".repeat(2047))), "a".repeat(2047));
+        assert_eq!(message(" \n"), "invalid_input");
+        assert_eq!(message(""), "invalid_input");
     }
 
     #[test]

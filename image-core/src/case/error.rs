@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use nephrite_kernel::OperationError;
 use nephrite_pipeline::{Fault, PipelineFault};
 use nephrite_types::{Coded, ErrorCode, Phase};
 
@@ -67,7 +68,7 @@ pub enum CaseError {
         phase: Phase,
     },
     /// A model without a pipeline file, and several scans.
-    #[error("model {}: on which phase does it run? There are scans of {}", model.display(), phases(given))]
+    #[error("model {}: on which phase does it run? There are scans of {}", model.display(), list(given))]
     ModelPhase {
         /// Its folder.
         model: PathBuf,
@@ -76,9 +77,10 @@ pub enum CaseError {
     },
     /// A model that was named has an accepted phase of which there is no scan.
     #[error(
-        "step {step} needs a scan of {}, given are {}",
+        "step {step} needs a scan of {}, given {} {}",
         phases(accepted),
-        phases(given)
+        if given.len() == 1 { "is" } else { "are" },
+        list(given)
     )]
     MissingPhase {
         /// The step.
@@ -170,6 +172,32 @@ pub enum CaseError {
         /// As named; all if empty.
         labels: Vec<String>,
     },
+    /// The result of a case has no mask of a step.
+    #[error("{}: no mask of step {step} was kept; there {} of {}", folder.display(), if kept.len() == 1 { "is that" } else { "are those" }, kept.join(", "))]
+    NoMask {
+        /// The result folder.
+        folder: PathBuf,
+        /// As asked for.
+        step: String,
+        /// Steps whose masks were kept.
+        kept: Vec<String>,
+    },
+    /// A file of a result folder is not the one that the case wrote.
+    #[error("{}: the file has changed since the case was done", path.display())]
+    MaskChanged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A mask that does not fit into a message.
+    #[error("{}: the mask takes {found} bytes in a message, the limit is {limit}: read the file itself", path.display())]
+    MaskTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Bytes of the encoded mask.
+        found: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
     /// A `record.json` that cannot be used.
     #[error("record {}: {reason}", path.display())]
     Record {
@@ -190,6 +218,19 @@ where
 }
 
 impl CaseError {
+    /// True if an operation was asked for that is known neither here nor at a service that was named.
+    pub fn is_unknown_operation(&self) -> bool {
+        match self {
+            CaseError::Core(error) => error.is_unknown_operation(),
+            CaseError::Step { source, .. } => source.is_unknown_operation(),
+            CaseError::PipelineStep {
+                fault: PipelineStepFault::Operation(OperationError::UnknownOperation { .. }),
+                ..
+            } => true,
+            _ => false,
+        }
+    }
+
     /// Of a step, unless it says already of which, or nothing went wrong in it.
     pub(super) fn at(self, step: &str) -> CaseError {
         match self {
@@ -220,12 +261,15 @@ impl Coded for CaseError {
             | CaseError::ModelPhase { .. }
             | CaseError::PhaseNotAccepted { .. }
             | CaseError::NoModel { .. }
-            | CaseError::OutputExists { .. }
-            | CaseError::OutputName { .. } => ErrorCode::InvalidArgument,
-            CaseError::MissingPhase { .. }
+            // no scan is at fault: the request does not name one
+            | CaseError::MissingPhase { .. }
             | CaseError::NoReference { .. }
             | CaseError::NothingToRun { .. }
-            | CaseError::NoOverlap { .. }
+            | CaseError::OutputName { .. } => ErrorCode::InvalidArgument,
+            CaseError::OutputExists { .. } => ErrorCode::AlreadyExists,
+            CaseError::NoMask { .. } => ErrorCode::NotFound,
+            CaseError::MaskTooLarge { .. } => ErrorCode::LimitExceeded,
+            CaseError::MaskChanged { .. } | CaseError::NoOverlap { .. }
             | CaseError::EmptyCrop { .. }
             | CaseError::Record { .. } => ErrorCode::InvalidInput,
             CaseError::Output { .. } => ErrorCode::Environment,
@@ -240,6 +284,12 @@ fn lines(faults: &[Fault]) -> String {
 fn phases(phases: &[Phase]) -> String {
     let names: Vec<&str> = phases.iter().map(|phase| phase.name()).collect();
     names.join(" or ")
+}
+
+/// What there is, and not a choice.
+fn list(phases: &[Phase]) -> String {
+    let names: Vec<&str> = phases.iter().map(|phase| phase.name()).collect();
+    names.join(", ")
 }
 
 fn names(labels: &[String]) -> String {

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use nephrite_pipeline::Step;
 use nephrite_types::{CancelToken, Phase};
 use serde::Serialize;
 
-use super::plan::{Plan, PlannedModel, PlannedScan, PlannedStep};
+use super::plan::{Plan, PlannedModel, PlannedScan, PlannedStep, names};
 use super::{CaseError, CaseRequest, PipelineReport, StepKind};
 use crate::core::Core;
 use crate::error::CoreError;
@@ -14,6 +15,7 @@ use crate::masks::StepPlace;
 use crate::memory::PROCESS_BYTES;
 use crate::model::{ModelCost, Speed, SpeedSource};
 use crate::place::CaseServices;
+use crate::samples::SAMPLE_FILES;
 use crate::segment::WarningReport;
 
 /// What a case would cost. Figures are rough: they hold for a machine that does nothing else.
@@ -75,6 +77,16 @@ pub struct StepEstimate {
     pub seconds: Option<f64>,
     /// At the peak, besides the scan; `None` if a network is not built in. 0 for what is no model.
     pub memory_bytes: Option<u64>,
+    /// Of a model: its folder, as named; with the quick profile, that of the quick model.
+    pub model: Option<String>,
+    /// Of an operation on masks: its name.
+    pub operation: Option<String>,
+    /// Labels of its mask; `None` for a sample, and if only a run can tell. Those of a step that is left out say
+    /// `not_searched`.
+    pub labels: Option<Vec<String>>,
+    /// Files that will be saved, below the result folder. A name that ends in `/` is a folder for files that only the run can
+    /// name.
+    pub files: Vec<String>,
 }
 
 /// What a pipeline is, and what it would cost.
@@ -175,6 +187,26 @@ fn of_step(
         network_runs: 0,
         seconds: Some(0.0),
         memory_bytes: Some(0),
+        model: None,
+        operation: None,
+        labels: plan
+            .labels
+            .get(step.id())
+            .filter(|labels| labels.is_some())
+            .map(names),
+        files: files(plan, step),
+    };
+    let of_pipeline = plan.pipeline.step(step.id());
+    let nothing = match of_pipeline {
+        Some(Step::Model(model)) => StepEstimate {
+            model: Some(model.model.display().to_string()),
+            ..nothing
+        },
+        Some(Step::Mask(mask)) => StepEstimate {
+            operation: Some(mask.operation.clone()),
+            ..nothing
+        },
+        Some(Step::Sample(_)) | None => nothing,
     };
     Ok(match step {
         PlannedStep::Skipped { reason, .. } => StepEstimate {
@@ -201,6 +233,20 @@ fn of_step(
             }
         }
     })
+}
+
+/// What a step will save: its mask under each of its names, then what it writes beside that.
+fn files(plan: &Plan, step: &PlannedStep) -> Vec<String> {
+    let id = step.id();
+    let beside = match step {
+        PlannedStep::Skipped { .. } => return Vec::new(),
+        PlannedStep::Model(_) => Vec::new(),
+        PlannedStep::Mask(mask) if mask.artefacts => vec![format!("{id}/")],
+        PlannedStep::Mask(_) => Vec::new(),
+        PlannedStep::Sample(_) => SAMPLE_FILES.iter().map(|file| format!("{id}/{file}")).collect(),
+    };
+    let kept = plan.pipeline.save.iter().filter(|save| save.step == id);
+    kept.map(|save| save.file.clone()).chain(beside).collect()
 }
 
 /// Besides the scan.

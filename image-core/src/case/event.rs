@@ -59,8 +59,8 @@ pub enum CaseEvent {
 pub struct CaseMask {
     /// The step that made it.
     pub step: String,
-    /// Its files; a mask may be kept under several names, or not at all.
-    pub paths: Vec<String>,
+    /// Its files, below the result folder; a mask may be kept under several names, or not at all.
+    pub files: Vec<String>,
     /// Sorted by id.
     pub labels: Vec<LabelVolume>,
 }

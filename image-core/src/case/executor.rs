@@ -17,7 +17,8 @@ use nephrite_types::{BoundingBox, CancelToken, Coded, ErrorCode, Phase, Progress
 use super::plan::{Plan, PlannedModel, PlannedSample, PlannedStep};
 use super::results::ResultFolder;
 use super::{
-    CaseError, CaseEvent, CaseEvents, CaseMask, MaskFileRecord, ModelRecord, StepKind, StepRecord, StepWork,
+    BoxRecord, CaseError, CaseEvent, CaseEvents, CaseMask, MaskFileRecord, ModelRecord, OperationRecord,
+    StepKind, StepRecord, StepWork,
 };
 use crate::core::Core;
 use crate::error::CoreError;
@@ -265,7 +266,8 @@ impl<'a> Executor<'a> {
             postprocessing: run.postprocessing != PostprocessingChoice::None,
             crop: run.crop.map(|crop| {
                 let BoundingBox { start, end } = crop.bounds;
-                [2, 1, 0].map(|axis| [start[axis], end[axis]])
+                let [start, end] = [start, end].map(|[z, y, x]| [x, y, z]);
+                BoxRecord { start, end }
             }),
         };
         let geometry = self.plan.scans[&self.plan.reference].frame;
@@ -343,7 +345,6 @@ impl<'a> Executor<'a> {
         })?;
         let mut counters = Counters::default();
         counters.add_traffic(&outcome.traffic);
-        let given = step.parameters.iter();
         Ok(StepRun {
             masks: Some(StepMasks {
                 native: mask.clone(),
@@ -351,11 +352,12 @@ impl<'a> Executor<'a> {
             }),
             place: Some(operations.place(&step.operation)),
             work: StepWork::Mask {
-                operation: step.operation.clone(),
-                version: description.version,
-                parameters: given
-                    .map(|(name, value)| (name.clone(), value.to_string()))
-                    .collect(),
+                operation: OperationRecord {
+                    name: step.operation.clone(),
+                    version: description.version,
+                    at_service: operations.name_at_service(&step.operation),
+                },
+                parameters: parameters.values().clone(),
                 measurements: outcome.measurements,
             },
             files,
@@ -402,15 +404,13 @@ impl<'a> Executor<'a> {
         cancel: &CancelToken,
     ) -> Result<Vec<String>, CaseError> {
         let reference = &self.plan.scans[&self.plan.reference];
-        let (mut files, mut paths) = (Vec::new(), Vec::new());
+        let mut files = Vec::new();
         for save in self.plan.pipeline.save.iter().filter(|save| save.step == id) {
             cancel.check()?;
             let _memory = self.reserve_grid("writing a mask", cancel)?;
             let grid = (&reference.frame, &reference.source);
-            paths.push(
-                self.results
-                    .write_mask(&save.file, mask, grid, self.core.limits(), cancel)?,
-            );
+            self.results
+                .write_mask(&save.file, mask, grid, self.core.limits(), cancel)?;
             files.push(save.file.clone());
             self.state().kept.push(MaskFileRecord {
                 file: save.file.clone(),
@@ -420,7 +420,7 @@ impl<'a> Executor<'a> {
         }
         self.events.event(CaseEvent::Mask(CaseMask {
             step: id.to_owned(),
-            paths,
+            files: files.clone(),
             labels: labels.to_vec(),
         }));
         Ok(files)

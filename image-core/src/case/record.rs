@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use nephrite_kernel::{LabelVolume, Measurement};
+use nephrite_engine::Provider;
+use nephrite_kernel::{LabelVolume, Measurement, ParameterValue};
 use nephrite_types::{Phase, SegmentationOptions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,11 +14,17 @@ use crate::memory::Counters;
 use crate::model::FileRecord;
 use crate::segment::{StageSeconds, WarningReport};
 
+/// The format that this version writes and reads.
+pub(super) const FORMAT: u32 = 2;
+
 /// Everything about a case that its masks do not say. Written last; a result folder without it is not complete.
+///
+/// Paths of what went in (scans, models, the pipeline, the result folder itself) are absolute; those of what came out (`files`,
+/// `masks`, files of steps) start at the result folder, as in the events of the case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// Of this file; 1.
+    /// Of this file; 2.
     pub format: u32,
     /// Version of nephrite that ran the case.
     pub nephrite: String,
@@ -37,7 +44,7 @@ pub struct Record {
     pub steps: Vec<StepRecord>,
     /// Masks that were kept, by file.
     pub masks: Vec<MaskFileRecord>,
-    /// Everything in the result folder but this file, by path.
+    /// Everything in the result folder but this file; paths start at the folder.
     pub files: Vec<FileRecord>,
     /// Everything odd that did not stop the case.
     #[serde(default)]
@@ -56,21 +63,53 @@ pub struct Record {
 pub struct RequestRecord {
     /// Pipeline file.
     pub pipeline: Option<String>,
-    /// Models without a pipeline file: folder and phase.
-    pub models: Vec<(String, Option<Phase>)>,
-    /// Phase and file.
-    pub scans: Vec<(Phase, String)>,
+    /// Models without a pipeline file.
+    pub models: Vec<BareModelRecord>,
+    /// The scans as they were named.
+    pub scans: Vec<ScanRequestRecord>,
     /// Chosen steps; all if empty.
     pub steps: Vec<String>,
     /// How thoroughly.
     pub profile: Profile,
-    /// Step, phase, and whether it may be one that the step does not accept.
-    pub phases: Vec<(String, Phase, bool)>,
+    /// Which scan a step runs on, if that was said.
+    pub phases: Vec<PhaseChoiceRecord>,
     /// Result folder.
     pub output: String,
     /// Odd geometry was an error.
     #[serde(default)]
     pub strict_geometry: bool,
+}
+
+/// A model without a pipeline file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BareModelRecord {
+    /// Its folder.
+    pub model: String,
+    /// Phase of its scan, if it was named.
+    pub phase: Option<Phase>,
+}
+
+/// A scan of the request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScanRequestRecord {
+    /// Stated by the caller.
+    pub phase: Phase,
+    /// Its file.
+    pub path: String,
+}
+
+/// On which scan a step runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PhaseChoiceRecord {
+    /// A model step.
+    pub step: String,
+    /// Phase of a scan of the request.
+    pub phase: Phase,
+    /// Even if the step does not accept this phase.
+    pub r#override: bool,
 }
 
 /// A pipeline file.
@@ -125,7 +164,7 @@ pub struct StepRecord {
     pub work: StepWork,
     /// Labels of its mask.
     pub labels: Vec<LabelVolume>,
-    /// Its files in the result folder.
+    /// Its files, below the result folder.
     pub files: Vec<String>,
     /// Seconds from its start to its end, waiting for others included.
     pub seconds: f64,
@@ -152,12 +191,10 @@ pub enum StepWork {
     },
     /// An operation ran on masks.
     Mask {
-        /// Its name.
-        operation: String,
-        /// Its version.
-        version: String,
-        /// Parameters that were given, as text.
-        parameters: BTreeMap<String, String>,
+        /// Which.
+        operation: OperationRecord,
+        /// Values in force: those that were given, and defaults.
+        parameters: BTreeMap<String, ParameterValue>,
         /// Numbers that it found.
         measurements: Vec<Measurement>,
     },
@@ -193,6 +230,28 @@ impl StepRecord {
     }
 }
 
+/// An operation as it took part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OperationRecord {
+    /// As the pipeline calls it.
+    pub name: String,
+    /// Version of the algorithm.
+    pub version: String,
+    /// Its name at the service that ran it, if that is another one.
+    pub at_service: Option<String>,
+}
+
+/// A box of voxels, half-open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BoxRecord {
+    /// First voxel inside, x, y, z.
+    pub start: [usize; 3],
+    /// First voxel past the end, x, y, z.
+    pub end: [usize; 3],
+}
+
 /// A model as it took part.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -206,23 +265,22 @@ pub struct ModelRecord {
     /// Its files, below the folder.
     pub files: Vec<FileRecord>,
     /// What ran it.
-    pub provider: String,
+    pub provider: Provider,
     /// CPU threads.
     pub threads: usize,
     /// How the mask was made.
     pub options: SegmentationOptions,
     /// The postprocessing file of the model was applied.
     pub postprocessing: bool,
-    /// Voxels that it looked at, x, y, z: start and end; `None` is the whole scan. On the grid of the mask that it was
-    /// found in.
-    pub crop: Option<[[usize; 2]; 3]>,
+    /// Voxels that it looked at, on the grid of the mask that the box was found in; `None` is the whole scan.
+    pub crop: Option<BoxRecord>,
 }
 
 /// A mask that was kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MaskFileRecord {
-    /// Its file in the result folder.
+    /// Its file, below the result folder.
     pub file: String,
     /// The step that made it.
     pub step: String,

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use cap_std::fs::Dir;
 use nephrite_kernel::{Artefacts, Mask, write_mask};
-use nephrite_root::{ClaimError, PathError, Root, WorkFolder, split_output, sweep};
+use nephrite_root::{ClaimError, PathError, Root, WorkFolder, sweep};
 use nephrite_types::{CancelToken, Geometry, Limits};
 use nephrite_volume::{FileHash, SourceGeometry, hash_file, write_atomically, write_label_map};
 
@@ -37,10 +37,11 @@ impl ResultFolder {
     /// [`CaseError::OutputExists`], also if another case that runs has the name; [`CaseError::OutputName`]; what is wrong
     /// with the folder above.
     pub(super) fn create(root: &Root, path: &Path) -> Result<ResultFolder, CaseError> {
-        let (above, name) = split_output(path).map_err(|error| match error {
+        let (parent, name) = root.open_parent(path).map_err(|error| match error {
             PathError::FileName { path, reason } => CaseError::OutputName { path, reason },
             error => error.into(),
         })?;
+        let above = path.parent().unwrap_or(Path::new("")); // it has a name, so there is one
         let exists = |running| CaseError::OutputExists {
             path: path.to_owned(),
             running,
@@ -49,7 +50,6 @@ impl ResultFolder {
             path: path.to_owned(),
             reason: error.to_string(),
         };
-        let parent = root.open_writable_folder(above)?;
         let swept = sweep(&parent);
         if swept.removed > 0 {
             tracing::info!(folder = %above.display(), swept.removed, "what dead processes left was removed");
@@ -78,12 +78,7 @@ impl ResultFolder {
         })
     }
 
-    /// As the request named it; there once the case is done.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Writes a mask, on the grid of the reference as a mask of its scan; gives the path that it has once the case is done.
+    /// Writes a mask, on the grid of the reference as a mask of its scan.
     pub(super) fn write_mask(
         &self,
         file: &str,
@@ -91,7 +86,7 @@ impl ResultFolder {
         reference: (&Geometry, &SourceGeometry),
         limits: &Limits,
         cancel: &CancelToken,
-    ) -> Result<String, CaseError> {
+    ) -> Result<(), CaseError> {
         if mask.runs().geometry() == reference.0 {
             let labels = mask
                 .runs()
@@ -101,8 +96,7 @@ impl ResultFolder {
         } else {
             write_mask(&self.dir, file, mask, limits)?;
         }
-        self.note(file, cancel)?;
-        Ok(self.path.join(file).display().to_string())
+        self.note(file, cancel)
     }
 
     /// A new folder inside, for the files of a step. Its path is the one that it has now, hidden, since services and other
@@ -207,7 +201,7 @@ mod tests {
         let folder = ResultFolder::create(&root, "out".as_ref()).unwrap();
         assert!(!temp.path().join("out").exists(), "not before it is whole");
         let error = refused("out");
-        assert_eq!(error.code(), ErrorCode::InvalidArgument);
+        assert_eq!(error.code(), ErrorCode::AlreadyExists);
         assert!(error.to_string().contains("another case"), "{error}");
         folder.folder("sample").unwrap();
         drop(folder);
@@ -221,9 +215,11 @@ mod tests {
             "{}"
         );
         let error = refused("out");
-        assert_eq!(error.code(), ErrorCode::InvalidArgument);
+        assert_eq!(error.code(), ErrorCode::AlreadyExists);
         assert!(error.to_string().contains("exists already"), "{error}");
-        assert_eq!(refused("../out").code(), ErrorCode::PermissionDenied);
+        let outside = refused("../out");
+        assert_eq!(outside.code(), ErrorCode::PermissionDenied);
+        assert!(outside.to_string().starts_with("../out: "), "{outside}");
         assert_eq!(refused("a/b").code(), ErrorCode::NotFound);
         assert_eq!(refused("..").code(), ErrorCode::InvalidArgument);
         assert_eq!(refused("a\u{202e}b").code(), ErrorCode::InvalidArgument);
@@ -231,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_a_step_are_named_where_they_lie_now_and_masks_where_they_will() {
+    fn files_of_a_step_are_named_where_they_lie_now() {
         let temp = tempfile::tempdir().unwrap();
         let root = Root::beneath(temp.path()).unwrap();
         let folder = ResultFolder::create(&root, "out".as_ref()).unwrap();
@@ -240,6 +236,5 @@ mod tests {
             temp.path().join(artefacts.path()).is_dir(),
             "other processes write there"
         );
-        assert_eq!(folder.path(), Path::new("out"));
     }
 }

@@ -8,7 +8,8 @@ use nephrite_volume::FileHash;
 use super::executor::{Executor, State, total};
 use super::plan::{Plan, PlannedStep};
 use super::record::{
-    OverrideRecord, PipelineRecord, ProcessRecord, Record, RequestRecord, ScanRecord, StepRecord,
+    BareModelRecord, FORMAT, OverrideRecord, PhaseChoiceRecord, PipelineRecord, ProcessRecord, Record,
+    RequestRecord, ScanRecord, ScanRequestRecord, StepRecord,
 };
 use super::results::{RECORD, ResultFolder};
 use super::{CaseError, CaseEvent, CaseEvents, CasePipeline, CaseRequest};
@@ -26,7 +27,7 @@ pub struct CaseReport {
     pub record: Record,
     /// `record.json`, as it was written.
     pub json: String,
-    /// Paths as the request named the result folder; the record last.
+    /// Everything in the result folder, by its path below it; the record last.
     pub files: Vec<FileRecord>,
 }
 
@@ -76,18 +77,10 @@ pub fn run_case(
     });
     let mut json = serde_json::to_string_pretty(&record).expect("a record has string keys only");
     json.push('\n');
-    let folder = results.path().to_owned();
     results.finish(&json)?;
-    let mut files: Vec<FileRecord> = record
-        .files
-        .iter()
-        .map(|file| FileRecord {
-            path: folder.join(&file.path).display().to_string(),
-            ..file.clone()
-        })
-        .collect();
+    let mut files = record.files.clone();
     files.push(FileRecord {
-        path: folder.join(RECORD).display().to_string(),
+        path: RECORD.to_owned(),
         sha256: FileHash::of(json.as_bytes()).to_string(),
         bytes: json.len() as u64,
     });
@@ -155,14 +148,17 @@ fn record(parts: RecordParts<'_>) -> Record {
     let (pipeline, models) = match &request.pipeline {
         CasePipeline::File(path) => (Some(absolute(path)), Vec::new()),
         CasePipeline::Models(models) => {
-            let models = models.iter().map(|model| (absolute(&model.model), model.phase));
+            let models = models.iter().map(|bare| BareModelRecord {
+                model: absolute(&bare.model),
+                phase: bare.phase,
+            });
             (None, models.collect())
         }
     };
     let choices = request.phases.iter();
     let warnings = plan.warnings.iter().chain(&state.warnings);
     Record {
-        format: 1,
+        format: FORMAT,
         nephrite: env!("CARGO_PKG_VERSION").to_owned(),
         started_unix_seconds: parts.started_unix_seconds,
         request: RequestRecord {
@@ -171,12 +167,19 @@ fn record(parts: RecordParts<'_>) -> Record {
             scans: request
                 .scans
                 .iter()
-                .map(|(phase, path)| (*phase, absolute(path)))
+                .map(|(phase, path)| ScanRequestRecord {
+                    phase: *phase,
+                    path: absolute(path),
+                })
                 .collect(),
             steps: request.steps.clone(),
             profile: request.profile,
             phases: choices
-                .map(|choice| (choice.step.clone(), choice.phase, choice.override_accepted))
+                .map(|choice| PhaseChoiceRecord {
+                    step: choice.step.clone(),
+                    phase: choice.phase,
+                    r#override: choice.override_accepted,
+                })
                 .collect(),
             output: absolute(&request.output),
             strict_geometry: request.strict_geometry,

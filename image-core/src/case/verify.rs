@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use nephrite_root::{PathError, Root, WorkFolder, sweep};
 use nephrite_types::{CancelToken, Limits};
 use nephrite_volume::hash_file;
+use serde::Deserialize;
 
-use super::record::{Record, RequestRecord, StepRecord};
+use super::record::{FORMAT, OperationRecord, Record, RequestRecord, StepRecord, StepWork};
 use super::{BareModel, CaseError, CaseEvents, CasePipeline, CaseRequest, PhaseChoice, run_case};
 use crate::core::Core;
+use crate::masks::{Endpoint, StepPlace};
 use crate::memory::read_small_file;
 use crate::model::FileRecord;
-use crate::place::CaseServices;
+use crate::place::{CaseServices, RemoteCoreSettings, ServiceSettings};
 
 /// What a second run said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +63,16 @@ impl VerifyReport {
     }
 }
 
+/// Where the second run of a case has its steps run.
+#[derive(Debug, Clone, Copy)]
+pub enum VerifyPlaces<'a> {
+    /// As configured now.
+    Configured(&'a CaseServices),
+    /// Where the record says that they ran: its services and cores must be there. Masks that are too large for a message go
+    /// through a folder beside the result folder, which the services must see.
+    Recorded,
+}
+
 /// Runs the case of a `record.json` again, into a folder beside its own that is removed afterward, and compares every
 /// file byte by byte: with what the record says, and with what lies in the result folder.
 ///
@@ -68,7 +80,7 @@ impl VerifyReport {
 /// [`CaseError::Record`] if that is no record; what [`run_case`] says.
 pub fn verify_record(
     core: &Core,
-    services: &CaseServices,
+    places: VerifyPlaces<'_>,
     path: &Path,
     events: &dyn CaseEvents,
     cancel: &CancelToken,
@@ -84,6 +96,17 @@ pub fn verify_record(
     let again = Again::beside(core.root(), &folder)?;
     let mut request = request(&old);
     request.output = again.path.join("result");
+    let recorded;
+    let services = match places {
+        VerifyPlaces::Configured(services) => services,
+        VerifyPlaces::Recorded => {
+            recorded = CaseServices::new(
+                &recorded_services(&old, again.exchange(core.root())?)?,
+                core.root(),
+            );
+            &recorded
+        }
+    };
     let new = run_case(core, services, &request, events, cancel)?.record;
     inputs(&old, &new, &mut differences);
     let mut equal = Vec::new();
@@ -113,17 +136,54 @@ fn by_path(files: &[FileRecord]) -> BTreeMap<&str, &FileRecord> {
     files.iter().map(|file| (file.path.as_str(), file)).collect()
 }
 
-fn read_record(root: &Root, limits: &Limits, path: &Path) -> Result<Record, CaseError> {
+/// The services and cores of a record; every step is placed as it ran.
+fn recorded_services(record: &Record, exchange: PathBuf) -> Result<ServiceSettings, CaseError> {
+    let mut settings = ServiceSettings::default();
+    settings.operations.exchange = Some(exchange);
+    for step in &record.steps {
+        match (&step.place, &step.work) {
+            (Some(StepPlace::Service { address, .. }), StepWork::Mask { operation, .. }) => {
+                let OperationRecord { name, at_service, .. } = operation;
+                let endpoint = Endpoint {
+                    url: address.clone(),
+                    operation: at_service.clone(),
+                };
+                settings.operations.endpoints.insert(name.clone(), endpoint);
+            }
+            (Some(StepPlace::Core { name, address }), StepWork::Model { model, .. }) => {
+                let folder = PathBuf::from(&model.folder);
+                match settings.cores.iter_mut().find(|core| core.address == *address) {
+                    Some(core) => core.models.push(folder),
+                    None => settings.cores.push(RemoteCoreSettings {
+                        name: name.clone(),
+                        address: address.clone(),
+                        models: vec![folder],
+                    }),
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(settings)
+}
+
+/// # Errors
+/// [`CaseError::Record`] if that is no record of this version's format.
+pub(super) fn read_record(root: &Root, limits: &Limits, path: &Path) -> Result<Record, CaseError> {
     let bytes = read_small_file(root, path, limits.max_json_bytes)?;
     let fault = |reason: String| CaseError::Record {
         path: path.to_owned(),
         reason,
     };
-    let record: Record = serde_json::from_slice(&bytes).map_err(|error| fault(error.to_string()))?;
-    if record.format != 1 {
-        return Err(fault(format!("format {}, expected 1", record.format)));
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
     }
-    Ok(record)
+    let Format { format } = serde_json::from_slice(&bytes).map_err(|error| fault(error.to_string()))?;
+    if format != FORMAT {
+        return Err(fault(format!("format {format}, expected {FORMAT}")));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| fault(error.to_string()))
 }
 
 /// Files of the result folder that are as the record says.
@@ -209,21 +269,24 @@ fn request(record: &Record) -> CaseRequest {
     let pipeline = match pipeline {
         Some(path) => CasePipeline::File(path.into()),
         None => {
-            let models = models.iter().map(|(model, phase)| BareModel {
-                model: model.into(),
-                phase: *phase,
+            let models = models.iter().map(|bare| BareModel {
+                model: (&bare.model).into(),
+                phase: bare.phase,
             });
             CasePipeline::Models(models.collect())
         }
     };
-    let phases = phases.iter().map(|(step, phase, override_accepted)| PhaseChoice {
-        step: step.clone(),
-        phase: *phase,
-        override_accepted: *override_accepted,
+    let phases = phases.iter().map(|choice| PhaseChoice {
+        step: choice.step.clone(),
+        phase: choice.phase,
+        override_accepted: choice.r#override,
     });
     CaseRequest {
         pipeline,
-        scans: scans.iter().map(|(phase, path)| (*phase, path.into())).collect(),
+        scans: scans
+            .iter()
+            .map(|scan| (scan.phase, (&scan.path).into()))
+            .collect(),
         steps: steps.clone(),
         profile: *profile,
         phases: phases.collect(),
@@ -250,6 +313,23 @@ impl Again {
             path: folder.join(work.name()),
             work: Some(work),
         })
+    }
+
+    /// A folder in it for masks on their way, as services are told it; they have the rights that they have around it.
+    fn exchange(&self, root: &Root) -> Result<PathBuf, CaseError> {
+        const NAME: &str = "exchange";
+        let path = self.path.join(NAME);
+        if let Some(work) = &self.work {
+            let failed = |source: std::io::Error| CaseError::Output {
+                path: path.clone(),
+                reason: source.to_string(),
+            };
+            work.folder().create_dir(NAME).map_err(failed)?;
+            if let Ok(metadata) = work.folder().dir_metadata() {
+                let _ = work.folder().set_permissions(NAME, metadata.permissions()); // refused by some file systems
+            }
+        }
+        Ok(root.absolute(&path)?)
     }
 }
 

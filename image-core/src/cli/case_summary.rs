@@ -5,6 +5,7 @@ use std::path::Path;
 
 use nephrite_image_core::case::CaseReport;
 use nephrite_kernel::{LabelStatus, LabelVolume};
+use nephrite_types::count;
 
 /// What a person wants to know of a case that is done.
 pub(super) struct CaseSummary {
@@ -67,10 +68,10 @@ impl CaseSummary {
         }
         let _ = writeln!(
             text,
-            "{}: {} files from {} scans in {:.1} s, peak memory {:.2} GB",
+            "{}: {} from {} in {:.1} s, peak memory {:.2} GB",
             self.output,
-            self.n_files,
-            self.scan_reads,
+            count(self.n_files, "file"),
+            count(self.scan_reads, "scan"),
             self.total_seconds,
             self.peak_rss_bytes as f64 / 1e9
         );

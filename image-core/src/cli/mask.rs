@@ -7,8 +7,10 @@ use nephrite_image_core::masks::{MaskInput, MaskOutput, MaskReport, MaskRequest,
 use nephrite_image_core::{Core, CoreError, read_small_file};
 use nephrite_kernel::{LabelEntry, LabelStatus, LabelTable};
 use nephrite_nnunet_folder::plain_labels;
+use nephrite_types::count;
 
 use super::failure::Failure;
+use super::place::services_are_unnamed;
 use super::shared_arguments::{MemoryArguments, NamedPath, Pair, PlaceArguments};
 use super::{output, start};
 use super::{place, signals};
@@ -33,7 +35,7 @@ pub(crate) struct MaskArguments {
     /// Where the mask goes, .nii.gz or .nii; of several masks, the one named
     #[arg(long, value_name = "[NAME=]FILE")]
     pub(crate) output: Vec<NamedPath>,
-    /// Folder for what else the operation makes (pictures, tables, meshes)
+    /// Folder for what else the operation makes (pictures, tables, meshes); made if only its last part is not there
     #[arg(long, value_name = "DIR")]
     pub(crate) artefacts: Option<PathBuf>,
     #[command(flatten)]
@@ -82,7 +84,8 @@ pub(crate) fn run(arguments: MaskArguments) -> Result<(), Failure> {
             .collect(),
         artefacts: arguments.artefacts,
     };
-    let report = run_mask(&core, &operations, &request, &cancel)?;
+    let report = run_mask(&core, &operations, &request, &cancel);
+    let report = report.map_err(|error| place::failure(error, !services_are_unnamed(&arguments.place)))?;
     if let Some(file) = report_file {
         output::write_report(&file, &report)?;
     }
@@ -97,7 +100,11 @@ fn label_tables(core: &Core, given: &[String], n_inputs: usize) -> Result<Vec<La
     if given.len() > 1 && given.len() != n_inputs {
         return Err(Failure::wrong(
             "--labels",
-            &format!("given {} times for {n_inputs} inputs", given.len()),
+            &format!(
+                "given {} for {}",
+                count(given.len(), "time"),
+                count(n_inputs, "input")
+            ),
             "once for all inputs, or once per input",
         ));
     }

@@ -8,9 +8,10 @@ use nephrite_image_core::case::{
     ServiceSettings, StepEstimate, StepKind, check_pipeline,
 };
 use nephrite_image_core::server::ServeConfig;
-use nephrite_types::Phase;
+use nephrite_types::{Phase, count};
 
 use super::failure::Failure;
+use super::place::services_are_unnamed;
 use super::shared_arguments::{MemoryArguments, PlaceArguments};
 use super::{output, start};
 use super::{place, signals};
@@ -50,6 +51,10 @@ pub(crate) fn run(command: PipelineCommand) -> Result<(), Failure> {
         place,
         json,
     } = command;
+    let root = match root.as_os_str() == "." {
+        true => PathBuf::new(), // so that paths are printed as the pipeline has them
+        false => root,
+    };
     let request = CaseRequest {
         pipeline: CasePipeline::File(file),
         scans: scans_by_phase(&scans)?,
@@ -61,13 +66,15 @@ pub(crate) fn run(command: PipelineCommand) -> Result<(), Failure> {
     };
     let core = start::idle_core(MemoryArguments::default());
     let services = CaseServices::new(&services(&place, &root)?, core.root());
+    let named = !services_are_unnamed(&place);
     let checked = check_pipeline(
         &core,
         &services,
         &request,
         &root,
         &signals::cancelled_by_signals(),
-    )?;
+    );
+    let checked = checked.map_err(|error| place::failure(error, named))?;
     output::print(&if json {
         output::json(&checked)
     } else {
@@ -131,8 +138,10 @@ fn table(PipelineCheck { report, estimate }: &PipelineCheck) -> String {
         }
         let _ = writeln!(text, "{:width$}  {}", step.id, about.join("; ")); // writing to a string cannot fail
     }
-    for save in &report.save {
-        let _ = writeln!(text, "saves {} as {}", save.step, save.file);
+    for step in &estimate.steps {
+        for file in &step.files {
+            let _ = writeln!(text, "saves {} as {file}", step.step);
+        }
     }
     let _ = writeln!(text, "{}", estimate_in_words(estimate));
     for warning in estimate.warnings() {
@@ -148,7 +157,11 @@ fn cost_in_words(cost: &StepEstimate) -> Vec<String> {
     if cost.kind != StepKind::Model {
         return Vec::new();
     }
-    let mut words = vec![format!("{} tiles, {} runs", cost.tiles, cost.network_runs)];
+    let mut words = vec![format!(
+        "{}, {}",
+        count(cost.tiles, "tile"),
+        count(cost.network_runs, "run")
+    )];
     words.extend(cost.seconds.map(duration));
     words.extend(cost.memory_bytes.map(bytes));
     if cost.at_most {

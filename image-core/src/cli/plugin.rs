@@ -7,9 +7,10 @@ use std::time::Duration;
 use nephrite_conformance::{Options, check_service};
 use nephrite_kernel::grpc::{RemoteService, RemoteSettings};
 use nephrite_kernel::{
-    InputGeometry, OperationDescription, OutputGeometry, ParameterKind, ParameterSpec, ParameterValue,
+    InputGeometry, OperationDescription, OutputGeometry, OutputLabels, ParameterKind, ParameterSpec,
+    ParameterValue,
 };
-use nephrite_types::ErrorCode;
+use nephrite_types::{ErrorCode, count};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
@@ -178,7 +179,9 @@ fn default(parameter: &ParameterSpec) -> String {
         None => "off by default".to_owned(),
         Some(ParameterValue::Text(text)) => format!("default {text}"),
         Some(ParameterValue::Texts(texts)) => format!("default {}", texts.join(",")),
-        Some(value) => format!("default {value}"),
+        Some(ParameterValue::Flag(flag)) => format!("default {flag}"),
+        Some(ParameterValue::Integer(number)) => format!("default {number}"),
+        Some(ParameterValue::Number(number)) => format!("default {number}"),
     }
 }
 
@@ -192,7 +195,12 @@ fn as_json(operation: &OperationDescription) -> Value {
             OutputGeometry::Own => Value::Null,
             OutputGeometry::SameAs(input) => json!(input),
         };
-        json!({"name": output.name, "help": output.help, "on_grid_of": grid})
+        let labels = match &output.labels {
+            OutputLabels::Unknown => Value::Null,
+            OutputLabels::Of { inputs, only } => json!({"of": inputs, "only": only}),
+            OutputLabels::Fixed(names) => json!({"fixed": names}),
+        };
+        json!({"name": output.name, "help": output.help, "on_grid_of": grid, "labels": labels})
     });
     let parameters = operation.parameters.iter().map(|spec| {
         let kind = match &spec.kind {
@@ -202,16 +210,13 @@ fn as_json(operation: &OperationDescription) -> Value {
             ParameterKind::Text => json!({"kind": "text"}),
             ParameterKind::Choice(choices) => json!({"kind": "text", "choices": choices}),
             ParameterKind::Texts => json!({"kind": "texts"}),
+            ParameterKind::Label { inputs } => json!({"kind": "label", "inputs": inputs}),
+            ParameterKind::Labels { inputs, form } => {
+                json!({"kind": "labels", "inputs": inputs, "form": form.name()})
+            }
         };
-        let default = match &spec.default {
-            None => Value::Null,
-            Some(ParameterValue::Flag(flag)) => json!(flag),
-            Some(ParameterValue::Integer(n)) => json!(n),
-            Some(ParameterValue::Number(x)) => json!(x),
-            Some(ParameterValue::Text(text)) => json!(text),
-            Some(ParameterValue::Texts(texts)) => json!(texts),
-        };
-        json!({"name": spec.name, "help": spec.help, "unit": spec.unit, "required": spec.required, "type": kind, "default": default})
+        json!({"name": spec.name, "help": spec.help, "unit": spec.unit, "required": spec.required, "type": kind,
+               "default": spec.default})
     });
     json!({
         "name": operation.name, "version": operation.version, "help": operation.help, "artefacts": operation.artefacts,
@@ -253,6 +258,6 @@ fn check(arguments: CheckArguments) -> Result<(), Failure> {
     }
     Err(Failure {
         code: ErrorCode::InvalidInput,
-        message: format!("{} cases failed", report.failed().count()),
+        message: format!("{} failed", count(report.failed().count(), "case")),
     })
 }

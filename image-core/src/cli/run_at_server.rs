@@ -1,11 +1,13 @@
 //! A case that runs somewhere else: the same request, and the same progress.
 
+use std::path::Path;
 use std::time::Duration;
 
 use nephrite_image_core::case::{CaseEvent, CaseEvents, CaseRequest, StepPlace};
 use nephrite_kernel::LabelVolume;
+use nephrite_proto::convert::warning;
 use nephrite_proto::{CaseEvent as WireEvent, Client, RemoteError, v1};
-use nephrite_types::{CancelToken, Cancelled, ErrorCode, Stage, Warning, WarningCode};
+use nephrite_types::{CancelToken, Cancelled, ErrorCode, Stage};
 
 use super::case_summary::CaseSummary;
 use super::failure::Failure;
@@ -56,10 +58,8 @@ async fn call(
                     events.event(event);
                 }
             }
-            WireEvent::Warning(warning) => {
-                if let Some(code) = WarningCode::from_name(&warning.code) {
-                    let v1::Warning { file, message, .. } = warning;
-                    let warning = Warning { code, file, message };
+            WireEvent::Warning(odd) => {
+                if let Some(warning) = warning(&odd) {
                     events.event(CaseEvent::Warning { step: None, warning });
                 }
             }
@@ -74,7 +74,8 @@ async fn call(
 
 /// The event as it would have come in this process.
 fn case_event(progress: v1::StepProgress) -> Option<CaseEvent> {
-    let stage = Stage::try_from(progress.stage()).ok();
+    let stage = progress.stage.and_then(|stage| v1::Stage::try_from(stage).ok());
+    let stage = stage.and_then(|stage| Stage::try_from(stage).ok());
     let state = progress.state();
     let v1::StepProgress {
         step,
@@ -84,13 +85,13 @@ fn case_event(progress: v1::StepProgress) -> Option<CaseEvent> {
         reason,
         ..
     } = progress;
-    match (state, place) {
-        (v1::StepState::Running, Some(place)) => {
-            let place = StepPlace::try_from(place).ok()?;
+    match (state, stage) {
+        (v1::StepState::Running, None) => {
+            let place = StepPlace::try_from(place?).ok()?;
             Some(CaseEvent::Running { step, place })
         }
-        (v1::StepState::Running, None) if total > 0 => Some(CaseEvent::Tiles { step, done, total }),
-        (v1::StepState::Running, None) => stage.map(|stage| CaseEvent::Stage { step, stage }),
+        (v1::StepState::Running, Some(_)) if total > 0 => Some(CaseEvent::Tiles { step, done, total }),
+        (v1::StepState::Running, Some(stage)) => Some(CaseEvent::Stage { step, stage }),
         (v1::StepState::Done, _) => Some(CaseEvent::Done { step }),
         (v1::StepState::Skipped, _) => Some(CaseEvent::Skipped { step, reason }),
         (v1::StepState::Unspecified, _) => None,
@@ -101,9 +102,12 @@ fn summary(done: v1::CaseDone) -> CaseSummary {
     // a label that is none is left out
     let labels = |labels: Vec<v1::LabelVolume>| labels.into_iter().flat_map(LabelVolume::try_from).collect();
     let masks = done.masks.into_iter();
+    let path = |file: &str| Path::new(&done.output).join(file).display().to_string();
     CaseSummary {
+        masks: masks
+            .map(|mask| (path(&mask.file), labels(mask.labels)))
+            .collect(),
         output: done.output,
-        masks: masks.map(|mask| (mask.path, labels(mask.labels))).collect(),
         n_files: done.files.len(),
         scan_reads: done.counters.map_or(0, |counters| counters.scan_reads),
         total_seconds: done.total_seconds,

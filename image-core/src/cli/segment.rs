@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use nephrite_image_core::{ModelChoice, PostprocessingChoice, SegmentReport, SegmentRequest, segment};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
+use nephrite_types::count;
 
 use super::failure::Failure;
 use super::option_arguments::OptionArguments;
@@ -119,9 +120,9 @@ fn summary(report: &SegmentReport) -> String {
     }
     let _ = writeln!(
         text,
-        "{}: {} tiles on {} in {:.1} s, peak memory {:.2} GB",
+        "{}: {} on {} in {:.1} s, peak memory {:.2} GB",
         report.mask,
-        report.tiles,
+        count(report.tiles, "tile"),
         report.provider,
         report.total_seconds,
         report.peak_rss_bytes as f64 / 1e9

@@ -1,7 +1,7 @@
 //! `nephrite verify`: runs a case again from its record and compares.
 
-use nephrite_image_core::case::verify_record;
-use nephrite_types::ErrorCode;
+use nephrite_image_core::case::{VerifyPlaces, verify_record};
+use nephrite_types::{ErrorCode, count};
 
 use super::case_place::CasePlace;
 use super::failure::Failure;
@@ -16,6 +16,9 @@ pub(crate) struct VerifyArguments {
     /// `record.json` of a result folder
     #[arg(value_name = "RECORD")]
     pub(crate) record: PathBuf,
+    /// Run steps where the record says that they ran; those services and cores must be there
+    #[arg(long, conflicts_with = "config")]
+    pub(crate) recorded_places: bool,
     #[command(flatten)]
     pub(crate) place: CasePlaceArguments,
     #[command(flatten)]
@@ -26,11 +29,26 @@ pub(crate) struct VerifyArguments {
 }
 
 pub(crate) fn run(arguments: VerifyArguments) -> Result<(), Failure> {
+    let named = arguments.place.config.is_some() || arguments.recorded_places;
     let place = CasePlace::new(arguments.place, arguments.runtime)?;
+    let places = match arguments.recorded_places {
+        true => VerifyPlaces::Recorded,
+        false => VerifyPlaces::Configured(&place.services),
+    };
     let record = place.core_path(&arguments.record)?;
     let cancel = signals::cancelled_by_signals();
     let events = case_progress::on_stderr(arguments.quiet);
-    let report = verify_record(&place.core, &place.services, &record, &*events, &cancel)?;
+    let report = verify_record(&place.core, places, &record, &*events, &cancel);
+    let report = report.map_err(|error| {
+        let is_unknown = error.is_unknown_operation();
+        let mut failure = super::place::failure(error, named);
+        if is_unknown && !named {
+            failure
+                .message
+                .push_str(", or by --recorded-places, where the record says");
+        }
+        failure
+    })?;
     drop(events); // takes the bars off the terminal
     if !report.is_equal() {
         let lines = report
@@ -48,9 +66,10 @@ pub(crate) fn run(arguments: VerifyArguments) -> Result<(), Failure> {
     }
     if !arguments.quiet {
         output::print(&format!(
-            "{}: {} files are equal\n",
+            "{}: {} {} equal\n",
             record.display(),
-            report.equal.len()
+            count(report.equal.len(), "file"),
+            if report.equal.len() == 1 { "is" } else { "are" }
         ));
     }
     Ok(())

@@ -9,9 +9,9 @@ use std::time::Instant;
 use nephrite_kernel::memory::{ON_MASKS, run_bytes, writing_bytes};
 use nephrite_kernel::{
     Artefacts, Context, Inputs, LabelTable, LabelVolume, Mask, MaskSize, Measurement, OperationDescription,
-    OperationError, ParameterValue, Parameters, UnreadMask, write_mask,
+    OperationError, ParameterValue, Parameters, UnreadMask, check_artefacts, quoted, write_mask,
 };
-use nephrite_root::{OutputFile, remove_file_if_same, sweep};
+use nephrite_root::{OutputFile, Root, remove_file_if_same, sweep};
 use nephrite_types::{CancelToken, FileIdentity};
 use serde::Serialize;
 
@@ -64,8 +64,8 @@ pub struct MaskReport {
     pub version: String,
     /// Where it ran.
     pub place: StepPlace,
-    /// All values, defaults included, as text.
-    pub parameters: BTreeMap<String, String>,
+    /// Values in force: those that were given, and defaults.
+    pub parameters: BTreeMap<String, ParameterValue>,
     /// Masks that came out.
     pub masks: Vec<MaskOutputReport>,
     /// Files that were written.
@@ -127,10 +127,19 @@ pub fn run_mask(
     let description = operations.describe(&request.operation, cancel)?;
     let given = parameters(&description, &request.parameters)?;
     let checked = Parameters::check(&description.parameters, &given)?;
+    check_artefacts(&description, request.artefacts.is_some())?;
+    operations.check(
+        &request.operation,
+        &description,
+        &checked,
+        request.artefacts.is_some(),
+    )?;
     let outputs = open_outputs(core, &description, &request.outputs)?;
+    let mut made = MadeFolder::default();
     let artefacts = match &request.artefacts {
         Some(folder) => {
-            let open = core.root().open_writable_folder(folder)?;
+            let (open, is_new) = core.root().open_or_make_folder(folder)?;
+            made.0 = is_new.then(|| (core.root().clone(), folder.clone()));
             sweep(&open);
             Some(Artefacts::new(open, folder))
         }
@@ -193,12 +202,12 @@ pub fn run_mask(
         });
     }
     let written = started.elapsed();
-    let texts = checked.values().iter();
+    made.keep();
     Ok(MaskReport {
         operation: request.operation.clone(),
         version: description.version.clone(),
         place: operations.place(&request.operation),
-        parameters: texts.map(|(name, value)| (name.clone(), text(value))).collect(),
+        parameters: checked.values().clone(),
         masks,
         artefacts: outcome.artefacts.into_iter().map(artefact).collect(),
         measurements: outcome.measurements,
@@ -210,6 +219,27 @@ pub fn run_mask(
             write: (written - ran).as_secs_f64(),
         },
     })
+}
+
+/// A folder that was made for the files of an operation; goes away with it if the operation fails, unless somebody put something
+/// there meanwhile.
+#[derive(Default)]
+struct MadeFolder(Option<(Arc<Root>, PathBuf)>);
+
+impl MadeFolder {
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for MadeFolder {
+    fn drop(&mut self) {
+        if let Some((root, path)) = self.0.take()
+            && let Ok((parent, name)) = root.open_parent(&path)
+        {
+            let _ = parent.remove_dir(name); // one that is not empty stays
+        }
+    }
 }
 
 /// Texts become what the description says; unknown names are kept, for the check that names them.
@@ -226,7 +256,7 @@ fn parameters(
                 .parse(text)
                 .map_err(|expected| OperationError::ParameterValue {
                     name: name.clone(),
-                    found: format!("{text:.64?}"),
+                    found: format!("the text {}", quoted(text)),
                     expected,
                 })?,
         };
@@ -317,14 +347,6 @@ fn in_file(error: OperationError, path: &Path) -> CoreError {
     CoreError::Mask {
         path: path.to_owned(),
         source: error,
-    }
-}
-
-fn text(value: &ParameterValue) -> String {
-    match value {
-        ParameterValue::Text(text) => text.clone(),
-        ParameterValue::Texts(texts) => texts.join(","),
-        number => number.to_string(),
     }
 }
 

@@ -125,6 +125,51 @@ impl Operations {
         }
     }
 
+    /// The operations of this process that no service has.
+    pub(crate) fn in_process(&self) -> Registry {
+        let mut ours = Registry::new();
+        for (name, operation) in self
+            .in_process
+            .iter()
+            .filter(|(name, _)| !self.remote.contains_key(*name))
+        {
+            let registered = ours.register_as(name, operation.clone());
+            debug_assert!(registered.is_ok(), "each name was registered once already");
+        }
+        ours
+    }
+
+    /// Operations that run somewhere else: name and place.
+    pub(crate) fn elsewhere(&self) -> BTreeMap<String, String> {
+        let remote = self.remote.keys();
+        remote
+            .map(|name| (name.clone(), self.place(name).to_string()))
+            .collect()
+    }
+
+    /// What the service calls it, if that is another name; `None` too if it runs here.
+    pub(crate) fn name_at_service(&self, name: &str) -> Option<String> {
+        let (_, there) = self.remote.get(name)?;
+        (there != name).then(|| there.clone())
+    }
+
+    /// What parameters cannot mean together, before anything runs: for operations of ours, here or at a service that describes
+    /// them as this process does. Others are asked when they run.
+    ///
+    /// # Errors
+    /// [`OperationError`]
+    pub(crate) fn check(
+        &self,
+        name: &str,
+        description: &OperationDescription,
+        parameters: &Parameters,
+        artefacts: bool,
+    ) -> Result<(), OperationError> {
+        let ours = self.in_process.get(&description.name);
+        let ours = ours.filter(|ours| !self.remote.contains_key(name) || ours.description() == description);
+        ours.map_or(Ok(()), |ours| ours.check(parameters, artefacts))
+    }
+
     /// What an operation takes and gives. Asks its service, if it has one.
     ///
     /// # Errors

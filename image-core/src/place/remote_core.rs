@@ -334,7 +334,7 @@ fn tell(progress: &dyn Progress, event: &StepEvent) {
         StepEvent::Exporting(exporting) => stage(exporting.stage).into_iter().for_each(|s| progress.stage(s)),
         StepEvent::Progress(tiles) => progress.advance(tiles.tiles_done, tiles.tiles_total),
         StepEvent::Warning(warning) => {
-            if let Some(warning) = wire::warning::parse(warning) {
+            if let Some(warning) = nephrite_proto::convert::warning(warning) {
                 progress.warning(&warning);
             }
         }

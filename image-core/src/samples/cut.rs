@@ -15,6 +15,9 @@ const IMAGE: &str = "image.nii.gz";
 const MASK: &str = "mask.nii.gz";
 const OVERLAY: &str = "overlay.png";
 
+/// What a sample is made of.
+pub(crate) const SAMPLE_FILES: [&str; 3] = [IMAGE, MASK, OVERLAY];
+
 /// A scan as its reader gave it, and where it lies.
 pub(crate) struct FramedScan<'a> {
     pub(crate) volume: &'a Volume,

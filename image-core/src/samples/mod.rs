@@ -3,4 +3,5 @@
 mod cut;
 mod step;
 
+pub(crate) use cut::SAMPLE_FILES;
 pub(crate) use step::{SampleOutcome, SampleStep, run_sample_step};

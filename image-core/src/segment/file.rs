@@ -107,7 +107,7 @@ fn run(
         tiles: found.tiles,
         peak_rss_bytes: 0,
         expected_memory_bytes: PROCESS_BYTES + memory.bytes(),
-        provider: runtime.provider().name().to_owned(),
+        provider: runtime.provider(),
         threads: runtime.n_threads(),
         input_bytes_read: found.counters.scan_bytes_read,
         weight_bytes_read: found.counters.weight_bytes_read,

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use nephrite_engine::Provider;
 use nephrite_kernel::{LabelStatus, LabelVolume};
 use nephrite_nnunet::LabelDescription;
-use nephrite_types::{Geometry, Labels, SegmentationOptions, Stage, Warning};
+use nephrite_types::{Geometry, Labels, SegmentationOptions, Stage, Warning, WarningCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -57,8 +58,8 @@ impl StageSeconds {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WarningReport {
-    /// Which kind: a name of [`nephrite_types::WarningCode`].
-    pub code: String,
+    /// Which kind.
+    pub code: WarningCode,
     /// The file it is about; may be empty.
     pub file: String,
     /// What is odd, and what was done about it.
@@ -68,7 +69,7 @@ pub struct WarningReport {
 impl From<&Warning> for WarningReport {
     fn from(warning: &Warning) -> Self {
         WarningReport {
-            code: warning.code.name().to_owned(),
+            code: warning.code,
             file: warning.file.clone(),
             message: warning.message.clone(),
         }
@@ -102,7 +103,7 @@ pub struct SegmentReport {
     /// What it was expected to hold at its peak, from headers and plans, in bytes; so much was reserved before it began.
     pub expected_memory_bytes: u64,
     /// What ran the network.
-    pub provider: String,
+    pub provider: Provider,
     /// CPU threads of the network.
     pub threads: usize,
     /// Compressed bytes read from scans.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use nephrite_engine::Provider;
 use nephrite_kernel::Mask;
 use nephrite_types::{CancelToken, Progress, Warning};
 use nephrite_volume::FileHash;
@@ -26,7 +27,7 @@ pub(crate) struct ModelStepOutcome {
     pub(crate) stages: StageSeconds,
     /// Tile positions over folds; mirrored copies not counted.
     pub(crate) tiles: u64,
-    pub(crate) provider: String,
+    pub(crate) provider: Provider,
     pub(crate) threads: usize,
     pub(crate) counters: Counters,
     pub(crate) scan: FileHash,
@@ -77,7 +78,7 @@ fn run_open(
         warnings: Vec::new(),
         stages: StageSeconds::default(),
         tiles: found.tiles,
-        provider: runtime.provider().name().to_owned(),
+        provider: runtime.provider(),
         threads: runtime.n_threads(),
         counters: found.counters,
         scan: found.scan,

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nephrite_proto::v1::case_service_server::CaseServiceServer;
+use nephrite_proto::v1::mask_service_server::MaskServiceServer;
 use nephrite_proto::v1::model_service_server::ModelServiceServer;
 use nephrite_proto::v1::segmentation_service_server::SegmentationServiceServer;
 use nephrite_proto::v1::step_service_server::StepServiceServer;
@@ -28,7 +29,7 @@ use crate::error::CoreError;
 use crate::model::{ModelChoice, RuntimeSettings};
 use crate::place::CaseServices;
 
-use services::{Cases, Models, Segmentation, Steps, Volumes, Work};
+use services::{Cases, Models, Segmentation, Steps, Volumes, Work, masks};
 
 pub use config::ServeConfig;
 pub use error::ServeError;
@@ -54,6 +55,8 @@ impl ServeConfig {
 
 /// Bytes of a request for a step, whose masks take at most 1 MiB.
 const MAX_STEP_BYTES: usize = (1 << 20) + (64 << 10);
+/// Bytes of a request for a mask operation, as mask services have it.
+const MAX_MASKS_BYTES: usize = 8 << 20;
 
 /// Serves on `listener` until `shutdown` is ready, then drains: accepts nothing new, says NOT_SERVING, sends those away
 /// who wait, lets running requests finish within the configured time, and cancels them then.
@@ -83,13 +86,17 @@ pub async fn run(
     let places = Arc::new(CaseServices::new(&config.services(), work.shared().root()));
     let cases = CaseServiceServer::new(Cases::new(work.clone(), places.clone()));
     let steps = StepServiceServer::new(Steps::new(work.clone()));
-    let services = Services::new(nephrite_proto::FILE_DESCRIPTOR_SET)
+    let mut services = Services::new(nephrite_proto::FILE_DESCRIPTOR_SET)
         .with(segmentation.max_decoding_message_size(limit))
         .with(volumes.max_decoding_message_size(limit))
         .with(models.max_decoding_message_size(limit))
         .with(cases.max_decoding_message_size(limit))
         .with(steps.max_decoding_message_size(limit.max(MAX_STEP_BYTES)))
         .with(mount_service(Root::beneath(&config.root)?));
+    if let Some(masks) = masks(work.clone(), places.operations()) {
+        let masks = MaskServiceServer::new(masks);
+        services = services.with(masks.max_decoding_message_size(limit.max(MAX_MASKS_BYTES)));
+    }
     let (drain_timeout, models) = (config.drain_timeout, config.models);
     let exchange = config.operations.exchange;
     let hooks = Hooks {

@@ -1,14 +1,20 @@
 //! Cases ⇄ messages.
 
+use std::path::Path;
+
+use nephrite_kernel::OperationError;
+use nephrite_mask_codec::EncodedMask;
 use nephrite_proto::convert::{choice, list, optional_path, optional_phase, path, phase};
 use nephrite_proto::v1::case_service_run_response::Event;
 use nephrite_proto::{ConvertError, v1};
+use nephrite_types::count;
+use prost::Message as _;
 
 use super::cost::file;
 use super::warning;
 use crate::case::{
     BareModel, CaseError, CaseEstimate, CaseEvent, CaseMask, CasePipeline, CaseReport, CaseRequest,
-    PhaseChoice, Profile, StepKind,
+    FinishedMask, PhaseChoice, Profile, StepKind,
 };
 use crate::masks::StepPlace;
 use crate::model::SpeedSource;
@@ -45,12 +51,17 @@ pub(crate) fn case_request(
             });
             CasePipeline::Models(models.collect::<Result<_, CaseError>>()?)
         }
-        (None, true) => return Err(ConvertError::Missing { field: "pipeline" }.into()),
+        (None, true) => {
+            return Err(ConvertError::NoneOf {
+                fields: "pipeline, models",
+            }
+            .into());
+        }
         (Some(_), false) => {
             return Err(ConvertError::Value {
                 field: "models",
                 expected: "none beside a pipeline",
-                found: format!("{} models", request.models.len()),
+                found: count(request.models.len(), "model"),
             }
             .into());
         }
@@ -133,14 +144,14 @@ impl From<&CaseRequest> for v1::CaseServiceRunRequest {
 
 /// A mask that is ready; one message per file, or one if it is not kept.
 pub(crate) fn masks(mask: &CaseMask) -> Vec<v1::MaskReady> {
-    let ready = |path: &str| v1::MaskReady {
+    let ready = |file: &str| v1::MaskReady {
         step: mask.step.clone(),
-        path: path.to_owned(),
+        file: file.to_owned(),
         labels: mask.labels.iter().map(Into::into).collect(),
     };
-    match mask.paths.as_slice() {
+    match mask.files.as_slice() {
         [] => vec![ready("")],
-        paths => paths.iter().map(|path| ready(path)).collect(),
+        files => files.iter().map(|file| ready(file)).collect(),
     }
 }
 
@@ -157,11 +168,11 @@ pub(crate) fn progress(event: &CaseEvent) -> Option<v1::StepProgress> {
             ..of(step, v1::StepState::Running)
         },
         CaseEvent::Stage { step, stage } => v1::StepProgress {
-            stage: v1::Stage::from(*stage).into(),
+            stage: Some(v1::Stage::from(*stage).into()),
             ..of(step, v1::StepState::Running)
         },
         CaseEvent::Tiles { step, done, total } => v1::StepProgress {
-            stage: v1::Stage::Inference.into(),
+            stage: Some(v1::Stage::Inference.into()),
             tiles_done: *done,
             tiles_total: *total,
             ..of(step, v1::StepState::Running)
@@ -177,10 +188,9 @@ pub(crate) fn progress(event: &CaseEvent) -> Option<v1::StepProgress> {
 
 pub(crate) fn done(report: &CaseReport, output: String) -> Event {
     let record = &report.record;
-    let path = |name: &str| std::path::Path::new(&output).join(name).display().to_string();
     let masks = record.masks.iter().map(|mask| v1::MaskReady {
         step: mask.step.clone(),
-        path: path(&mask.file),
+        file: mask.file.clone(),
         labels: mask.labels.iter().map(Into::into).collect(),
     });
     let skipped = record.steps.iter().filter(|step| step.left_out().is_some());
@@ -198,6 +208,28 @@ pub(crate) fn done(report: &CaseReport, output: String) -> Event {
     })
 }
 
+/// A mask as it was kept in the result folder `output`.
+///
+/// # Errors
+/// [`CaseError::MaskTooLarge`]
+pub(crate) fn finished_mask(
+    output: &Path,
+    finished: FinishedMask,
+    limit: usize,
+) -> Result<v1::GetMaskResponse, CaseError> {
+    let encoded = EncodedMask::encode(&finished.mask).map_err(OperationError::from)?;
+    let encoded = v1::EncodedMask::from(encoded);
+    let found = encoded.encoded_len();
+    if found > limit {
+        let path = output.join(&finished.file);
+        return Err(CaseError::MaskTooLarge { path, found, limit });
+    }
+    Ok(v1::GetMaskResponse {
+        mask: Some(encoded),
+        file: finished.file,
+    })
+}
+
 pub(crate) fn estimate(estimate: CaseEstimate) -> v1::CaseServiceEstimateResponse {
     let warnings = estimate.warnings().map(warning::of_report).collect();
     let steps = estimate.steps.into_iter().map(|step| v1::StepEstimate {
@@ -211,6 +243,10 @@ pub(crate) fn estimate(estimate: CaseEstimate) -> v1::CaseServiceEstimateRespons
         skipped: step.left_out.unwrap_or_default(),
         network_runs: step.network_runs,
         at_most: step.at_most,
+        model: step.model.unwrap_or_default(),
+        operation: step.operation.unwrap_or_default(),
+        labels: step.labels.unwrap_or_default(),
+        files: step.files,
     });
     let scans = estimate.scans.into_iter().map(|scan| v1::ScanEstimate {
         phase: v1::Phase::from(scan.phase).into(),
@@ -327,6 +363,15 @@ mod tests {
             assert!(CaseRequest::try_from(request.clone()).is_err(), "{request:?}");
         };
         check(&|request| request.pipeline.clear());
+        let neither = v1::CaseServiceRunRequest {
+            pipeline: String::new(),
+            ..least()
+        };
+        let error = CaseRequest::try_from(neither).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "one of pipeline, models is needed, and none is there"
+        );
         check(&|request| request.output.clear());
         check(&|request| request.scans[0].path.clear());
         check(&|request| request.scans[0].phase = 0);

@@ -2,9 +2,10 @@
 
 use nephrite_nnunet::ModelDescription;
 use nephrite_proto::v1;
-use nephrite_volume::VolumeInfo;
+use nephrite_volume::{Unit, VolumeInfo};
 
 use super::model_choice::wire_checkpoint;
+use super::provider::wire_provider;
 use super::warning;
 use crate::memory::ResidentEntry;
 use crate::model::{ModelKey, ModelListing};
@@ -44,7 +45,7 @@ pub(crate) fn done(report: SegmentReport) -> v1::Done {
         total_seconds: report.total_seconds,
         tiles: report.tiles,
         peak_rss_bytes: report.peak_rss_bytes,
-        provider: report.provider,
+        provider: wire_provider(report.provider).into(),
         threads: small(report.threads),
         input_bytes_read: report.input_bytes_read,
         weight_bytes_read: report.weight_bytes_read,
@@ -71,7 +72,13 @@ pub(crate) fn volume(info: VolumeInfo) -> v1::VolumeServiceInspectResponse {
         big_endian: info.big_endian,
         dims: info.dims,
         spacing: Some(spacing(info.spacing_xyz)),
-        unit: info.unit.name().to_owned(),
+        unit: match info.unit {
+            Unit::Unknown => v1::LengthUnit::Unknown,
+            Unit::Metre => v1::LengthUnit::Meter,
+            Unit::Millimetre => v1::LengthUnit::Millimeter,
+            Unit::Micrometre => v1::LengthUnit::Micrometer,
+        }
+        .into(),
         voxel_type: info.voxel_type.name().to_owned(),
         slope: info.scale.slope,
         intercept: info.scale.inter,

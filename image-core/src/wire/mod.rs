@@ -4,6 +4,7 @@ pub(crate) mod case;
 mod cost;
 pub(crate) mod description;
 pub(crate) mod model_choice;
+mod provider;
 mod resize;
 mod segment;
 pub(crate) mod step;

@@ -14,6 +14,7 @@ use nephrite_types::{BoundingBox, CancelToken, ErrorCode, Geometry, Stage};
 use nephrite_volume::{FileHash, Reader};
 
 use super::model_choice::{model_choice, wire_checkpoint};
+use super::provider::{provider, wire_provider};
 use super::{cost, warning};
 use crate::core::Core;
 use crate::error::CoreError;
@@ -153,10 +154,10 @@ pub(crate) fn done(
     });
     Ok(v1::StepDone {
         mask: Some(mask),
-        warnings: outcome.warnings.iter().map(warning::message).collect(),
+        warnings: outcome.warnings.iter().map(Into::into).collect(),
         stages: stages.into(),
         tiles: outcome.tiles,
-        provider: outcome.provider,
+        provider: wire_provider(outcome.provider).into(),
         threads: u32::try_from(outcome.threads).unwrap_or(u32::MAX),
         counters: Some((&outcome.counters).into()),
         peak_rss_bytes: outcome.peak_rss_bytes,
@@ -196,10 +197,14 @@ pub(crate) fn outcome(
     versions.sort();
     Ok(ModelStepOutcome {
         mask: Arc::new(mask),
-        warnings: done.warnings.iter().filter_map(warning::parse).collect(),
+        warnings: done
+            .warnings
+            .iter()
+            .filter_map(nephrite_proto::convert::warning)
+            .collect(),
         stages,
         tiles: done.tiles,
-        provider: done.provider,
+        provider: provider(done.provider).ok_or_else(|| broken("provider"))?,
         threads: done.threads as usize,
         counters: done.counters.as_ref().map(Counters::from).unwrap_or_default(),
         scan: FileHash::from_hex(&done.scan_sha256, done.scan_bytes)

@@ -290,7 +290,7 @@ fn phases_are_missing_optional_or_overridden() {
     let error = patient
         .run_here(&core, &only(&[Phase::PortalVenous], "gone"))
         .unwrap_err();
-    assert_eq!(error.code(), ErrorCode::InvalidInput, "{error}");
+    assert_eq!(error.code(), ErrorCode::InvalidArgument, "{error}");
     assert!(
         error.to_string().contains("arteries") && error.to_string().contains("arterial"),
         "{error}"

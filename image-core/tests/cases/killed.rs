@@ -62,7 +62,7 @@ fn is_time(event: &Event, at: At) -> bool {
     match event {
         Event::Accepted(_) => at == At::Accepted,
         Event::Progress(progress) => match at {
-            At::Loading => progress.stage == i32::from(Stage::LoadModel),
+            At::Loading => progress.stage == Some(Stage::LoadModel.into()),
             At::MidTile => progress.tiles_done > 0 && progress.tiles_done < progress.tiles_total,
             At::Exporting => progress.tiles_done > 0 && progress.tiles_done == progress.tiles_total,
             _ => false,
@@ -282,13 +282,13 @@ fn a_second_case_of_the_same_name_is_told_at_once_and_the_first_one_is_kept() {
     });
     run_case(&core, &services, &case, &at_first_stage, &CancelToken::new()).unwrap();
     let (error, elapsed) = second.into_inner().unwrap().unwrap();
-    assert_eq!(error.code(), ErrorCode::InvalidArgument, "{error}");
+    assert_eq!(error.code(), ErrorCode::AlreadyExists, "{error}");
     assert!(error.to_string().contains("results/same"), "{error}");
     assert!(elapsed < Duration::from_secs(1), "{elapsed:?}");
     assert!(patient.files("same").contains_key("kidneys.nii.gz"));
     assert_eq!(
         patient.run_here(&core, &case).unwrap_err().code(),
-        ErrorCode::InvalidArgument
+        ErrorCode::AlreadyExists
     );
     assert_eq!(hidden(patient.root.path()), Vec::<PathBuf>::new());
 }
@@ -310,7 +310,7 @@ fn of_many_cases_of_one_name_at_once_exactly_one_wins() {
     let won = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     assert_eq!(won, 1, "{outcomes:?}");
     for error in outcomes.into_iter().filter_map(Result::err) {
-        assert_eq!(error.code(), ErrorCode::InvalidArgument, "{error}");
+        assert_eq!(error.code(), ErrorCode::AlreadyExists, "{error}");
     }
     assert!(patient.path("results/same/record.json").exists());
     assert_eq!(hidden(patient.root.path()), Vec::<PathBuf>::new());
@@ -332,7 +332,7 @@ fn a_result_that_appears_while_a_case_runs_is_kept() {
             }
         });
         let error = run_case(&core, &services, &case, &appear, &CancelToken::new()).unwrap_err();
-        assert_eq!(error.code(), ErrorCode::InvalidArgument, "{error}");
+        assert_eq!(error.code(), ErrorCode::AlreadyExists, "{error}");
         assert_eq!(fs::read_dir(&taken).unwrap().count(), content.iter().count());
         assert_eq!(hidden(patient.root.path()), Vec::<PathBuf>::new());
         fs::remove_dir_all(&taken).unwrap();

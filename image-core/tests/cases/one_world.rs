@@ -16,7 +16,7 @@ use nephrite_image_core::{
     SegmentReport, SegmentRequest, SegmentationOptions, StepBudget, segment,
 };
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
-use nephrite_types::{CancelToken, Coded, ErrorCode, Limits, NoProgress, Phase, Volume};
+use nephrite_types::{CancelToken, Coded, ErrorCode, Limits, NoProgress, Phase, Volume, WarningCode};
 use nephrite_volume::{Reader, read_volume};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -824,7 +824,7 @@ fn a_sheared_scan_is_refused_only_where_a_model_reads_as_itk_does() {
     let [warning] = beside.record.warnings.as_slice() else {
         panic!("{:?}", beside.record.warnings)
     };
-    assert_eq!(warning.code, "other_world");
+    assert_eq!(warning.code, WarningCode::OtherWorld);
     assert!(
         warning.message.contains("placed as nibabel") && warning.file.contains("sheared.nii"),
         "{warning:?}"
@@ -863,7 +863,7 @@ fn a_header_that_contradicts_itself_is_told_in_the_record_and_the_events() {
     let report = run_case(&place.core, &services, &plain, &recorded, &CancelToken::new()).unwrap();
     assert_eq!(report.record.warnings.len(), 1);
     let warning = &report.record.warnings[0];
-    assert_eq!(warning.code, "header_lengths");
+    assert_eq!(warning.code, WarningCode::HeaderLengths);
     assert!(
         warning.message.contains("3 × 1.25 × 2") && warning.message.contains("1.5 × 1.25 × 2"),
         "{warning:?}"
@@ -916,7 +916,7 @@ fn a_singular_sform_gives_way_to_the_qform_and_says_so() {
         let codes: Vec<_> = report
             .warnings
             .iter()
-            .map(|warning| warning.code.as_str())
+            .map(|warning| warning.code.name())
             .collect();
         let expected: &[&str] = if reader == Reader::Nibabel {
             &["singular_form"]

@@ -17,6 +17,7 @@ use nephrite_image_core::case::{
 use nephrite_image_core::masks::{Endpoint, OperationSettings};
 use nephrite_image_core::server::{self, ServeConfig};
 use nephrite_image_core::{Core, CoreSettings, ModelBudget, Root, RuntimeSettings, StepBudget};
+use nephrite_kernel::Registry;
 use nephrite_kernel::grpc::{Service, ServiceConfig, serve_all};
 use nephrite_phantom::PhantomSpec;
 use nephrite_phantom::models::demo_models;
@@ -288,10 +289,15 @@ impl Around {
 
     /// The mask services; gives their address.
     pub(crate) fn mask_services(&mut self, root: &Path) -> SocketAddr {
+        self.service(root, nephrite_mask_services::operations())
+    }
+
+    /// A service of these operations.
+    pub(crate) fn service(&mut self, root: &Path, operations: Registry) -> SocketAddr {
         let service = Service {
             name: "mask-services".to_owned(),
             version: "1".to_owned(),
-            operations: nephrite_mask_services::operations(),
+            operations,
         };
         let listener = self.runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();

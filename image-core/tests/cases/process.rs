@@ -18,6 +18,16 @@ pub(crate) struct Server {
     pub(crate) address: String,
 }
 
+/// The address that a process prints when it listens.
+pub(crate) fn address_of(child: &mut Child) -> String {
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let address = line.trim_end().strip_prefix("listening on ");
+    address.expect("an address").to_owned()
+}
+
 impl Server {
     /// Starts one with this configuration, and waits until it serves.
     pub(crate) fn start(root: &Path, name: &str, config: &str, runtime: &Runtime) -> Server {
@@ -30,15 +40,7 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let address = line
-            .trim_end()
-            .strip_prefix("listening on ")
-            .expect("an address")
-            .to_owned();
+        let address = address_of(&mut child);
         let server = Server { child, address };
         let started = Instant::now();
         loop {

@@ -78,12 +78,18 @@ fn as_printed(estimate: v1::CaseServiceEstimateResponse) -> Value {
             skipped,
             network_runs,
             at_most,
+            model,
+            operation,
+            labels,
+            files,
         } = step;
+        let text = |text: String| (!text.is_empty()).then_some(text);
         json!({
             "step": step, "kind": kind, "place": place.map(|place| StepPlace::try_from(place).unwrap()),
             "phase": on.map(|on| phase(on).unwrap()), "left_out": (!skipped.is_empty()).then_some(skipped),
             "at_most": at_most, "tiles": tiles, "network_runs": network_runs, "seconds": seconds,
-            "memory_bytes": memory_bytes,
+            "memory_bytes": memory_bytes, "model": text(model), "operation": text(operation),
+            "labels": (!labels.is_empty()).then_some(labels), "files": files,
         })
     });
     let scans = scans.into_iter().map(|scan| {

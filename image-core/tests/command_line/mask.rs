@@ -65,7 +65,8 @@ fn cleanup_drops_specks_and_fills_holes_and_says_so() {
     let expected = [("kidney".to_owned(), 7 * 6 * 6), ("cyst".to_owned(), 5 * 6 * 6)];
     assert_eq!(voxels(&found), expected);
     assert_eq!(found["place"], "in_process");
-    assert_eq!(found["parameters"]["keep_largest"], "1");
+    let in_force = serde_json::json!({"connectivity": "26", "fill_holes": "volume", "keep_largest": 1});
+    assert_eq!(found["parameters"], in_force, "values, not texts");
     let ml = found["masks"][0]["labels"][1]["volume_ml"].as_f64().unwrap();
     assert!((ml - 180.0 * 8.0 / 1000.0).abs() < 1e-9);
     // What was written is what was told: reading it again changes nothing.
@@ -146,6 +147,26 @@ fn sample_writes_its_files() {
 }
 
 #[test]
+fn the_folder_for_files_is_made_and_goes_with_an_operation_that_fails() {
+    let scene = scene();
+    mask(&scene, "sample", &["--artefacts", "out/look"]).succeeded();
+    assert_eq!(
+        scene.names("out/look"),
+        [
+            "preview.png",
+            "sample.nii.gz",
+            "statistics.csv",
+            "statistics.json"
+        ]
+    );
+    let nowhere = ["--artefacts", "out/none/look"];
+    mask(&scene, "sample", &nowhere).refused(3, &["out/none"]);
+    let failing = ["--artefacts", "out/gone", "--set", "labels=liver"];
+    mask(&scene, "sample", &failing).refused(2, &["names label \"liver\"", "kidney, cyst"]);
+    assert_eq!(scene.names("out"), ["look"]);
+}
+
+#[test]
 fn labels_come_from_a_dataset_file_too() {
     let scene = scene();
     scene.write(
@@ -179,7 +200,12 @@ fn what_cannot_be_is_refused_and_nothing_is_written() {
         mask(&scene, operation, &[more, &out[..2]].concat()).refused(exit, says);
         assert!(scene.names("out").is_empty(), "{operation} {more:?}");
     };
-    check("sharpen", &[], 2, &["sharpen", "cleanup", "merge", "sample"]);
+    check(
+        "sharpen",
+        &[],
+        2,
+        &["sharpen", "cleanup", "merge", "sample", "--config"],
+    );
     check(
         "cleanup",
         &["--set", "radius_mm=1"],
@@ -196,6 +222,7 @@ fn what_cannot_be_is_refused_and_nothing_is_written() {
         &["keep_largest", "whole number"],
     );
     check("cleanup", &["--set", "labels=liver"], 2, &["liver", "kidney"]);
+    check("cleanup", &["--set", "near_mm=3"], 2, &["near_label"]);
     check(
         "cleanup",
         &["--input", "other=mask.nii.gz"],
@@ -230,7 +257,12 @@ fn what_cannot_be_is_refused_and_nothing_is_written() {
         2,
         &["--labels", "2 times"],
     );
-    bare("mask.nii.gz", &["--artefacts", "nowhere"], 3, &["nowhere"]);
+    bare(
+        "mask.nii.gz",
+        &["--artefacts", "nowhere"],
+        2,
+        &["writes no files"],
+    );
     scene
         .run(&[
             "mask",

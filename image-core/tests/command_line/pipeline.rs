@@ -34,7 +34,7 @@ fn a_pipeline_is_explained_in_the_order_in_which_it_runs() {
         "{said}"
     );
     assert!(
-        lines[1].starts_with("clean  mask cleanup; after organ; in process"),
+        lines[1].starts_with("clean  mask cleanup; after organ; finds kidney, tumor; in process"),
         "{said}"
     );
     assert!(said.contains("saves clean as clean.nii.gz"), "{said}");
@@ -225,9 +225,24 @@ fn time_and_memory_are_for_the_scans_named_or_for_an_assumed_one() {
     refused(&["portal_venous=none.nii.gz"], 3, &["none.nii.gz"]);
     refused(
         &["delayed=scan.nii.gz"],
-        3,
-        &["step organ needs a scan of portal_venous, given are delayed"],
+        2,
+        &["step organ needs a scan of portal_venous, given is delayed"],
     );
+}
+
+#[test]
+fn an_operation_that_nobody_knows_may_be_that_of_a_service() {
+    let scene = Scene::new();
+    let text = model("a", ONE_CHANNEL, "")
+        + "[[masks]]\nid = 'b'\noperation = 'centreline'\ninputs = { mask = 'a' }\n[[save]]\nstep = 'b'\nfile = 'b.nii.gz'\n";
+    check(&scene, &text, &[]).refused(2, &["step b", "\"centreline\"", "found by --config"]);
+    scene.write(
+        "server.toml",
+        b"root = '.'\n[operations]\nother = 'http://127.0.0.1:9'\n",
+    );
+    let named = check(&scene, &text, &["--config", "server.toml"]);
+    assert!(!named.stderr.contains("--config"), "{named:?}");
+    named.refused(2, &["\"centreline\"", "other"]);
 }
 
 #[test]

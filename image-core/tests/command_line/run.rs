@@ -221,7 +221,7 @@ fn a_record_is_verified_and_every_change_is_named() {
     .concat();
     patient.run("a", &arguments).succeeded();
     let said = patient.verify("a").succeeded();
-    assert!(said.stdout.contains("1 files are equal"), "{}", said.stdout);
+    assert!(said.stdout.contains("1 file is equal"), "{}", said.stdout);
     let names = fs::read_dir(patient.path("results/a")).unwrap().count();
     assert_eq!(names, 2, "the second run is gone");
 

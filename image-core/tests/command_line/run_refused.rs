@@ -99,6 +99,22 @@ fn what_cannot_run_is_told_alike_everywhere_and_leaves_nothing() {
     fs::write(patient.path("results/taken/mine"), "mine").unwrap();
     fs::write(patient.path("scans/text.nii.gz"), "no scan").unwrap();
     far_away(&patient);
+    let steps = |reference: &str, steps: &[(&str, &str)]| {
+        let models = steps.iter().map(|(id, phase)| {
+            format!(
+                "[[models]]\nid = '{id}'\nmodel = '{KIDNEYS}'\nphases = ['{phase}']\noptional = true\n\
+                 [[save]]\nstep = '{id}'\nfile = '{id}.nii.gz'\n"
+            )
+        });
+        format!("{reference}{}", models.collect::<String>())
+    };
+    fs::write(patient.path("optional.toml"), steps("", &[("late", "delayed")])).unwrap();
+    let both = [("late", "delayed"), ("first", "arterial")];
+    fs::write(
+        patient.path("reference.toml"),
+        steps("reference = 'delayed'\n", &both),
+    )
+    .unwrap();
 
     let check = |change: &dyn Fn(&mut CaseServiceRunRequest), code: ErrorCode, says: &[&str]| {
         let mut request = good("results/new");
@@ -135,7 +151,7 @@ fn what_cannot_run_is_told_alike_everywhere_and_leaves_nothing() {
         phase: v1::Phase::from(phase).into(),
         r#override: false,
     };
-    use ErrorCode::{InvalidArgument, InvalidInput, NotFound, PermissionDenied};
+    use ErrorCode::{AlreadyExists, InvalidArgument, InvalidInput, NotFound, PermissionDenied};
     // Phases.
     let unknown = |option: &str, value: &str| {
         let given = format!("{option}={value}");
@@ -193,7 +209,17 @@ fn what_cannot_run_is_told_alike_everywhere_and_leaves_nothing() {
         PermissionDenied,
         &["scan.nii.gz", "out of the configured root"],
     );
-    check(&|r| drop(r.scans.remove(0)), InvalidInput, &["portal_venous"]);
+    check(&|r| drop(r.scans.remove(0)), InvalidArgument, &["portal_venous"]);
+    check(
+        &|r| (r.pipeline, r.steps) = ("reference.toml".into(), Vec::new()),
+        InvalidArgument,
+        &["no scan of delayed", "reference"],
+    );
+    check(
+        &|r| (r.pipeline, r.steps) = ("optional.toml".into(), Vec::new()),
+        InvalidArgument,
+        &["every step is left out", "delayed"],
+    );
     let far = |r: &mut CaseServiceRunRequest| r.scans[1] = scan(Phase::Arterial, "scans/far.nii.gz");
     check(
         &far,
@@ -225,7 +251,7 @@ fn what_cannot_run_is_told_alike_everywhere_and_leaves_nothing() {
     // Where it goes.
     check(
         &|r| r.output = "results/taken".into(),
-        InvalidArgument,
+        AlreadyExists,
         &["results/taken", "exists"],
     );
     check(
@@ -236,7 +262,7 @@ fn what_cannot_run_is_told_alike_everywhere_and_leaves_nothing() {
     check(
         &|r| r.output = "../new".into(),
         PermissionDenied,
-        &["out of the configured root"],
+        &["../new: leads out of the configured root"],
     );
     check(
         &|r| r.output = "pipeline.toml/new".into(),

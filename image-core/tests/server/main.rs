@@ -8,6 +8,7 @@ mod bad_input;
 mod command;
 mod contract;
 mod lifecycle;
+mod masks;
 mod memory;
 mod runs;
 mod stopping;

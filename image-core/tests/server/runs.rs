@@ -6,7 +6,7 @@ use nephrite_image_core::{
 };
 use nephrite_nnunet_folder::{CheckpointKind, FoldName, FoldSelection};
 use nephrite_proto::Event;
-use nephrite_proto::v1::{ListRequest, LoadRequest, Stage, UnloadRequest};
+use nephrite_proto::v1::{ListRequest, LoadRequest, Provider, Stage, UnloadRequest};
 use nephrite_types::{CancelToken, Limits, NoProgress};
 
 use crate::harness::{MODEL, SMALL_SCAN, TestServer, log_of, log_text, small_run};
@@ -59,7 +59,7 @@ async fn a_run_tells_its_stages_in_order_and_gives_the_mask_of_the_command_line(
     assert_eq!(done.tiles, tiles_total);
     assert_eq!(done.stages.len(), 6);
     assert!(done.stages.iter().map(|timing| timing.seconds).sum::<f64>() <= done.total_seconds);
-    assert_eq!((done.provider.as_str(), done.threads), ("cpu", 1));
+    assert_eq!((done.provider(), done.threads), (Provider::Cpu, 1));
     assert!(done.input_bytes_read > 1000 && done.weight_bytes_read > 1000 && done.peak_rss_bytes > 1 << 20);
     assert_eq!(done.folds, ["fold_0"]);
     assert!(

@@ -7,7 +7,7 @@ use nephrite_image_core::server::ServeConfig;
 use nephrite_proto::v1;
 use nephrite_proto::v1::run_response::Event;
 use nephrite_proto::v1::{
-    BareModel, CaseServiceRunRequest, Done, PhaseScan, RunRequest, SegmentationOptions, Warning,
+    BareModel, CaseServiceRunRequest, Done, PhaseScan, RunRequest, SegmentationOptions, Warning, WarningCode,
 };
 use nephrite_proto::{CaseEvent, RemoteError};
 use nephrite_types::ErrorCode;
@@ -74,7 +74,7 @@ async fn a_channel_that_lies_elsewhere_is_an_event_and_a_line_of_the_answer() {
     let [warning] = warnings.as_slice() else {
         panic!("{warnings:?}")
     };
-    assert_eq!(warning.code, "channel_geometry");
+    assert_eq!(warning.code(), WarningCode::ChannelGeometry);
     assert!(warning.file.ends_with("scans/second.nii"), "{warning:?}");
     assert_eq!(done.warnings, warnings);
 
@@ -128,8 +128,8 @@ async fn a_header_that_contradicts_itself_is_an_event_of_a_case_and_a_line_of_it
             _ => {}
         }
     }
-    let codes: Vec<&str> = warnings.iter().map(|warning| warning.code.as_str()).collect();
-    assert_eq!(codes, ["header_lengths"]);
+    let codes: Vec<WarningCode> = warnings.iter().map(Warning::code).collect();
+    assert_eq!(codes, [WarningCode::HeaderLengths]);
     assert_eq!(done.unwrap().warnings, warnings);
     let record: serde_json::Value =
         serde_json::from_slice(&fs::read(server.path("results/case/record.json")).unwrap()).unwrap();

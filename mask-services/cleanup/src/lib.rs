@@ -44,6 +44,10 @@ impl MaskOperation for Cleanup {
         &self.description
     }
 
+    fn check(&self, parameters: &Parameters, _: bool) -> Result<(), OperationError> {
+        rules::check(parameters)
+    }
+
     fn run(
         &self,
         inputs: &Inputs,

@@ -1,8 +1,8 @@
 //! The parameters, and what they ask for.
 
 use nephrite_kernel::{
-    InputSpec, Mask, OperationDescription, OperationError, OutputSpec, ParameterKind, ParameterSpec,
-    ParameterValue, Parameters, label_ids,
+    InputSpec, LabelForm, Mask, OperationDescription, OperationError, OutputSpec, ParameterKind,
+    ParameterSpec, ParameterValue, Parameters, label_ids,
 };
 use nephrite_runs::{Connectivity, Holes};
 
@@ -22,7 +22,7 @@ pub(crate) fn description() -> OperationDescription {
         .push(InputSpec::required("mask", "the labels to clean"));
     description
         .outputs
-        .push(OutputSpec::like_input("mask", "mask", "the same labels, cleaned"));
+        .push(OutputSpec::like_input("mask", "mask", "the same labels, cleaned").labels_of(&["mask"]));
     let mm = |name, help| {
         ParameterSpec::new(
             name,
@@ -38,7 +38,7 @@ pub(crate) fn description() -> OperationDescription {
     description.parameters = vec![
         ParameterSpec::new(
             "labels",
-            ParameterKind::Texts,
+            ParameterKind::labels(&["mask"], LabelForm::Name),
             "names of the labels to clean; all if not given",
         ),
         mm(
@@ -84,7 +84,7 @@ pub(crate) fn description() -> OperationDescription {
         ),
         ParameterSpec::new(
             "near_label",
-            ParameterKind::Text,
+            ParameterKind::label(&["mask"]),
             "step 8: the label that components must lie near to; needs near_mm",
         ),
         mm(
@@ -100,12 +100,12 @@ pub(crate) fn description() -> OperationDescription {
         ),
         ParameterSpec::new(
             "regions",
-            ParameterKind::Texts,
+            ParameterKind::labels(&["mask"], LabelForm::Joined),
             "of the preset: labels, or several joined by +, each reduced to its largest component in turn; all labels as one if not given",
         ),
         ParameterSpec::new(
             "background_label",
-            ParameterKind::Text,
+            ParameterKind::label(&["mask"]),
             "of the preset: the label that removed voxels get; background if not given",
         ),
     ];
@@ -158,16 +158,58 @@ impl Plan {
     /// # Errors
     /// [`OperationError::UnknownLabel`], [`OperationError::ParameterCombination`].
     pub(crate) fn from_parameters(mask: &Mask, parameters: &Parameters) -> Result<Plan, OperationError> {
+        check(parameters)?;
         if parameters.has("preset") {
             return Preset::from_parameters(mask, parameters).map(Plan::Nnunet);
         }
-        for name in ["regions", "background_label"] {
-            if parameters.has(name) {
-                return Err(combination(name, "it belongs to the preset, which is not given"));
-            }
-        }
         Rules::from_parameters(mask, parameters).map(Plan::Rules)
     }
+}
+
+/// What parameters cannot mean together.
+///
+/// # Errors
+/// [`OperationError::ParameterCombination`]
+pub(crate) fn check(parameters: &Parameters) -> Result<(), OperationError> {
+    if parameters.has("preset") {
+        return check_preset(parameters);
+    }
+    for name in ["regions", "background_label"] {
+        if parameters.has(name) {
+            return Err(combination(name, "it belongs to the preset, which is not given"));
+        }
+    }
+    let cleaned = parameters.texts("labels")?;
+    match (parameters.text("near_label"), parameters.has("near_mm")) {
+        (Some(name), true) if cleaned.iter().any(|label| label == name) => Err(combination(
+            "labels, near_label",
+            "every component of a label is near to that label",
+        )),
+        (Some(_), false) => Err(combination("near_label", "it needs near_mm")),
+        (None, true) => Err(combination("near_mm", "it needs near_label")),
+        (Some(_), true) | (None, false) => Ok(()),
+    }
+}
+
+fn check_preset(parameters: &Parameters) -> Result<(), OperationError> {
+    let of_preset = ["preset", "regions", "background_label", "connectivity"];
+    let mut others = parameters
+        .values()
+        .keys()
+        .filter(|name| !of_preset.contains(&name.as_str()));
+    if let Some(other) = others.next() {
+        return Err(combination(
+            &format!("preset, {other}"),
+            "the preset is nnU-Net's postprocessing and nothing else",
+        ));
+    }
+    if parameters.text("connectivity").is_some_and(|n| n != "26") {
+        return Err(combination(
+            "preset, connectivity",
+            "nnU-Net connects 26 neighbors",
+        ));
+    }
+    Ok(())
 }
 
 impl Rules {
@@ -177,19 +219,11 @@ impl Rules {
         let mut seen = std::collections::HashSet::new();
         labels.retain(|label| seen.insert(*label));
         let near = match (parameters.text("near_label"), parameters.number("near_mm")) {
-            (Some(name), Some(mm)) => {
-                let label = label_id(mask, "near_label", name)?;
-                if !named.is_empty() && labels.contains(&label) {
-                    return Err(combination(
-                        "labels, near_label",
-                        "every component of a label is near to that label",
-                    ));
-                }
-                Some(Near { label, mm })
-            }
-            (None, None) => None,
-            (Some(_), None) => return Err(combination("near_label", "it needs near_mm")),
-            (None, Some(_)) => return Err(combination("near_mm", "it needs near_label")),
+            (Some(name), Some(mm)) => Some(Near {
+                label: label_id(mask, "near_label", name)?,
+                mm,
+            }),
+            _ => None,
         };
         Ok(Rules {
             labels,
@@ -233,23 +267,6 @@ impl Rules {
 
 impl Preset {
     fn from_parameters(mask: &Mask, parameters: &Parameters) -> Result<Preset, OperationError> {
-        let of_preset = ["preset", "regions", "background_label", "connectivity"];
-        let mut others = parameters
-            .values()
-            .keys()
-            .filter(|name| !of_preset.contains(&name.as_str()));
-        if let Some(other) = others.next() {
-            return Err(combination(
-                &format!("preset, {other}"),
-                "the preset is nnU-Net's postprocessing and nothing else",
-            ));
-        }
-        if parameters.text("connectivity").is_some_and(|n| n != "26") {
-            return Err(combination(
-                "preset, connectivity",
-                "nnU-Net connects 26 neighbors",
-            ));
-        }
         let regions = parameters.texts("regions")?;
         let background = parameters.text("background_label");
         Ok(Preset {

@@ -6,8 +6,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nephrite_kernel::{
-    CancelToken, Inputs, Mask, OperationDescription, Outcome, ParameterValue, check_outcome,
+    CancelToken, InputLabels, Inputs, Mask, OperationDescription, OperationError, Outcome, ParameterValue,
+    Parameters, check_outcome, check_output_labels, expected_labels,
 };
+use nephrite_proto::status::ERROR_CODE_KEY;
 use nephrite_types::ErrorCode;
 use tempfile::TempDir;
 
@@ -123,20 +125,44 @@ impl Kit {
         self.huge.get_or_init(masks::huge)
     }
 
-    /// Names and grids of the outputs.
+    /// Names, grids, and labels of the outputs.
     pub(crate) fn check_promises(&self, call: &Call, reply: &Reply) -> Result<(), Stop> {
-        let mut inputs = Inputs::new();
-        for (name, mask) in &call.inputs {
-            inputs.add(name, mask.clone());
-        }
-        let outcome = Outcome {
-            masks: reply.masks.clone(),
-            artefacts: Vec::new(),
-            measurements: reply.measurements.clone(),
-            ..Outcome::default()
+        self.check_grids(call, reply)?;
+        self.check_labels(call, reply)
+    }
+
+    /// Names and grids of the outputs.
+    pub(crate) fn check_grids(&self, call: &Call, reply: &Reply) -> Result<(), Stop> {
+        check_outcome(&self.description, &inputs(call), &outcome(reply)).map_err(failed)
+    }
+
+    /// Labels of the outputs, as far as the description says which.
+    pub(crate) fn check_labels(&self, call: &Call, reply: &Reply) -> Result<(), Stop> {
+        let parameters = Parameters::check(&self.description.parameters, &call.parameters).map_err(failed)?;
+        let labels = InputLabels::of(&inputs(call));
+        let expected = expected_labels(&self.description, &parameters, &labels).map_err(failed)?;
+        check_output_labels(&self.description, &expected, &outcome(reply)).map_err(failed)
+    }
+
+    /// Fails unless the answer is a refusal that says what is wrong, and whose fault it is.
+    pub(crate) fn expect_words(&self, what: &str, answer: Result<Reply, CallError>) -> Result<(), Stop> {
+        let Err(CallError::Refused {
+            message, is_coded, ..
+        }) = answer
+        else {
+            return Ok(()); // told by another case
         };
-        let checked = check_outcome(&self.description, &inputs, &outcome);
-        checked.map_err(|error| Stop::Failed(error.to_string()))
+        ensure(!message.trim().is_empty(), || {
+            format!("{what}: refused without a message")
+        })?;
+        ensure(message.trim_end() == message, || {
+            format!(
+                "{what}: the message ends in white space, with which some clients show nothing: {message:?}"
+            )
+        })?;
+        ensure(is_coded, || {
+            format!("{what}: refused without {ERROR_CODE_KEY} in the trailing metadata")
+        })
     }
 
     /// Fails unless the answer is a refusal with one of these codes.
@@ -150,7 +176,7 @@ impl Kit {
         let expected = expected.join(" or ");
         match answer {
             Ok(_) => Err(Stop::Failed(format!("{what}: accepted, expected {expected}"))),
-            Err(CallError::Refused { code, message }) => ensure(codes.contains(&code), || {
+            Err(CallError::Refused { code, message, .. }) => ensure(codes.contains(&code), || {
                 format!("{what}: refused with {code} ({message}), expected {expected}")
             }),
             Err(error) => Err(Stop::Failed(format!("{what}: {error}, expected {expected}"))),
@@ -182,4 +208,24 @@ impl Kit {
     pub(crate) fn time_limit(&self) -> Duration {
         (self.options.deadline + self.options.grace) * 4 + Duration::from_secs(30)
     }
+}
+
+fn inputs(call: &Call) -> Inputs {
+    let mut inputs = Inputs::new();
+    for (name, mask) in &call.inputs {
+        inputs.add(name, mask.clone());
+    }
+    inputs
+}
+
+fn outcome(reply: &Reply) -> Outcome {
+    Outcome {
+        masks: reply.masks.clone(),
+        measurements: reply.measurements.clone(),
+        ..Outcome::default()
+    }
+}
+
+fn failed(error: OperationError) -> Stop {
+    Stop::Failed(error.to_string())
 }

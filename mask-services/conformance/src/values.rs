@@ -1,6 +1,6 @@
 //! Values that a parameter must not take.
 
-use nephrite_kernel::{ParameterKind, ParameterValue};
+use nephrite_kernel::{LabelForm, ParameterKind, ParameterValue};
 
 /// Of another type, with words for them.
 pub(crate) fn of_another_type(kind: &ParameterKind) -> Vec<ParameterValue> {
@@ -11,9 +11,13 @@ pub(crate) fn of_another_type(kind: &ParameterKind) -> Vec<ParameterValue> {
         ParameterKind::Flag => vec![Integer(1), Number(1.0), text(), texts()],
         ParameterKind::Integer { min, .. } => vec![Number(*min as f64), Flag(true), text(), texts()],
         ParameterKind::Number { .. } => vec![Flag(true), text(), texts()],
-        ParameterKind::Text => vec![Flag(true), Integer(1), Number(1.0), texts()],
+        ParameterKind::Text | ParameterKind::Label { .. } => {
+            vec![Flag(true), Integer(1), Number(1.0), texts()]
+        }
         ParameterKind::Choice(choices) => vec![Flag(true), Integer(0), Number(0.0), Texts(choices.clone())],
-        ParameterKind::Texts => vec![Flag(true), Integer(1), Number(1.0), Text("label_1".to_owned())],
+        ParameterKind::Texts | ParameterKind::Labels { .. } => {
+            vec![Flag(true), Integer(1), Number(1.0), Text("label_1".to_owned())]
+        }
     }
 }
 
@@ -37,8 +41,28 @@ pub(crate) fn out_of_range(kind: &ParameterKind) -> Vec<ParameterValue> {
             outside.into_iter().map(Number).collect()
         }
         ParameterKind::Choice(_) => vec![Text("no such choice".to_owned()), Text(String::new())],
-        ParameterKind::Flag | ParameterKind::Text | ParameterKind::Texts => Vec::new(),
+        ParameterKind::Flag
+        | ParameterKind::Text
+        | ParameterKind::Texts
+        | ParameterKind::Label { .. }
+        | ParameterKind::Labels { .. } => Vec::new(),
     }
+}
+
+/// Of the right type, with a label that no mask of the kit names.
+pub(crate) fn of_unknown_labels(kind: &ParameterKind) -> Option<ParameterValue> {
+    const NAME: &str = "no such label";
+    let one = |text: String| ParameterValue::Texts(vec![text]);
+    Some(match kind {
+        ParameterKind::Label { .. } => ParameterValue::Text(NAME.to_owned()),
+        ParameterKind::Labels { form, .. } => one(match form {
+            LabelForm::Name => NAME.to_owned(),
+            LabelForm::NameId => format!("{NAME}=1"),
+            LabelForm::Joined => format!("label_1+{NAME}"),
+            LabelForm::Step => format!("label_1 = label_1 union \"{NAME}\""),
+        }),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -66,6 +90,8 @@ mod tests {
             ParameterKind::Text,
             ParameterKind::choice(&["a", "b"]),
             ParameterKind::Texts,
+            ParameterKind::label(&[]),
+            ParameterKind::labels(&[], LabelForm::Step),
         ] {
             let specs = [ParameterSpec::new("p", kind.clone(), "")];
             for value in of_another_type(&kind).into_iter().chain(out_of_range(&kind)) {

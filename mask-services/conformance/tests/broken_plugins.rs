@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use nephrite_conformance::{Options, Row, Verdict, check_service};
 use nephrite_kernel::test_util::Identity;
-use nephrite_kernel::{CancelToken, LabelTable, Limits, read_mask};
+use nephrite_kernel::{CancelToken, LabelTable, Limits, MaskOperation, read_mask};
 use nephrite_mask_codec::EncodedMask;
 use nephrite_proto::v1;
 use nephrite_proto::v1::mask::Content;
@@ -42,6 +42,7 @@ enum Fault {
     NoOutputs,
     DropsLabelNames,
     OtherGeometry,
+    OtherLabels,
     // of replies to some masks
     RefusesEmpty,
     DiesOnEmpty,
@@ -65,7 +66,13 @@ enum Fault {
     CorruptMask,
     CorruptFile,
     ArtefactsFolder,
+    UnknownLabel,
+    // of how it refuses
+    NoMessage,
+    MessageEndsInNewline,
+    NoCode,
     // of files
+    OtherFiles,
     ForgetsTableOfFile,
     ReadsOutside,
     WritesOutside,
@@ -215,6 +222,10 @@ impl Broken {
                 }
             }
             Fault::ArtefactsFolder => request.artefacts_folder.clear(),
+            Fault::UnknownLabel => request.parameters.retain(|_, value| match &value.value {
+                Some(Value::Texts(texts)) => texts.values != ["no such label"],
+                _ => true,
+            }),
             Fault::ForgetsTableOfFile if path(&request.inputs).is_some() => {
                 request.inputs[0].mask.as_mut().unwrap().labels.clear();
             }
@@ -243,9 +254,20 @@ impl Broken {
 
     async fn answer(&self, mut request: v1::ProcessRequest) -> Result<v1::ProcessResponse, Status> {
         self.spoil_request(&mut request).await?;
-        let mut reply = self.honest.clone().process(request).await?.into_inner();
+        let answer = self.honest.clone().process(request).await;
+        let mut reply = answer.map_err(|status| self.spoil_status(status))?.into_inner();
         self.spoil_reply(&mut reply).await;
         Ok(reply)
+    }
+
+    fn spoil_status(&self, status: Status) -> Status {
+        let message = match self.fault {
+            Fault::NoMessage => String::new(),
+            Fault::MessageEndsInNewline => format!("{}\n", status.message()),
+            Fault::NoCode => return Status::new(status.code(), status.message()),
+            _ => return status,
+        };
+        Status::with_metadata(status.code(), message, status.metadata().clone())
     }
 
     async fn spoil_reply(&self, reply: &mut v1::ProcessResponse) {
@@ -270,6 +292,10 @@ impl Broken {
         {
             *content(&mut reply.masks).unwrap() = found;
         }
+        if self.fault == Fault::OtherFiles {
+            let files = reply.artefacts.iter();
+            files.for_each(|file| std::fs::write(&file.path, n_calls.to_string()).unwrap());
+        }
         let Some(mask) = encoded_mut(&mut reply.masks) else {
             return;
         };
@@ -280,6 +306,7 @@ impl Broken {
             Fault::HugeReply => mask.payload = vec![0; 100 << 20],
             Fault::DropsLabelNames => mask.labels.clear(),
             Fault::OtherGeometry => geometry.affine[3] += 1.0,
+            Fault::OtherLabels => mask.labels[0].name = "other".to_owned(),
             Fault::IgnoresThickSlices if geometry.affine[10] > 5.0 => geometry.affine[10] = 1.0,
             Fault::ForgetsRotation if is_rotated => geometry.affine[2] = 0.0,
             _ => {}
@@ -364,9 +391,14 @@ fn serve_broken(fault: Fault, honest: &str, root: std::path::PathBuf) -> String 
 
 #[track_caller]
 fn check(fault: Fault, expected: &[&str]) {
+    check_of(Arc::new(Identity::default()), fault, expected);
+}
+
+#[track_caller]
+fn check_of(operation: Arc<dyn MaskOperation>, fault: Fault, expected: &[&str]) {
     let place = Place::new();
     let runtime = runtime();
-    let honest = serve(&runtime, vec![Arc::new(Identity::default())], place.root());
+    let honest = serve(&runtime, vec![operation], place.root());
     let endpoint = serve_broken(fault, &honest, place.root());
     let options = Options {
         deadline: Duration::from_secs(5),
@@ -403,6 +435,7 @@ fn replies_that_are_none() {
     check(Fault::NoOutputs, &["answers"]);
     check(Fault::DropsLabelNames, &["answers"]);
     check(Fault::OtherGeometry, &["keeps_geometry"]);
+    check(Fault::OtherLabels, &["keeps_labels"]);
 }
 
 #[test]
@@ -440,6 +473,19 @@ fn what_must_be_refused() {
     check(Fault::CorruptMask, &["corrupt_mask_refused"]);
     check(Fault::CorruptFile, &["corrupt_file_refused"]);
     check(Fault::ArtefactsFolder, &["artefacts_in_folder"]);
+    check_of(sample(), Fault::UnknownLabel, &["unknown_label_refused"]);
+}
+
+#[test]
+fn refusals_that_tell_nothing() {
+    check(Fault::NoMessage, &["refusals_are_told"]);
+    check(Fault::MessageEndsInNewline, &["refusals_are_told"]);
+    check(Fault::NoCode, &["refusals_are_told"]);
+}
+
+/// An operation with labels among its parameters, and with files.
+fn sample() -> Arc<dyn MaskOperation> {
+    Arc::new(nephrite_sample::Sample::new())
 }
 
 #[test]
@@ -447,6 +493,7 @@ fn files_elsewhere() {
     check(Fault::ForgetsTableOfFile, &["inline_and_path_agree"]);
     check(Fault::ReadsOutside, &["path_outside_root_refused"]);
     check(Fault::WritesOutside, &["path_outside_root_refused"]);
+    check_of(sample(), Fault::OtherFiles, &["artefacts_in_folder"]);
 }
 
 #[test]

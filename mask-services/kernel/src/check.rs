@@ -1,12 +1,12 @@
 //! What callers check so that operations need not: inputs before, the outcome after.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use nephrite_types::Geometry;
 
 use crate::{
-    Context, InputGeometry, Inputs, MaskOperation, OperationDescription, OperationError, Outcome,
-    OutputGeometry, ParameterValue, Parameters,
+    Context, ExpectedLabels, InputGeometry, InputLabels, Inputs, MaskOperation, OperationDescription,
+    OperationError, Outcome, OutputGeometry, ParameterValue, Parameters, expected_labels, quoted,
 };
 
 /// Corners of two grids may lie this far apart, in voxels, and still be the same grid: headers store 32-bit numbers.
@@ -26,15 +26,14 @@ pub fn run_checked(
     let description = operation.description();
     let parameters = Parameters::check(&description.parameters, given)?;
     check_inputs(description, inputs)?;
-    if context.artefacts.is_some() && !description.artefacts {
-        return Err(OperationError::Artefacts {
-            reason: "this operation writes no files",
-        });
-    }
+    check_artefacts(description, context.artefacts.is_some())?;
+    operation.check(&parameters, context.artefacts.is_some())?;
+    let labels = expected_labels(description, &parameters, &InputLabels::of(inputs))?;
     context.cancel.check()?;
     let outcome = operation.run(inputs, &parameters, context);
     let checked = outcome.and_then(|outcome| {
         check_outcome(description, inputs, &outcome)?;
+        check_output_labels(description, &labels, &outcome)?;
         Ok(outcome)
     });
     if checked.is_err()
@@ -43,6 +42,19 @@ pub fn run_checked(
         artefacts.discard();
     }
     checked
+}
+
+/// Whether files may be asked for.
+///
+/// # Errors
+/// [`OperationError::Artefacts`]
+pub fn check_artefacts(description: &OperationDescription, wanted: bool) -> Result<(), OperationError> {
+    if wanted && !description.artefacts {
+        return Err(OperationError::Artefacts {
+            reason: "this operation writes no files",
+        });
+    }
+    Ok(())
 }
 
 /// # Errors
@@ -124,6 +136,39 @@ pub fn check_outcome(
             "measurement {} is {}",
             measurement.name, measurement.value
         ));
+    }
+    Ok(())
+}
+
+/// Whether masks name the labels that they must; `expected` is what [`expected_labels`](crate::expected_labels) said of
+/// their inputs.
+///
+/// # Errors
+/// [`OperationError::Contract`]
+pub fn check_output_labels(
+    description: &OperationDescription,
+    expected: &[ExpectedLabels],
+    outcome: &Outcome,
+) -> Result<(), OperationError> {
+    for ((name, mask), expected) in outcome.masks.iter().zip(expected) {
+        let Some(expected) = expected else { continue };
+        let expected: BTreeSet<&str> = expected.iter().map(|label| label.name.as_str()).collect();
+        let entries = mask.labels().entries().iter();
+        let found: BTreeSet<&str> = entries.map(|entry| entry.name.as_str()).collect();
+        if let Some(label) = expected.symmetric_difference(&found).next() {
+            let (verb, label) = (
+                if found.contains(label) {
+                    "names"
+                } else {
+                    "does not name"
+                },
+                quoted(label),
+            );
+            return Err(OperationError::Contract {
+                operation: description.name.clone(),
+                what: format!("mask {name} {verb} label {label}, against its description"),
+            });
+        }
     }
     Ok(())
 }

@@ -65,6 +65,25 @@ pub struct OutputSpec {
     pub help: String,
     /// On which grid it lies.
     pub geometry: OutputGeometry,
+    /// Which labels its table names.
+    pub labels: OutputLabels,
+}
+
+/// Which labels the table of an output names; checked on every reply.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum OutputLabels {
+    /// Only a run can tell.
+    #[default]
+    Unknown,
+    /// Those of masks that go in, and those that steps of the request give ([`LabelForm::Step`](crate::LabelForm)).
+    Of {
+        /// Names of the inputs; all of them if empty.
+        inputs: Vec<String>,
+        /// A parameter of kind [`Labels`](crate::ParameterKind::Labels): only those that it names, if it names any.
+        only: Option<String>,
+    },
+    /// Always these.
+    Fixed(Vec<String>),
 }
 
 /// On which grid an output lies; checked on every reply.
@@ -136,6 +155,56 @@ impl OperationDescription {
             }
         }
         faults.extend(self.parameters.iter().filter_map(ParameterSpec::fault));
+        faults.extend(self.label_faults());
+        faults
+    }
+
+    /// What is said of labels and cannot be.
+    fn label_faults(&self) -> Vec<String> {
+        let is_input = |name: &String| self.inputs.iter().any(|spec| spec.name == *name);
+        let mut faults = Vec::new();
+        let mut unknown = |what: String, inputs: &[String]| {
+            if let Some(input) = inputs.iter().find(|name| !is_input(name)) {
+                faults.push(format!("{what} names labels of {input}, which is not an input"));
+            }
+        };
+        for spec in &self.parameters {
+            unknown(
+                format!("parameter {}", spec.name),
+                spec.kind.label_inputs().unwrap_or_default(),
+            );
+        }
+        for output in &self.outputs {
+            if let OutputLabels::Of { inputs, .. } = &output.labels {
+                unknown(format!("output {}", output.name), inputs);
+            }
+        }
+        for output in &self.outputs {
+            let name = &output.name;
+            match &output.labels {
+                OutputLabels::Of { only: Some(only), .. } => {
+                    let spec = self.parameters.iter().find(|spec| spec.name == *only);
+                    let lists = spec.is_some_and(|spec| spec.kind.lists_labels());
+                    if !lists {
+                        faults.push(format!(
+                            "output {name} has the labels that {only} names, which is no parameter that lists labels"
+                        ));
+                    }
+                }
+                OutputLabels::Fixed(names) => {
+                    let twice = names
+                        .iter()
+                        .enumerate()
+                        .any(|(at, name)| names[..at].contains(name));
+                    if names.is_empty() || twice || names.iter().any(String::is_empty) {
+                        faults.push(format!(
+                            "output {name} has fixed labels without a name, or one twice"
+                        ));
+                    }
+                }
+                OutputLabels::Unknown | OutputLabels::Of { only: None, .. } => {}
+            }
+        }
         faults
     }
 }
@@ -178,6 +247,7 @@ impl OutputSpec {
             name: name.to_owned(),
             help: help.to_owned(),
             geometry: OutputGeometry::SameAs(input.to_owned()),
+            labels: OutputLabels::Unknown,
         }
     }
 
@@ -187,7 +257,29 @@ impl OutputSpec {
             name: name.to_owned(),
             help: help.to_owned(),
             geometry: OutputGeometry::Own,
+            labels: OutputLabels::Unknown,
         }
+    }
+
+    /// The same, with the labels of these inputs.
+    pub fn labels_of(mut self, inputs: &[&str]) -> OutputSpec {
+        let inputs = inputs.iter().map(|name| (*name).to_owned()).collect();
+        self.labels = OutputLabels::Of { inputs, only: None };
+        self
+    }
+
+    /// The same, with those labels of these inputs that a parameter names; with all of them if it names none.
+    pub fn labels_named_in(mut self, inputs: &[&str], parameter: &str) -> OutputSpec {
+        let inputs = inputs.iter().map(|name| (*name).to_owned()).collect();
+        let only = Some(parameter.to_owned());
+        self.labels = OutputLabels::Of { inputs, only };
+        self
+    }
+
+    /// The same, with labels that are always these.
+    pub fn fixed_labels(mut self, names: &[&str]) -> OutputSpec {
+        self.labels = OutputLabels::Fixed(names.iter().map(|name| (*name).to_owned()).collect());
+        self
     }
 }
 

@@ -7,19 +7,28 @@ use nephrite_root::PathError;
 use nephrite_types::{Cancelled, Coded, ErrorCode};
 use nephrite_volume::VolumeError;
 
-use crate::ServiceFault;
+use crate::quoted::known_are;
+use crate::{ServiceFault, quoted};
 
 /// Why an operation gives an error instead of a result.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OperationError {
     /// No operation has this name.
-    #[error("unknown operation {name:?}, known are {}", known.join(", "))]
+    #[error("unknown operation {}, {}", quoted(name), known_are(known))]
     UnknownOperation {
         /// As asked for.
         name: String,
         /// What there is.
         known: Vec<String>,
+    },
+    /// This process calls the operation somewhere else, and does not offer it.
+    #[error("operation {name} is not offered here: it runs at {place}")]
+    Elsewhere {
+        /// As asked for.
+        name: String,
+        /// Name and address.
+        place: String,
     },
     /// A required input is not there.
     #[error("input {name} is missing")]
@@ -28,7 +37,7 @@ pub enum OperationError {
         name: String,
     },
     /// The operation has no such input.
-    #[error("unknown input {name:?}, known are {}", known.join(", "))]
+    #[error("unknown input {}, {}", quoted(name), known_are(known))]
     UnknownInput {
         /// As given.
         name: String,
@@ -54,7 +63,7 @@ pub enum OperationError {
         difference: String,
     },
     /// The operation has no such parameter.
-    #[error("unknown parameter {name:?}, known are {}", known.join(", "))]
+    #[error("unknown parameter {}, {}", quoted(name), known_are(known))]
     UnknownParameter {
         /// As given.
         name: String,
@@ -86,7 +95,7 @@ pub enum OperationError {
         reason: String,
     },
     /// A parameter names a label that the mask does not know.
-    #[error("parameter {parameter} names label {label:?}, known are {}", known.join(", "))]
+    #[error("parameter {parameter} names label {}, {}", quoted(label), known_are(known))]
     UnknownLabel {
         /// Of the parameter.
         parameter: String,
@@ -94,6 +103,16 @@ pub enum OperationError {
         label: String,
         /// What there is.
         known: Vec<String>,
+    },
+    /// A text of a parameter names labels in another form than it must.
+    #[error("parameter {parameter} has {}: {reason}", quoted(text))]
+    LabelText {
+        /// Of the parameter.
+        parameter: String,
+        /// As given.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A step on the way needs more than a limit allows.
     #[error("{what} needs {found}, the limit is {limit}")]
@@ -112,7 +131,7 @@ pub enum OperationError {
         reason: &'static str,
     },
     /// A file name that leads elsewhere.
-    #[error("artefact name {name:?} is not a plain file name")]
+    #[error("artefact name {} is not a plain file name", quoted(name))]
     ArtefactName {
         /// As given.
         name: String,
@@ -176,6 +195,7 @@ impl Coded for OperationError {
     fn code(&self) -> ErrorCode {
         match self {
             OperationError::UnknownOperation { .. }
+            | OperationError::Elsewhere { .. }
             | OperationError::MissingInput { .. }
             | OperationError::UnknownInput { .. }
             | OperationError::RepeatedInput { .. }
@@ -184,6 +204,7 @@ impl Coded for OperationError {
             | OperationError::ParameterValue { .. }
             | OperationError::ParameterCombination { .. }
             | OperationError::UnknownLabel { .. }
+            | OperationError::LabelText { .. }
             | OperationError::Artefacts { .. } => ErrorCode::InvalidArgument,
             OperationError::Geometry { .. } => ErrorCode::InvalidInput,
             OperationError::Limit { .. } => ErrorCode::LimitExceeded,

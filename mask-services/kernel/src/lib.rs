@@ -28,9 +28,10 @@
 //!         let mut description = OperationDescription::new("select", "1.0.0", "keeps the labels that are named");
 //!         description.inputs.push(InputSpec::required("mask", "the labels to choose from"));
 //!         description.parameters.push(
-//!             ParameterSpec::new("labels", ParameterKind::Texts, "names of the labels to keep").required(),
+//!             ParameterSpec::new("labels", ParameterKind::labels(&["mask"], LabelForm::Name), "the labels to keep").required(),
 //!         );
-//!         description.outputs.push(OutputSpec::like_input("mask", "mask", "the labels that were named"));
+//!         let kept = OutputSpec::like_input("mask", "mask", "the labels that were named");
+//!         description.outputs.push(kept.labels_of(&["mask"]));
 //!         Select(description)
 //!     }
 //! }
@@ -57,11 +58,15 @@ mod error;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 mod inputs;
+mod label_flow;
+mod label_form;
+mod label_step;
 pub mod memory;
 mod nifti;
 mod operation;
 mod outcome;
 mod parameter;
+mod quoted;
 mod registry;
 mod service_fault;
 #[cfg(feature = "test-util")]
@@ -69,12 +74,18 @@ pub mod test_util;
 mod traffic;
 
 pub use artefacts::{Artefact, Artefacts, check_artefact_name};
-pub use check::{check_inputs, check_outcome, grid_difference, run_checked};
+pub use check::{
+    check_artefacts, check_inputs, check_outcome, check_output_labels, grid_difference, run_checked,
+};
 pub use description::{
-    InputGeometry, InputSpec, OperationDescription, OutputGeometry, OutputSpec, ServiceDescription, is_name,
+    InputGeometry, InputSpec, OperationDescription, OutputGeometry, OutputLabels, OutputSpec,
+    ServiceDescription, is_name,
 };
 pub use error::OperationError;
 pub use inputs::{Inputs, label_ids};
+pub use label_flow::{ExpectedLabel, ExpectedLabels, InputLabels, expected_labels};
+pub use label_form::LabelForm;
+pub use label_step::{LabelStep, StepFault, StepOperator};
 pub use memory::{MaskSize, UnreadMask};
 pub use nephrite_mask_codec::{
     LabelEntry, LabelStatus, LabelTable, LabelVolume, Mask, MaskError, Run, RunMask, RunMaskBuilder,
@@ -86,6 +97,7 @@ pub use nifti::{read_mask, write_mask};
 pub use operation::{Context, MaskOperation};
 pub use outcome::{Measurement, Outcome};
 pub use parameter::{ParameterKind, ParameterSpec, ParameterValue, Parameters};
+pub use quoted::quoted;
 pub use registry::{Registry, RegistryError};
 pub use service_fault::ServiceFault;
 pub use traffic::Traffic;

@@ -14,8 +14,8 @@ use crate::{Artefacts, Inputs, MaskSize, OperationDescription, OperationError, O
 /// * [`run`](MaskOperation::run): from inputs and parameters to masks, files and measurements.
 ///
 /// What it may rely on: every required input is there, inputs that must share a grid do, every parameter that the
-/// description names has a value of its type and within its range (the default if the caller gave none), and no other
-/// parameter is there.
+/// description names has a value of its type and within its range (the default if the caller gave none), every label that a
+/// parameter of kind `Label` or `Labels` names is one that a mask names, and no other parameter is there.
 ///
 /// What it must keep:
 ///
@@ -24,12 +24,22 @@ use crate::{Artefacts, Inputs, MaskSize, OperationDescription, OperationError, O
 /// * **Time**: call [`CancelToken::check`] on `context.cancel` at least every few milliseconds of work and return its error.
 /// * **Memory**: allocate no dense array larger than the masks given, without comparing with `context.limits`.
 /// * **Files** are written through `context.artefacts` only, under fixed names, and only if the caller gave a folder.
-/// * **Ordinary cases**: an empty mask, a label that is absent and a structure of one voxel have results, not errors.
-///   A label that the mask's table does not *name* is the caller's mistake and is refused.
+/// * **Ordinary cases**: an empty mask, a label that is named and has no voxels, and a structure of one voxel have results,
+///   not errors.
 /// * No panics on any input; one that happens ends the request, not the process.
 pub trait MaskOperation: Send + Sync {
     /// What goes in and what comes out.
     fn description(&self) -> &OperationDescription;
+
+    /// What parameters that each are right cannot mean together; asked before a pipeline runs, and before
+    /// [`run`](MaskOperation::run). `artefacts` says whether the caller gives a folder for files.
+    ///
+    /// # Errors
+    /// [`OperationError::ParameterCombination`], or what `run` would say.
+    fn check(&self, parameters: &Parameters, artefacts: bool) -> Result<(), OperationError> {
+        let _ = (parameters, artefacts);
+        Ok(())
+    }
 
     /// Computes.
     ///

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::OperationError;
+use nephrite_types::count;
+use serde::{Deserialize, Serialize};
+
+use crate::{LabelForm, OperationError, quoted};
 
 /// One parameter that an operation takes.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,10 +49,24 @@ pub enum ParameterKind {
     Choice(Vec<String>),
     /// A list of texts.
     Texts,
+    /// The name of a label; its value is a text. One that no mask names is refused.
+    Label {
+        /// Names of the inputs whose masks must name it; all of them if empty.
+        inputs: Vec<String>,
+    },
+    /// Names of labels; its value is a list of texts. One that no mask names is refused.
+    Labels {
+        /// Names of the inputs whose masks must name them; all of them if empty.
+        inputs: Vec<String>,
+        /// How a text names labels.
+        form: LabelForm,
+    },
 }
 
-/// A value that somebody gave.
-#[derive(Debug, Clone, PartialEq)]
+/// A value that somebody gave. In reports and records it is the JSON value: true, 3, 2.5, "text", ["a", "b"].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(untagged)]
 #[allow(missing_docs)] // the names say it all
 pub enum ParameterValue {
     Flag(bool),
@@ -76,6 +93,38 @@ impl ParameterKind {
         ParameterKind::Choice(choices.iter().map(|choice| (*choice).to_owned()).collect())
     }
 
+    /// The name of a label of these inputs.
+    pub fn label(inputs: &[&str]) -> ParameterKind {
+        ParameterKind::Label {
+            inputs: inputs.iter().map(|input| (*input).to_owned()).collect(),
+        }
+    }
+
+    /// Names of labels of these inputs.
+    pub fn labels(inputs: &[&str], form: LabelForm) -> ParameterKind {
+        ParameterKind::Labels {
+            inputs: inputs.iter().map(|input| (*input).to_owned()).collect(),
+            form,
+        }
+    }
+
+    /// The inputs whose labels it names; `None` if it names none.
+    pub(crate) fn label_inputs(&self) -> Option<&[String]> {
+        match self {
+            ParameterKind::Label { inputs } | ParameterKind::Labels { inputs, .. } => Some(inputs),
+            _ => None,
+        }
+    }
+
+    /// True if each text is one label.
+    pub(crate) fn lists_labels(&self) -> bool {
+        let form = match self {
+            ParameterKind::Labels { form, .. } => form,
+            _ => return false,
+        };
+        matches!(form, LabelForm::Name | LabelForm::NameId)
+    }
+
     /// From a text, as the command line gives it; a list is separated by commas.
     ///
     /// # Errors
@@ -85,8 +134,10 @@ impl ParameterKind {
             ParameterKind::Flag => text.parse().ok().map(ParameterValue::Flag),
             ParameterKind::Integer { .. } => text.parse().ok().map(ParameterValue::Integer),
             ParameterKind::Number { .. } => text.parse().ok().map(ParameterValue::Number),
-            ParameterKind::Text | ParameterKind::Choice(_) => Some(ParameterValue::Text(text.to_owned())),
-            ParameterKind::Texts => {
+            ParameterKind::Text | ParameterKind::Choice(_) | ParameterKind::Label { .. } => {
+                Some(ParameterValue::Text(text.to_owned()))
+            }
+            ParameterKind::Texts | ParameterKind::Labels { .. } => {
                 let entries = text.split(',').map(|entry| entry.trim().to_owned());
                 Some(ParameterValue::Texts(
                     entries.filter(|entry| !entry.is_empty()).collect(),
@@ -104,7 +155,11 @@ impl ParameterKind {
             ParameterKind::Number { min, max } => format!("a number from {min} to {max}"),
             ParameterKind::Text => "a text of at most 4096 bytes".to_owned(),
             ParameterKind::Choice(choices) => format!("one of {}", choices.join(", ")),
-            ParameterKind::Texts => "a list of at most 4096 texts".to_owned(),
+            ParameterKind::Texts => "a list of at most 4096 texts, each of at most 4096 bytes".to_owned(),
+            ParameterKind::Label { .. } => "the name of a label, of at most 4096 bytes".to_owned(),
+            ParameterKind::Labels { .. } => {
+                "a list of at most 4096 names of labels, each of at most 4096 bytes".to_owned()
+            }
         }
     }
 
@@ -122,9 +177,11 @@ impl ParameterKind {
             (ParameterKind::Number { min, max }, ParameterValue::Number(x)) => {
                 x.is_finite() && (min..=max).contains(&x)
             }
-            (ParameterKind::Text, ParameterValue::Text(text)) => text.len() <= MAX_TEXT_BYTES,
+            (ParameterKind::Text | ParameterKind::Label { .. }, ParameterValue::Text(text)) => {
+                text.len() <= MAX_TEXT_BYTES
+            }
             (ParameterKind::Choice(choices), ParameterValue::Text(text)) => choices.contains(text),
-            (ParameterKind::Texts, ParameterValue::Texts(texts)) => {
+            (ParameterKind::Texts | ParameterKind::Labels { .. }, ParameterValue::Texts(texts)) => {
                 texts.len() <= MAX_TEXTS && texts.iter().all(|text| text.len() <= MAX_TEXT_BYTES)
             }
             _ => false,
@@ -133,14 +190,15 @@ impl ParameterKind {
     }
 }
 
+/// In words, with its type, for errors: `the whole number 3`, `a list of 6 texts`.
 impl std::fmt::Display for ParameterValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             ParameterValue::Flag(flag) => write!(f, "{flag}"),
-            ParameterValue::Integer(n) => write!(f, "{n}"),
-            ParameterValue::Number(x) => write!(f, "{x}"),
-            ParameterValue::Text(text) => write!(f, "{:.64?}", text),
-            ParameterValue::Texts(texts) => write!(f, "a list of {} texts", texts.len()),
+            ParameterValue::Integer(n) => write!(f, "the whole number {n}"),
+            ParameterValue::Number(x) => write!(f, "the number {x}"),
+            ParameterValue::Text(text) => write!(f, "the text {}", quoted(text)),
+            ParameterValue::Texts(texts) => write!(f, "a list of {}", count(texts.len(), "text")),
         }
     }
 }
@@ -306,7 +364,9 @@ mod tests {
                 .default(ParameterValue::Integer(1)),
             ParameterSpec::new("mode", ParameterKind::choice(&["a", "b"]), ""),
             ParameterSpec::new("all", ParameterKind::Flag, ""),
-            ParameterSpec::new("labels", ParameterKind::Texts, ""),
+            ParameterSpec::new("labels", ParameterKind::labels(&[], LabelForm::Name), ""),
+            ParameterSpec::new("near", ParameterKind::label(&[]), ""),
+            ParameterSpec::new("notes", ParameterKind::Texts, ""),
         ]
     }
 
@@ -339,6 +399,9 @@ mod tests {
             ("all", Integer(1)),
             ("labels", Text("a".into())),
             ("labels", Texts(vec!["x".repeat(5000)])),
+            ("notes", Texts(vec!["x".repeat(5000)])),
+            ("near", Texts(vec!["a".into()])),
+            ("near", Integer(1)),
         ] {
             let found = check(name, value.clone());
             assert!(
@@ -357,6 +420,50 @@ mod tests {
             matches!(missing, Err(OperationError::MissingParameter { .. })),
             "{missing:?}"
         );
+    }
+
+    #[test]
+    fn a_value_is_told_with_its_type() {
+        let told = |value: ParameterValue| check("k", value).unwrap_err().to_string();
+        let expected = "expected a whole number from 1 to 9";
+        use ParameterValue::*;
+        assert_eq!(
+            told(Number(1.0)),
+            format!("parameter k is the number 1, {expected}")
+        );
+        assert_eq!(
+            told(Number(f64::NAN)),
+            format!("parameter k is the number NaN, {expected}")
+        );
+        assert_eq!(
+            told(Integer(0)),
+            format!("parameter k is the whole number 0, {expected}")
+        );
+        assert_eq!(told(Flag(true)), format!("parameter k is true, {expected}"));
+        assert_eq!(
+            told(Text("a\n\"".into())),
+            format!(r#"parameter k is the text "a\n\"", {expected}"#)
+        );
+        assert_eq!(
+            told(Texts(vec![String::new()])),
+            format!("parameter k is a list of 1 text, {expected}")
+        );
+    }
+
+    #[test]
+    fn a_value_is_itself_in_json() {
+        use ParameterValue::*;
+        let check = |value: ParameterValue, json: &str| {
+            assert_eq!(serde_json::to_string(&value).unwrap(), json);
+            assert_eq!(serde_json::from_str::<ParameterValue>(json).unwrap(), value);
+        };
+        check(Flag(true), "true");
+        check(Integer(-3), "-3");
+        check(Number(3.0), "3.0");
+        check(Number(0.1), "0.1");
+        check(Text("true".into()), "\"true\"");
+        check(Text("x".repeat(100)), &format!("\"{}\"", "x".repeat(100)));
+        check(Texts(vec!["a".into(), "b=1".into()]), r#"["a","b=1"]"#);
     }
 
     #[test]

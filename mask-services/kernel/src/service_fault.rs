@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nephrite_types::{Coded, ErrorCode};
+use nephrite_types::{Coded, ErrorCode, count};
 
 /// What a service did instead of giving a result. The step fails, alone; nothing else does.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum ServiceFault {
         message: String,
     },
     /// Nobody answers at its address, or it went away during the call; trying again did not help.
-    #[error("unavailable after {attempts} attempt(s): {reason}")]
+    #[error("unavailable after {}: {reason}", count(u64::from(*attempts), "attempt"))]
     Unavailable {
         /// Calls that were made.
         attempts: u32,

@@ -33,7 +33,7 @@ impl Default for Identity {
         description.parameters.push(panic);
         description
             .outputs
-            .push(OutputSpec::like_input("mask", "mask", "the mask"));
+            .push(OutputSpec::like_input("mask", "mask", "the mask").labels_of(&["mask"]));
         Identity { description }
     }
 }

@@ -1,6 +1,6 @@
 //! What is wrong with the parameters of a merge, down to the place within a step.
 
-use nephrite_kernel::{Coded, ErrorCode, OperationError};
+use nephrite_kernel::{Coded, ErrorCode, OperationError, StepFault};
 
 /// What a request to merge can have wrong, beyond what its description says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,35 +39,6 @@ pub enum MergeError {
     Unmappable {
         /// Position in `masks`, from 0.
         mask: usize,
-    },
-}
-
-/// What is wrong with the text of a step.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum StepFault {
-    /// The text ends too early.
-    #[error("it ends where {expected} should stand")]
-    Ends {
-        /// What is missing.
-        expected: &'static str,
-    },
-    /// A word that belongs elsewhere.
-    #[error("{found:?} stands where {expected} should")]
-    Word {
-        /// As given.
-        found: String,
-        /// What should stand there.
-        expected: &'static str,
-    },
-    /// A quotation mark without a second one.
-    #[error("a quotation mark is not closed")]
-    Quote,
-    /// A distance that cannot be.
-    #[error("{found:?} is not a distance from 0 to 1000 mm")]
-    Distance {
-        /// As given.
-        found: String,
     },
 }
 

@@ -14,7 +14,6 @@ mod overlay;
 mod resample;
 mod resample_mask;
 mod sets;
-mod step;
 mod voxel_map;
 
 pub use operation::Merge;

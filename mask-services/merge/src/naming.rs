@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use nephrite_kernel::{LabelStatus, Mask, OperationError};
+use nephrite_kernel::{LabelStatus, LabelStep, Mask, OperationError, StepOperator};
 
 use crate::error::MergeError;
-use crate::step::{Operator, Step};
 
 /// All names that the masks and the steps' targets use, numbered from 0 in the order in which they first occur: masks
 /// in order, ids ascending, then targets.
@@ -88,7 +87,7 @@ impl Names {
 
     /// Numbers of a step's target, left and right label. The target may be new, the others may not; the target's status
     /// becomes that of the result.
-    pub(crate) fn add_step(&mut self, step: &Step) -> Result<[usize; 3], OperationError> {
+    pub(crate) fn add_step(&mut self, step: &LabelStep) -> Result<[usize; 3], OperationError> {
         let left = self.number("steps", &step.left)?;
         let right = self.number("steps", &step.right)?;
         let target = self.add(&step.target, 0);
@@ -114,14 +113,9 @@ impl Names {
         let mut ranked = HashSet::new();
         for name in priority {
             let number = self.number("priority", name)?;
-            if !ranked.insert(number) {
-                return Err(MergeError::Twice {
-                    parameter: "priority",
-                    what: name.clone(),
-                }
-                .into());
+            if ranked.insert(number) {
+                order.push(number);
             }
-            order.push(number);
         }
         let derived = targets.iter().rev().copied();
         order.extend(
@@ -146,19 +140,9 @@ impl Names {
 
     fn listed_ids(&self, labels: &[String]) -> Result<BTreeMap<usize, u16>, OperationError> {
         let mut ids = BTreeMap::new();
-        let mut taken = HashSet::new();
         for text in labels {
             let (name, id) = split_label(text)?;
-            let twice = |what: String| MergeError::Twice {
-                parameter: "labels",
-                what,
-            };
-            if !taken.insert(id) {
-                return Err(twice(format!("the id {id}")).into());
-            }
-            if ids.insert(self.number("labels", name)?, id).is_some() {
-                return Err(twice(name.to_owned()).into());
-            }
+            ids.insert(self.number("labels", name)?, id);
         }
         Ok(ids)
     }
@@ -183,6 +167,25 @@ impl Names {
             }
         }
         Ok(ids)
+    }
+}
+
+/// Refuses a name that occurs twice in a list, an id that two labels are to have, and texts of another form.
+pub(crate) fn check_lists(labels: &[String], priority: &[String]) -> Result<(), MergeError> {
+    let twice = |parameter, what: String| MergeError::Twice { parameter, what };
+    let (mut names, mut ids, mut ranked) = (HashSet::new(), HashSet::new(), HashSet::new());
+    for text in labels {
+        let (name, id) = split_label(text)?;
+        if !ids.insert(id) {
+            return Err(twice("labels", format!("the id {id}")));
+        }
+        if !names.insert(name) {
+            return Err(twice("labels", name.to_owned()));
+        }
+    }
+    match priority.iter().find(|name| !ranked.insert(*name)) {
+        Some(name) => Err(twice("priority", name.clone())),
+        None => Ok(()),
     }
 }
 
@@ -217,12 +220,12 @@ fn weight(status: LabelStatus) -> u8 {
 
 /// What is known of a step's result from what is known of its labels; a present one without voxels becomes not found
 /// when the mask is made.
-fn status_after(operator: Operator, left: LabelStatus, right: LabelStatus) -> LabelStatus {
+fn status_after(operator: StepOperator, left: LabelStatus, right: LabelStatus) -> LabelStatus {
     use LabelStatus::{Failed, NotFound, NotSearched, Present};
     match operator {
-        Operator::Union => more_informative(left, right),
-        Operator::Subtract => left,
-        Operator::Intersect => match (left, right) {
+        StepOperator::Union => more_informative(left, right),
+        StepOperator::Subtract => left,
+        StepOperator::Intersect => match (left, right) {
             (NotFound, _) | (_, NotFound) => NotFound, // empty, whatever the other is
             (Failed, _) | (_, Failed) => Failed,
             (NotSearched, _) | (_, NotSearched) => NotSearched,
@@ -276,16 +279,18 @@ mod tests {
             let error = names.rank(&texts(&labels), &[], &[]).unwrap_err();
             assert!(error.to_string().contains(labels[0]), "{error}");
         }
+        assert!(names.rank(&texts(&["x=1"]), &[], &[]).is_err());
+        assert!(names.rank(&[], &texts(&["x"]), &[]).is_err());
         for (labels, priority) in [
             (&["a=1", "b=1"][..], &[][..]),
             (&["a=1", "a=2"], &[]),
-            (&["x=1"], &[]),
+            (&["a"], &[]),
             (&[], &["a", "a"]),
-            (&[], &["x"]),
         ] {
-            let found = names.rank(&texts(labels), &texts(priority), &[]);
-            assert!(found.is_err(), "{labels:?} {priority:?} {found:?}");
+            let found = check_lists(&texts(labels), &texts(priority));
+            assert!(found.is_err(), "{labels:?} {priority:?}");
         }
+        assert!(check_lists(&texts(&["a=1", "b=2"]), &texts(&["b", "a"])).is_ok());
     }
 
     #[test]
@@ -294,12 +299,12 @@ mod tests {
         assert_eq!(more_informative(NotSearched, NotFound), NotFound);
         assert_eq!(more_informative(NotFound, Failed), Failed);
         assert_eq!(more_informative(Failed, Present), Present);
-        assert_eq!(status_after(Operator::Subtract, Failed, Present), Failed);
+        assert_eq!(status_after(StepOperator::Subtract, Failed, Present), Failed);
         assert_eq!(
-            status_after(Operator::Intersect, Present, NotSearched),
+            status_after(StepOperator::Intersect, Present, NotSearched),
             NotSearched
         );
-        assert_eq!(status_after(Operator::Intersect, Failed, NotFound), NotFound);
-        assert_eq!(status_after(Operator::Union, Failed, NotFound), Failed);
+        assert_eq!(status_after(StepOperator::Intersect, Failed, NotFound), NotFound);
+        assert_eq!(status_after(StepOperator::Union, Failed, NotFound), Failed);
     }
 }

@@ -3,16 +3,16 @@
 use std::borrow::Cow;
 
 use nephrite_kernel::{
-    Context, InputSpec, Inputs, LabelEntry, LabelTable, Mask, MaskOperation, MaskSize, Measurement,
-    OperationDescription, OperationError, Outcome, OutputSpec, ParameterKind, ParameterSpec, ParameterValue,
-    Parameters, RunMask, grid_difference,
+    Context, InputSpec, Inputs, LabelEntry, LabelForm, LabelStep, LabelTable, Mask, MaskOperation, MaskSize,
+    Measurement, OperationDescription, OperationError, Outcome, OutputSpec, ParameterKind, ParameterSpec,
+    ParameterValue, Parameters, RunMask, grid_difference,
 };
 
 use crate::error::MergeError;
-use crate::naming::{Names, Ranking};
+use crate::naming::{Names, Ranking, check_lists};
 use crate::overlay::{Conflicts, Layer, overlay};
 use crate::resample::{Interpolation, outside, resample};
-use crate::{sets, step};
+use crate::sets;
 
 /// Any number of label maps into one.
 #[derive(Debug)]
@@ -37,12 +37,12 @@ impl Default for Merge {
         description.parameters = vec![
             ParameterSpec::new(
                 "labels",
-                ParameterKind::Texts,
+                ParameterKind::labels(&["masks"], LabelForm::NameId),
                 "name=id of every label of the result; all names that occur if left out, with their ids where those do not clash",
             ),
             ParameterSpec::new(
                 "priority",
-                ParameterKind::Texts,
+                ParameterKind::labels(&["masks"], LabelForm::Name),
                 "names of labels, the first wins where they overlap; then targets of steps, the last first; then the order of the masks",
             ),
             ParameterSpec::new(
@@ -53,14 +53,12 @@ impl Default for Merge {
             .default(ParameterValue::Text("nearest".to_owned())),
             ParameterSpec::new(
                 "steps",
-                ParameterKind::Texts,
+                ParameterKind::labels(&["masks"], LabelForm::Step),
                 "target = label (union|intersect|subtract|inside) label [grown MM], in order, before overlaps are resolved",
             ),
         ];
-        description.outputs.push(OutputSpec::on_own_grid(
-            "mask",
-            "all labels, on the reference grid",
-        ));
+        let mask = OutputSpec::on_own_grid("mask", "all labels, on the reference grid");
+        description.outputs = vec![mask.labels_named_in(&["masks"], "labels")];
         Merge { description }
     }
 }
@@ -75,6 +73,14 @@ impl Merge {
 impl MaskOperation for Merge {
     fn description(&self) -> &OperationDescription {
         &self.description
+    }
+
+    fn check(&self, parameters: &Parameters, _: bool) -> Result<(), OperationError> {
+        check_lists(parameters.texts("labels")?, parameters.texts("priority")?)?;
+        parameters
+            .texts("steps")?
+            .iter()
+            .try_for_each(|text| read_step(text).map(|_| ()))
     }
 
     fn run(
@@ -97,7 +103,7 @@ impl MaskOperation for Merge {
         let mut names = Names::of(masks.iter().map(AsRef::as_ref));
         let mut steps = Vec::new();
         for text in parameters.texts("steps")? {
-            let step = step::parse(text)?;
+            let step = read_step(text)?;
             let numbers = names.add_step(&step)?;
             steps.push((step, numbers));
         }
@@ -176,6 +182,14 @@ impl MaskOperation for Merge {
         });
         moved.fold(0, u64::saturating_add).saturating_mul(6)
     }
+}
+
+fn read_step(text: &str) -> Result<LabelStep, OperationError> {
+    let step = LabelStep::parse(text).map_err(|reason| MergeError::Step {
+        step: text.chars().take(200).collect(),
+        reason,
+    });
+    Ok(step?)
 }
 
 fn table(names: &Names, ranking: &Ranking) -> Result<LabelTable, OperationError> {

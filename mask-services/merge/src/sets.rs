@@ -3,18 +3,17 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use nephrite_kernel::{Coded, Context, OperationError, RunMask};
+use nephrite_kernel::{Coded, Context, LabelStep, OperationError, RunMask, StepOperator};
 use nephrite_runs::{RunsError, flatten, grow, intersect, subtract, union};
 
 use crate::overlay::Layer;
-use crate::step::{Operator, Step};
 
 /// Carries out steps; the layers' meanings are numbers of names plus 1. What a step sets becomes a layer of its own.
 ///
 /// Each entry of `steps` has the numbers of its target, left and right name.
 pub(crate) fn apply(
     layers: &mut Vec<Layer<'_>>,
-    steps: &[(Step, [usize; 3])],
+    steps: &[(LabelStep, [usize; 3])],
     empty: &RunMask,
     context: &Context<'_>,
 ) -> Result<(), OperationError> {
@@ -32,9 +31,9 @@ pub(crate) fn apply(
             right = Cow::Owned(grown.map_err(from_runs)?);
         }
         let operator = match step.operator {
-            Operator::Union => union,
-            Operator::Intersect => intersect,
-            Operator::Subtract => subtract,
+            StepOperator::Union => union,
+            StepOperator::Intersect => intersect,
+            StepOperator::Subtract => subtract,
         };
         let result = operator(&left, &right, context.limits).map_err(from_runs)?;
         derived.insert(*target, result);

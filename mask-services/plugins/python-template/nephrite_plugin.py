@@ -1,20 +1,29 @@
 """What every mask plugin in Python needs; `plugin.py` has what is yours.
 
 `serve(operation, run)` turns a function into a MaskService with health, reflection, limits and a graceful end. Masks
-arrive as `Mask`, inside the message or from a file; parameters are checked against the description; `Refused` says no.
+arrive as `Mask`, inside the message or from a file; parameters are checked against the description; files beside the
+masks go through `Artefacts`; `Refused` says no.
 """
 
 import argparse
+import csv
+import fcntl
 import gzip
 import io
+import json
 import os
+import re
+import secrets
 import signal
 import stat
 import threading
 import time
 import uuid
 import zlib
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import grpc
@@ -30,8 +39,12 @@ import decode as codec
 
 MAX_INLINE_BYTES = 1 << 20  # of an encoded mask; larger ones travel as files
 MAX_VOXELS = 1 << 29  # of one mask, which is a dense array here
+SAME_GRID_VOXELS = 1e-3  # corners of two grids may lie this far apart: headers store 32-bit numbers
 MAX_MESSAGE_BYTES = 16 << 20
+MAX_STATUS_BYTES = 2048  # of the words of a refusal; clients bound the size of headers
+MAX_INPUTS = 1024
 MAX_TEXTS = MAX_TEXT_BYTES = 4096
+MAX_ARTEFACT_NAME_BYTES = 200
 CHECK_FILE, MAX_CHECK_BYTES = ".nephrite-check-", 64
 PRESENT, NOT_FOUND = segmentation_pb2.LABEL_STATUS_PRESENT, segmentation_pb2.LABEL_STATUS_NOT_FOUND
 
@@ -56,6 +69,29 @@ class Refused(Exception):
         self.code = code
 
 
+def refuse_if(wrong, message, code="invalid_input"):
+    if wrong:
+        raise Refused(message, code)
+
+
+def refuse_request_if(wrong, message):
+    refuse_if(wrong, message, "invalid_argument")
+
+
+def known_are(names):
+    """What there is instead of something unknown."""
+    return f"known are {', '.join(names)}" if names else "there are none"
+
+
+def quoted(text):
+    """The beginning of a text that somebody sent."""
+    return json.dumps(text[:64], ensure_ascii=False)
+
+
+def unknown_label(parameter, name, known):
+    return Refused(f"parameter {parameter} names label {quoted(name)}, {known_are(known)}")
+
+
 @dataclass
 class Mask:
     """A label map: ids [z, y, x], what they are called, and where the voxels lie."""
@@ -65,13 +101,13 @@ class Mask:
     spacing: tuple  # mm, (z, y, x)
     affine: np.ndarray  # voxel index (x, y, z, 1) -> world mm, RAS+; 4x4
 
-    def named(self, names):
-        """The ids of labels that a parameter names, and all of them if it names none."""
+    def named(self, names, parameter="labels"):
+        """The ids of labels that a parameter names, each once, and all of them if it names none."""
         ids = {name: label for label, (name, _) in self.labels.items()}
         for name in names:
             if name not in ids:
-                raise Refused(f"unknown label {name[:64]!r}, known are {', '.join(ids)}")
-        return [ids[name] for name in names] or list(self.labels)
+                raise unknown_label(parameter, name, ids)
+        return [ids[name] for name in dict.fromkeys(names)] or list(self.labels)
 
     def like(self, ids):
         """Other ids on the same grid, under the same names."""
@@ -84,11 +120,6 @@ def at_least(found, bound):
 
 
 # --- masks in messages
-
-
-def refuse_if(wrong, message, code="invalid_input"):
-    if wrong:
-        raise Refused(message, code)
 
 
 def label_table(labels):
@@ -295,6 +326,13 @@ class Root:
             raise Refused(f"{path}: leads out of the configured root", "permission_denied")
         return handle
 
+    def open_writable_folder(self, path):
+        handle = self.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        if not os.access(".", os.W_OK | os.X_OK, dir_fd=handle, effective_ids=True):
+            os.close(handle)
+            raise Refused(f"{path}: folder is not writable", "environment")
+        return handle
+
     def open_file(self, path):
         """A regular file, for reading."""
         handle = self.open(path, os.O_RDONLY)
@@ -354,14 +392,12 @@ class Root:
 
 
 def receive(message, root):
-    content = message.WhichOneof("content")
-    refuse_if(content is None, "a mask without content", "invalid_argument")
-    if content == "path":
+    if message.WhichOneof("content") == "path":
         return root.read_mask(message.path, label_table(message.labels))
     return decode(message.encoded)
 
 
-def send(masks, root, exchange_folder):
+def send(masks, root, exchange_folder, check):
     """The masks of a reply: inside of it as long as they fit, else as files, which are removed again if one fails."""
     sent, room = [], MAX_INLINE_BYTES
     try:
@@ -374,6 +410,7 @@ def send(masks, root, exchange_folder):
                 refuse_if(not exchange_folder, f"mask {name} is too large for a message", "limit_exceeded")
                 content = pb.Mask(path=root.write_mask(exchange_folder, name, mask), labels=encoded.labels)
             sent.append(pb.NamedMask(name=name, mask=content))
+            check()  # nobody would clean up after a caller that is gone
     except Exception:
         for named in sent:
             if named.mask.path:
@@ -382,58 +419,316 @@ def send(masks, root, exchange_folder):
     return sent
 
 
-# --- requests
+# --- files beside the masks
+
+# Not in file names: control characters, separators, and what is not seen or turns the direction of the text.
+UNUSABLE = re.compile(
+    r"[\0-\x1f\x7f-\x9f/\\\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5"
+    r"\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    r"\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9])\s*(\.|$)", re.IGNORECASE)  # Windows keeps these
+
+
+def is_artefact_name(name):
+    """True for a plain file name that every system keeps as it is, and that looks like what it is."""
+    if not name or name.startswith(".") or name.endswith((".", " ")) or UNUSABLE.search(name) or DEVICE.match(name):
+        return False
+    return len(name.encode()) <= MAX_ARTEFACT_NAME_BYTES
+
+
+@contextmanager
+def new_file(folder, name):
+    """A handle of a new file, locked while it is not whole; it is removed if the block ends in an error."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(name, flags, 0o666, dir_fd=folder)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield handle
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name, dir_fd=folder)
+        raise
+    finally:
+        os.close(handle)
+
+
+def identity(status):
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+class Artefacts:
+    """The folder that a request named for files: an open handle, so that no name leads out of it."""
+
+    def __init__(self, handle, path):
+        self.handle, self.path = handle, path
+        self.written = {}  # name -> (media type, which file it is)
+
+    def write(self, name, media_type, content):
+        """Writes a file, of bytes or of a text, whole or not at all; one of the same name is replaced."""
+        with self.open(name, media_type) as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+
+    @contextmanager
+    def open(self, name, media_type):
+        """The same for large ones: a binary file, which gets its name when the block ends without an error."""
+        refuse_if(not is_artefact_name(name), f"artefact name {quoted(name)} is not a plain file name", "internal")
+        hidden = f".nephrite-{secrets.token_hex(8)}.partial"
+        try:
+            with new_file(self.handle, hidden) as handle:
+                with os.fdopen(handle, "wb", closefd=False) as file:
+                    yield file
+                os.fsync(handle)
+                os.rename(hidden, name, src_dir_fd=self.handle, dst_dir_fd=self.handle)
+                self.written[name] = media_type, identity(os.fstat(handle))
+        except OSError as error:
+            raise Refused(f"{os.path.join(self.path, name)}: {error.strerror or error}", "environment") from None
+
+    def messages(self):
+        """For the reply, in the order written."""
+        for name, (media_type, _) in self.written.items():
+            yield pb.Artefact(name=name, path=os.path.join(self.path, name), media_type=media_type)
+
+    def discard(self):
+        """Removes what was written; what somebody else has put under these names meanwhile stays."""
+        for name, (_, file) in self.written.items():
+            with suppress(OSError):  # the error of the request is the one to tell
+                if identity(os.stat(name, dir_fd=self.handle, follow_symlinks=False)) == file:
+                    os.unlink(name, dir_fd=self.handle)
+
+
+def csv_text(rows):
+    """Rows as the text of a CSV file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+@contextmanager
+def artefacts_in(folder, root):
+    """The writer for a folder, None if there is none; a request that ends in an error leaves no files."""
+    if not folder:
+        yield None
+        return
+    handle = root.open_writable_folder(folder)
+    artefacts = Artefacts(handle, folder)
+    try:
+        yield artefacts
+    except BaseException:
+        artefacts.discard()
+        raise
+    finally:
+        artefacts.handle = -1  # nothing can be written any more
+        os.close(handle)
+
+
+@dataclass
+class Context:
+    """What `run` may use besides its inputs."""
+
+    check: Callable  # call it now and then in long work: it ends what nobody waits for any more
+    artefacts: Artefacts | None  # where files go; None if the caller wants none
+
+
+# --- parameters
+
+
+def number_words(number):
+    """The shortest digits that mean the number, without an exponent."""
+    return "NaN" if np.isnan(number) else np.format_float_positional(number, trim="-")
+
+
+def found_words(value):
+    match value.WhichOneof("value"):
+        case "flag":
+            return "true" if value.flag else "false"
+        case "integer":
+            return f"the whole number {value.integer}"
+        case "number":
+            return f"the number {number_words(value.number)}"
+        case "text":
+            return f"the text {quoted(value.text)}"
+        case "texts":
+            count = len(value.texts.values)
+            return f"a list of {count} text{'' if count == 1 else 's'}"
+
+
+def expected_words(spec):
+    bytes_each = f"of at most {MAX_TEXT_BYTES} bytes"
+    match spec.WhichOneof("kind"):
+        case "flag":
+            return "true or false"
+        case "integer":
+            return f"a whole number from {spec.integer.min} to {spec.integer.max}"
+        case "number":
+            return f"a number from {number_words(spec.number.min)} to {number_words(spec.number.max)}"
+        case "text":
+            return f"one of {', '.join(spec.text.choices)}" if spec.text.choices else f"a text {bytes_each}"
+        case "texts":
+            return f"a list of at most {MAX_TEXTS} texts, each {bytes_each}"
+        case "label":
+            return f"the name of a label, {bytes_each}"
+        case "labels":
+            return f"a list of at most {MAX_TEXTS} names of labels, each {bytes_each}"
 
 
 def accept(spec, value):
     """The value as the kind of parameter holds it; Refused if it cannot."""
     kind, given = spec.WhichOneof("kind"), value.WhichOneof("value")
-    held = getattr(value, given) if given else None
-    kind_of = getattr(spec, kind)
-    if kind == "flag" and given == "flag":
+    kind_of, held = getattr(spec, kind), getattr(value, given)
+    fits = lambda text: len(text.encode()) <= MAX_TEXT_BYTES
+    if kind == given == "flag":
         return held
-    if (kind, given) in (("integer", "integer"), ("number", "integer"), ("number", "number")):
-        if np.isfinite(held) and kind_of.min <= held <= kind_of.max:
-            return float(held) if kind == "number" else held
-    if kind == "text" and given == "text" and len(held.encode()) <= MAX_TEXT_BYTES:
-        if not kind_of.choices or held in kind_of.choices:
-            return held
-    if kind == "texts" and given == "texts" and len(held.values) <= MAX_TEXTS:
-        if all(len(text.encode()) <= MAX_TEXT_BYTES for text in held.values):
+    if kind == given == "integer" and kind_of.min <= held <= kind_of.max:
+        return held
+    if kind == "number" and given in ("integer", "number"):
+        if np.isfinite(held) and kind_of.min <= float(held) <= kind_of.max:
+            return float(held)
+    if kind == given == "text" and (held in kind_of.choices if kind_of.choices else fits(held)):
+        return held
+    if kind == "label" and given == "text" and fits(held):
+        return held
+    if kind in ("texts", "labels") and given == "texts":
+        if len(held.values) <= MAX_TEXTS and all(map(fits, held.values)):
             return list(held.values)
-    raise Refused(f"parameter {spec.name} is {given or 'nothing'} {str(held)[:64]}, expected {kind} {str(kind_of)[:64]}")
+    raise Refused(f"parameter {spec.name} is {found_words(value)}, expected {expected_words(spec)}")
 
 
 def accept_all(specs, given):
-    """Values of all parameters by name: as given, else the default, else None (an empty list for texts)."""
-    unknown = given.keys() - {spec.name for spec in specs}
-    refuse_if(unknown, f"unknown parameter {min(unknown, default='')[:64]!r}", "invalid_argument")
+    """Values of all parameters by name: as given, else the default, else None (an empty list for lists)."""
+    known = [spec.name for spec in specs]
+    unknown = min(given.keys() - set(known), default=None)
+    if unknown is not None:
+        raise Refused(f"unknown parameter {quoted(unknown)}, {known_are(known)}")
     values = {}
     for spec in specs:
-        refuse_if(spec.required and spec.name not in given, f"parameter {spec.name} is missing", "invalid_argument")
+        refuse_request_if(spec.required and spec.name not in given, f"parameter {spec.name} is missing")
         value = given[spec.name] if spec.name in given else spec.default if spec.HasField("default") else None
-        off = [] if spec.WhichOneof("kind") == "texts" else None
+        off = [] if spec.WhichOneof("kind") in ("texts", "labels") else None
         values[spec.name] = off if value is None else accept(spec, value)
     return values
 
 
+def known_labels(operation, inputs, names):
+    """Names of the labels of the masks that these inputs got, of all inputs if none is named; each once, in order."""
+    given = [inputs[spec.name] for spec in operation.inputs if not names or spec.name in names]
+    masks = [mask for one in given for mask in (one if isinstance(one, list) else [one]) if mask is not None]
+    return dict.fromkeys(name for mask in masks for name, _ in mask.labels.values())
+
+
+def step_targets(operation, parameters):
+    """Names of the labels that steps make; other parameters may name them."""
+    steps = [spec for spec in operation.parameters if spec.labels.form == pb.LABEL_FORM_STEP]
+    return {text.partition("=")[0].strip() for spec in steps for text in parameters[spec.name]}
+
+
+def names_in(parameter, text, form, known):
+    """The names of labels in a text of a parameter."""
+    if form == pb.LABEL_FORM_STEP:
+        return []  # for the operation to check
+    if form == pb.LABEL_FORM_NAME_ID:
+        name, _, number = (part.strip() for part in text.rpartition("="))
+        is_id = number.isascii() and number.isdecimal() and 1 <= int(number) <= 65535
+        wrong = f"parameter {parameter} has {quoted(text)}: expected name=id with an id from 1 to 65535"
+        refuse_request_if(not name or not is_id, wrong)
+        return [name]
+    if form == pb.LABEL_FORM_JOINED and text not in known:
+        return [name.strip() for name in text.split("+")]
+    return [text]
+
+
+def check_labels(operation, inputs, parameters):
+    """Every label that a parameter names must be in the label table of a mask; it may have no voxels."""
+    targets = step_targets(operation, parameters)
+    for spec in operation.parameters:
+        kind, value = spec.WhichOneof("kind"), parameters[spec.name]
+        if kind not in ("label", "labels") or value is None:
+            continue
+        known = known_labels(operation, inputs, getattr(spec, kind).inputs)
+        accepted = targets | known.keys()
+        for text in [value] if kind == "label" else value:
+            for name in names_in(spec.name, text, spec.labels.form, accepted):
+                if name not in accepted:
+                    raise unknown_label(spec.name, name, known)
+
+
+# --- requests
+
+
+def check_text(field, text, is_path=False):
+    size = len(text.encode())
+    refuse_request_if(size > MAX_TEXT_BYTES, f"{field} has {size} bytes, expected at most {MAX_TEXT_BYTES}")
+    refuse_request_if(is_path and "\0" in text, f"{field} holds a NUL byte")
+
+
+def check_message(request):
+    """What the message alone shows to be wrong."""
+    count = len(request.inputs)
+    refuse_request_if(count > MAX_INPUTS, f"inputs has {count} entries, expected at most {MAX_INPUTS}")
+    for named in request.inputs:
+        refuse_request_if(not named.HasField("mask"), "inputs.mask is missing")
+        check_text("inputs.name", named.name)
+        check_mask_message(named.mask)
+    check_text("operation", request.operation)
+    for value in request.parameters.values():
+        refuse_request_if(value.WhichOneof("value") is None, "parameters.value is missing")
+    check_text("artefacts_folder", request.artefacts_folder, is_path=True)
+    check_text("exchange_folder", request.exchange_folder, is_path=True)
+
+
+def check_mask_message(mask):
+    content, count = mask.WhichOneof("content"), len(mask.labels)
+    refuse_request_if(content is None, "mask.content is missing")
+    if content == "path":
+        check_text("mask.path", mask.path, is_path=True)
+        refuse_request_if(not mask.path, "mask.path is missing")
+    else:
+        expected = "none beside an encoded mask, which has its own"
+        refuse_request_if(count, f"mask.labels is {count} labels, expected {expected}")
+
+
+def check_inputs(operation, given):
+    """Names of the inputs, and how often each was given."""
+    known = [spec.name for spec in operation.inputs]
+    counts = Counter(named.name for named in given)
+    unknown = min(counts.keys() - set(known), default=None)
+    if unknown is not None:
+        raise Refused(f"unknown input {quoted(unknown)}, {known_are(known)}")
+    for spec in operation.inputs:
+        count = counts[spec.name]
+        refuse_request_if(spec.required and not count, f"input {spec.name} is missing")
+        too_many = count > 1 and not spec.repeated
+        refuse_request_if(too_many, f"input {spec.name} was given {count} times, expected one mask")
+
+
+def grid_difference(expected, found):
+    """What differs between the grids of two masks; None if their voxels lie in the same places."""
+    voxels = lambda mask: "×".join(str(n) for n in reversed(mask.ids.shape))
+    if found.ids.shape != expected.ids.shape:
+        return f"{voxels(found)} voxels, expected {voxels(expected)}"
+    step = np.linalg.norm(expected.affine[:3, :3], axis=0).min()
+    for corner in np.ndindex(2, 2, 2):
+        z, y, x = (float(bit * (n - 1)) for bit, n in zip(corner, found.ids.shape))
+        distance = np.linalg.norm(expected.affine @ [x, y, z, 1] - found.affine @ [x, y, z, 1])
+        if not distance <= SAME_GRID_VOXELS * step:
+            return f"voxel {[x, y, z]} (x, y, z) lies {distance:.4f} mm from where it should"
+    return None
+
+
 def accept_inputs(operation, given, root):
     """Masks by input name; a list where an input may be repeated, None where one was left out."""
+    check_inputs(operation, given)
     masks = {spec.name: [] for spec in operation.inputs}
     for named in given:
-        refuse_if(named.name not in masks, f"unknown input {named.name[:64]!r}", "invalid_argument")
-    for spec in operation.inputs:
-        count = sum(named.name == spec.name for named in given)
-        refuse_if(spec.required and not count, f"input {spec.name} is missing", "invalid_argument")
-        refuse_if(count > 1 and not spec.repeated, f"input {spec.name} was given {count} times", "invalid_argument")
-    for named in given:
         masks[named.name].append(receive(named.mask, root))
-    first = next(mask for spec in operation.inputs for mask in masks[spec.name])
-    for spec in operation.inputs:
-        for mask in masks[spec.name] if spec.on_first_grid else []:
-            same = mask.ids.shape == first.ids.shape and np.allclose(mask.affine, first.affine, rtol=1e-5, atol=1e-4)
-            refuse_if(not same, f"input {spec.name} lies on another grid than the first")
-    return {spec.name: masks[spec.name] if spec.repeated else (masks[spec.name] or [None])[0] for spec in operation.inputs}
+    in_order = [(spec, mask) for spec in operation.inputs for mask in masks[spec.name]]
+    first, reference = in_order[0]
+    for spec, mask in in_order:
+        difference = grid_difference(reference, mask) if spec.on_first_grid else None
+        refuse_if(difference, f"input {spec.name} lies on another grid than {first.name}: {difference}")
+    one = lambda found: found[0] if found else None
+    return {spec.name: masks[spec.name] if spec.repeated else one(masks[spec.name]) for spec in operation.inputs}
 
 
 def end(context, error):
@@ -443,8 +738,10 @@ def end(context, error):
         code, message = error.code, str(error)
     elif isinstance(error, MemoryError):
         code, message = "limit_exceeded", "out of memory"
+    # Some clients show nothing of a message that ends in white space.
+    message = message.encode(errors="replace")[:MAX_STATUS_BYTES].decode(errors="ignore").rstrip()
     context.set_trailing_metadata((("nephrite-error-code", code),))
-    context.abort(CODES[code], message[:2048])
+    context.abort(CODES[code], message or code)
 
 
 class Mounts(mount_pb2_grpc.MountServiceServicer):
@@ -483,30 +780,40 @@ class Service(mask_pb2_grpc.MaskServiceServicer):
 
     def process(self, request, context):
         def check():
-            """Call this now and then in long work: it ends what nobody waits for any more."""
             left = context.time_remaining()
             refuse_if(left is not None and left <= 0, "the deadline passed", "deadline_exceeded")
             refuse_if(not context.is_active(), "cancelled by the caller", "cancelled")
 
-        operation = self.operation
-        known = request.operation == operation.name
-        refuse_if(not known, f"unknown operation {request.operation[:64]!r}, known is {operation.name}", "invalid_argument")
-        refuse_if(request.artefacts_folder, "this operation writes no files", "invalid_argument")
-        parameters = accept_all(operation.parameters, request.parameters)
+        check_message(request)
+        name, known = request.operation, self.operation.name
+        refuse_request_if(name != known, f"unknown operation {quoted(name)}, {known_are([known])}")
+        parameters = accept_all(self.operation.parameters, request.parameters)
+        with artefacts_in(request.artefacts_folder, self.root) as artefacts, self.slot(check):
+            return self.answer(request, parameters, Context(check, artefacts))
+
+    @contextmanager
+    def slot(self, check):
         while not self.slots.acquire(timeout=0.05):
             check()
         try:
-            start = time.monotonic()
-            inputs = accept_inputs(operation, request.inputs, self.root)
-            check()
-            masks, measurements = self.run(inputs, parameters, check)
-            seconds = time.monotonic() - start
-            check()
-            named = [(spec.name, masks[spec.name]) for spec in operation.outputs]
-            sent = send(named, self.root, request.exchange_folder)
+            yield
         finally:
             self.slots.release()
-        return pb.ProcessResponse(masks=sent, measurements=measurements, version=operation.version, seconds=seconds)
+
+    def answer(self, request, parameters, context):
+        operation, start = self.operation, time.monotonic()
+        inputs = accept_inputs(operation, request.inputs, self.root)
+        refuse_request_if(context.artefacts and not operation.artefacts, "artefacts: this operation writes no files")
+        check_labels(operation, inputs, parameters)
+        context.check()
+        masks, measurements = self.run(inputs, parameters, context)
+        seconds = time.monotonic() - start
+        context.check()
+        reply = pb.ProcessResponse(measurements=measurements, version=operation.version, seconds=seconds)
+        reply.artefacts.extend(context.artefacts.messages() if context.artefacts else [])
+        named = [(spec.name, masks[spec.name]) for spec in operation.outputs]
+        reply.masks.extend(send(named, self.root, request.exchange_folder, context.check))
+        return reply
 
 
 def serve(operation, run):

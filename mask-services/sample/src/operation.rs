@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{Error, Write};
 
 use nephrite_kernel::{
-    Artefact, Artefacts, Context, InputSpec, Inputs, LabelTable, Mask, MaskOperation, MaskSize, Measurement,
-    OperationDescription, OperationError, Outcome, OutputSpec, ParameterKind, ParameterSpec, ParameterValue,
-    Parameters,
+    Artefact, Artefacts, Context, InputSpec, Inputs, LabelForm, LabelTable, Mask, MaskOperation, MaskSize,
+    Measurement, OperationDescription, OperationError, Outcome, OutputSpec, ParameterKind, ParameterSpec,
+    ParameterValue, Parameters,
 };
 
 use nephrite_kernel::memory::run_bytes;
@@ -40,7 +40,7 @@ impl Default for Sample {
         description.parameters = vec![
             ParameterSpec::new(
                 "labels",
-                ParameterKind::Texts,
+                ParameterKind::labels(&["mask"], LabelForm::Name),
                 "names of the labels to take; all if left out",
             ),
             ParameterSpec::new(
@@ -85,10 +85,8 @@ impl Default for Sample {
                 "write mesh_LABEL.stl for every label that is there; if left out, no",
             ),
         ];
-        description.outputs.push(OutputSpec::on_own_grid(
-            "mask",
-            "the small label map; world positions stay",
-        ));
+        let mask = OutputSpec::on_own_grid("mask", "the small label map; world positions stay");
+        description.outputs = vec![mask.labels_named_in(&["mask"], "labels")];
         description.artefacts = true;
         Sample { description }
     }
@@ -104,6 +102,10 @@ impl Sample {
 impl MaskOperation for Sample {
     fn description(&self) -> &OperationDescription {
         &self.description
+    }
+
+    fn check(&self, parameters: &Parameters, artefacts: bool) -> Result<(), OperationError> {
+        Wanted::of(parameters, artefacts).map(|_| ())
     }
 
     fn run(

@@ -5,7 +5,7 @@
 //! * [`Mask`]: a run mask with its [`LabelTable`]: which ids mean what, and what became of each label.
 //! * [`EncodedMask`]: the same, deflated. Geometry, label table, voxel counts and boxes are readable without inflating.
 //!
-//! `FORMAT.md` describes the payload byte by byte, with a decoder in Python.
+//! `FORMAT.md` describes the payload byte by byte, with decoders in Python and JavaScript.
 //!
 //! ```
 //! use nephrite_mask_codec::{EncodedMask, LabelEntry, LabelStatus, LabelTable, Mask, Run, RunMaskBuilder};

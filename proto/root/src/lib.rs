@@ -26,6 +26,6 @@ mod work_folder;
 
 pub use error::PathError;
 pub use remove::remove_file_if_same;
-pub use root::{OutputFile, Root, split_output};
+pub use root::{OutputFile, Root};
 pub use sweep::{Swept, sweep, sweep_below};
 pub use work_folder::{ClaimError, WorkFolder};

@@ -222,13 +222,47 @@ impl Root {
         Ok(folder)
     }
 
+    /// Opens the folder that something new shall lie in, and checks that files can be created in it; gives the name that it
+    /// shall get there, too. Creates nothing.
+    ///
+    /// # Errors
+    /// [`PathError`]; [`PathError::FileName`] if `path` ends in no name, by [`check_file_name`].
+    pub fn open_parent(&self, path: &Path) -> Result<(Dir, String), PathError> {
+        let (parent, name) = split_output(path)?;
+        let folder = self.open_writable_folder(parent).map_err(|error| match error {
+            // the whole path leads out, not only the folder
+            PathError::OutsideRoot { .. } => PathError::OutsideRoot {
+                path: path.to_owned(),
+            },
+            error => error,
+        })?;
+        Ok((folder, name))
+    }
+
+    /// Opens a folder to write to; makes it if only its last part is not there. Says whether it was made.
+    ///
+    /// # Errors
+    /// As [`Root::open_writable_folder`] and [`Root::open_parent`].
+    pub fn open_or_make_folder(&self, path: &Path) -> Result<(Dir, bool), PathError> {
+        match self.open_writable_folder(path) {
+            Err(PathError::NotFound { .. }) => {}
+            opened => return Ok((opened?, false)),
+        }
+        let (parent, name) = self.open_parent(path)?;
+        let made = parent.create_dir(&name).map(|()| true);
+        let made = made.or_else(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Ok(false), // meanwhile
+            _ => Err(PathError::from_io(path, error)),
+        })?;
+        Ok((self.open_writable_folder(path)?, made))
+    }
+
     /// Opens the folder of a file to be written and checks that a file can be created there. Creates nothing.
     ///
     /// # Errors
     /// [`PathError`]; [`PathError::FileName`] if the name is none, [`PathError::NotAFile`] if a folder has it already.
     pub fn open_output(&self, path: &Path) -> Result<OutputFile, PathError> {
-        let (parent, file_name) = split_output(path)?;
-        let folder = self.open_writable_folder(parent)?;
+        let (folder, file_name) = self.open_parent(path)?;
         match folder.symlink_metadata(&file_name) {
             Ok(there) if there.is_dir() => Err(PathError::NotAFile {
                 path: path.to_owned(),
@@ -248,7 +282,7 @@ impl Root {
 ///
 /// # Errors
 /// [`PathError::FileName`] if that is no name, by [`check_file_name`].
-pub fn split_output(path: &Path) -> Result<(&Path, String), PathError> {
+fn split_output(path: &Path) -> Result<(&Path, String), PathError> {
     let refused = |reason| PathError::FileName {
         path: path.to_owned(),
         reason,

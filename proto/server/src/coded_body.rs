@@ -10,8 +10,9 @@ use tonic::body::Body;
 use tonic::codegen::http::header::HeaderValue;
 use tonic::codegen::http::{HeaderMap, Response};
 
-/// The entry that a status stands in.
+/// The entries that a status stands in.
 const GRPC_STATUS: &str = "grpc-status";
+const GRPC_MESSAGE: &str = "grpc-message";
 
 /// Names our code beside the status of a response, whether it stands in the headers (the call failed at once) or comes
 /// after the last message.
@@ -32,6 +33,18 @@ fn name_code(headers: &mut HeaderMap) {
     if code != Code::Ok && !headers.contains_key(ERROR_CODE_KEY) {
         let name = HeaderValue::from_static(nearest(code).name());
         headers.insert(ERROR_CODE_KEY, name);
+    }
+    let message = headers.get(GRPC_MESSAGE);
+    if code != Code::Ok && message.is_none_or(|message| message.as_bytes().trim_ascii().is_empty()) {
+        headers.insert(GRPC_MESSAGE, HeaderValue::from_static(words(code)));
+    }
+}
+
+/// For a status that the transport made without a word.
+fn words(code: Code) -> &'static str {
+    match code {
+        Code::Unimplemented => "this process has no such service or method",
+        code => code.description(),
     }
 }
 
@@ -91,6 +104,17 @@ mod tests {
         }
         let ours = nephrite_proto::status::to_status(nephrite_types::ErrorCode::InvalidInput, "");
         assert_eq!(coded_name(ours).as_deref(), Some("invalid_input"));
+    }
+
+    #[test]
+    fn a_status_without_a_word_gets_some() {
+        let message = |status: Status| coded(status.into_http()).headers()[GRPC_MESSAGE].clone();
+        assert_eq!(message(Status::internal("ours")), "ours");
+        assert_eq!(
+            message(Status::unimplemented("")),
+            "this process has no such service or method"
+        );
+        assert_eq!(message(Status::internal("")), Code::Internal.description());
     }
 
     /// What comes after messages.

@@ -111,10 +111,20 @@ impl<T: Send + Sync + 'static> Work<T> {
         self: &Arc<Self>,
         job: impl FnOnce(&T, &CancelToken) -> Result<V, E> + Send + 'static,
     ) -> Result<V, Refusal> {
+        self.light_until(None, job).await
+    }
+
+    /// The same, until the caller's deadline.
+    ///
+    /// # Errors
+    /// [`Refusal`]
+    pub async fn light_until<V: Send + 'static, E: Coded>(
+        self: &Arc<Self>,
+        deadline: Option<Deadline>,
+        job: impl FnOnce(&T, &CancelToken) -> Result<V, E> + Send + 'static,
+    ) -> Result<V, Refusal> {
         let ticket = self.enter_at(&self.light)?;
-        let cancel = CancelToken::new();
-        let _cancel_on_drop = CancelOnDrop(cancel.clone());
-        self.run(ticket.turn().await?, cancel, job).await
+        self.unary(ticket, deadline, job).await
     }
 
     /// Does long work for a unary call: waits for the turn, and stops when the caller goes away or its deadline
@@ -128,6 +138,15 @@ impl<T: Send + Sync + 'static> Work<T> {
         job: impl FnOnce(&T, &CancelToken) -> Result<V, E> + Send + 'static,
     ) -> Result<V, Refusal> {
         let ticket = self.enter()?;
+        self.unary(ticket, deadline, job).await
+    }
+
+    async fn unary<V: Send + 'static, E: Coded>(
+        self: &Arc<Self>,
+        ticket: Ticket,
+        deadline: Option<Deadline>,
+        job: impl FnOnce(&T, &CancelToken) -> Result<V, E> + Send + 'static,
+    ) -> Result<V, Refusal> {
         let cancel = token(deadline);
         let _cancel_on_drop = CancelOnDrop(cancel.clone());
         self.run(ticket.turn().await?, cancel, job).await

@@ -132,6 +132,17 @@ impl Client {
         Ok(self.case.clone().estimate(request).await?.into_inner())
     }
 
+    /// A mask of a case that is done.
+    ///
+    /// # Errors
+    /// [`RemoteError`]
+    pub async fn get_mask(
+        &self,
+        request: impl IntoRequest<v1::GetMaskRequest>,
+    ) -> Result<v1::GetMaskResponse, RemoteError> {
+        Ok(self.case.clone().get_mask(request).await?.into_inner())
+    }
+
     /// Runs a model on a scan, for a case that runs elsewhere. Dropping the events cancels it.
     ///
     /// # Errors

@@ -76,6 +76,13 @@ impl CaseService for Fake {
             ..Default::default()
         }))
     }
+
+    async fn get_mask(
+        &self,
+        _: Request<v1::GetMaskRequest>,
+    ) -> Result<Response<v1::GetMaskResponse>, Status> {
+        Err(to_status(ErrorCode::NotFound, "no mask here"))
+    }
 }
 
 #[tonic::async_trait]
@@ -87,7 +94,7 @@ impl StepService for Fake {
         request: Request<v1::StepServiceRunRequest>,
     ) -> Result<Response<Self::RunStream>, Status> {
         let done = v1::StepDone {
-            provider: "cpu".to_owned(),
+            provider: v1::Provider::Cpu.into(),
             scan_bytes: request.into_inner().scan_bytes,
             ..Default::default()
         };

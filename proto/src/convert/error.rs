@@ -12,6 +12,12 @@ pub enum ConvertError {
         /// Name in the .proto file.
         field: &'static str,
     },
+    /// None of the fields is there of which every request needs one.
+    #[error("one of {fields} is needed, and none is there")]
+    NoneOf {
+        /// Names in the .proto file.
+        fields: &'static str,
+    },
     /// An enum is its zero value, or a number that this version does not know.
     #[error("{field} is {number}, which is not one of its values; leave it out for the default")]
     NoChoice {

@@ -9,9 +9,11 @@ mod segmentation_options;
 mod shape;
 mod spacing;
 mod stage;
+mod warning;
 
 pub use choice::choice;
 pub use error::ConvertError;
 pub use mask::{label_table, mask_labels};
 pub use path::{MAX_LIST_ENTRIES, MAX_TEXT_BYTES, list, optional_path, path};
 pub use phase::{optional_phase, phase};
+pub use warning::warning;

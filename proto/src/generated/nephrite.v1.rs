@@ -89,9 +89,9 @@ pub mod run_response {
 /// Something odd that does not stop the work, and that its user should know.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Warning {
-    /// Which kind: channel_geometry, other_world, singular_form, header_lengths. There may be more of them some day.
-    #[prost(string, tag = "1")]
-    pub code: ::prost::alloc::string::String,
+    /// Which kind. There may be more of them some day: read the message of one that is not known.
+    #[prost(enumeration = "WarningCode", tag = "1")]
+    pub code: i32,
     /// The file it is about; may be empty.
     #[prost(string, tag = "2")]
     pub file: ::prost::alloc::string::String,
@@ -169,9 +169,9 @@ pub struct Done {
     /// Most memory that the server process ever held, in bytes.
     #[prost(uint64, tag = "9")]
     pub peak_rss_bytes: u64,
-    /// What ran the network: cpu, cuda or openvino.
-    #[prost(string, tag = "10")]
-    pub provider: ::prost::alloc::string::String,
+    /// What ran the network.
+    #[prost(enumeration = "Provider", tag = "10")]
+    pub provider: i32,
     /// CPU threads of the network.
     #[prost(uint32, tag = "11")]
     pub threads: u32,
@@ -226,13 +226,13 @@ pub struct StageTiming {
 /// Voxels per axis.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Shape {
-    /// Fastest axis of the file.
+    /// Voxels along the fastest axis of the file.
     #[prost(uint64, tag = "1")]
     pub x: u64,
-    /// Second axis.
+    /// Voxels along the second axis.
     #[prost(uint64, tag = "2")]
     pub y: u64,
-    /// Slowest axis.
+    /// Voxels along the slowest axis.
     #[prost(uint64, tag = "3")]
     pub z: u64,
 }
@@ -249,11 +249,52 @@ pub struct Spacing {
     #[prost(double, tag = "3")]
     pub z: f64,
 }
+/// Kinds of warnings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum WarningCode {
+    /// Never sent.
+    Unspecified = 0,
+    /// A channel does not lie where the first one lies.
+    ChannelGeometry = 1,
+    /// A file is placed as another library would place it, since the one that the case follows refuses it.
+    OtherWorld = 2,
+    /// The form that a library would have used is singular; another one places the voxels.
+    SingularForm = 3,
+    /// A header says two lengths of one voxel.
+    HeaderLengths = 4,
+}
+impl WarningCode {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "WARNING_CODE_UNSPECIFIED",
+            Self::ChannelGeometry => "WARNING_CODE_CHANNEL_GEOMETRY",
+            Self::OtherWorld => "WARNING_CODE_OTHER_WORLD",
+            Self::SingularForm => "WARNING_CODE_SINGULAR_FORM",
+            Self::HeaderLengths => "WARNING_CODE_HEADER_LENGTHS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "WARNING_CODE_UNSPECIFIED" => Some(Self::Unspecified),
+            "WARNING_CODE_CHANNEL_GEOMETRY" => Some(Self::ChannelGeometry),
+            "WARNING_CODE_OTHER_WORLD" => Some(Self::OtherWorld),
+            "WARNING_CODE_SINGULAR_FORM" => Some(Self::SingularForm),
+            "WARNING_CODE_HEADER_LENGTHS" => Some(Self::HeaderLengths),
+            _ => None,
+        }
+    }
+}
 /// What became of a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum LabelStatus {
-    /// Refused.
+    /// Refused: a label has a status. Never sent.
     Unspecified = 0,
     /// It has voxels.
     Present = 1,
@@ -294,7 +335,7 @@ impl LabelStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Stage {
-    /// Refused.
+    /// Never sent.
     Unspecified = 0,
     /// Model folders are read, sessions made and warmed up.
     LoadModel = 1,
@@ -368,6 +409,43 @@ impl Checkpoint {
             "CHECKPOINT_UNSPECIFIED" => Some(Self::Unspecified),
             "CHECKPOINT_FINAL" => Some(Self::Final),
             "CHECKPOINT_BEST" => Some(Self::Best),
+            _ => None,
+        }
+    }
+}
+/// What runs networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Provider {
+    /// Never sent.
+    Unspecified = 0,
+    /// ONNX Runtime's own kernels, and nephrite's.
+    Cpu = 1,
+    /// An NVIDIA GPU.
+    Cuda = 2,
+    /// Intel's OpenVINO.
+    Openvino = 3,
+}
+impl Provider {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PROVIDER_UNSPECIFIED",
+            Self::Cpu => "PROVIDER_CPU",
+            Self::Cuda => "PROVIDER_CUDA",
+            Self::Openvino => "PROVIDER_OPENVINO",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PROVIDER_UNSPECIFIED" => Some(Self::Unspecified),
+            "PROVIDER_CPU" => Some(Self::Cpu),
+            "PROVIDER_CUDA" => Some(Self::Cuda),
+            "PROVIDER_OPENVINO" => Some(Self::Openvino),
             _ => None,
         }
     }
@@ -732,7 +810,7 @@ pub struct VolumeServiceInspectRequest {
 /// A header.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct VolumeServiceInspectResponse {
-    /// 1 or 2.
+    /// Version of the format: 1 or 2.
     #[prost(uint32, tag = "1")]
     pub nifti_version: u32,
     /// True if the file is compressed with gzip.
@@ -747,10 +825,10 @@ pub struct VolumeServiceInspectResponse {
     /// Millimeters between voxel centers (units converted); 1 for an axis that is not there.
     #[prost(message, optional, tag = "5")]
     pub spacing: ::core::option::Option<Spacing>,
-    /// Unit of space in the file: m, mm, um or unknown.
-    #[prost(string, tag = "6")]
-    pub unit: ::prost::alloc::string::String,
-    /// Stored type as numpy names it: uint8, int16, float32 …
+    /// Unit of space in the file.
+    #[prost(enumeration = "LengthUnit", tag = "6")]
+    pub unit: i32,
+    /// Stored type as numpy names it, such as uint8, int16 and float32.
     #[prost(string, tag = "7")]
     pub voxel_type: ::prost::alloc::string::String,
     /// Intensity = stored value · slope + intercept.
@@ -762,7 +840,7 @@ pub struct VolumeServiceInspectResponse {
     /// Voxel index (x, y, z, 1) to world millimeters, RAS+; 4×4, row by row, 16 numbers.
     #[prost(double, repeated, tag = "10")]
     pub affine: ::prost::alloc::vec::Vec<f64>,
-    /// The way x, y, z run, in three letters: RAS, LPS …
+    /// The way x, y, z run, in three letters, such as RAS and LPS.
     #[prost(string, tag = "11")]
     pub orientation: ::prost::alloc::string::String,
 }
@@ -813,6 +891,47 @@ pub struct ResizeResponse {
     /// Millimeters between voxel centers now.
     #[prost(message, optional, tag = "4")]
     pub spacing: ::core::option::Option<Spacing>,
+}
+/// A unit of length, as a header states it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LengthUnit {
+    /// Never sent.
+    Unspecified = 0,
+    /// None; taken as mm.
+    Unknown = 1,
+    /// m.
+    Meter = 2,
+    /// mm.
+    Millimeter = 3,
+    /// um.
+    Micrometer = 4,
+}
+impl LengthUnit {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LENGTH_UNIT_UNSPECIFIED",
+            Self::Unknown => "LENGTH_UNIT_UNKNOWN",
+            Self::Meter => "LENGTH_UNIT_METER",
+            Self::Millimeter => "LENGTH_UNIT_MILLIMETER",
+            Self::Micrometer => "LENGTH_UNIT_MICROMETER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LENGTH_UNIT_UNSPECIFIED" => Some(Self::Unspecified),
+            "LENGTH_UNIT_UNKNOWN" => Some(Self::Unknown),
+            "LENGTH_UNIT_METER" => Some(Self::Meter),
+            "LENGTH_UNIT_MILLIMETER" => Some(Self::Millimeter),
+            "LENGTH_UNIT_MICROMETER" => Some(Self::Micrometer),
+            _ => None,
+        }
+    }
 }
 /// How values between voxels are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -1390,7 +1509,7 @@ pub struct Fold {
     /// `fold_0`, `fold_all`.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    /// File names: `checkpoint_final.pth` …
+    /// File names, such as `checkpoint_final.pth`.
     #[prost(string, repeated, tag = "2")]
     pub checkpoints: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// An exported network lies beside them.
@@ -1971,7 +2090,7 @@ pub struct DescribeResponse {
 /// One operation.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Operation {
-    /// \[a-z\]\[a-z0-9\_-\]\*, at most 64 bytes.
+    /// Of the form \[a-z\]\[a-z0-9\_-\]\*, at most 64 bytes.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// Version of the algorithm; goes into records.
@@ -1996,7 +2115,7 @@ pub struct Operation {
 /// A mask, or a list of masks, that an operation takes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OperationInput {
-    /// \[a-z\]\[a-z0-9\_-\]\*
+    /// Of the form \[a-z\]\[a-z0-9\_-\]\*, at most 64 bytes.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// One sentence.
@@ -2015,7 +2134,7 @@ pub struct OperationInput {
 /// A mask that an operation gives.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OperationOutput {
-    /// \[a-z\]\[a-z0-9\_-\]\*
+    /// Of the form \[a-z\]\[a-z0-9\_-\]\*, at most 64 bytes.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// One sentence.
@@ -2024,11 +2143,44 @@ pub struct OperationOutput {
     /// Name of the required input on whose grid it lies; empty if the operation chooses the grid.
     #[prost(string, tag = "3")]
     pub on_grid_of: ::prost::alloc::string::String,
+    /// Which labels its table names, so that callers know before a run; absent if only a run can tell.
+    #[prost(oneof = "operation_output::Labels", tags = "4, 5")]
+    pub labels: ::core::option::Option<operation_output::Labels>,
+}
+/// Nested message and enum types in `OperationOutput`.
+pub mod operation_output {
+    /// Which labels its table names, so that callers know before a run; absent if only a run can tell.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Labels {
+        /// Those of inputs.
+        #[prost(message, tag = "4")]
+        LabelsOf(super::InputLabels),
+        /// Always the same ones.
+        #[prost(message, tag = "5")]
+        FixedLabels(super::FixedLabels),
+    }
+}
+/// The labels of masks that went in, each name once.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InputLabels {
+    /// Names of the inputs; all of them if empty.
+    #[prost(string, repeated, tag = "1")]
+    pub inputs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Name of a parameter of kind LabelsKind: only the labels that a request names there, if it names any. Empty: all of them.
+    #[prost(string, tag = "2")]
+    pub only: ::prost::alloc::string::String,
+}
+/// Labels that do not depend on the request.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FixedLabels {
+    /// Their names; at least one.
+    #[prost(string, repeated, tag = "1")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A parameter that an operation takes.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Parameter {
-    /// \[a-z\]\[a-z0-9\_-\]\*
+    /// Of the form \[a-z\]\[a-z0-9\_-\]\*, at most 64 bytes.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// One sentence.
@@ -2044,7 +2196,7 @@ pub struct Parameter {
     #[prost(message, optional, tag = "5")]
     pub default: ::core::option::Option<ParameterValue>,
     /// What it may hold. Required.
-    #[prost(oneof = "parameter::Kind", tags = "6, 7, 8, 9, 10")]
+    #[prost(oneof = "parameter::Kind", tags = "6, 7, 8, 9, 10, 11, 12")]
     pub kind: ::core::option::Option<parameter::Kind>,
 }
 /// Nested message and enum types in `Parameter`.
@@ -2067,6 +2219,12 @@ pub mod parameter {
         /// A list of texts.
         #[prost(message, tag = "10")]
         Texts(super::TextsKind),
+        /// The name of a label; its value is a text.
+        #[prost(message, tag = "11")]
+        Label(super::LabelKind),
+        /// Names of labels; its value is a list of texts.
+        #[prost(message, tag = "12")]
+        Labels(super::LabelsKind),
     }
 }
 /// True or false.
@@ -2075,20 +2233,20 @@ pub struct FlagKind {}
 /// A whole number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct IntegerKind {
-    /// Least, inclusive.
+    /// Least, inclusive; in the parameter's unit.
     #[prost(int64, tag = "1")]
     pub min: i64,
-    /// Greatest, inclusive.
+    /// Greatest, inclusive; in the parameter's unit.
     #[prost(int64, tag = "2")]
     pub max: i64,
 }
 /// A finite number.
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
 pub struct NumberKind {
-    /// Least, inclusive.
+    /// Least, inclusive; in the parameter's unit.
     #[prost(double, tag = "1")]
     pub min: f64,
-    /// Greatest, inclusive.
+    /// Greatest, inclusive; in the parameter's unit.
     #[prost(double, tag = "2")]
     pub max: f64,
 }
@@ -2102,6 +2260,23 @@ pub struct TextKind {
 /// A list of texts.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TextsKind {}
+/// The name of a label. One that none of the masks names is refused, before any network runs if it stands in a pipeline.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LabelKind {
+    /// Names of the inputs whose masks must name it; all of them if empty.
+    #[prost(string, repeated, tag = "1")]
+    pub inputs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Names of labels. One that none of the masks names is refused, before any network runs if it stands in a pipeline.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LabelsKind {
+    /// Names of the inputs whose masks must name them; all of them if empty.
+    #[prost(string, repeated, tag = "1")]
+    pub inputs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How each text names labels. Default: LABEL_FORM_NAME.
+    #[prost(enumeration = "LabelForm", optional, tag = "2")]
+    pub form: ::core::option::Option<i32>,
+}
 /// A value of a parameter.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ParameterValue {
@@ -2117,16 +2292,16 @@ pub mod parameter_value {
         /// Of a flag.
         #[prost(bool, tag = "1")]
         Flag(bool),
-        /// Of a whole number, or of a number.
+        /// Of a whole number, or of a number; in the parameter's unit.
         #[prost(int64, tag = "2")]
         Integer(i64),
-        /// Of a number.
+        /// Of a number, in the parameter's unit.
         #[prost(double, tag = "3")]
         Number(f64),
-        /// Of a text.
+        /// Of a text, or of the name of a label.
         #[prost(string, tag = "4")]
         Text(::prost::alloc::string::String),
-        /// Of a list of texts.
+        /// Of a list of texts, or of names of labels.
         #[prost(message, tag = "5")]
         Texts(super::TextList),
     }
@@ -2214,7 +2389,7 @@ pub mod mask {
         Path(::prost::alloc::string::String),
     }
 }
-/// A mask as runs along x, compressed. proto/mask-codec/FORMAT.md describes the payload and has a decoder in Python.
+/// A mask as runs along x, compressed. proto/mask-codec/FORMAT.md describes the payload and has decoders in Python and JavaScript.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EncodedMask {
     /// Where the voxels lie. Required.
@@ -2324,15 +2499,57 @@ pub struct Measurement {
     /// Of the value: mm, mL, voxel …; empty for a plain count.
     #[prost(string, tag = "3")]
     pub unit: ::prost::alloc::string::String,
-    /// Finite.
+    /// Finite, in its unit.
     #[prost(double, tag = "4")]
     pub value: f64,
+}
+/// How a text names labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LabelForm {
+    /// Refused; leave the field out for the default.
+    Unspecified = 0,
+    /// The text is the name of a label.
+    Name = 1,
+    /// `name=id`: a label, and the value that it gets in the outputs.
+    NameId = 2,
+    /// One name, or several joined by `+`.
+    Joined = 3,
+    /// `target = name (union|intersect|subtract|inside) name \[grown MM\]`: two labels, and a third one that they give. Texts after
+    /// this one may name the target, other parameters too, and outputs have it.
+    Step = 4,
+}
+impl LabelForm {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LABEL_FORM_UNSPECIFIED",
+            Self::Name => "LABEL_FORM_NAME",
+            Self::NameId => "LABEL_FORM_NAME_ID",
+            Self::Joined => "LABEL_FORM_JOINED",
+            Self::Step => "LABEL_FORM_STEP",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LABEL_FORM_UNSPECIFIED" => Some(Self::Unspecified),
+            "LABEL_FORM_NAME" => Some(Self::Name),
+            "LABEL_FORM_NAME_ID" => Some(Self::NameId),
+            "LABEL_FORM_JOINED" => Some(Self::Joined),
+            "LABEL_FORM_STEP" => Some(Self::Step),
+            _ => None,
+        }
+    }
 }
 /// How a payload is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum MaskEncoding {
-    /// Refused.
+    /// Refused: an encoding is required.
     Unspecified = 0,
     /// FORMAT.md, version 1.
     RunsDeflate = 1,
@@ -2861,12 +3078,12 @@ pub struct StepProgress {
     /// What it does.
     #[prost(enumeration = "StepState", tag = "2")]
     pub state: i32,
-    /// Where it runs.
+    /// Where it runs; absent if it is left out.
     #[prost(message, optional, tag = "3")]
     pub place: ::core::option::Option<StepPlace>,
-    /// Of a model that runs.
-    #[prost(enumeration = "Stage", tag = "4")]
-    pub stage: i32,
+    /// Of a model that runs; absent in the event that a step begins with, and in its last one.
+    #[prost(enumeration = "Stage", optional, tag = "4")]
+    pub stage: ::core::option::Option<i32>,
     /// Tiles finished; each fold and each mirrored copy of a tile counts.
     #[prost(uint64, tag = "5")]
     pub tiles_done: u64,
@@ -2886,9 +3103,10 @@ pub struct MaskReady {
     /// The step.
     #[prost(string, tag = "1")]
     pub step: ::prost::alloc::string::String,
-    /// Its file in the result folder, which is there, whole, once the case is done; empty if the pipeline does not keep it.
+    /// Its file, below the result folder, as in the record: it is there, whole, once the case is done. Empty if the pipeline does
+    /// not keep the mask.
     #[prost(string, tag = "2")]
-    pub path: ::prost::alloc::string::String,
+    pub file: ::prost::alloc::string::String,
     /// Sorted by id.
     #[prost(message, repeated, tag = "3")]
     pub labels: ::prost::alloc::vec::Vec<LabelVolume>,
@@ -2896,10 +3114,10 @@ pub struct MaskReady {
 /// A case that is done.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CaseDone {
-    /// The result folder.
+    /// The result folder, as the request named it; `request.output` of the record is its absolute path.
     #[prost(string, tag = "1")]
     pub output: ::prost::alloc::string::String,
-    /// Files in it, `record.json` last.
+    /// Files in it, `record.json` last. Their paths start at the folder, as in the record.
     #[prost(message, repeated, tag = "2")]
     pub files: ::prost::alloc::vec::Vec<CaseFile>,
     /// The masks that were kept, with their statistics.
@@ -2924,10 +3142,10 @@ pub struct CaseDone {
     #[prost(message, repeated, tag = "30")]
     pub warnings: ::prost::alloc::vec::Vec<Warning>,
 }
-/// A file of the result folder.
+/// A file of a folder.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CaseFile {
-    /// Where it lies.
+    /// Where it lies, below the folder: of a case its result folder, of a model the model's.
     #[prost(string, tag = "1")]
     pub path: ::prost::alloc::string::String,
     /// SHA-256 in hexadecimal.
@@ -2952,7 +3170,7 @@ pub struct CaseCounters {
     /// Scans that were normalized and resampled for a network.
     #[prost(uint64, tag = "4")]
     pub preprocessings: u64,
-    /// Network inputs that were in memory already.
+    /// Scans that were prepared for a network already, and in memory.
     #[prost(uint64, tag = "5")]
     pub preprocessing_cache_hits: u64,
     /// Models that were loaded.
@@ -3065,12 +3283,45 @@ pub struct StepEstimate {
     /// It looks at a part of the scan only: figures hold for all of it.
     #[prost(bool, tag = "10")]
     pub at_most: bool,
+    /// Of a model: its folder, as the pipeline or the request names it; with the quick profile, that of the quick model.
+    #[prost(string, tag = "11")]
+    pub model: ::prost::alloc::string::String,
+    /// Of an operation on masks: its name.
+    #[prost(string, tag = "12")]
+    pub operation: ::prost::alloc::string::String,
+    /// Names of the labels that its mask will have, sorted by the ids that they will get as far as these are known; of a step that
+    /// would be left out, those that will say LABEL_STATUS_NOT_SEARCHED. Empty for a sample, and if only the run can tell.
+    #[prost(string, repeated, tag = "13")]
+    pub labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Files that will be saved, below the result folder. A name that ends in `/` is a folder for files that only the run can name.
+    #[prost(string, repeated, tag = "14")]
+    pub files: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Which mask of which case.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetMaskRequest {
+    /// Result folder of a case that is done. Required.
+    #[prost(string, tag = "1")]
+    pub output: ::prost::alloc::string::String,
+    /// Name of a step whose mask was kept. Required.
+    #[prost(string, tag = "2")]
+    pub step: ::prost::alloc::string::String,
+}
+/// A mask as it was kept.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetMaskResponse {
+    /// On the grid of its file; its labels say what became of each.
+    #[prost(message, optional, tag = "1")]
+    pub mask: ::core::option::Option<EncodedMask>,
+    /// Its file, below the result folder; the first by name if it was kept under several.
+    #[prost(string, tag = "2")]
+    pub file: ::prost::alloc::string::String,
 }
 /// Contrast phase of a CT scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Phase {
-    /// Refused.
+    /// Refused: a phase is never guessed.
     Unspecified = 0,
     /// Before contrast medium.
     NonContrast = 1,
@@ -3218,6 +3469,7 @@ impl StepState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum SpeedSource {
+    /// Never sent.
     Unspecified = 0,
     /// From runs of this process.
     Measured = 1,
@@ -3250,6 +3502,7 @@ impl SpeedSource {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum StepKind {
+    /// Never sent.
     Unspecified = 0,
     /// A model on a scan.
     Model = 1,
@@ -3402,7 +3655,7 @@ pub mod case_service_client {
                 .insert(GrpcMethod::new("nephrite.v1.CaseService", "Run"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Says what a request would run, where, for how long and with how much memory. Reads headers only.
+        /// Says what a request would run, where, for how long and with how much memory, and what would come out. Reads headers only.
         pub async fn estimate(
             &mut self,
             request: impl tonic::IntoRequest<super::CaseServiceEstimateRequest>,
@@ -3425,6 +3678,33 @@ pub mod case_service_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("nephrite.v1.CaseService", "Estimate"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Gives a mask of a case that is done, for callers that do not see the shared volume. The file must be as the record says.
+        /// One that takes more than 4128768 bytes encoded (4 MiB less 64 KiB, so that the answer is a message that every client takes)
+        /// is refused with OUT_OF_RANGE, and the refusal names its file.
+        pub async fn get_mask(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetMaskRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetMaskResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nephrite.v1.CaseService/GetMask",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nephrite.v1.CaseService", "GetMask"));
             self.inner.unary(req, path, codec).await
         }
     }
@@ -3455,7 +3735,7 @@ pub mod case_service_server {
             &self,
             request: tonic::Request<super::CaseServiceRunRequest>,
         ) -> std::result::Result<tonic::Response<Self::RunStream>, tonic::Status>;
-        /// Says what a request would run, where, for how long and with how much memory. Reads headers only.
+        /// Says what a request would run, where, for how long and with how much memory, and what would come out. Reads headers only.
         async fn estimate(
             &self,
             request: tonic::Request<super::CaseServiceEstimateRequest>,
@@ -3463,6 +3743,13 @@ pub mod case_service_server {
             tonic::Response<super::CaseServiceEstimateResponse>,
             tonic::Status,
         >;
+        /// Gives a mask of a case that is done, for callers that do not see the shared volume. The file must be as the record says.
+        /// One that takes more than 4128768 bytes encoded (4 MiB less 64 KiB, so that the answer is a message that every client takes)
+        /// is refused with OUT_OF_RANGE, and the refusal names its file.
+        async fn get_mask(
+            &self,
+            request: tonic::Request<super::GetMaskRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetMaskResponse>, tonic::Status>;
     }
     /// Runs pipelines: the scans of one patient, one per contrast phase, through models and mask operations to final masks.
     /// Paths as in SegmentationService. Where a step runs is the server's configuration, not the request's.
@@ -3633,6 +3920,51 @@ pub mod case_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/nephrite.v1.CaseService/GetMask" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetMaskSvc<T: CaseService>(pub Arc<T>);
+                    impl<
+                        T: CaseService,
+                    > tonic::server::UnaryService<super::GetMaskRequest>
+                    for GetMaskSvc<T> {
+                        type Response = super::GetMaskResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetMaskRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CaseService>::get_mask(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetMaskSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -3784,9 +4116,9 @@ pub struct StepDone {
     /// Tile positions, over folds; mirrored copies not counted.
     #[prost(uint64, tag = "3")]
     pub tiles: u64,
-    /// cpu, cuda or openvino.
-    #[prost(string, tag = "4")]
-    pub provider: ::prost::alloc::string::String,
+    /// What ran the network.
+    #[prost(enumeration = "Provider", tag = "4")]
+    pub provider: i32,
     /// CPU threads of the network.
     #[prost(uint32, tag = "5")]
     pub threads: u32,

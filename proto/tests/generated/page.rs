@@ -9,13 +9,13 @@ use prost_types::{
 };
 
 // Field numbers of descriptor.proto, from which the paths of comments are made.
-const FILE_MESSAGES: i32 = 4;
-const FILE_ENUMS: i32 = 5;
-const FILE_SERVICES: i32 = 6;
-const MEMBERS: i32 = 2; // fields of a message, values of an enum, methods of a service
-const MESSAGE_NESTED: i32 = 3;
-const MESSAGE_ENUMS: i32 = 4;
-const MESSAGE_ONEOFS: i32 = 8;
+pub(crate) const FILE_MESSAGES: i32 = 4;
+pub(crate) const FILE_ENUMS: i32 = 5;
+pub(crate) const FILE_SERVICES: i32 = 6;
+pub(crate) const MEMBERS: i32 = 2; // fields of a message, values of an enum, methods of a service
+pub(crate) const MESSAGE_NESTED: i32 = 3;
+pub(crate) const MESSAGE_ENUMS: i32 = 4;
+pub(crate) const MESSAGE_ONEOFS: i32 = 8;
 
 /// One page: services first, then messages and enums, in the order of the files.
 pub(crate) fn page(files: &FileDescriptorSet, package: &str) -> String {
@@ -138,7 +138,7 @@ fn type_name(field: &FieldDescriptorProto, message: &DescriptorProto) -> String 
     }
 }
 
-fn is_map_entry(message: &DescriptorProto) -> bool {
+pub(crate) fn is_map_entry(message: &DescriptorProto) -> bool {
     message
         .options
         .as_ref()
@@ -152,10 +152,10 @@ fn link(type_name: &str) -> String {
 }
 
 /// What stands ahead of each part of a file.
-struct Comments(HashMap<Vec<i32>, String>);
+pub(crate) struct Comments(HashMap<Vec<i32>, String>);
 
 impl Comments {
-    fn of(file: &FileDescriptorProto) -> Self {
+    pub(crate) fn of(file: &FileDescriptorProto) -> Self {
         let locations = file.source_code_info.iter().flat_map(|info| &info.location);
         let comments = locations.filter_map(|location| {
             let lines = location.leading_comments.as_ref()?.lines().map(str::trim);
@@ -164,7 +164,7 @@ impl Comments {
         Comments(comments.collect())
     }
 
-    fn at(&self, path: &[i32]) -> String {
+    pub(crate) fn at(&self, path: &[i32]) -> String {
         self.0.get(path).map_or(String::new(), |text| escape(text.trim()))
     }
 

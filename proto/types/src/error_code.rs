@@ -18,6 +18,8 @@ pub enum ErrorCode {
     LimitExceeded,
     /// A path leaves the configured root.
     PermissionDenied,
+    /// What the request wants to make is there already.
+    AlreadyExists,
     /// Too many requests run and wait already.
     Overloaded,
     /// What the request needs is not there now (provider does not load, disk full, folder not writable).
@@ -34,13 +36,14 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// All codes, for tables and round-trip tests.
-    pub const ALL: [ErrorCode; 12] = [
+    pub const ALL: [ErrorCode; 13] = [
         ErrorCode::InvalidArgument,
         ErrorCode::NotFound,
         ErrorCode::InvalidInput,
         ErrorCode::InvalidModel,
         ErrorCode::LimitExceeded,
         ErrorCode::PermissionDenied,
+        ErrorCode::AlreadyExists,
         ErrorCode::Overloaded,
         ErrorCode::Environment,
         ErrorCode::Cancelled,
@@ -58,6 +61,7 @@ impl ErrorCode {
             ErrorCode::InvalidModel => "invalid_model",
             ErrorCode::LimitExceeded => "limit_exceeded",
             ErrorCode::PermissionDenied => "permission_denied",
+            ErrorCode::AlreadyExists => "already_exists",
             ErrorCode::Overloaded => "overloaded",
             ErrorCode::Environment => "environment",
             ErrorCode::Cancelled => "cancelled",
@@ -76,7 +80,7 @@ impl ErrorCode {
     /// 6 the environment failed, 130 cancelled.
     pub fn exit_code(self) -> u8 {
         match self {
-            ErrorCode::InvalidArgument => 2,
+            ErrorCode::InvalidArgument | ErrorCode::AlreadyExists => 2,
             ErrorCode::NotFound | ErrorCode::InvalidInput | ErrorCode::PermissionDenied => 3,
             ErrorCode::InvalidModel => 4,
             ErrorCode::LimitExceeded | ErrorCode::Overloaded => 5,

@@ -9,6 +9,7 @@
 mod bounding_box;
 mod cancel;
 mod coded;
+mod count;
 mod error_code;
 mod file_identity;
 mod file_name;
@@ -27,6 +28,7 @@ mod warning;
 pub use bounding_box::BoundingBox;
 pub use cancel::{CancelToken, Cancelled};
 pub use coded::{Coded, with_causes};
+pub use count::count;
 pub use error_code::ErrorCode;
 pub use file_identity::FileIdentity;
 pub use file_name::{FileNameFault, check_file_name};

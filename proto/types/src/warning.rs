@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Something that is not wrong enough to stop, and that its user should know.
 ///
 /// Warnings go where progress goes ([`Progress::warning`](crate::Progress::warning)): to the terminal, the event stream, the
@@ -17,7 +19,9 @@ pub struct Warning {
 }
 
 /// The closed set of warnings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
 pub enum WarningCode {
     /// A channel does not lie where the first channel lies.
     ChannelGeometry,

@@ -1,14 +1,16 @@
 //! What a pipeline would run, and whether its models and operations are as it says.
 
-use std::collections::BTreeMap;
-
-use nephrite_kernel::{CancelToken, InputSpec, OperationDescription, OperationError, Parameters};
+use nephrite_kernel::{
+    CancelToken, ExpectedLabel, ExpectedLabels, InputLabels, InputSpec, OperationDescription, OperationError,
+    Parameters, check_artefacts, expected_labels,
+};
 use nephrite_nnunet::ModelDescription;
 use nephrite_nnunet::tiles::TileGrid;
 use nephrite_pipeline::{MaskStep, ModelStep, Pipeline, SampleStep, Step};
 use nephrite_types::Phase;
 use serde::Serialize;
 
+use super::step_labels::{StepLabels, names};
 use super::steps::model_choice;
 use super::{PipelineStepFault, StepKind};
 use crate::case::CaseError;
@@ -43,7 +45,7 @@ pub struct StepReport {
     pub optional: bool,
     /// Steps whose masks it needs.
     pub needs: Vec<String>,
-    /// Names of a model's labels.
+    /// Names of the labels of its mask; of a sample, those that it is taken around. Empty if only a run can tell.
     pub labels: Vec<String>,
     /// What a model needs besides its scan, bytes; `None` if it cannot say, and for operations.
     pub expected_memory_bytes: Option<u64>,
@@ -67,22 +69,22 @@ pub(super) fn check_pipeline(
     operations: &Operations,
     pipeline: &Pipeline,
     cancel: &CancelToken,
-) -> Result<PipelineReport, CaseError> {
-    let mut labels: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+) -> Result<(PipelineReport, StepLabels), CaseError> {
+    let mut labels = StepLabels::new();
     let mut steps = Vec::new();
     for step in pipeline.steps() {
         cancel.check()?;
         let report = match step {
             Step::Model(model) => check_model(core, model, &labels, cancel),
-            Step::Mask(mask) => check_mask(operations, mask, cancel),
-            Step::Sample(sample) => check_sample(sample, pipeline, &labels),
+            Step::Mask(mask) => check_mask(operations, mask, &labels, cancel),
+            Step::Sample(sample) => check_sample(sample, pipeline, &labels).map(|report| (report, None)),
         };
-        let report = report.map_err(|fault| CaseError::PipelineStep {
+        let (report, of_step) = report.map_err(|fault| CaseError::PipelineStep {
             step: step.id().to_owned(),
             fault,
         })?;
-        if matches!(step, Step::Model(_)) {
-            labels.insert(step.id(), report.labels.clone());
+        if !matches!(step, Step::Sample(_)) {
+            labels.insert(step.id().to_owned(), of_step);
         }
         steps.push(report);
     }
@@ -90,20 +92,21 @@ pub(super) fn check_pipeline(
         step: save.step.clone(),
         file: save.file.clone(),
     });
-    Ok(PipelineReport {
+    let report = PipelineReport {
         reference: pipeline.reference,
         expected_memory_bytes: steps.iter().filter_map(|step| step.expected_memory_bytes).max(),
         save: save.collect(),
         steps,
-    })
+    };
+    Ok((report, labels))
 }
 
 fn check_model(
     core: &Core,
     step: &ModelStep,
-    labels: &BTreeMap<&str, Vec<String>>,
+    labels: &StepLabels,
     cancel: &CancelToken,
-) -> Result<StepReport, PipelineStepFault> {
+) -> Result<(StepReport, ExpectedLabels), PipelineStepFault> {
     let model = core
         .inspect_model(&model_choice(step), cancel)
         .map_err(|error| PipelineStepFault::Model(Box::new(error)))?;
@@ -130,47 +133,60 @@ fn check_model(
         expected_memory_bytes,
         ..
     } = model;
-    Ok(StepReport {
+    let labels = labels.into_iter().map(|label| ExpectedLabel {
+        id: label.id,
+        name: label.name,
+    });
+    let labels = Some(labels.collect());
+    let report = StepReport {
         id: step.id.clone(),
         kind: StepKind::Model,
         what: step.model.display().to_string(),
         phases: step.phases.clone(),
         optional: step.optional,
         needs: owned(step.needs()),
-        labels: labels.into_iter().map(|label| label.name).collect(),
+        labels: names(&labels),
         expected_memory_bytes,
-    })
+    };
+    Ok((report, labels))
 }
 
 fn check_mask(
     operations: &Operations,
     step: &MaskStep,
+    labels: &StepLabels,
     cancel: &CancelToken,
-) -> Result<StepReport, PipelineStepFault> {
+) -> Result<(StepReport, ExpectedLabels), PipelineStepFault> {
     let operation = operations.describe(&step.operation, cancel)?;
     check_inputs(&operation, step)?;
-    Parameters::check(&operation.parameters, &step.parameters)?;
-    if step.artefacts && !operation.artefacts {
-        return Err(PipelineStepFault::Operation(OperationError::Artefacts {
-            reason: "this operation writes no files",
-        }));
+    let parameters = Parameters::check(&operation.parameters, &step.parameters)?;
+    check_artefacts(&operation, step.artefacts)?;
+    operations.check(&step.operation, &operation, &parameters, step.artefacts)?;
+    let mut inputs = InputLabels::default();
+    for input in &step.inputs {
+        for id in &input.steps {
+            inputs.add(&input.name, labels.get(id).cloned().flatten());
+        }
     }
-    Ok(StepReport {
+    let outputs = expected_labels(&operation, &parameters, &inputs)?;
+    let labels = outputs.into_iter().next().flatten(); // the first mask is that of the step
+    let report = StepReport {
         id: step.id.clone(),
         kind: StepKind::Mask,
         what: step.operation.clone(),
         phases: Vec::new(),
         optional: false,
         needs: owned(step.needs()),
-        labels: Vec::new(),
+        labels: names(&labels),
         expected_memory_bytes: None,
-    })
+    };
+    Ok((report, labels))
 }
 
 fn check_sample(
     step: &SampleStep,
     pipeline: &Pipeline,
-    labels: &BTreeMap<&str, Vec<String>>,
+    labels: &StepLabels,
 ) -> Result<StepReport, PipelineStepFault> {
     check_labels(&step.step, &step.labels, labels)?;
     let phase = step.phase.or(pipeline.reference);
@@ -186,13 +202,9 @@ fn check_sample(
     })
 }
 
-/// The labels of an operation's mask are known only when it has run.
-fn check_labels(
-    other: &str,
-    named: &[String],
-    labels: &BTreeMap<&str, Vec<String>>,
-) -> Result<(), PipelineStepFault> {
-    let Some(known) = labels.get(other) else {
+/// The labels of some operations' masks are known only when they have run.
+fn check_labels(other: &str, named: &[String], labels: &StepLabels) -> Result<(), PipelineStepFault> {
+    let Some(known) = labels.get(other).filter(|known| known.is_some()).map(names) else {
         return Ok(());
     };
     match named.iter().find(|label| !known.contains(label)) {

@@ -7,6 +7,7 @@ mod pipeline;
 mod pipeline_step_fault;
 mod scans;
 mod step_kind;
+mod step_labels;
 mod steps;
 mod world;
 
@@ -27,6 +28,7 @@ pub(in crate::case) use pipeline::PipelineFile;
 pub use pipeline_step_fault::PipelineStepFault;
 pub(in crate::case) use scans::PlannedScan;
 pub use step_kind::StepKind;
+pub(in crate::case) use step_labels::{StepLabels, names};
 pub(in crate::case) use steps::{PlannedModel, PlannedSample, PlannedStep};
 
 use check::check_pipeline;
@@ -49,6 +51,8 @@ pub(in crate::case) struct Plan {
     pub(in crate::case) overrides: Vec<(String, Phase)>,
     /// What its steps are, wherever they run.
     pub(in crate::case) report: PipelineReport,
+    /// The labels that the masks of steps will name.
+    pub(in crate::case) labels: StepLabels,
     /// What is odd about the scans.
     pub(in crate::case) warnings: Vec<Warning>,
 }
@@ -102,9 +106,9 @@ impl Plan {
         if request.profile == Profile::Quick {
             pipeline = quick(core, &pipeline, cancel)?;
         }
-        let report = check_pipeline(core, services.operations(), &pipeline, cancel)?;
+        let (report, labels) = check_pipeline(core, services.operations(), &pipeline, cancel)?;
         let chosen = choose_phases(&pipeline, request, &opened)?;
-        let mut steps = place_steps(core, services, &pipeline, &chosen, &opened, cancel)?;
+        let mut steps = place_steps(core, services, &pipeline, &labels, &chosen, &opened, cancel)?;
         let readers: Vec<_> = steps.iter().filter_map(Placed::reader).collect();
         let (scans, warnings) = place_scans(opened, &readers)?;
         if core.strict_geometry() || request.strict_geometry || pipeline.strict_geometry {
@@ -129,6 +133,7 @@ impl Plan {
         Ok(Plan {
             file,
             report,
+            labels,
             warnings,
             overrides: overrides.collect(),
             pipeline,

@@ -1,7 +1,7 @@
 //! Why a step of a pipeline cannot run.
 
 use nephrite_kernel::OperationError;
-use nephrite_types::{Coded, ErrorCode};
+use nephrite_types::{Coded, ErrorCode, count};
 
 use crate::error::CoreError;
 
@@ -16,7 +16,7 @@ pub enum PipelineStepFault {
     #[error(transparent)]
     Operation(#[from] OperationError),
     /// The network has another number of channels than scan and masks together.
-    #[error("the model takes {expected} channel(s), scan and masks are {found}")]
+    #[error("the model takes {}, scan and masks are {found}", count(*expected, "channel"))]
     Channels {
         /// Of the model.
         expected: usize,

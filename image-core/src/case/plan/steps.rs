@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use nephrite_kernel::ExpectedLabels;
 use nephrite_nnunet::LabelDescription;
 use nephrite_pipeline::{MaskStep, ModelStep, Pipeline, SampleStep, Step};
 use nephrite_types::{CancelToken, Geometry, Phase};
@@ -10,6 +11,7 @@ use nephrite_volume::Reader;
 use super::StepKind;
 use super::phases::Chosen;
 use super::scans::{OpenedScan, PlannedScan};
+use super::step_labels::StepLabels;
 use crate::case::CaseError;
 use crate::core::Core;
 use crate::masks::StepPlace;
@@ -27,7 +29,7 @@ pub(in crate::case) enum PlannedStep {
         id: String,
         kind: StepKind,
         reason: String,
-        /// Of the model that was not run.
+        /// That its mask would have had, as far as they are known.
         labels: Vec<LabelDescription>,
     },
 }
@@ -137,6 +139,7 @@ pub(super) fn place_steps(
     core: &Core,
     services: &CaseServices,
     pipeline: &Pipeline,
+    labels: &StepLabels,
     chosen: &BTreeMap<String, Chosen>,
     scans: &BTreeMap<Phase, OpenedScan>,
     cancel: &CancelToken,
@@ -175,7 +178,7 @@ pub(super) fn place_steps(
                         id: step.id.clone(),
                         kind: StepKind::Mask,
                         reason,
-                        labels: Vec::new(),
+                        labels: not_made(labels.get(&step.id)),
                     }
                 } else {
                     PlannedStep::Mask(step.clone())
@@ -204,6 +207,16 @@ pub(super) fn place_steps(
         });
     }
     Ok(steps)
+}
+
+/// The labels of a mask that is not made, as later steps name them.
+fn not_made(labels: Option<&ExpectedLabels>) -> Vec<LabelDescription> {
+    let labels = labels.into_iter().flatten().flatten();
+    let labels = labels.map(|label| LabelDescription {
+        id: label.id,
+        name: label.name.clone(),
+    });
+    labels.collect()
 }
 
 fn reason_phase(step: &ModelStep) -> String {

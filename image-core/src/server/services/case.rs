@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nephrite_proto::ConvertError;
+use nephrite_proto::convert::path;
 use nephrite_proto::v1::case_service_run_response::Event;
 use nephrite_proto::v1::case_service_server::CaseService;
 use nephrite_proto::v1::{
     Accepted, CaseServiceEstimateRequest, CaseServiceEstimateResponse, CaseServiceRunRequest,
-    CaseServiceRunResponse,
+    CaseServiceRunResponse, GetMaskRequest, GetMaskResponse,
 };
 use nephrite_server::{Deadline, Refusal};
 use tokio::sync::mpsc::Sender;
@@ -18,10 +19,12 @@ use tonic::{Request, Response, Status};
 
 use super::Work;
 use super::streaming::{EventStream, Item, Streaming};
-use crate::case::{CaseEvent, CaseEvents, CaseReport, CaseRequest, estimate_case, run_case};
+use crate::case::{
+    CaseError, CaseEvent, CaseEvents, CaseReport, CaseRequest, StepPlace, estimate_case, finished_mask,
+    run_case,
+};
 use crate::place::CaseServices;
 use crate::wire::case::{self as messages, case_request};
-use crate::wire::warning;
 
 /// Events that may wait for a slow caller.
 const MAX_WAITING_EVENTS: usize = 256;
@@ -29,6 +32,9 @@ const MAX_WAITING_EVENTS: usize = 256;
 const KEPT_FOR_STEPS: usize = 192;
 /// Tiles of a step are sent at most this often.
 const EVERY: Duration = Duration::from_millis(50);
+
+/// Bytes of a mask in a message that every client takes: 4 MiB, as gRPC has it, less room for the rest.
+const MAX_MASK_BYTES: usize = (4 << 20) - (64 << 10);
 
 /// `CaseService`.
 #[derive(Debug)]
@@ -105,6 +111,19 @@ impl CaseService for Cases {
             .light(move |core, cancel| estimate_case(core, &services, &request, cancel));
         Ok(Response::new(messages::estimate(estimate.await?)))
     }
+
+    async fn get_mask(&self, request: Request<GetMaskRequest>) -> Result<Response<GetMaskResponse>, Status> {
+        let GetMaskRequest { output, step } = request.into_inner();
+        let output = path("output", &output).map_err(Refusal::from)?;
+        if step.is_empty() {
+            return Err(Refusal::from(ConvertError::Missing { field: "step" }).into());
+        }
+        let mask = self.work.light(move |core, cancel| -> Result<_, CaseError> {
+            let finished = finished_mask(core, &output, &step, cancel)?;
+            messages::finished_mask(&output, finished, MAX_MASK_BYTES)
+        });
+        Ok(Response::new(mask.await?))
+    }
 }
 
 fn log(request_id: &str, outcome: &Result<CaseReport, Refusal>, waited: Duration) {
@@ -139,6 +158,8 @@ struct EventSender {
     sender: Sender<Item<CaseServiceRunResponse>>,
     /// When tiles of a step were sent last, and when its first tile began.
     tiles: Mutex<BTreeMap<String, Pace>>,
+    /// Where steps run, from their first events.
+    places: Mutex<BTreeMap<String, StepPlace>>,
 }
 
 struct Pace {
@@ -151,6 +172,7 @@ impl EventSender {
         EventSender {
             sender,
             tiles: Mutex::default(),
+            places: Mutex::default(),
         }
     }
 
@@ -159,6 +181,19 @@ impl EventSender {
         let _ = self
             .sender
             .try_send(Ok(CaseServiceRunResponse { event: Some(event) }));
+    }
+
+    /// Where the step of an event runs.
+    fn place(&self, event: &CaseEvent, step: &str) -> Option<StepPlace> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            CaseEvent::Running { place, .. } => {
+                places.insert(step.to_owned(), place.clone());
+                Some(place.clone())
+            }
+            CaseEvent::Skipped { .. } => None,
+            _ => places.get(step).cloned(),
+        }
     }
 
     /// Seconds left; `None` if these tiles are not worth telling.
@@ -191,12 +226,13 @@ impl CaseEvents for EventSender {
             return;
         }
         if let CaseEvent::Warning { warning, .. } = &event {
-            self.send(Event::Warning(warning::message(warning)));
+            self.send(Event::Warning(warning.into()));
             return;
         }
         let Some(mut progress) = messages::progress(&event) else {
             return;
         };
+        progress.place = self.place(&event, &progress.step).as_ref().map(Into::into);
         if let CaseEvent::Tiles { step, done, total } = &event {
             match self.pace(step, *done, *total) {
                 Some(seconds_left) => progress.seconds_left = seconds_left,

@@ -10,7 +10,6 @@ use nephrite_types::{Progress, Stage, Warning};
 use tokio::sync::mpsc::Sender;
 
 use super::streaming::Item;
-use crate::wire::warning as messages;
 
 /// Events that may wait for a slow caller.
 pub(super) const MAX_WAITING_EVENTS: usize = 64;
@@ -139,7 +138,7 @@ impl<T: Send> Progress for Events<T> {
     }
 
     fn warning(&self, warning: &Warning) {
-        self.send(Event::Warning(messages::message(warning)));
+        self.send(Event::Warning(warning.into()));
     }
 }
 

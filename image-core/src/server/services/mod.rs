@@ -2,6 +2,7 @@
 
 mod case;
 mod events;
+mod masks;
 mod model;
 mod segmentation;
 mod step;
@@ -11,6 +12,7 @@ mod volume;
 use crate::core::Core;
 
 pub(super) use case::Cases;
+pub(super) use masks::masks;
 pub(super) use model::Models;
 pub(super) use segmentation::Segmentation;
 pub(super) use step::Steps;

@@ -16,7 +16,7 @@ use crate::cases::sameness::same;
 use crate::kit::Kit;
 use crate::masks;
 use crate::stop::{Stop, ensure};
-use crate::subject::named;
+use crate::subject::{Reply, named};
 
 /// Nothing else may be said of what lies outside: not even that it is no mask.
 const OUTSIDE: &[ErrorCode] = &[ErrorCode::PermissionDenied, ErrorCode::NotFound];
@@ -190,12 +190,8 @@ pub(crate) fn artefacts(kit: &Kit) -> Result<(), Stop> {
     ensure(reply.artefacts.is_empty(), || {
         "it wrote files without a folder".to_owned()
     })?;
-    let folder = kit.folder()?.join("artefacts");
-    std::fs::create_dir(&folder).map_err(failed)?;
-    if let Ok(metadata) = std::fs::metadata(kit.folder()?) {
-        let _ = std::fs::set_permissions(&folder, metadata.permissions()); // as the folder around it
-    }
-    call.artefacts = Some(folder.clone());
+    let first = folder_for(kit, "artefacts")?;
+    call.artefacts = Some(first.clone());
     let answer = kit.process(&call);
     if !kit.description.artefacts {
         return kit.expect_refusal(
@@ -206,6 +202,42 @@ pub(crate) fn artefacts(kit: &Kit) -> Result<(), Stop> {
     }
     let reply = answer.map_err(|error| Stop::Failed(error.to_string()))?;
     kit.check_promises(&call, &reply)?;
+    named_files(&reply, &first)?;
+    let second = folder_for(kit, "artefacts-again")?;
+    call.artefacts = Some(second.clone());
+    let again = kit
+        .process(&call)
+        .map_err(|error| Stop::Failed(error.to_string()))?;
+    named_files(&again, &second)?;
+    let names =
+        |reply: &Reply| -> Vec<String> { reply.artefacts.iter().map(|(name, _)| name.clone()).collect() };
+    ensure(names(&reply) == names(&again), || {
+        format!(
+            "it wrote {:?}, and {:?} the second time",
+            names(&reply),
+            names(&again)
+        )
+    })?;
+    for name in names(&reply) {
+        let bytes = |folder: &Path| std::fs::read(folder.join(&name)).map_err(failed);
+        let are_same = bytes(&first)? == bytes(&second)?;
+        ensure(are_same, || format!("{name} has other bytes the second time"))?;
+    }
+    Ok(())
+}
+
+/// A new folder that the operation may write to.
+fn folder_for(kit: &Kit, name: &str) -> Result<PathBuf, Stop> {
+    let folder = kit.folder()?.join(name);
+    std::fs::create_dir(&folder).map_err(failed)?;
+    if let Ok(metadata) = std::fs::metadata(kit.folder()?) {
+        let _ = std::fs::set_permissions(&folder, metadata.permissions()); // as the folder around it
+    }
+    Ok(folder)
+}
+
+/// The reply names what lies in the folder, and nothing else.
+fn named_files(reply: &Reply, folder: &Path) -> Result<(), Stop> {
     let mut named: Vec<&str> = Vec::new();
     for (name, path) in &reply.artefacts {
         ensure(*path == folder.join(name), || {
@@ -214,7 +246,7 @@ pub(crate) fn artefacts(kit: &Kit) -> Result<(), Stop> {
         ensure(path.is_file(), || format!("{name} is not there"))?;
         named.push(name);
     }
-    for entry in std::fs::read_dir(&folder).map_err(failed)? {
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
         ensure(named.contains(&name.as_str()), || {
             format!("it left {name} behind and does not name it")

@@ -10,8 +10,14 @@ mod time;
 
 use crate::Case;
 
-const BASIC: &[&str] = &["describes_itself", "answers", "keeps_geometry"];
-const COMPARES: &[&str] = &["describes_itself", "answers", "keeps_geometry", "repeatable"];
+const BASIC: &[&str] = &["describes_itself", "answers", "keeps_geometry", "keeps_labels"];
+const COMPARES: &[&str] = &[
+    "describes_itself",
+    "answers",
+    "keeps_geometry",
+    "keeps_labels",
+    "repeatable",
+];
 
 /// All cases, in the order in which they run.
 pub const CASES: &[Case] = &[
@@ -32,6 +38,12 @@ pub const CASES: &[Case] = &[
         "outputs lie on the grids that the description promises",
         &["describes_itself", "answers"],
         promises::keeps_geometry,
+    ),
+    Case::of_operation(
+        "keeps_labels",
+        "outputs name the labels that the description promises",
+        &["describes_itself", "answers"],
+        promises::keeps_labels,
     ),
     Case::of_operation(
         "repeatable",
@@ -91,6 +103,18 @@ pub const CASES: &[Case] = &[
         refusals::out_of_range,
     ),
     Case::of_operation(
+        "unknown_label_refused",
+        "each parameter that names labels, with one that no mask names",
+        BASIC,
+        refusals::unknown_label,
+    ),
+    Case::of_operation(
+        "refusals_are_told",
+        "wrong names, types, ranges and labels: a message that does not end in white space, and `nephrite-error-code`",
+        BASIC,
+        refusals::words,
+    ),
+    Case::of_operation(
         "wrong_inputs_refused",
         "inputs that are unknown, missing, given twice, or on another grid than they must",
         BASIC,
@@ -134,7 +158,7 @@ pub const CASES: &[Case] = &[
     ),
     Case::of_operation(
         "artefacts_in_folder",
-        "files lie in the folder given, and nowhere without one",
+        "files lie in the folder given, the same bytes again in another one, and nowhere without one",
         BASIC,
         files::artefacts,
     ),

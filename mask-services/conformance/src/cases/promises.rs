@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use nephrite_kernel::OutputGeometry;
+use nephrite_kernel::OutputLabels;
 use nephrite_types::ErrorCode;
 
 use crate::kit::Kit;
@@ -72,12 +72,26 @@ fn once_it_is_ready(kit: &Kit, call: &Call) -> Result<Reply, CallError> {
 }
 
 pub(crate) fn keeps_geometry(kit: &Kit) -> Result<(), Stop> {
-    let promised = |output: &nephrite_kernel::OutputSpec| output.geometry != OutputGeometry::Own;
-    let reply = kit.ordinary()?;
-    if kit.description.outputs.iter().any(promised) {
-        return Ok(()); // compared when it came
-    }
+    let (call, reply) = ordinary(kit)?;
+    kit.check_grids(&call, &reply)?;
     ensure(reply.masks.len() == kit.description.outputs.len(), || {
         "outputs are missing".to_owned()
     })
+}
+
+pub(crate) fn keeps_labels(kit: &Kit) -> Result<(), Stop> {
+    let outputs = &kit.description.outputs;
+    if outputs.iter().all(|spec| spec.labels == OutputLabels::Unknown) {
+        return Ok(()); // it promises none
+    }
+    let (call, reply) = ordinary(kit)?;
+    kit.check_labels(&call, &reply)
+}
+
+fn ordinary(kit: &Kit) -> Result<(Call, Reply), Stop> {
+    let call = kit.call(&masks::ordinary());
+    let reply = kit
+        .process(&call)
+        .map_err(|error| Stop::Failed(error.to_string()))?;
+    Ok((call, reply))
 }

@@ -46,6 +46,54 @@ fn each_value(kit: &Kit, values: fn(&ParameterKind) -> Vec<ParameterValue>) -> R
     }
 }
 
+pub(crate) fn unknown_label(kit: &Kit) -> Result<(), Stop> {
+    let mask = masks::ordinary();
+    let mut tried = false;
+    for spec in &kit.description.parameters {
+        let Some(value) = values::of_unknown_labels(&spec.kind) else {
+            continue;
+        };
+        let mut call = kit.call(&mask);
+        call.parameters.insert(spec.name.clone(), value);
+        let what = format!("{} with a label that no mask names", spec.name);
+        kit.expect_refusal(&what, kit.process(&call), CODES)?;
+        tried = true;
+    }
+    if tried {
+        Ok(())
+    } else {
+        Err(Stop::Skipped("no parameter names labels".to_owned()))
+    }
+}
+
+/// What a client shows to its user.
+pub(crate) fn words(kit: &Kit) -> Result<(), Stop> {
+    let mask = masks::ordinary();
+    let mut call = kit.call(&mask);
+    call.parameters
+        .insert("no_such_parameter".to_owned(), ParameterValue::Integer(1));
+    kit.expect_words("an unknown parameter", kit.process(&call))?;
+    let mut call = kit.call(&mask);
+    call.inputs.push(("no_such_input".to_owned(), mask.clone()));
+    kit.expect_words("an unknown input", kit.process(&call))?;
+    for spec in &kit.description.parameters {
+        let wrong = values::of_another_type(&spec.kind).into_iter();
+        let wrong = wrong.chain(values::out_of_range(&spec.kind));
+        for value in wrong.chain(values::of_unknown_labels(&spec.kind)) {
+            let what = format!("{} = {value}", spec.name);
+            let mut call = kit.call(&mask);
+            call.parameters.insert(spec.name.clone(), value);
+            kit.expect_words(&what, kit.process(&call))?;
+        }
+    }
+    if let Ok(service) = kit.service() {
+        let unknown = service.of_operation("no-such-operation");
+        let answer = unknown.process(&kit.call(&mask), kit.options.grace);
+        kit.expect_words("an unknown operation", answer)?;
+    }
+    Ok(())
+}
+
 pub(crate) fn wrong_inputs(kit: &Kit) -> Result<(), Stop> {
     let mask = masks::ordinary();
     let mut call = kit.call(&mask);

@@ -60,6 +60,7 @@ impl InProcess {
             Ok(Err(error)) => Err(CallError::Refused {
                 code: error.code(),
                 message: error.to_string(),
+                is_coded: true,
             }),
             Err(panic) => {
                 let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());

@@ -46,7 +46,12 @@ pub(crate) struct Reply {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CallError {
     #[error("refused with {code}: {message}")]
-    Refused { code: ErrorCode, message: String },
+    Refused {
+        code: ErrorCode,
+        message: String,
+        /// The status named our code; else it is the nearest one.
+        is_coded: bool,
+    },
     #[error("no answer within {:.1} s", waited.as_secs_f64())]
     NoAnswer { waited: Duration },
     #[error("an answer after {:.1} s, the deadline was {:.1} s", took.as_secs_f64(), deadline.as_secs_f64())]

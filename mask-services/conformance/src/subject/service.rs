@@ -13,7 +13,7 @@ use nephrite_kernel::{CancelToken, LabelTable, Mask, Measurement, ParameterValue
 use nephrite_mask_codec::EncodedMask;
 use nephrite_proto::convert::label_table;
 use nephrite_proto::server_address;
-use nephrite_proto::status::error_code;
+use nephrite_proto::status::{ERROR_CODE_KEY, error_code};
 use nephrite_proto::v1;
 use nephrite_proto::v1::mask::Content;
 use nephrite_proto::v1::mask_service_client::MaskServiceClient;
@@ -158,6 +158,7 @@ impl Service {
                 () = cancelled => Err(CallError::Refused {
                     code: nephrite_types::ErrorCode::Cancelled,
                     message: "cancelled by the kit".to_owned(),
+                    is_coded: true,
                 }),
             }
         })
@@ -175,6 +176,7 @@ fn refused(status: &Status) -> CallError {
     CallError::Refused {
         code: error_code(status),
         message,
+        is_coded: status.metadata().contains_key(ERROR_CODE_KEY),
     }
 }
 

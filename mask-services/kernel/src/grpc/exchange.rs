@@ -10,7 +10,7 @@ use nephrite_proto::convert::{label_table, mask_labels, path};
 use nephrite_proto::v1::mask::Content;
 use nephrite_proto::{ConvertError, v1};
 use nephrite_root::remove_file_if_same;
-use nephrite_types::{CancelToken, Coded, FileIdentity, Limits};
+use nephrite_types::{CancelToken, Coded, FileIdentity, Limits, count};
 use prost::Message as _;
 
 use super::recent::message_of;
@@ -152,7 +152,7 @@ impl TryFrom<v1::Mask> for Incoming {
             Some(Content::Encoded(_)) if !wire.labels.is_empty() => Err(ConvertError::Value {
                 field: "mask.labels",
                 expected: "none beside an encoded mask, which has its own",
-                found: format!("{} labels", wire.labels.len()),
+                found: count(wire.labels.len(), "label"),
             }),
             Some(Content::Encoded(encoded)) => Ok(Incoming::Inline(Box::new(encoded.try_into()?))),
             Some(Content::Path(text)) => Ok(Incoming::File {

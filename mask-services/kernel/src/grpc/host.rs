@@ -1,5 +1,6 @@
 //! The server's side of `MaskService`: what arrives is checked, reserved for, run and answered.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,49 +9,109 @@ use nephrite_proto::convert::optional_path;
 use nephrite_proto::v1::mask_service_server::MaskService;
 use nephrite_proto::{ConvertError, v1};
 use nephrite_root::Root;
-use nephrite_server::memory::{MemoryBudget, MemoryError, NothingIdle};
+use nephrite_server::memory::{MemoryError, Reservation};
 use nephrite_server::{Deadline, Work};
 use nephrite_types::{CancelToken, Coded, ErrorCode, Limits};
 use tonic::{Request, Response, Status};
 
 use super::exchange::{Incoming, Outgoing, Seen, named};
-use super::wire;
+use super::{Service, wire};
 use crate::memory::{ON_MASKS, request_bytes, run_bytes};
 use crate::{
-    Artefacts, Context, Inputs, MaskSize, OperationError, Outcome, ParameterValue, Parameters, Registry,
-    ServiceDescription, run_checked,
+    Artefacts, Context, Inputs, MaskOperation, MaskSize, OperationError, Outcome, ParameterValue, Parameters,
+    Registry, run_checked,
 };
 
 /// Masks of one request.
 const MAX_INPUTS: usize = 1024;
 
-/// What the requests of a service share.
-pub(super) struct Host {
-    pub(super) registry: Registry,
-    pub(super) root: Root,
-    pub(super) limits: Limits,
-    pub(super) max_request_bytes: u64,
-    /// Bytes of everything.
-    pub(super) memory: MemoryBudget,
+/// What a process lends to the operations that it offers.
+pub trait MaskPlace: Send + Sync + 'static {
+    /// Where paths of requests lead.
+    fn root(&self) -> &Root;
+
+    /// What one mask may cost.
+    fn limits(&self) -> &Limits;
+
+    /// Bytes of all masks of a request together, decoded.
+    fn max_request_bytes(&self) -> u64;
+
+    /// Waits until so many bytes fit beside what others reserved.
+    ///
+    /// # Errors
+    /// [`MemoryError`], at once if they can never fit.
+    fn reserve(
+        &self,
+        what: &'static str,
+        bytes: u64,
+        cancel: &CancelToken,
+    ) -> Result<Reservation<'_>, MemoryError>;
+}
+
+/// In which queue of a process its operations wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// With its long work: they are all that it does.
+    Long,
+    /// With its short work: runs of networks do not wait for them, nor they for networks.
+    Short,
 }
 
 /// `MaskService` over any registry.
-pub(super) struct MaskHost {
-    work: Arc<Work<Host>>,
+#[derive(Debug)]
+pub struct MaskHost<P> {
+    work: Arc<Work<P>>,
+    lane: Lane,
     description: v1::DescribeResponse,
+    offered: Arc<Offered>,
 }
 
-impl MaskHost {
-    pub(super) fn new(work: Arc<Work<Host>>, description: &ServiceDescription) -> Self {
+#[derive(Debug)]
+struct Offered {
+    registry: Registry,
+    /// Operations that this process calls somewhere else: name and place.
+    elsewhere: BTreeMap<String, String>,
+}
+
+impl Offered {
+    fn operation(&self, name: &str) -> Result<&Arc<dyn MaskOperation>, OperationError> {
+        if let Some(place) = self.elsewhere.get(name) {
+            return Err(OperationError::Elsewhere {
+                name: name.to_owned(),
+                place: place.clone(),
+            });
+        }
+        self.registry
+            .get(name)
+            .ok_or_else(|| OperationError::UnknownOperation {
+                name: name.chars().take(64).collect(),
+                known: self.registry.names().into_iter().map(str::to_owned).collect(),
+            })
+    }
+}
+
+impl<P: MaskPlace> MaskHost<P> {
+    /// Offers the operations of `service`. Who asks for one of `elsewhere` (name and place) is told where it runs.
+    pub fn new(
+        work: Arc<Work<P>>,
+        lane: Lane,
+        service: Service,
+        elsewhere: BTreeMap<String, String>,
+    ) -> MaskHost<P> {
         MaskHost {
             work,
-            description: wire::describe_response(description),
+            lane,
+            description: wire::describe_response(&service.description()),
+            offered: Arc::new(Offered {
+                registry: service.operations,
+                elsewhere,
+            }),
         }
     }
 }
 
 #[tonic::async_trait]
-impl MaskService for MaskHost {
+impl<P: MaskPlace> MaskService for MaskHost<P> {
     async fn describe(
         &self,
         _: Request<v1::DescribeRequest>,
@@ -68,11 +129,17 @@ impl MaskService for MaskHost {
         let operation: String = request.operation.chars().take(64).collect();
         let received = Instant::now();
         let job_id = request_id.clone();
-        let done = self.work.heavy(deadline, move |host: &Host, cancel| {
+        let offered = self.offered.clone();
+        let job = move |place: &P, cancel: &CancelToken| -> Result<_, JobError> {
             let job = Job::try_from(request)?;
-            job.run(host, &job_id, cancel)
-        });
-        match done.await {
+            let operation = offered.operation(&job.operation)?;
+            job.run(place, operation.as_ref(), &job_id, cancel)
+        };
+        let done = match self.lane {
+            Lane::Long => self.work.heavy(deadline, job).await,
+            Lane::Short => self.work.light_until(deadline, job).await,
+        };
+        match done {
             Ok(response) => {
                 let (seconds, total_seconds) = (response.seconds, received.elapsed().as_secs_f64());
                 tracing::info!(request_id, operation, seconds, total_seconds, "request done");
@@ -117,7 +184,7 @@ impl Coded for JobError {
 struct Job {
     operation: String,
     inputs: Vec<(String, Incoming)>,
-    parameters: std::collections::BTreeMap<String, ParameterValue>,
+    parameters: BTreeMap<String, ParameterValue>,
     artefacts_folder: Option<PathBuf>,
     exchange_folder: Option<PathBuf>,
 }
@@ -150,19 +217,16 @@ impl TryFrom<v1::ProcessRequest> for Job {
 impl Job {
     fn run(
         self,
-        host: &Host,
+        place: &impl MaskPlace,
+        operation: &dyn MaskOperation,
         request_id: &str,
         cancel: &CancelToken,
     ) -> Result<v1::ProcessResponse, JobError> {
         let began = Instant::now();
-        let operation = host.registry.get(&self.operation);
-        let operation = operation.ok_or_else(|| OperationError::UnknownOperation {
-            name: self.operation.chars().take(64).collect(),
-            known: host.registry.names().into_iter().map(str::to_owned).collect(),
-        })?;
         // Again in `run_checked`; here, before masks are inflated.
         let parameters = Parameters::check(&operation.description().parameters, &self.parameters)?;
-        let open_folder = |path: &PathBuf| host.root.open_writable_folder(path).map_err(OperationError::from);
+        let (root, limits) = (place.root(), place.limits());
+        let open_folder = |path: &PathBuf| root.open_writable_folder(path).map_err(OperationError::from);
         let artefacts = match &self.artefacts_folder {
             Some(path) => Some(Artefacts::new(open_folder(path)?, path)),
             None => None,
@@ -171,32 +235,30 @@ impl Job {
         let exchange = exchange.map(|path| Ok::<_, OperationError>((open_folder(path)?, path)));
         let exchange = exchange.transpose()?;
         let needed = |sizes: &[MaskSize]| request_bytes(sizes, operation.working_bytes(sizes, &parameters));
-        let seen = self.look(host)?;
+        let seen = self.look(root, limits)?;
         let mut sizes: Vec<MaskSize> = seen.iter().map(|(_, mask)| mask.size()).collect();
-        let mut memory = host
-            .memory
-            .reserve(ON_MASKS, needed(&sizes), &NothingIdle, cancel)?;
-        let mut budget = host.max_request_bytes.min(host.limits.max_payload_bytes);
+        let mut memory = place.reserve(ON_MASKS, needed(&sizes), cancel)?;
+        let mut budget = place.max_request_bytes().min(limits.max_payload_bytes);
         let mut inputs = Inputs::new();
         for (idx, (name, mask)) in seen.iter().enumerate() {
-            let open = |path: &Path| Ok(host.root.open_file(path)?);
+            let open = |path: &Path| Ok(root.open_file(path)?);
             let counted = |size| -> Result<(), JobError> {
                 sizes[idx] = size;
                 Ok(memory.grow(ON_MASKS, needed(&sizes))?)
             };
-            let mask = mask.read(open, &host.limits, &mut budget, cancel, counted)?;
+            let mask = mask.read(open, limits, &mut budget, cancel, counted)?;
             inputs.add(name, Arc::new(mask));
         }
         let context = Context {
-            limits: &host.limits,
+            limits,
             cancel,
             artefacts: artefacts.as_ref(),
         };
         let unfinished = Unfinished(artefacts.as_ref());
-        let outcome = run_checked(operation.as_ref(), &inputs, &self.parameters, &context)?;
+        let outcome = run_checked(operation, &inputs, &self.parameters, &context)?;
         drop(inputs);
         let exchange = exchange.as_ref().map(|(folder, path)| (folder, path.as_path()));
-        let mut outgoing = Outgoing::new(exchange, format!("{request_id}-"), &host.limits);
+        let mut outgoing = Outgoing::new(exchange, format!("{request_id}-"), limits);
         let Outcome {
             masks,
             artefacts: written,
@@ -233,10 +295,10 @@ impl Job {
     }
 
     /// Looks at all masks, at those in files by their headers.
-    fn look(&self, host: &Host) -> Result<Vec<(&str, Seen<'_>)>, OperationError> {
-        let open = |path: &Path| Ok(host.root.open_file(path)?);
+    fn look(&self, root: &Root, limits: &Limits) -> Result<Vec<(&str, Seen<'_>)>, OperationError> {
+        let open = |path: &Path| Ok(root.open_file(path)?);
         let seen = self.inputs.iter().map(|(name, mask)| {
-            let seen = mask.look(open, &host.limits)?;
+            let seen = mask.look(open, limits)?;
             Ok((name.as_str(), seen))
         });
         seen.collect()

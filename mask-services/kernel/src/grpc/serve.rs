@@ -1,55 +1,49 @@
 //! Starts a mask service over the operations that somebody registered.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
 use nephrite_proto::v1::mask_service_server::MaskServiceServer;
 use nephrite_root::Root;
-use nephrite_server::memory::{Allowance, MemoryBudget};
+use nephrite_server::memory::{Allowance, MemoryBudget, MemoryError, NothingIdle, Reservation};
 use nephrite_server::{Hooks, Services, Work, mount_service};
+use nephrite_types::{CancelToken, Limits};
 use tokio::net::TcpListener;
 
-use super::host::{Host, MaskHost};
+use super::Service;
+use super::host::{Lane, MaskHost, MaskPlace};
 use super::{ServiceConfig, ServiceError};
-use crate::{Registry, ServiceDescription};
 
-/// A service: its name, its version and its operations.
-#[derive(Debug, Clone)]
-pub struct Service {
-    /// Such as `mask-services`.
-    pub name: String,
-    /// Of the program.
-    pub version: String,
-    /// What it can do.
-    pub operations: Registry,
+/// What the requests of a service share.
+struct Host {
+    root: Root,
+    limits: Limits,
+    max_request_bytes: u64,
+    /// Bytes of everything.
+    memory: MemoryBudget,
 }
 
-impl Service {
-    /// What it says of itself.
-    pub fn description(&self) -> ServiceDescription {
-        ServiceDescription {
-            name: self.name.clone(),
-            version: self.version.clone(),
-            operations: self.operations.descriptions(),
-        }
+impl MaskPlace for Host {
+    fn root(&self) -> &Root {
+        &self.root
     }
 
-    /// The same with those operations only that a configuration names.
-    ///
-    /// # Errors
-    /// [`ServiceError::UnknownOperation`]; [`ServiceError::Registry`] if a name is there twice.
-    pub fn only(self, names: &[String]) -> Result<Service, ServiceError> {
-        let mut operations = Registry::new();
-        for name in names {
-            let Some(operation) = self.operations.get(name) else {
-                return Err(ServiceError::UnknownOperation {
-                    name: name.chars().take(64).collect(),
-                    known: self.operations.names().into_iter().map(str::to_owned).collect(),
-                });
-            };
-            operations.register_as(name, operation.clone())?;
-        }
-        Ok(Service { operations, ..self })
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn max_request_bytes(&self) -> u64 {
+        self.max_request_bytes
+    }
+
+    fn reserve(
+        &self,
+        what: &'static str,
+        bytes: u64,
+        cancel: &CancelToken,
+    ) -> Result<Reservation<'_>, MemoryError> {
+        self.memory.reserve(what, bytes, &NothingIdle, cancel)
     }
 }
 
@@ -72,19 +66,17 @@ pub async fn serve_all(
         Some(names) => service.only(names)?,
         None => service,
     };
-    let description = service.description();
     let configured = config.max_memory_bytes.map(Allowance::configured);
     let allowance = configured.unwrap_or_else(Allowance::of_this_process);
     let host = Host {
         memory: MemoryBudget::new(allowance, PROCESS_BYTES),
-        registry: service.operations,
         root: Root::beneath(&config.root)?,
         limits: config.limits.clone(),
         max_request_bytes: config.max_request_bytes,
     };
     let work = Work::new(host, config.max_concurrent_requests, config.max_waiting_requests);
     let work = Arc::new(work);
-    let masks = MaskServiceServer::new(MaskHost::new(work.clone(), &description));
+    let masks = MaskServiceServer::new(MaskHost::new(work.clone(), Lane::Long, service, BTreeMap::new()));
     let services = Services::new(nephrite_proto::FILE_DESCRIPTOR_SET)
         .with(masks.max_decoding_message_size(config.max_message_bytes))
         .with(mount_service(Root::beneath(&config.root)?));

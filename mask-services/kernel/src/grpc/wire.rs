@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use nephrite_proto::convert::MAX_TEXT_BYTES;
+use nephrite_proto::convert::{MAX_TEXT_BYTES, choice};
+use nephrite_proto::v1::operation_output::Labels;
 use nephrite_proto::v1::parameter::Kind;
 use nephrite_proto::v1::parameter_value::Value;
 use nephrite_proto::{ConvertError, v1};
 
 use crate::{
-    InputGeometry, InputSpec, Measurement, OperationDescription, OutputGeometry, OutputSpec, ParameterKind,
-    ParameterSpec, ParameterValue, ServiceDescription,
+    InputGeometry, InputSpec, LabelForm, Measurement, OperationDescription, OutputGeometry, OutputLabels,
+    OutputSpec, ParameterKind, ParameterSpec, ParameterValue, ServiceDescription,
 };
 
 /// Operations of one service; inputs, parameters and outputs of one operation.
@@ -40,6 +41,7 @@ fn operation(operation: &OperationDescription) -> v1::Operation {
             OutputGeometry::Own => String::new(),
             OutputGeometry::SameAs(input) => input.clone(),
         },
+        labels: output_labels(&output.labels),
     });
     v1::Operation {
         name: operation.name.clone(),
@@ -68,8 +70,35 @@ fn parameter(spec: &ParameterSpec) -> v1::Parameter {
                 choices: choices.clone(),
             }),
             ParameterKind::Texts => Kind::Texts(v1::TextsKind {}),
+            ParameterKind::Label { inputs } => Kind::Label(v1::LabelKind {
+                inputs: inputs.clone(),
+            }),
+            ParameterKind::Labels { inputs, form } => Kind::Labels(v1::LabelsKind {
+                inputs: inputs.clone(),
+                form: Some(wire_form(*form).into()),
+            }),
         }),
     }
+}
+
+fn wire_form(form: LabelForm) -> v1::LabelForm {
+    match form {
+        LabelForm::Name => v1::LabelForm::Name,
+        LabelForm::NameId => v1::LabelForm::NameId,
+        LabelForm::Joined => v1::LabelForm::Joined,
+        LabelForm::Step => v1::LabelForm::Step,
+    }
+}
+
+fn output_labels(labels: &OutputLabels) -> Option<Labels> {
+    Some(match labels {
+        OutputLabels::Unknown => return None,
+        OutputLabels::Of { inputs, only } => Labels::LabelsOf(v1::InputLabels {
+            inputs: inputs.clone(),
+            only: only.clone().unwrap_or_default(),
+        }),
+        OutputLabels::Fixed(names) => Labels::FixedLabels(v1::FixedLabels { names: names.clone() }),
+    })
 }
 
 pub(super) fn parameter_value(value: &ParameterValue) -> v1::ParameterValue {
@@ -125,6 +154,18 @@ fn operation_description(wire: v1::Operation) -> Result<OperationDescription, Co
             } else {
                 OutputGeometry::SameAs(text("output.on_grid_of", output.on_grid_of)?)
             },
+            labels: match output.labels {
+                None => OutputLabels::Unknown,
+                Some(Labels::LabelsOf(of)) => OutputLabels::Of {
+                    inputs: texts("output.labels_of.inputs", of.inputs, MAX_ENTRIES)?,
+                    only: (!of.only.is_empty())
+                        .then(|| text("output.labels_of.only", of.only))
+                        .transpose()?,
+                },
+                Some(Labels::FixedLabels(fixed)) => {
+                    OutputLabels::Fixed(texts("output.fixed_labels.names", fixed.names, MAX_CHOICES)?)
+                }
+            },
         })
     });
     let parameters = wire.parameters.into_iter().map(parameter_spec);
@@ -151,13 +192,21 @@ fn parameter_spec(wire: v1::Parameter) -> Result<ParameterSpec, ConvertError> {
         Some(Kind::Number(v1::NumberKind { min, max })) => ParameterKind::Number { min, max },
         Some(Kind::Text(v1::TextKind { choices })) if choices.is_empty() => ParameterKind::Text,
         Some(Kind::Text(v1::TextKind { choices })) => {
-            bounded("parameter.choices", choices.len(), MAX_CHOICES)?;
-            let choices = choices
-                .into_iter()
-                .map(|choice| text("parameter.choices", choice));
-            ParameterKind::Choice(choices.collect::<Result<_, _>>()?)
+            ParameterKind::Choice(texts("parameter.choices", choices, MAX_CHOICES)?)
         }
         Some(Kind::Texts(_)) => ParameterKind::Texts,
+        Some(Kind::Label(v1::LabelKind { inputs })) => ParameterKind::Label {
+            inputs: texts("parameter.label.inputs", inputs, MAX_ENTRIES)?,
+        },
+        Some(Kind::Labels(v1::LabelsKind { inputs, form })) => ParameterKind::Labels {
+            inputs: texts("parameter.labels.inputs", inputs, MAX_ENTRIES)?,
+            form: match choice("parameter.labels.form", form)? {
+                None | Some(v1::LabelForm::Unspecified | v1::LabelForm::Name) => LabelForm::Name,
+                Some(v1::LabelForm::NameId) => LabelForm::NameId,
+                Some(v1::LabelForm::Joined) => LabelForm::Joined,
+                Some(v1::LabelForm::Step) => LabelForm::Step,
+            },
+        },
     };
     Ok(ParameterSpec {
         name: text("parameter.name", wire.name)?,
@@ -229,6 +278,12 @@ pub(super) fn text(field: &'static str, text: String) -> Result<String, ConvertE
     Ok(text)
 }
 
+/// Texts of bounded length, so many at most.
+fn texts(field: &'static str, texts: Vec<String>, limit: usize) -> Result<Vec<String>, ConvertError> {
+    bounded(field, texts.len(), limit)?;
+    texts.into_iter().map(|entry| text(field, entry)).collect()
+}
+
 fn bounded(field: &'static str, found: usize, limit: usize) -> Result<(), ConvertError> {
     if found > limit {
         return Err(ConvertError::TooMany { field, limit, found });
@@ -254,14 +309,25 @@ mod tests {
             ParameterKind::Text,
             ParameterKind::choice(&["x", "y"]),
             ParameterKind::Texts,
+            ParameterKind::label(&["other"]),
+            ParameterKind::labels(&[], LabelForm::Name),
+            ParameterKind::labels(&["mask", "other"], LabelForm::NameId),
+            ParameterKind::labels(&[], LabelForm::Joined),
+            ParameterKind::labels(&[], LabelForm::Step),
         ];
+        let list = || ParameterValue::Texts(vec!["u".to_owned()]);
         let defaults = [
             ParameterValue::Flag(true),
             ParameterValue::Integer(3),
             ParameterValue::Number(1.5),
             ParameterValue::Text("t".to_owned()),
             ParameterValue::Text("y".to_owned()),
-            ParameterValue::Texts(vec!["u".to_owned()]),
+            list(),
+            ParameterValue::Text("l".to_owned()),
+            list(),
+            list(),
+            list(),
+            list(),
         ];
         for (idx, (kind, default)) in kinds.into_iter().zip(defaults).enumerate() {
             let spec = ParameterSpec::new(&format!("p{idx}"), kind, "p").unit("mm");
@@ -271,8 +337,10 @@ mod tests {
             .parameters
             .push(ParameterSpec::new("q", ParameterKind::Flag, "q").required());
         operation.outputs = vec![
-            OutputSpec::like_input("mask", "mask", "m"),
-            OutputSpec::on_own_grid("small", "s"),
+            OutputSpec::like_input("mask", "mask", "m").labels_of(&["mask"]),
+            OutputSpec::on_own_grid("small", "s").labels_named_in(&[], "p7"),
+            OutputSpec::on_own_grid("fixed", "f").fixed_labels(&["line"]),
+            OutputSpec::on_own_grid("free", "f"),
         ];
         operation.artefacts = true;
         assert_eq!(operation.faults(), Vec::<String>::new());
@@ -291,6 +359,11 @@ mod tests {
         assert!(service_description(wire).is_err());
         let mut wire = describe_response(&service);
         wire.operations = vec![wire.operations[0].clone(); 300];
+        assert!(service_description(wire).is_err());
+        let mut wire = describe_response(&service);
+        if let Some(Kind::Labels(kind)) = &mut wire.operations[0].parameters[7].kind {
+            kind.form = Some(9);
+        }
         assert!(service_description(wire).is_err());
         let empty = HashMap::from([("p".to_owned(), v1::ParameterValue { value: None })]);
         assert!(parameter_values(empty).is_err());

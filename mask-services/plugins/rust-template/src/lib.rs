@@ -31,7 +31,7 @@ impl Calibre {
         description.parameters = vec![
             ParameterSpec::new(
                 "labels",
-                ParameterKind::Texts,
+                ParameterKind::labels(&["mask"], LabelForm::Name),
                 "names of the labels to measure; all if none",
             ),
             ParameterSpec::new(
@@ -45,11 +45,8 @@ impl Calibre {
             .unit("mm")
             .default(ParameterValue::Number(7.0)),
         ];
-        description.outputs.push(OutputSpec::like_input(
-            "wide",
-            "mask",
-            "the slices of structures that are wide",
-        ));
+        let wide = OutputSpec::like_input("wide", "mask", "the slices of structures that are wide");
+        description.outputs.push(wide.labels_of(&["mask"]));
         Calibre { description }
     }
 }
