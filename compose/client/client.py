@@ -3,10 +3,11 @@
 
     client.py run --pipeline pipelines/demo.toml --scan arterial=scans/demo/arterial.nii.gz --output results/demo
     client.py estimate --pipeline pipelines/demo.toml --scan arterial=scans/demo/arterial.nii.gz
+    client.py mask --output results/demo --step kidney --save kidney.npz
     client.py call nephrite.v1.ModelService/List '{}'
     client.py services
 
-Only strings travel: paths are those of the server's shared volume, relative to its root.
+Paths are those of the server's shared volume, relative to its root; what `mask` saves is written here.
 """
 
 import argparse
@@ -76,10 +77,31 @@ def progress_line(progress):
 def print_result(done):
     """Labels with their volumes, then the files."""
     for mask in done.get("masks", []):
-        print(f"\n{mask['path'] or mask['step']}")
+        print(f"\n{done['output']}/{mask['file']}" if "file" in mask else f"\n{mask['step']}")
         for label in mask.get("labels", []):
-            print(f"  {label['id']:>3} {label['name']:<16} {word('LABEL_STATUS', label['status']):<10} {label.get('volume_ml', 0):8.1f} mL")
-    print(f"\n{len(done.get('files', []))} files in {done['output']}, {done['total_seconds']:.1f} s")
+            print(label_line(label["id"], label["name"], label["status"], label.get("volume_ml", 0)))
+    n_files = len(done.get("files", []))
+    print(f"\n{n_files} file{'s' if n_files != 1 else ''} in {done['output']}, {done['total_seconds']:.1f} s")
+
+
+def label_line(label, name, status, volume_ml):
+    return f"  {label:>3} {name:<16} {word('LABEL_STATUS', status):<10} {volume_ml:8.1f} mL"
+
+
+def mask(server, arguments):
+    from mask import decode, save, voxel_ml  # no other command needs numpy
+
+    request = {"output": arguments.output, "step": arguments.step}
+    (answer,) = server.messages(f"{CASES}/GetMask", request, arguments.timeout)
+    ids, voxels = decode(answer.mask)
+    if arguments.save:
+        save(arguments.save, answer.mask, ids)
+    ml = voxel_ml(answer.mask)
+    print(f"{arguments.output}/{answer.file}, {' x '.join(map(str, ids.shape))} voxels (z, y, x)")
+    statuses = answer.mask.DESCRIPTOR.fields_by_name["labels"].message_type.fields_by_name["status"].enum_type
+    for label in answer.mask.labels:
+        status = statuses.values_by_number[label.status].name
+        print(label_line(label.id, label.name, status, voxels[label.id] * ml))
 
 
 def estimate(server, arguments):
@@ -111,6 +133,11 @@ def parse():
         sub.add_argument("--profile", default="full", choices=["full", "quick"])
         sub.add_argument("--output", help="result folder; must not exist")
         sub.add_argument("--json", action="store_true", help="print the events as they come")
+    sub = commands.add_parser("mask", help="a mask of a case that is done")
+    sub.set_defaults(command=mask)
+    sub.add_argument("--output", required=True, help="result folder of the case")
+    sub.add_argument("--step", required=True, help="whose mask")
+    sub.add_argument("--save", metavar="FILE.npz", help="write ids, affine and labels")
     sub = commands.add_parser("call", help="any method, as grpcurl does")
     sub.set_defaults(command=call)
     sub.add_argument("method", metavar="SERVICE/METHOD")
@@ -119,12 +146,18 @@ def parse():
     return parser.parse_args()
 
 
+def failure_line(error):
+    """`CODE (nephrite-error-code): message`; statuses that the client makes itself have no such entry."""
+    name = dict(error.trailing_metadata() or ()).get("nephrite-error-code")
+    return f"{error.code().name}{f' ({name})' if name else ''}: {error.details()}"
+
+
 def main():
     arguments = parse()
     try:
         arguments.command(Server(arguments.server), arguments)
     except grpc.RpcError as error:
-        sys.exit(f"{error.code().name}: {error.details()}")
+        sys.exit(failure_line(error))
     except (KeyError, ValueError, json_format.Error) as error:  # no such method, no JSON, no such field
         sys.exit(f"error: {error}")
 

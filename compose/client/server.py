@@ -6,7 +6,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 
 class Server:
-    """Calls methods by name, with requests and answers as dictionaries (the JSON form of the messages)."""
+    """Calls methods by name, with requests as dictionaries (the JSON form of the messages)."""
 
     def __init__(self, address):
         self.channel = grpc.insecure_channel(address)
@@ -22,8 +22,8 @@ class Server:
         service, _, method = name.partition("/")
         return self.pool.FindServiceByName(service).methods_by_name[method]
 
-    def call(self, name, request, timeout=None):
-        """Yields the answers of a method: one, or as many as the server streams.
+    def messages(self, name, request, timeout=None):
+        """Yields the answers of a method as messages: one, or as many as the server streams.
 
         Errors are `grpc.RpcError`, with `code()` and `details()`.
         """
@@ -33,5 +33,9 @@ class Server:
         kind = self.channel.unary_stream if method.server_streaming else self.channel.unary_unary
         send = kind(f"/{name}", request_serializer=asked.SerializeToString, response_deserializer=answered.FromString)
         answers = send(message, timeout=timeout)
-        for answer in answers if method.server_streaming else [answers]:
+        yield from answers if method.server_streaming else [answers]
+
+    def call(self, name, request, timeout=None):
+        """As `messages`, as dictionaries."""
+        for answer in self.messages(name, request, timeout):
             yield json_format.MessageToDict(answer, preserving_proto_field_name=True, descriptor_pool=self.pool)
