@@ -8,7 +8,7 @@ PLUGIN_PYTHON := build/plugin-python
 MODE    ?= monolith
 
 .DEFAULT_GOAL := help
-.PHONY: help build mask-services demo images up down test bench bench-nnunet bench-masks bench-modes bench-memory bench-load docs fmt lint onnxruntime onnxruntime-openvino plugin-python test-containers clean
+.PHONY: help build mask-services demo images up down test bench bench-nnunet bench-masks bench-modes bench-memory bench-load docs fmt lint onnxruntime onnxruntime-openvino plugin-python node-client test-containers clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -23,6 +23,10 @@ plugin-python: ## Python environment of the plugin template, for the tests that 
 	@test -x $(PLUGIN_PYTHON)/bin/python || { $(PYTHON) -m venv $(PLUGIN_PYTHON) && \
 	    $(PLUGIN_PYTHON)/bin/pip install --quiet -r mask-services/plugins/python-template/requirements.txt; } || \
 	    { rm -rf $(PLUGIN_PYTHON); echo "no Python environment: the tests of the Python plugin will be skipped"; }
+
+node-client: ## packages of the Node client, for the test that runs it
+	@test -d compose/client-node/node_modules || (cd compose/client-node && npm ci --silent --ignore-scripts --no-audit --no-fund) || \
+	    { rm -rf compose/client-node/node_modules; echo "no Node, or no packages for it: the tests of the Node client will be skipped"; }
 
 build: onnxruntime ## the optimized binary target/release/nephrite, with the demo
 	$(CARGO) build --release --locked -p nephrite-image-core --features demo
@@ -47,7 +51,7 @@ down: ## stop the containers
 test-containers: ## the modes in real containers; starts a Docker engine where none answers
 	tests/containers/run.sh
 
-test: onnxruntime onnxruntime-openvino plugin-python ## all tests, against the optimized libraries
+test: onnxruntime onnxruntime-openvino plugin-python node-client ## all tests, against the optimized libraries
 	$(CARGO) test --workspace --locked --release
 
 bench: bench-nnunet bench-masks bench-modes bench-memory bench-load ## compare with the peers in one run each; writes dated records under benches/runs/
