@@ -83,9 +83,11 @@ pub(crate) fn run(arguments: RunArguments) -> Result<(), Failure> {
     let done = match &arguments.server {
         Some(url) => run_at_server::run(url, &request, &*events, &cancel)?,
         None => {
+            let named = arguments.place.config.is_some();
             let place = CasePlace::new(arguments.place, arguments.runtime)?;
             let request = with_core_paths(&place, request)?;
-            let report = run_case(&place.core, &place.services, &request, &*events, &cancel)?;
+            let report = run_case(&place.core, &place.services, &request, &*events, &cancel);
+            let report = report.map_err(|error| super::place::failure(error, named))?;
             CaseSummary::new(&request.output, report)
         }
     };

@@ -56,22 +56,29 @@ fn a_second_run_takes_its_places_from_the_record() {
         .collect();
     assert_eq!(left, ["case"]);
 
-    let verify = |more: &[&str]| {
-        let record = ["verify", "results/case/record.json", "--root", ".", "--quiet"];
+    let nephrite = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_nephrite"))
-            .args(record)
-            .args(more)
+            .args(arguments)
+            .args(["--root", ".", "--quiet"])
             .current_dir(root)
             .output()
             .unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
-    let (code, said) = verify(&[]);
+    let record = "results/case/record.json";
+    let scans =
+        ["arterial", "portal_venous", "delayed"].map(|phase| format!("--scan={phase}=scans/{phase}.nii.gz"));
+    let mut run = vec!["run", "--pipeline", "tidy.toml", "--output", "results/new"];
+    run.extend(scans.iter().map(String::as_str));
+    let (code, said) = nephrite(&run);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("\"tidy\"") && said.contains("--config"), "{said}");
+    let (code, said) = nephrite(&["verify", record]);
     assert_eq!(code, Some(2), "{said}");
     for text in ["\"tidy\"", "--config", "--recorded-places"] {
         assert!(said.contains(text), "{text} is not in: {said}");
     }
-    let (code, said) = verify(&["--recorded-places"]);
+    let (code, said) = nephrite(&["verify", record, "--recorded-places"]);
     assert_eq!(code, Some(0), "{said}");
 
     drop(around); // the recorded places are gone

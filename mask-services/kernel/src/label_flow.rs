@@ -1,7 +1,7 @@
 //! Which labels go into an operation and come out, before there are masks: so that a name that is wrong is refused before
 //! anything expensive runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::label_form::NamedLabels;
 use crate::{
@@ -80,38 +80,31 @@ pub fn expected_labels(
     inputs: &InputLabels,
 ) -> Result<Vec<ExpectedLabels>, OperationError> {
     let given = given_labels(description, parameters, inputs)?;
+    let known = |of: &[String]| Known::new(inputs.named_in(description, of), &given);
     for spec in &description.parameters {
-        let Some(of_inputs) = spec.kind.label_inputs() else {
-            continue;
-        };
-        let mut known = inputs.named_in(description, of_inputs);
-        add(&mut known, &given);
-        let is_step = matches!(
-            spec.kind,
-            ParameterKind::Labels {
-                form: LabelForm::Step,
-                ..
-            }
-        );
-        if !is_step {
-            named(&spec.name, &spec.kind, parameters, &known)?;
+        if let Some(of) = spec.kind.label_inputs()
+            && form(&spec.kind) != LabelForm::Step
+        {
+            named(&spec.name, form(&spec.kind), parameters, &known(of))?;
         }
     }
     let outputs = description.outputs.iter().map(|output| match &output.labels {
         OutputLabels::Unknown => Ok(None),
         OutputLabels::Fixed(names) => Ok(Some(with_ids(names.iter().map(|name| (0, name.as_str()))))),
         OutputLabels::Of { inputs: of, only } => {
-            let mut labels = inputs.named_in(description, of);
-            add(&mut labels, &given);
-            if let Some(only) = only
-                && let Some(spec) = description.parameters.iter().find(|spec| spec.name == *only)
-            {
-                let chosen = named(only, &spec.kind, parameters, &labels)?;
+            let known = known(of);
+            let spec = only.as_ref().and_then(|only| {
+                let mut specs = description.parameters.iter();
+                specs.find(|spec| spec.name == *only)
+            });
+            if let Some(spec) = spec {
+                let chosen = named(&spec.name, form(&spec.kind), parameters, &known)?;
                 if !chosen.is_empty() {
-                    return Ok(Some(choose(&labels, &chosen)));
+                    return Ok(Some(choose(&known, &chosen)));
                 }
             }
-            Ok(labels.map(|labels| with_ids(labels.iter().map(|label| (label.id, label.name.as_str())))))
+            let all = known.is_complete.then(|| known.labels.iter().map(wanted));
+            Ok(all.map(with_ids))
         }
     });
     outputs.collect()
@@ -125,35 +118,71 @@ fn given_labels(
 ) -> Result<Vec<String>, OperationError> {
     let mut given = Vec::new();
     for spec in &description.parameters {
-        let ParameterKind::Labels {
-            inputs: of,
-            form: LabelForm::Step,
-        } = &spec.kind
+        let Some(of) = spec
+            .kind
+            .label_inputs()
+            .filter(|_| form(&spec.kind) == LabelForm::Step)
         else {
             continue;
         };
-        let mut known = inputs.named_in(description, of);
-        add(&mut known, &given);
+        let mut known = Known::new(inputs.named_in(description, of), &given);
         for text in texts(parameters, &spec.name) {
-            let read = read(&spec.name, LabelForm::Step, text, &known)?;
-            given.extend(read.given);
-            add(&mut known, &given);
+            if let Some(target) = read(&spec.name, LabelForm::Step, text, &known)?.given {
+                known.add(&target);
+                given.push(target);
+            }
         }
     }
     Ok(given)
 }
 
+/// Labels that a parameter may name.
+struct Known {
+    labels: Vec<ExpectedLabel>,
+    names: HashSet<String>,
+    /// False if a mask may have others: then any name may be one.
+    is_complete: bool,
+}
+
+impl Known {
+    fn new(labels: ExpectedLabels, given: &[String]) -> Known {
+        let is_complete = labels.is_some();
+        let labels = labels.unwrap_or_default();
+        let names = labels.iter().map(|label| label.name.clone()).collect();
+        let mut known = Known {
+            labels,
+            names,
+            is_complete,
+        };
+        given.iter().for_each(|name| known.add(name));
+        known
+    }
+
+    /// One more, without a value of its own yet.
+    fn add(&mut self, name: &str) {
+        if self.names.insert(name.to_owned()) {
+            self.labels.push(ExpectedLabel {
+                id: 0,
+                name: name.to_owned(),
+            });
+        }
+    }
+}
+
+fn form(kind: &ParameterKind) -> LabelForm {
+    match kind {
+        ParameterKind::Labels { form, .. } => *form,
+        _ => LabelForm::Name,
+    }
+}
+
 /// What a parameter names, each of them known; nothing if it is off.
 fn named(
     parameter: &str,
-    kind: &ParameterKind,
+    form: LabelForm,
     parameters: &Parameters,
-    known: &ExpectedLabels,
+    known: &Known,
 ) -> Result<Vec<NamedLabels>, OperationError> {
-    let form = match kind {
-        ParameterKind::Labels { form, .. } => *form,
-        _ => LabelForm::Name,
-    };
     let texts = texts(parameters, parameter).iter();
     texts.map(|text| read(parameter, form, text, known)).collect()
 }
@@ -166,57 +195,40 @@ fn texts<'p>(parameters: &'p Parameters, name: &str) -> &'p [String] {
     }
 }
 
-fn read(
-    parameter: &str,
-    form: LabelForm,
-    text: &str,
-    known: &ExpectedLabels,
-) -> Result<NamedLabels, OperationError> {
-    let is_known = |name: &str| known.iter().flatten().any(|label| label.name == name);
-    let read = form
-        .read(text, is_known)
-        .map_err(|reason| OperationError::LabelText {
-            parameter: parameter.to_owned(),
-            text: text.to_owned(),
-            reason,
-        })?;
-    if let Some(labels) = known
-        && let Some(label) = read.used.iter().find(|name| !is_known(name))
-    {
-        return Err(OperationError::UnknownLabel {
+fn read(parameter: &str, form: LabelForm, text: &str, known: &Known) -> Result<NamedLabels, OperationError> {
+    let read = form.read(text, |name| known.names.contains(name));
+    let read = read.map_err(|reason| OperationError::LabelText {
+        parameter: parameter.to_owned(),
+        text: text.to_owned(),
+        reason,
+    })?;
+    let unknown = read.used.iter().find(|name| !known.names.contains(*name));
+    match unknown.filter(|_| known.is_complete) {
+        None => Ok(read),
+        Some(label) => Err(OperationError::UnknownLabel {
             parameter: parameter.to_owned(),
             label: label.clone(),
-            known: labels.iter().map(|label| label.name.clone()).collect(),
-        });
-    }
-    Ok(read)
-}
-
-/// Names that are there from now on; without a value of their own yet.
-fn add(labels: &mut ExpectedLabels, names: &[String]) {
-    let Some(labels) = labels else { return };
-    for name in names {
-        if !labels.iter().any(|label| label.name == *name) {
-            labels.push(ExpectedLabel {
-                id: 0,
-                name: name.clone(),
-            });
-        }
+            known: known.labels.iter().map(|label| label.name.clone()).collect(),
+        }),
     }
 }
 
 /// The labels that a parameter names, with the values that it gives them, or those that they have.
-fn choose(labels: &ExpectedLabels, chosen: &[NamedLabels]) -> Vec<ExpectedLabel> {
-    let of_mask = |name: &str| labels.iter().flatten().find(|label| label.name == name);
+fn choose(known: &Known, chosen: &[NamedLabels]) -> Vec<ExpectedLabel> {
+    let ids: HashMap<&str, u16> = known
+        .labels
+        .iter()
+        .map(|label| (label.name.as_str(), label.id))
+        .collect();
     let named = chosen.iter().flat_map(|named| {
-        let id = |name: &str| {
-            named
-                .id
-                .unwrap_or_else(|| of_mask(name).map_or(0, |label| label.id))
-        };
+        let id = |name: &str| named.id.unwrap_or_else(|| ids.get(name).copied().unwrap_or(0));
         named.used.iter().map(move |name| (id(name), name.as_str()))
     });
     with_ids(named)
+}
+
+fn wanted(label: &ExpectedLabel) -> (u16, &str) {
+    (label.id, &label.name)
 }
 
 /// Each name once; the first that wants a value gets it, the others the least that are free. Sorted by value.
