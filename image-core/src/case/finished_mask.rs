@@ -1,5 +1,7 @@
 //! A mask of a case that is done, for who does not see its file.
 
+use std::fs::File;
+use std::io::Seek as _;
 use std::path::Path;
 
 use nephrite_kernel::memory::{ON_MASKS, request_bytes};
@@ -12,6 +14,7 @@ use super::verify::read_record;
 use super::{CaseError, MaskFileRecord};
 use crate::core::Core;
 use crate::error::CoreError;
+use crate::memory::{identity, io_error};
 
 /// A mask as it was kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,18 +43,34 @@ pub fn finished_mask(
         kept: record.masks.iter().map(|mask| mask.step.clone()).collect(),
     })?;
     let path = output.join(&kept.file);
-    let hash = hash_file(core.root().open_file(&path)?, &path.to_string_lossy(), cancel)?;
+    let failed = |source| CaseError::from(io_error(&path, source));
+    let mut file = core.root().open_file(&path)?;
+    let before = identity(&file, &path)?;
+    let copy = || file.try_clone().map_err(failed);
+    let (for_hash, for_voxels) = (copy()?, copy()?);
+    let hash = hash_file(for_hash, &path.to_string_lossy(), cancel)?;
     let written = record.files.iter().find(|file| file.path == kept.file);
     if written.is_none_or(|file| file.sha256 != hash.to_string()) {
         return Err(CaseError::MaskChanged { path });
     }
+    file.rewind().map_err(failed)?; // the copies stand where it stands
+    let mask = read(core, &path, for_voxels, kept, cancel)?;
+    if identity(&file, &path)? != before {
+        return Err(CaseError::MaskChanged { path });
+    }
     Ok(FinishedMask {
         file: kept.file.clone(),
-        mask: read(core, &path, kept, cancel)?,
+        mask,
     })
 }
 
-fn read(core: &Core, path: &Path, kept: &MaskFileRecord, cancel: &CancelToken) -> Result<Mask, CaseError> {
+fn read(
+    core: &Core,
+    path: &Path,
+    file: File,
+    kept: &MaskFileRecord,
+    cancel: &CancelToken,
+) -> Result<Mask, CaseError> {
     let failed = |error: MaskError| CoreError::from(OperationError::from(error));
     let entries = kept.labels.iter().map(|label| LabelEntry {
         id: label.id,
@@ -60,7 +79,6 @@ fn read(core: &Core, path: &Path, kept: &MaskFileRecord, cancel: &CancelToken) -
     });
     let labels = LabelTable::new(entries.collect()).map_err(failed)?;
     let name = path.to_string_lossy();
-    let file = core.root().open_file(path)?;
     let unread = UnreadMask::of(&file, &name, core.limits()).map_err(CoreError::from)?;
     let needed = |size: MaskSize| request_bytes(&[size], 0);
     let mut memory = core.reserve(ON_MASKS, needed(unread.size()), &[], None, cancel)?;

@@ -10,7 +10,7 @@ mod volumes;
 
 pub use counters::Counters;
 pub use file_state::read_small_file;
-pub(crate) use file_state::{changed, identity};
+pub(crate) use file_state::{changed, identity, io_error};
 pub(crate) use gate::Gate;
 pub(crate) use peak::PROCESS_BYTES;
 pub use peak::peak_rss_bytes;
