@@ -41,7 +41,7 @@ pub struct Prediction {
 /// nnU-Net would write: voxel for voxel with [`Numerics::Reference`], but for the rounding of the network itself.
 ///
 /// Progress: `Preprocess`, then `Inference` and `Export` in turn as slabs are finished; `advance` counts network
-/// runs. Canceling takes effect within one tile.
+/// runs. Canceling takes effect within one layer of the network.
 ///
 /// # Errors
 /// [`NnunetError`]; nothing is kept of a failed prediction.

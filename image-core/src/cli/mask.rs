@@ -85,7 +85,10 @@ pub(crate) fn run(arguments: MaskArguments) -> Result<(), Failure> {
         artefacts: arguments.artefacts,
     };
     let report = run_mask(&core, &operations, &request, &cancel);
-    let report = report.map_err(|error| place::failure(error, !services_are_unnamed(&arguments.place)))?;
+    let report = report.map_err(|error| {
+        let is_unknown = error.is_unknown_operation();
+        place::failure(error, is_unknown && services_are_unnamed(&arguments.place))
+    })?;
     if let Some(file) = report_file {
         output::write_report(&file, &report)?;
     }

@@ -66,7 +66,7 @@ pub(crate) fn run(command: PipelineCommand) -> Result<(), Failure> {
     };
     let core = start::idle_core(MemoryArguments::default());
     let services = CaseServices::new(&services(&place, &root)?, core.root());
-    let named = !services_are_unnamed(&place);
+    let unnamed = services_are_unnamed(&place);
     let checked = check_pipeline(
         &core,
         &services,
@@ -74,7 +74,10 @@ pub(crate) fn run(command: PipelineCommand) -> Result<(), Failure> {
         &root,
         &signals::cancelled_by_signals(),
     );
-    let checked = checked.map_err(|error| place::failure(error, named))?;
+    let checked = checked.map_err(|error| {
+        let is_unknown = error.is_unknown_operation();
+        place::failure(error, is_unknown && unnamed)
+    })?;
     output::print(&if json {
         output::json(&checked)
     } else {

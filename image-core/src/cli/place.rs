@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use nephrite_image_core::case::CaseError;
+use nephrite_image_core::Core;
 use nephrite_image_core::masks::{Endpoint, OperationSettings, Operations};
 use nephrite_image_core::server::ServeConfig;
-use nephrite_image_core::{Core, CoreError};
-use nephrite_types::Coded;
 
 use super::failure::Failure;
 use super::shared_arguments::PlaceArguments;
@@ -65,34 +63,15 @@ pub(super) fn services_are_unnamed(arguments: &PlaceArguments) -> bool {
     arguments.config.is_none() && arguments.endpoint.is_none()
 }
 
-/// An error of a command; where an operation is not known and no configuration was named (`named` is false), it says how
-/// services are found.
-pub(super) fn failure<E: Coded + AsksForOperations>(error: E, named: bool) -> Failure {
-    let is_unknown = error.is_unknown_operation();
-    let mut failure = Failure::from(error);
-    if is_unknown && !named {
+/// An error of a command; if it is about an operation that may be that of a service, it says how services are found.
+pub(super) fn failure(error: impl Into<Failure>, may_be_of_service: bool) -> Failure {
+    let mut failure = error.into();
+    if may_be_of_service {
         failure
             .message
             .push_str("; operations of services are found by --config, with a server's configuration");
     }
     failure
-}
-
-/// An error that may be about an operation that nobody knows.
-pub(super) trait AsksForOperations {
-    fn is_unknown_operation(&self) -> bool;
-}
-
-impl AsksForOperations for CaseError {
-    fn is_unknown_operation(&self) -> bool {
-        self.is_unknown_operation()
-    }
-}
-
-impl AsksForOperations for CoreError {
-    fn is_unknown_operation(&self) -> bool {
-        self.is_unknown_operation()
-    }
 }
 
 pub(super) fn endpoint(url: &str) -> Result<Endpoint, Failure> {

@@ -87,7 +87,10 @@ pub(crate) fn run(arguments: RunArguments) -> Result<(), Failure> {
             let place = CasePlace::new(arguments.place, arguments.runtime)?;
             let request = with_core_paths(&place, request)?;
             let report = run_case(&place.core, &place.services, &request, &*events, &cancel);
-            let report = report.map_err(|error| super::place::failure(error, named))?;
+            let report = report.map_err(|error| {
+                let is_unknown = error.is_unknown_operation();
+                super::place::failure(error, is_unknown && !named)
+            })?;
             CaseSummary::new(&request.output, report)
         }
     };

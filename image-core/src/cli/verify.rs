@@ -40,9 +40,9 @@ pub(crate) fn run(arguments: VerifyArguments) -> Result<(), Failure> {
     let events = case_progress::on_stderr(arguments.quiet);
     let report = verify_record(&place.core, places, &record, &*events, &cancel);
     let report = report.map_err(|error| {
-        let is_unknown = error.is_unknown_operation();
-        let mut failure = super::place::failure(error, named);
-        if is_unknown && !named {
+        let may_be_of_service = error.is_unknown_operation() && !named;
+        let mut failure = super::place::failure(error, may_be_of_service);
+        if may_be_of_service {
             failure
                 .message
                 .push_str(", or by --recorded-places, where the record says");

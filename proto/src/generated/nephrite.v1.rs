@@ -580,7 +580,7 @@ pub mod segmentation_service_client {
         }
         /// Segments one scan and writes the mask. The stream gives, in this order: `accepted` once; then `loading`,
         /// `progress` and `exporting` as the work goes on; then `done` once. An error ends the stream instead of `done`, and
-        /// leaves no output. Work stops within one tile when the caller cancels, goes away, or its deadline passes.
+        /// leaves no output. Work stops within one layer of the network when the caller cancels, goes away, or its deadline passes.
         pub async fn run(
             &mut self,
             request: impl tonic::IntoRequest<super::RunRequest>,
@@ -628,7 +628,7 @@ pub mod segmentation_service_server {
             + 'static;
         /// Segments one scan and writes the mask. The stream gives, in this order: `accepted` once; then `loading`,
         /// `progress` and `exporting` as the work goes on; then `done` once. An error ends the stream instead of `done`, and
-        /// leaves no output. Work stops within one tile when the caller cancels, goes away, or its deadline passes.
+        /// leaves no output. Work stops within one layer of the network when the caller cancels, goes away, or its deadline passes.
         async fn run(
             &self,
             request: tonic::Request<super::RunRequest>,
