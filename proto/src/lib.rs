@@ -21,7 +21,8 @@ pub mod v1 {
 
 pub use address::{AddressFault, server_address};
 pub use client::{
-    CaseEvent, CaseEvents, Client, Event, EventMessage, Events, RemoteError, RunEvents, StepEvent, StepEvents,
+    CaseEvent, CaseEvents, Client, Event, EventMessage, Events, JobEvents, RemoteError, RunEvents, StepEvent,
+    StepEvents,
 };
 pub use convert::ConvertError;
 

@@ -70,8 +70,17 @@ fn the_health_service_lies_beside_ours() {
 }
 
 fn with_comments(crate_folder: &Path) -> FileDescriptorSet {
-    let files = ["segmentation", "volume", "model", "mask", "case", "step", "mount"]
-        .map(|name| format!("nephrite/v1/{name}.proto"));
+    let files = [
+        "segmentation",
+        "volume",
+        "model",
+        "mask",
+        "case",
+        "job",
+        "step",
+        "mount",
+    ]
+    .map(|name| format!("nephrite/v1/{name}.proto"));
     let mut compiler = protox::Compiler::new([crate_folder]).unwrap();
     compiler.include_imports(true).include_source_info(true);
     compiler.open_files(&files).unwrap();

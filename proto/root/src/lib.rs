@@ -28,4 +28,4 @@ pub use error::PathError;
 pub use remove::remove_file_if_same;
 pub use root::{OutputFile, Root};
 pub use sweep::{Swept, sweep, sweep_below};
-pub use work_folder::{ClaimError, WorkFolder};
+pub use work_folder::{ClaimError, WorkFolder, is_abandoned};

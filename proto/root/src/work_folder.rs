@@ -235,6 +235,23 @@ pub(crate) fn remove_leftover(parent: &Dir, name: &str) -> io::Result<()> {
     }
 }
 
+/// True of a hidden folder that nobody holds, as far as can be told; removes nothing.
+pub fn is_abandoned(parent: &Dir, name: &str) -> bool {
+    let Some(HiddenName {
+        kind: HiddenKind::Folder,
+        id,
+    }) = HiddenName::parse(name)
+    else {
+        return false;
+    };
+    let lock = lock_name(id);
+    match parent.symlink_metadata(&lock) {
+        // given up again at once
+        Ok(_) => matches!(locked_file::hold(parent, &lock, false), Ok(Owner::Ours(_))),
+        Err(error) => error.kind() == io::ErrorKind::NotFound, // the lock is made first, and goes last
+    }
+}
+
 /// Removes what a dead process left under these digits: the folder, then its lock file. `None` if somebody lives who has
 /// it, or nobody can tell.
 pub(crate) fn sweep_folder(parent: &Dir, id: u64) -> io::Result<Option<()>> {

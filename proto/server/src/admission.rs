@@ -99,12 +99,16 @@ impl Ticket {
             }
         };
         drop(self.waiting);
-        self.admission.n_working.send_modify(|n| *n += 1);
-        Ok(Permit {
-            n_working: self.admission.n_working.clone(),
-            _ticket: self.permit,
-            _turn: turn,
-        })
+        Ok(Permit::new(&self.admission, self.permit, turn))
+    }
+
+    /// Works at once or not at all.
+    ///
+    /// # Errors
+    /// [`Refusal::Overloaded`] if it is not its turn.
+    pub(crate) fn at_once(self) -> Result<Permit, Refusal> {
+        let turn = self.turn.ok_or(Refusal::Overloaded)?;
+        Ok(Permit::new(&self.admission, self.permit, turn))
     }
 }
 
@@ -124,6 +128,17 @@ pub struct Permit {
     n_working: Arc<watch::Sender<usize>>,
     _ticket: OwnedSemaphorePermit,
     _turn: OwnedSemaphorePermit,
+}
+
+impl Permit {
+    fn new(admission: &Admission, ticket: OwnedSemaphorePermit, turn: OwnedSemaphorePermit) -> Permit {
+        admission.n_working.send_modify(|n| *n += 1);
+        Permit {
+            n_working: admission.n_working.clone(),
+            _ticket: ticket,
+            _turn: turn,
+        }
+    }
 }
 
 impl Drop for Permit {

@@ -41,4 +41,4 @@ pub use process::{Shutdown, leave, run_process};
 pub use refusal::Refusal;
 pub use serve::{Hooks, Services, run};
 pub use threads::{pool_threads, usable_threads};
-pub use work::{Work, token};
+pub use work::{Attended, Work, token};

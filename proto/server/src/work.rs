@@ -19,6 +19,8 @@ pub struct Work<T> {
     heavy: Admission,
     /// Short work, but it blocks too.
     light: Admission,
+    /// What a drain waits for besides.
+    attended: Admission,
     ready: AtomicBool,
     /// The drain timeout is over: what stops now was stopped by the server.
     stopped: AtomicBool,
@@ -31,6 +33,8 @@ pub struct Work<T> {
 
 /// Short requests that work at once, and that wait.
 const LIGHT: (usize, usize) = (4, 64);
+/// Jobs that run and callers that wait for them.
+const MAX_ATTENDED: usize = 512;
 
 impl<T: Send + Sync + 'static> Work<T> {
     /// `max_working` long requests work at once, `max_waiting` wait in order; one more is refused. Nobody is let in
@@ -41,6 +45,7 @@ impl<T: Send + Sync + 'static> Work<T> {
             shared,
             heavy: Admission::new(max_working, max_waiting),
             light: Admission::new(LIGHT.0, LIGHT.1),
+            attended: Admission::new(MAX_ATTENDED, 0),
             ready: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             running: Mutex::default(),
@@ -60,16 +65,23 @@ impl<T: Send + Sync + 'static> Work<T> {
         self.ready.store(true, Ordering::Release);
     }
 
+    /// True once requests are let in.
+    pub fn is_open(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
     /// Lets no request in any more and sends those away who wait.
     pub fn close(&self) {
         self.heavy.close();
         self.light.close();
+        self.attended.close();
     }
 
     /// Returns when nothing runs.
     pub async fn idle(&self) {
         self.heavy.idle().await;
         self.light.idle().await;
+        self.attended.idle().await;
     }
 
     /// Stops what runs.
@@ -95,6 +107,24 @@ impl<T: Send + Sync + 'static> Work<T> {
         } else {
             Err(Refusal::Starting)
         }
+    }
+
+    /// For what is not a request of its own, or waits for something that is not: a drain waits until it is dropped, and cancels
+    /// the token if that takes too long.
+    ///
+    /// # Errors
+    /// [`Refusal::Overloaded`], [`Refusal::Starting`], [`Refusal::Stopping`].
+    pub fn attend(self: &Arc<Self>, cancel: CancelToken) -> Result<Attended<T>, Refusal> {
+        let permit = self.enter_at(&self.attended)?.at_once()?;
+        Ok(Attended {
+            _running: Running::register(self.clone(), cancel),
+            _permit: permit,
+        })
+    }
+
+    /// True if the server's time to stop is over.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
     }
 
     /// Unique in the log.
@@ -207,7 +237,16 @@ impl Drop for CancelOnDrop {
     }
 }
 
+/// Something that a drain waits for.
+#[derive(Debug)]
+pub struct Attended<T> {
+    // Dropped in this order: whoever waits until the permits are back finds no token any more.
+    _running: Running<T>,
+    _permit: Permit,
+}
+
 /// Keeps a token among those that the end of the drain cancels.
+#[derive(Debug)]
 struct Running<T> {
     work: Arc<Work<T>>,
     number: u64,

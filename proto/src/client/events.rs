@@ -58,6 +58,26 @@ event_message!(
     v1::StepDone
 );
 
+/// The events of a job, as they come. Dropping it leaves the job alone.
+#[derive(Debug)]
+pub struct JobEvents {
+    messages: Streaming<v1::WatchResponse>,
+}
+
+impl JobEvents {
+    pub(super) fn new(messages: Streaming<v1::WatchResponse>) -> Self {
+        JobEvents { messages }
+    }
+
+    /// The next event; `None` after the last, when the job has ended.
+    ///
+    /// # Errors
+    /// [`RemoteError`] if the server is gone; watching goes on with the number of the last event that came.
+    pub async fn next(&mut self) -> Result<Option<v1::WatchResponse>, RemoteError> {
+        Ok(self.messages.message().await?)
+    }
+}
+
 /// The events of a call, as they come. Dropping it cancels the work.
 #[derive(Debug)]
 pub struct Events<M> {

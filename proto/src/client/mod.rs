@@ -13,6 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::server_address;
 use crate::v1;
 use crate::v1::case_service_client::CaseServiceClient;
+use crate::v1::job_service_client::JobServiceClient;
 use crate::v1::model_service_client::ModelServiceClient;
 use crate::v1::segmentation_service_client::SegmentationServiceClient;
 use crate::v1::step_service_client::StepServiceClient;
@@ -22,7 +23,7 @@ pub use crate::v1::case_service_run_response::Event as CaseEvent;
 pub use crate::v1::run_response::Event;
 pub use crate::v1::step_service_run_response::Event as StepEvent;
 pub use error::RemoteError;
-pub use events::{CaseEvents, EventMessage, Events, RunEvents, StepEvents};
+pub use events::{CaseEvents, EventMessage, Events, JobEvents, RunEvents, StepEvents};
 
 /// For a connection to be there.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -67,6 +68,7 @@ pub struct Client {
     model: ModelServiceClient<Channel>,
     case: CaseServiceClient<Channel>,
     step: StepServiceClient<Channel>,
+    job: JobServiceClient<Channel>,
 }
 
 impl Client {
@@ -96,7 +98,8 @@ impl Client {
             volume: VolumeServiceClient::new(channel.clone()),
             model: ModelServiceClient::new(channel.clone()),
             case: CaseServiceClient::new(channel.clone()).max_decoding_message_size(MAX_REPLY_BYTES),
-            step: StepServiceClient::new(channel).max_decoding_message_size(MAX_REPLY_BYTES),
+            step: StepServiceClient::new(channel.clone()).max_decoding_message_size(MAX_REPLY_BYTES),
+            job: JobServiceClient::new(channel).max_decoding_message_size(MAX_REPLY_BYTES),
         }
     }
 
@@ -141,6 +144,108 @@ impl Client {
         request: impl IntoRequest<v1::GetMaskRequest>,
     ) -> Result<v1::GetMaskResponse, RemoteError> {
         Ok(self.case.clone().get_mask(request).await?.into_inner())
+    }
+
+    /// Hands a case in. The answer comes when the job is on disk.
+    ///
+    /// # Errors
+    /// [`RemoteError`]
+    pub async fn submit(
+        &self,
+        request: impl IntoRequest<v1::SubmitRequest>,
+    ) -> Result<v1::SubmitResponse, RemoteError> {
+        Ok(self.job.clone().submit(request).await?.into_inner())
+    }
+
+    /// A job as it is now.
+    ///
+    /// # Errors
+    /// [`RemoteError`]
+    pub async fn get_job(
+        &self,
+        request: impl IntoRequest<v1::GetJobRequest>,
+    ) -> Result<v1::GetJobResponse, RemoteError> {
+        Ok(self.job.clone().get(request).await?.into_inner())
+    }
+
+    /// A page of jobs, the youngest first.
+    ///
+    /// # Errors
+    /// [`RemoteError`]
+    pub async fn list_jobs(
+        &self,
+        request: impl IntoRequest<v1::ListJobsRequest>,
+    ) -> Result<v1::ListJobsResponse, RemoteError> {
+        Ok(self.job.clone().list(request).await?.into_inner())
+    }
+
+    /// What happens to a job until it has ended. Dropping the stream leaves the job alone; watching goes on with the number of
+    /// the last event that came.
+    ///
+    /// # Errors
+    /// [`RemoteError`]
+    pub async fn watch_job(
+        &self,
+        request: impl IntoRequest<v1::WatchRequest>,
+    ) -> Result<JobEvents, RemoteError> {
+        Ok(JobEvents::new(
+            self.job.clone().watch(request).await?.into_inner(),
+        ))
+    }
+
+    /// Takes a job from the queue, or stops it.
+    ///
+    /// # Errors
+    /// [`RemoteError`]
+    pub async fn cancel_job(
+        &self,
+        request: impl IntoRequest<v1::CancelRequest>,
+    ) -> Result<v1::CancelResponse, RemoteError> {
+        Ok(self.job.clone().cancel(request).await?.into_inner())
+    }
+
+    /// Puts a job that did not succeed into the queue again.
+    ///
+    /// # Errors
+    /// [`RemoteError`]
+    pub async fn retry_job(
+        &self,
+        request: impl IntoRequest<v1::RetryRequest>,
+    ) -> Result<v1::RetryResponse, RemoteError> {
+        Ok(self.job.clone().retry(request).await?.into_inner())
+    }
+
+    /// Forgets jobs that have ended.
+    ///
+    /// # Errors
+    /// [`RemoteError`]
+    pub async fn purge_jobs(
+        &self,
+        request: impl IntoRequest<v1::PurgeRequest>,
+    ) -> Result<v1::PurgeResponse, RemoteError> {
+        Ok(self.job.clone().purge(request).await?.into_inner())
+    }
+
+    /// Result folders without a job, and jobs without a result folder.
+    ///
+    /// # Errors
+    /// [`RemoteError`]
+    pub async fn find_orphans(
+        &self,
+        request: impl IntoRequest<v1::FindOrphansRequest>,
+    ) -> Result<v1::FindOrphansResponse, RemoteError> {
+        Ok(self.job.clone().find_orphans(request).await?.into_inner())
+    }
+
+    /// Workers that were heard of not long ago.
+    ///
+    /// # Errors
+    /// [`RemoteError`]
+    pub async fn list_workers(
+        &self,
+        request: impl IntoRequest<v1::ListWorkersRequest>,
+    ) -> Result<v1::ListWorkersResponse, RemoteError> {
+        Ok(self.job.clone().list_workers(request).await?.into_inner())
     }
 
     /// Runs a model on a scan, for a case that runs elsewhere. Dropping the events cancels it.

@@ -4005,6 +4005,1483 @@ pub mod case_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A case to be run.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SubmitRequest {
+    /// What to run. Required.
+    #[prost(message, optional, tag = "1")]
+    pub request: ::core::option::Option<CaseServiceRunRequest>,
+    /// Of the tenant: who submits the same key twice gets the same job. 1 to 256 bytes. Default: a hash of the request and of the
+    /// content of its scans and pipeline.
+    #[prost(string, tag = "2")]
+    pub key: ::prost::alloc::string::String,
+    /// Who goes first. Default: normal.
+    #[prost(enumeration = "JobPriority", optional, tag = "3")]
+    pub priority: ::core::option::Option<i32>,
+    /// Seconds from now until the job must have ended; it expires otherwise. Default: none.
+    #[prost(double, optional, tag = "4")]
+    pub deadline_seconds: ::core::option::Option<f64>,
+    /// Whose job it is, at most 64 bytes. One that the server does not know is refused, if it has a list.
+    #[prost(string, tag = "5")]
+    pub tenant: ::prost::alloc::string::String,
+    /// What its worker must have, such as `cuda`. Default: anything.
+    #[prost(string, tag = "6")]
+    pub capability: ::prost::alloc::string::String,
+    /// Tries that it may have, 1 to 100. Default: the server's.
+    #[prost(uint32, optional, tag = "7")]
+    pub max_attempts: ::core::option::Option<u32>,
+    /// Take the result of an equal case that was done before, if there is one: same content of scans and pipeline, same
+    /// options, same models, same versions. The record says so.
+    #[prost(bool, tag = "8")]
+    pub reuse: bool,
+}
+/// A job that was handed in.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SubmitResponse {
+    /// The job.
+    #[prost(message, optional, tag = "1")]
+    pub job: ::core::option::Option<Job>,
+    /// False if it was there already.
+    #[prost(bool, tag = "2")]
+    pub is_new: bool,
+}
+/// A job as it is kept.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Job {
+    /// 32 hexadecimal digits.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// As it was handed in, or made from the request.
+    #[prost(string, tag = "2")]
+    pub key: ::prost::alloc::string::String,
+    /// Whose it is.
+    #[prost(string, tag = "3")]
+    pub tenant: ::prost::alloc::string::String,
+    /// Who goes first.
+    #[prost(enumeration = "JobPriority", tag = "4")]
+    pub priority: i32,
+    /// What became of it.
+    #[prost(enumeration = "JobState", tag = "5")]
+    pub state: i32,
+    /// The case.
+    #[prost(message, optional, tag = "6")]
+    pub request: ::core::option::Option<CaseServiceRunRequest>,
+    /// When it was handed in, milliseconds since 1970 UTC.
+    #[prost(uint64, tag = "7")]
+    pub submitted_unix_ms: u64,
+    /// When a worker took it first, milliseconds since 1970 UTC.
+    #[prost(uint64, optional, tag = "8")]
+    pub started_unix_ms: ::core::option::Option<u64>,
+    /// When it ended, milliseconds since 1970 UTC.
+    #[prost(uint64, optional, tag = "9")]
+    pub ended_unix_ms: ::core::option::Option<u64>,
+    /// Until when it must have ended, milliseconds since 1970 UTC.
+    #[prost(uint64, optional, tag = "10")]
+    pub deadline_unix_ms: ::core::option::Option<u64>,
+    /// Tries since it was handed in, or put into the queue again.
+    #[prost(uint32, tag = "11")]
+    pub attempts: u32,
+    /// Tries that it may have.
+    #[prost(uint32, tag = "12")]
+    pub max_attempts: u32,
+    /// Tries in all.
+    #[prost(uint32, tag = "13")]
+    pub executions: u32,
+    /// Name of the worker that has it, or had it last; empty before the first.
+    #[prost(string, tag = "14")]
+    pub worker: ::prost::alloc::string::String,
+    /// Somebody wants it to stop.
+    #[prost(bool, tag = "15")]
+    pub cancel_requested: bool,
+    /// Of a job that waits: its place among the jobs that wait, 1 is the next.
+    #[prost(uint64, optional, tag = "16")]
+    pub place: ::core::option::Option<u64>,
+    /// Of a job that waits: why no worker that is there can ever take it; empty if one can.
+    #[prost(string, tag = "17")]
+    pub blocked: ::prost::alloc::string::String,
+    /// Of a job that runs: how far it is.
+    #[prost(message, optional, tag = "18")]
+    pub progress: ::core::option::Option<JobProgress>,
+    /// Why it did not succeed, or why the last try was not the end.
+    #[prost(message, optional, tag = "19")]
+    pub error: ::core::option::Option<JobError>,
+    /// SHA-256 in hexadecimal of `record.json` in its result folder, once it has succeeded.
+    #[prost(string, tag = "20")]
+    pub record_sha256: ::prost::alloc::string::String,
+    /// Id of the job whose result was taken, if the case was not run again.
+    #[prost(string, tag = "21")]
+    pub reused_from: ::prost::alloc::string::String,
+    /// What its worker must have; empty if anything will do.
+    #[prost(string, tag = "22")]
+    pub capability: ::prost::alloc::string::String,
+    /// Number of its last one among its events.
+    #[prost(uint64, tag = "23")]
+    pub last_sequence: u64,
+    /// Bytes that it is expected to hold at its peak; unset if not all of it can be known.
+    #[prost(uint64, optional, tag = "24")]
+    pub memory_bytes: ::core::option::Option<u64>,
+}
+/// How far a job is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct JobProgress {
+    /// The step that was heard of last.
+    #[prost(string, tag = "1")]
+    pub step: ::prost::alloc::string::String,
+    /// What that does; absent if it has no stages.
+    #[prost(enumeration = "Stage", optional, tag = "2")]
+    pub stage: ::core::option::Option<i32>,
+    /// Tiles finished; each fold and each mirrored copy of a tile counts.
+    #[prost(uint64, tag = "3")]
+    pub tiles_done: u64,
+    /// Tiles in all, counted alike; 0 if the step has none.
+    #[prost(uint64, tag = "4")]
+    pub tiles_total: u64,
+    /// Seconds until the last tile of the step is done; absent if that cannot be known.
+    #[prost(double, optional, tag = "5")]
+    pub seconds_left: ::core::option::Option<f64>,
+}
+/// Why a job did not succeed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JobError {
+    /// What a caller can act on.
+    #[prost(enumeration = "ErrorCode", tag = "1")]
+    pub code: i32,
+    /// What happened.
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
+}
+/// Which job.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetJobRequest {
+    /// Its id. Required.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+/// One job.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetJobResponse {
+    /// The job.
+    #[prost(message, optional, tag = "1")]
+    pub job: ::core::option::Option<Job>,
+}
+/// Which jobs.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListJobsRequest {
+    /// In one of these states. Default: in any.
+    #[prost(enumeration = "JobState", repeated, tag = "1")]
+    pub states: ::prost::alloc::vec::Vec<i32>,
+    /// Of this tenant. Default: of all.
+    #[prost(string, optional, tag = "2")]
+    pub tenant: ::core::option::Option<::prost::alloc::string::String>,
+    /// Of this priority. Default: of all.
+    #[prost(enumeration = "JobPriority", optional, tag = "3")]
+    pub priority: ::core::option::Option<i32>,
+    /// Jobs of one page, 1 to 1000. Default: 100.
+    #[prost(uint32, optional, tag = "4")]
+    pub page_size: ::core::option::Option<u32>,
+    /// What the page before said, with the same filter. Default: the first page.
+    #[prost(string, tag = "5")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A page of jobs.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListJobsResponse {
+    /// The youngest first.
+    #[prost(message, repeated, tag = "1")]
+    pub jobs: ::prost::alloc::vec::Vec<Job>,
+    /// Of the next page; empty in the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Which job to watch.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchRequest {
+    /// Its id. Required.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// Number, among the events of the job, of the last one that is known already. Default: from the beginning.
+    #[prost(uint64, tag = "2")]
+    pub after_sequence: u64,
+}
+/// One event of a job.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchResponse {
+    /// Its number among the events of the job; larger is later. Numbers may be left out.
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+    /// When, milliseconds since 1970 UTC.
+    #[prost(uint64, tag = "2")]
+    pub unix_ms: u64,
+    /// What happened.
+    #[prost(oneof = "watch_response::Event", tags = "3, 4, 5, 6")]
+    pub event: ::core::option::Option<watch_response::Event>,
+}
+/// Nested message and enum types in `WatchResponse`.
+pub mod watch_response {
+    /// What happened.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Event {
+        /// Its state changed. The last event is the one of a job that has ended.
+        #[prost(message, tag = "3")]
+        State(super::JobStateChange),
+        /// A step began, went on or ended.
+        #[prost(message, tag = "4")]
+        Progress(super::StepProgress),
+        /// A mask is ready.
+        #[prost(message, tag = "5")]
+        Mask(super::MaskReady),
+        /// Something odd that does not stop the case.
+        #[prost(message, tag = "6")]
+        Warning(super::Warning),
+    }
+}
+/// The state of a job changed.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct JobStateChange {
+    /// What it is now.
+    #[prost(enumeration = "JobState", tag = "1")]
+    pub state: i32,
+    /// Number of the try, among the tries of the job.
+    #[prost(uint32, tag = "2")]
+    pub attempt: u32,
+    /// Name of the worker that took it; empty if it does not run.
+    #[prost(string, tag = "3")]
+    pub worker: ::prost::alloc::string::String,
+    /// Why; empty if nothing went wrong.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    /// The job as it is now.
+    #[prost(message, optional, tag = "5")]
+    pub job: ::core::option::Option<Job>,
+}
+/// Which job to stop.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CancelRequest {
+    /// Its id. Required.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+/// A job that was told to stop.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CancelResponse {
+    /// The job; it may run for another moment.
+    #[prost(message, optional, tag = "1")]
+    pub job: ::core::option::Option<Job>,
+}
+/// Which job to try again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetryRequest {
+    /// Its id. Required.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+/// A job that waits again.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RetryResponse {
+    /// The job.
+    #[prost(message, optional, tag = "1")]
+    pub job: ::core::option::Option<Job>,
+}
+/// Which jobs to forget.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PurgeRequest {
+    /// Ids, at most 1000. Required.
+    #[prost(string, repeated, tag = "1")]
+    pub ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Remove their result folders too, if they are as the jobs left them.
+    #[prost(bool, tag = "2")]
+    pub with_results: bool,
+}
+/// What was forgotten.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PurgeResponse {
+    /// One for each id, in their order.
+    #[prost(message, repeated, tag = "1")]
+    pub jobs: ::prost::alloc::vec::Vec<PurgedJob>,
+}
+/// What became of a job that was to be forgotten.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PurgedJob {
+    /// Its id.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// Why it was not forgotten, or why its result folder stayed; unset if all went well.
+    #[prost(message, optional, tag = "2")]
+    pub error: ::core::option::Option<JobError>,
+    /// It is forgotten.
+    #[prost(bool, tag = "3")]
+    pub purged: bool,
+    /// Its result folder is removed.
+    #[prost(bool, tag = "4")]
+    pub result_removed: bool,
+}
+/// Where to look.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FindOrphansRequest {
+    /// A folder beneath which result folders lie, at most eight levels down. Required.
+    #[prost(string, tag = "1")]
+    pub folder: ::prost::alloc::string::String,
+}
+/// What does not belong together.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FindOrphansResponse {
+    /// Result folders, and jobs without one.
+    #[prost(message, repeated, tag = "1")]
+    pub orphans: ::prost::alloc::vec::Vec<Orphan>,
+    /// True if there was more than was looked at: 100000 entries.
+    #[prost(bool, tag = "2")]
+    pub incomplete: bool,
+}
+/// Something that does not belong to anything.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Orphan {
+    /// What is wrong.
+    #[prost(enumeration = "OrphanKind", tag = "1")]
+    pub kind: i32,
+    /// The folder, beneath the root.
+    #[prost(string, tag = "2")]
+    pub path: ::prost::alloc::string::String,
+    /// Id of the job; empty if it is not known.
+    #[prost(string, tag = "3")]
+    pub job: ::prost::alloc::string::String,
+}
+/// All workers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListWorkersRequest {}
+/// Workers that were heard of.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListWorkersResponse {
+    /// By name.
+    #[prost(message, repeated, tag = "1")]
+    pub workers: ::prost::alloc::vec::Vec<WorkerStatus>,
+}
+/// A worker.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WorkerStatus {
+    /// Unique among all that live.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The process that it is part of.
+    #[prost(string, tag = "2")]
+    pub process: ::prost::alloc::string::String,
+    /// What it has; its provider is among it.
+    #[prost(string, repeated, tag = "3")]
+    pub capabilities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Folders beneath which its models lie; all models if empty.
+    #[prost(string, repeated, tag = "4")]
+    pub models: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Bytes that its process may hold; unset if that is not known.
+    #[prost(uint64, optional, tag = "5")]
+    pub memory_bytes: ::core::option::Option<u64>,
+    /// Id of the job that it has; empty if it waits for one.
+    #[prost(string, tag = "6")]
+    pub job: ::prost::alloc::string::String,
+}
+/// Which job goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum JobPriority {
+    /// Refused; leave the field out for the default.
+    Unspecified = 0,
+    /// Before all others: somebody waits for it.
+    High = 1,
+    /// As usual.
+    Normal = 2,
+    /// When nothing else waits, and every eighth time.
+    Low = 3,
+}
+impl JobPriority {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "JOB_PRIORITY_UNSPECIFIED",
+            Self::High => "JOB_PRIORITY_HIGH",
+            Self::Normal => "JOB_PRIORITY_NORMAL",
+            Self::Low => "JOB_PRIORITY_LOW",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "JOB_PRIORITY_UNSPECIFIED" => Some(Self::Unspecified),
+            "JOB_PRIORITY_HIGH" => Some(Self::High),
+            "JOB_PRIORITY_NORMAL" => Some(Self::Normal),
+            "JOB_PRIORITY_LOW" => Some(Self::Low),
+            _ => None,
+        }
+    }
+}
+/// What became of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum JobState {
+    /// Never sent; refused in filters.
+    Unspecified = 0,
+    /// It waits for a worker.
+    Queued = 1,
+    /// A worker has it.
+    Running = 2,
+    /// Its result folder is there.
+    Succeeded = 3,
+    /// It cannot be done: its error says why.
+    Failed = 4,
+    /// Somebody cancelled it.
+    Cancelled = 5,
+    /// Its deadline passed.
+    Expired = 6,
+    /// It was tried as often as it may be, and its worker died or lost it each time.
+    Dead = 7,
+}
+impl JobState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "JOB_STATE_UNSPECIFIED",
+            Self::Queued => "JOB_STATE_QUEUED",
+            Self::Running => "JOB_STATE_RUNNING",
+            Self::Succeeded => "JOB_STATE_SUCCEEDED",
+            Self::Failed => "JOB_STATE_FAILED",
+            Self::Cancelled => "JOB_STATE_CANCELLED",
+            Self::Expired => "JOB_STATE_EXPIRED",
+            Self::Dead => "JOB_STATE_DEAD",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "JOB_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "JOB_STATE_QUEUED" => Some(Self::Queued),
+            "JOB_STATE_RUNNING" => Some(Self::Running),
+            "JOB_STATE_SUCCEEDED" => Some(Self::Succeeded),
+            "JOB_STATE_FAILED" => Some(Self::Failed),
+            "JOB_STATE_CANCELLED" => Some(Self::Cancelled),
+            "JOB_STATE_EXPIRED" => Some(Self::Expired),
+            "JOB_STATE_DEAD" => Some(Self::Dead),
+            _ => None,
+        }
+    }
+}
+/// What can go wrong, as a caller can act on it; a status names it in its entry `nephrite-error-code`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ErrorCode {
+    /// Never sent.
+    Unspecified = 0,
+    /// The request itself is wrong.
+    InvalidArgument = 1,
+    /// A file or folder that the request names does not exist.
+    NotFound = 2,
+    /// An input file is broken, or is not what the model needs.
+    InvalidInput = 3,
+    /// A model folder is broken or not supported.
+    InvalidModel = 4,
+    /// A size is over a configured limit.
+    LimitExceeded = 5,
+    /// A path leaves the configured root.
+    PermissionDenied = 6,
+    /// What the request wants to make is there already.
+    AlreadyExists = 7,
+    /// Too much runs and waits already.
+    Overloaded = 8,
+    /// What the request needs is not there now: a provider, room on a disk.
+    Environment = 9,
+    /// The caller cancelled or went away.
+    Cancelled = 10,
+    /// A deadline passed.
+    DeadlineExceeded = 11,
+    /// A process that is needed stops, or is not there.
+    Unavailable = 12,
+    /// A bug in nephrite.
+    Internal = 13,
+}
+impl ErrorCode {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ERROR_CODE_UNSPECIFIED",
+            Self::InvalidArgument => "ERROR_CODE_INVALID_ARGUMENT",
+            Self::NotFound => "ERROR_CODE_NOT_FOUND",
+            Self::InvalidInput => "ERROR_CODE_INVALID_INPUT",
+            Self::InvalidModel => "ERROR_CODE_INVALID_MODEL",
+            Self::LimitExceeded => "ERROR_CODE_LIMIT_EXCEEDED",
+            Self::PermissionDenied => "ERROR_CODE_PERMISSION_DENIED",
+            Self::AlreadyExists => "ERROR_CODE_ALREADY_EXISTS",
+            Self::Overloaded => "ERROR_CODE_OVERLOADED",
+            Self::Environment => "ERROR_CODE_ENVIRONMENT",
+            Self::Cancelled => "ERROR_CODE_CANCELLED",
+            Self::DeadlineExceeded => "ERROR_CODE_DEADLINE_EXCEEDED",
+            Self::Unavailable => "ERROR_CODE_UNAVAILABLE",
+            Self::Internal => "ERROR_CODE_INTERNAL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ERROR_CODE_UNSPECIFIED" => Some(Self::Unspecified),
+            "ERROR_CODE_INVALID_ARGUMENT" => Some(Self::InvalidArgument),
+            "ERROR_CODE_NOT_FOUND" => Some(Self::NotFound),
+            "ERROR_CODE_INVALID_INPUT" => Some(Self::InvalidInput),
+            "ERROR_CODE_INVALID_MODEL" => Some(Self::InvalidModel),
+            "ERROR_CODE_LIMIT_EXCEEDED" => Some(Self::LimitExceeded),
+            "ERROR_CODE_PERMISSION_DENIED" => Some(Self::PermissionDenied),
+            "ERROR_CODE_ALREADY_EXISTS" => Some(Self::AlreadyExists),
+            "ERROR_CODE_OVERLOADED" => Some(Self::Overloaded),
+            "ERROR_CODE_ENVIRONMENT" => Some(Self::Environment),
+            "ERROR_CODE_CANCELLED" => Some(Self::Cancelled),
+            "ERROR_CODE_DEADLINE_EXCEEDED" => Some(Self::DeadlineExceeded),
+            "ERROR_CODE_UNAVAILABLE" => Some(Self::Unavailable),
+            "ERROR_CODE_INTERNAL" => Some(Self::Internal),
+            _ => None,
+        }
+    }
+}
+/// How something does not belong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum OrphanKind {
+    /// Never sent.
+    Unspecified = 0,
+    /// A result folder whose record names a job that is not known here.
+    UnknownJob = 1,
+    /// A result folder whose job did not succeed.
+    JobNotSucceeded = 2,
+    /// A job that succeeded, and whose result folder is gone or is another one.
+    ResultGone = 3,
+    /// A hidden folder that no process holds: the next sweep removes it.
+    Unfinished = 4,
+}
+impl OrphanKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ORPHAN_KIND_UNSPECIFIED",
+            Self::UnknownJob => "ORPHAN_KIND_UNKNOWN_JOB",
+            Self::JobNotSucceeded => "ORPHAN_KIND_JOB_NOT_SUCCEEDED",
+            Self::ResultGone => "ORPHAN_KIND_RESULT_GONE",
+            Self::Unfinished => "ORPHAN_KIND_UNFINISHED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ORPHAN_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "ORPHAN_KIND_UNKNOWN_JOB" => Some(Self::UnknownJob),
+            "ORPHAN_KIND_JOB_NOT_SUCCEEDED" => Some(Self::JobNotSucceeded),
+            "ORPHAN_KIND_RESULT_GONE" => Some(Self::ResultGone),
+            "ORPHAN_KIND_UNFINISHED" => Some(Self::Unfinished),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod job_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Cases that are handed in and forgotten: each ends exactly once, whatever dies meanwhile. Offered by a server whose
+    /// configuration has `[jobs]`; UNIMPLEMENTED elsewhere.
+    #[derive(Debug, Clone)]
+    pub struct JobServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl JobServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> JobServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> JobServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            JobServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Hands a case in. The answer comes when the job is on disk. The same key again is the same job; the same key with another
+        /// request is ALREADY_EXISTS. A request that cannot run is refused now, as CaseService.Run would refuse it.
+        pub async fn submit(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SubmitRequest>,
+        ) -> std::result::Result<tonic::Response<super::SubmitResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nephrite.v1.JobService/Submit",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nephrite.v1.JobService", "Submit"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// A job as it is now.
+        pub async fn get(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetJobRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetJobResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nephrite.v1.JobService/Get",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nephrite.v1.JobService", "Get"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Jobs, the youngest first, page by page.
+        pub async fn list(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListJobsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListJobsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nephrite.v1.JobService/List",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nephrite.v1.JobService", "List"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What happens to a job, from the beginning or after an event, until it has ended. Dropping the stream leaves the job alone.
+        pub async fn watch(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nephrite.v1.JobService/Watch",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nephrite.v1.JobService", "Watch"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Takes a job from the queue, or stops it within one tile. One that was cancelled already is no error; one that ended
+        /// otherwise is INVALID_ARGUMENT.
+        pub async fn cancel(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CancelRequest>,
+        ) -> std::result::Result<tonic::Response<super::CancelResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nephrite.v1.JobService/Cancel",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nephrite.v1.JobService", "Cancel"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Puts a job that did not succeed into the queue again.
+        pub async fn retry(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RetryRequest>,
+        ) -> std::result::Result<tonic::Response<super::RetryResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nephrite.v1.JobService/Retry",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nephrite.v1.JobService", "Retry"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Forgets jobs that have ended; their result folders stay unless the request says otherwise.
+        pub async fn purge(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PurgeRequest>,
+        ) -> std::result::Result<tonic::Response<super::PurgeResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nephrite.v1.JobService/Purge",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nephrite.v1.JobService", "Purge"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Looks for result folders of jobs that no job tells of, and for jobs whose result folder is gone. Changes nothing.
+        pub async fn find_orphans(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FindOrphansRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FindOrphansResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nephrite.v1.JobService/FindOrphans",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nephrite.v1.JobService", "FindOrphans"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Workers that were heard of not long ago.
+        pub async fn list_workers(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListWorkersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListWorkersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nephrite.v1.JobService/ListWorkers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nephrite.v1.JobService", "ListWorkers"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod job_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with JobServiceServer.
+    #[async_trait]
+    pub trait JobService: std::marker::Send + std::marker::Sync + 'static {
+        /// Hands a case in. The answer comes when the job is on disk. The same key again is the same job; the same key with another
+        /// request is ALREADY_EXISTS. A request that cannot run is refused now, as CaseService.Run would refuse it.
+        async fn submit(
+            &self,
+            request: tonic::Request<super::SubmitRequest>,
+        ) -> std::result::Result<tonic::Response<super::SubmitResponse>, tonic::Status>;
+        /// A job as it is now.
+        async fn get(
+            &self,
+            request: tonic::Request<super::GetJobRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetJobResponse>, tonic::Status>;
+        /// Jobs, the youngest first, page by page.
+        async fn list(
+            &self,
+            request: tonic::Request<super::ListJobsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListJobsResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the Watch method.
+        type WatchStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// What happens to a job, from the beginning or after an event, until it has ended. Dropping the stream leaves the job alone.
+        async fn watch(
+            &self,
+            request: tonic::Request<super::WatchRequest>,
+        ) -> std::result::Result<tonic::Response<Self::WatchStream>, tonic::Status>;
+        /// Takes a job from the queue, or stops it within one tile. One that was cancelled already is no error; one that ended
+        /// otherwise is INVALID_ARGUMENT.
+        async fn cancel(
+            &self,
+            request: tonic::Request<super::CancelRequest>,
+        ) -> std::result::Result<tonic::Response<super::CancelResponse>, tonic::Status>;
+        /// Puts a job that did not succeed into the queue again.
+        async fn retry(
+            &self,
+            request: tonic::Request<super::RetryRequest>,
+        ) -> std::result::Result<tonic::Response<super::RetryResponse>, tonic::Status>;
+        /// Forgets jobs that have ended; their result folders stay unless the request says otherwise.
+        async fn purge(
+            &self,
+            request: tonic::Request<super::PurgeRequest>,
+        ) -> std::result::Result<tonic::Response<super::PurgeResponse>, tonic::Status>;
+        /// Looks for result folders of jobs that no job tells of, and for jobs whose result folder is gone. Changes nothing.
+        async fn find_orphans(
+            &self,
+            request: tonic::Request<super::FindOrphansRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FindOrphansResponse>,
+            tonic::Status,
+        >;
+        /// Workers that were heard of not long ago.
+        async fn list_workers(
+            &self,
+            request: tonic::Request<super::ListWorkersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListWorkersResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Cases that are handed in and forgotten: each ends exactly once, whatever dies meanwhile. Offered by a server whose
+    /// configuration has `[jobs]`; UNIMPLEMENTED elsewhere.
+    #[derive(Debug)]
+    pub struct JobServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> JobServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for JobServiceServer<T>
+    where
+        T: JobService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/nephrite.v1.JobService/Submit" => {
+                    #[allow(non_camel_case_types)]
+                    struct SubmitSvc<T: JobService>(pub Arc<T>);
+                    impl<T: JobService> tonic::server::UnaryService<super::SubmitRequest>
+                    for SubmitSvc<T> {
+                        type Response = super::SubmitResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SubmitRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as JobService>::submit(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SubmitSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nephrite.v1.JobService/Get" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetSvc<T: JobService>(pub Arc<T>);
+                    impl<T: JobService> tonic::server::UnaryService<super::GetJobRequest>
+                    for GetSvc<T> {
+                        type Response = super::GetJobResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetJobRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as JobService>::get(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nephrite.v1.JobService/List" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListSvc<T: JobService>(pub Arc<T>);
+                    impl<
+                        T: JobService,
+                    > tonic::server::UnaryService<super::ListJobsRequest>
+                    for ListSvc<T> {
+                        type Response = super::ListJobsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListJobsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as JobService>::list(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nephrite.v1.JobService/Watch" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchSvc<T: JobService>(pub Arc<T>);
+                    impl<
+                        T: JobService,
+                    > tonic::server::ServerStreamingService<super::WatchRequest>
+                    for WatchSvc<T> {
+                        type Response = super::WatchResponse;
+                        type ResponseStream = T::WatchStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as JobService>::watch(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nephrite.v1.JobService/Cancel" => {
+                    #[allow(non_camel_case_types)]
+                    struct CancelSvc<T: JobService>(pub Arc<T>);
+                    impl<T: JobService> tonic::server::UnaryService<super::CancelRequest>
+                    for CancelSvc<T> {
+                        type Response = super::CancelResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CancelRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as JobService>::cancel(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CancelSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nephrite.v1.JobService/Retry" => {
+                    #[allow(non_camel_case_types)]
+                    struct RetrySvc<T: JobService>(pub Arc<T>);
+                    impl<T: JobService> tonic::server::UnaryService<super::RetryRequest>
+                    for RetrySvc<T> {
+                        type Response = super::RetryResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RetryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as JobService>::retry(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RetrySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nephrite.v1.JobService/Purge" => {
+                    #[allow(non_camel_case_types)]
+                    struct PurgeSvc<T: JobService>(pub Arc<T>);
+                    impl<T: JobService> tonic::server::UnaryService<super::PurgeRequest>
+                    for PurgeSvc<T> {
+                        type Response = super::PurgeResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PurgeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as JobService>::purge(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PurgeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nephrite.v1.JobService/FindOrphans" => {
+                    #[allow(non_camel_case_types)]
+                    struct FindOrphansSvc<T: JobService>(pub Arc<T>);
+                    impl<
+                        T: JobService,
+                    > tonic::server::UnaryService<super::FindOrphansRequest>
+                    for FindOrphansSvc<T> {
+                        type Response = super::FindOrphansResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FindOrphansRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as JobService>::find_orphans(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FindOrphansSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nephrite.v1.JobService/ListWorkers" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListWorkersSvc<T: JobService>(pub Arc<T>);
+                    impl<
+                        T: JobService,
+                    > tonic::server::UnaryService<super::ListWorkersRequest>
+                    for ListWorkersSvc<T> {
+                        type Response = super::ListWorkersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListWorkersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as JobService>::list_workers(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListWorkersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for JobServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "nephrite.v1.JobService";
+    impl<T> tonic::server::NamedService for JobServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// One model on one scan.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StepServiceRunRequest {

@@ -80,6 +80,12 @@ impl MemoryBudget {
         })
     }
 
+    /// Whether so many bytes are free now, or nothing is held: what can never fit is for the request itself to refuse.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        let reserved = self.reserved.change(|reserved| *reserved);
+        reserved == 0 || bytes <= self.capacity - reserved // never more is reserved
+    }
+
     /// Waits until `bytes` fit; drops what is idle if that makes them fit. `what` is for the message of a refusal.
     ///
     /// # Errors
