@@ -101,6 +101,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-sample",
         ],
     ),
+    ("nephrite-job-state", &["nephrite-types"]),
+    ("nephrite-jobs", &["nephrite-types", "nephrite-job-state"]),
+    ("nephrite-jobs-sqlite", &["nephrite-types", "nephrite-jobs"]),
+    ("nephrite-jobs-nats", &["nephrite-types", "nephrite-jobs"]),
     (
         "nephrite-pipeline",
         &[
@@ -137,6 +141,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-conv",
             "nephrite-engine",
             "nephrite-demo",
+            "nephrite-jobs",
+            "nephrite-jobs-sqlite",
+            "nephrite-jobs-nats",
             "nephrite-pipeline",
             "nephrite-mask-codec",
             "nephrite-kernel",
@@ -151,7 +158,12 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// They may use anything; nothing may use them.
-const LAST: &[&str] = &["nephrite-tests", "nephrite-bench-masks", BOOK_BUILDER];
+const LAST: &[&str] = &[
+    "nephrite-tests",
+    "nephrite-bench-jobs",
+    "nephrite-bench-masks",
+    BOOK_BUILDER,
+];
 
 /// Makes the book. Nothing of it, or of what it uses, becomes part of a program that is delivered.
 const BOOK_BUILDER: &str = "nephrite-docs";
@@ -165,6 +177,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("ort", &["nephrite-engine"]),
     ("nifti", &["nephrite-volume"]),
     ("toml", &["nephrite-settings"]),
+    ("rusqlite", &["nephrite-jobs-sqlite"]),
+    ("async-nats", &["nephrite-jobs-nats"]),
     (
         "tonic",
         &[
@@ -182,6 +196,7 @@ const CONFINED: &[(&str, &[&str])] = &[
             "nephrite-server",
             "nephrite-kernel",
             "nephrite-conformance",
+            "nephrite-jobs-nats",
             "nephrite-image-core",
         ],
     ),
