@@ -18,6 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &["segment", "masks", "samples", "resize"],
     &["place"],
     &["case"],
+    &["jobs"],
     &["server"],
 ];
 /// Stands beside `case` and `place`: turns messages into their types and back.

@@ -137,7 +137,7 @@ impl Core {
         choice: &ModelChoice,
         cancel: &CancelToken,
     ) -> Result<ModelDescription, CoreError> {
-        Ok(self.models.open(choice, cancel)?.description)
+        Ok(self.models.open(choice, cancel)?.description.clone())
     }
 
     /// Loads a model for later requests, once there is room for it.
@@ -151,7 +151,7 @@ impl Core {
         let (_, weight_bytes_read) = self.models.load(&model, cancel)?;
         Ok(WarmModel {
             weight_bytes_read,
-            folds: model.description.folds,
+            folds: model.description.folds.clone(),
         })
     }
 

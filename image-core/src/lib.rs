@@ -21,6 +21,7 @@
 pub mod case;
 mod core;
 mod error;
+pub mod jobs;
 pub mod masks;
 mod memory;
 mod model;

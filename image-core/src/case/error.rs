@@ -198,6 +198,18 @@ pub enum CaseError {
         /// Bytes allowed.
         limit: usize,
     },
+    /// A scan is not the one that was handed in.
+    #[error("{}: this is not the scan that was handed in: its size or its time differs; it was replaced, or this machine sees another volume", path.display())]
+    OtherScan {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Whoever the case ran for may not give its result a name any more.
+    #[error("the result is not kept: {reason}")]
+    NotOurs {
+        /// Why not.
+        reason: String,
+    },
     /// A `record.json` that cannot be used.
     #[error("record {}: {reason}", path.display())]
     Record {
@@ -269,10 +281,11 @@ impl Coded for CaseError {
             CaseError::OutputExists { .. } => ErrorCode::AlreadyExists,
             CaseError::NoMask { .. } => ErrorCode::NotFound,
             CaseError::MaskTooLarge { .. } => ErrorCode::LimitExceeded,
-            CaseError::MaskChanged { .. } | CaseError::NoOverlap { .. }
+            CaseError::MaskChanged { .. } | CaseError::OtherScan { .. } | CaseError::NoOverlap { .. }
             | CaseError::EmptyCrop { .. }
             | CaseError::Record { .. } => ErrorCode::InvalidInput,
             CaseError::Output { .. } => ErrorCode::Environment,
+            CaseError::NotOurs { .. } => ErrorCode::Unavailable,
         }
     }
 }

@@ -263,6 +263,36 @@ fn cost(core: &Core, step: &PlannedModel, scan: &Path, cancel: &CancelToken) -> 
     cost.map_err(|error| CoreError::of_network(error, scan))
 }
 
+/// What this process will hold at its peak; `None` if not all of it can be known.
+///
+/// # Errors
+/// [`CaseError`] of a model that cannot be opened.
+pub(super) fn memory_here(core: &Core, plan: &Plan, cancel: &CancelToken) -> Result<Option<u64>, CaseError> {
+    let (mut phases, mut needs) = (BTreeSet::new(), Vec::new());
+    for step in &plan.steps {
+        let PlannedStep::Model(model) = step else { continue };
+        if !model.place.is_here() {
+            continue;
+        }
+        let scan = &plan.scans[&model.phase].path;
+        let failed = |error: CoreError| CaseError::from(error).at(&model.step.id);
+        let cost = cost(core, model, scan, cancel).map_err(failed)?;
+        if cost.multiply_adds.is_none() {
+            return Ok(None); // a network of which the size is not known
+        }
+        phases.insert(model.phase);
+        needs.push(cost.peak_bytes);
+    }
+    Ok(Some(of_process(core, plan, &phases, &needs)))
+}
+
+/// Scans, and what steps hold beside each other as far as the budget allows.
+fn of_process(core: &Core, plan: &Plan, phases: &BTreeSet<Phase>, needs: &[u64]) -> u64 {
+    let scans = phases.iter().map(|phase| plan.scans[phase].voxel_bytes);
+    let scans = scans.fold(PROCESS_BYTES, u64::saturating_add);
+    scans.saturating_add(together(needs, core.memory().capacity()))
+}
+
 /// Of the place that takes longest.
 fn seconds(steps: &[StepEstimate]) -> Option<f64> {
     let mut by_place: BTreeMap<Option<&StepPlace>, f64> = BTreeMap::new();
@@ -282,11 +312,7 @@ fn memory_bytes(core: &Core, plan: &Plan, steps: &[StepEstimate]) -> Option<u64>
         phases.insert(phase);
         needs.push(step.memory_bytes?);
     }
-    let of_place = |(phases, needs): (BTreeSet<Phase>, Vec<u64>)| {
-        let scans = phases.iter().map(|phase| plan.scans[phase].voxel_bytes);
-        let scans = scans.fold(PROCESS_BYTES, u64::saturating_add);
-        scans.saturating_add(together(&needs, core.memory().capacity()))
-    };
+    let of_place = |(phases, needs): (BTreeSet<Phase>, Vec<u64>)| of_process(core, plan, &phases, &needs);
     Some(by_place.into_values().map(of_place).fold(0, u64::saturating_add))
 }
 

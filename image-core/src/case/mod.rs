@@ -1,6 +1,7 @@
 //! Cases: the scans of one patient, one per contrast phase, through a pipeline to final masks.
 //!
-//! * [`run_case`] runs one: [`CaseRequest`] in, a result folder and a [`CaseReport`] out, [`CaseEvent`]s in between.
+//! * [`run_case`] runs one, [`run_case_for`] does for an owner who may lose the right to the result,
+//!   [`reuse_case`] takes the files of an equal one that was done before: [`CaseRequest`] in, a result folder and a [`CaseReport`] out, [`CaseEvent`]s in between.
 //! * [`estimate_case`] says what a request would run; it reads headers only.
 //! * [`finished_mask`] reads a mask of a case that is done.
 //! * [`verify_record`] runs a case again from its `record.json` and compares every file byte by byte.
@@ -20,10 +21,17 @@ mod estimate;
 mod event;
 mod executor;
 mod finished_mask;
+mod finished_result;
+mod inputs;
+mod needs;
+mod owner;
 mod plan;
 mod record;
+mod report;
 mod request;
+mod request_record;
 mod results;
+mod reuse;
 mod run;
 mod verify;
 
@@ -31,14 +39,20 @@ pub use error::CaseError;
 pub use estimate::{CaseEstimate, PipelineCheck, ScanEstimate, StepEstimate, check_pipeline, estimate_case};
 pub use event::{CaseEvent, CaseEvents, CaseMask, NoCaseEvents};
 pub use finished_mask::{FinishedMask, finished_mask};
+pub use finished_result::{finished_result, is_result_of, remove_result};
+pub use inputs::{InputHashes, inputs_of_record};
+pub use needs::{CaseNeeds, case_needs};
+pub use owner::{Caller, CaseOwner};
 pub use plan::{PipelineReport, PipelineStepFault, SaveReport, StepKind, StepReport};
 pub use record::{
-    BareModelRecord, BoxRecord, MaskFileRecord, ModelRecord, OperationRecord, OverrideRecord,
-    PhaseChoiceRecord, PipelineRecord, ProcessRecord, Record, RequestRecord, ScanRecord, ScanRequestRecord,
-    StepRecord, StepWork,
+    BareModelRecord, BoxRecord, JobRecord, MaskFileRecord, ModelRecord, OperationRecord, OverrideRecord,
+    PhaseChoiceRecord, PipelineRecord, ProcessRecord, Record, RequestRecord, ReusedRecord, ScanRecord,
+    ScanRequestRecord, StepRecord, StepWork,
 };
+pub use report::CaseReport;
 pub use request::{BareModel, CasePipeline, CaseRequest, PhaseChoice, Profile};
-pub use run::{CaseReport, run_case};
+pub use reuse::reuse_case;
+pub use run::{run_case, run_case_for};
 pub use verify::{Difference, VerifyPlaces, VerifyReport, verify_record};
 
 pub use crate::masks::StepPlace;

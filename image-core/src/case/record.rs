@@ -32,6 +32,13 @@ pub struct Record {
     pub started_unix_seconds: u64,
     /// What was asked for.
     pub request: RequestRecord,
+    /// The job that it was, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobRecord>,
+    /// The earlier case whose files these are, if it was not run again. What follows is that case's own, but for what the request
+    /// says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reused: Option<ReusedRecord>,
     /// The pipeline file, if there was one.
     pub pipeline: Option<PipelineRecord>,
     /// Phase whose scan gave the grid of the masks.
@@ -78,6 +85,28 @@ pub struct RequestRecord {
     /// Odd geometry was an error.
     #[serde(default)]
     pub strict_geometry: bool,
+}
+
+/// The job that a case was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobRecord {
+    /// 32 hexadecimal digits.
+    pub id: String,
+    /// Number of the lease under which it was done; larger than 1 if it was tried before. 0 if it was not run.
+    pub lease: u64,
+}
+
+/// An earlier case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReusedRecord {
+    /// Its result folder.
+    pub output: String,
+    /// SHA-256 in hexadecimal of its `record.json`.
+    pub record_sha256: String,
+    /// Id of the job that it was, if it was one.
+    pub job: Option<String>,
 }
 
 /// A model without a pipeline file.

@@ -10,6 +10,9 @@ use nephrite_types::{CancelToken, Geometry, Limits};
 use nephrite_volume::{FileHash, SourceGeometry, hash_file, write_atomically, write_label_map};
 
 use super::CaseError;
+use super::owner::CaseOwner;
+use super::record::{JobRecord, Record};
+use super::report::CaseReport;
 use crate::model::FileRecord;
 
 /// The name of the file that is written last.
@@ -31,16 +34,18 @@ pub(super) struct ResultFolder {
 
 impl ResultFolder {
     /// Claims the name and makes a hidden folder for it. Other processes that write into it have the rights that they have
-    /// in the folder above. What dead processes left in that folder goes.
+    /// in the folder above. What dead processes left in that folder goes. Each try of a job has a hidden name of its own: an
+    /// earlier one may still hold its own, and is refused at its end.
     ///
     /// # Errors
     /// [`CaseError::OutputExists`], also if another case that runs has the name; [`CaseError::OutputName`]; what is wrong
     /// with the folder above.
-    pub(super) fn create(root: &Root, path: &Path) -> Result<ResultFolder, CaseError> {
-        let (parent, name) = root.open_parent(path).map_err(|error| match error {
-            PathError::FileName { path, reason } => CaseError::OutputName { path, reason },
-            error => error.into(),
-        })?;
+    pub(super) fn create(
+        root: &Root,
+        path: &Path,
+        job: Option<&JobRecord>,
+    ) -> Result<ResultFolder, CaseError> {
+        let (parent, name) = open_parent(root, path)?;
         let above = path.parent().unwrap_or(Path::new("")); // it has a name, so there is one
         let exists = |running| CaseError::OutputExists {
             path: path.to_owned(),
@@ -54,7 +59,7 @@ impl ResultFolder {
         if swept.removed > 0 {
             tracing::info!(folder = %above.display(), swept.removed, "what dead processes left was removed");
         }
-        let work = WorkFolder::claim(&parent, claim_of(&name)).map_err(|error| match error {
+        let work = WorkFolder::claim(&parent, claim_of(&name, job)).map_err(|error| match error {
             ClaimError::Taken => exists(true),
             ClaimError::Io(error) => failed(error),
             error => CaseError::Output {
@@ -139,12 +144,41 @@ impl ResultFolder {
         files
     }
 
-    /// Writes the record and gives the folder its name, which is never taken from anything that is there.
+    /// The folder and the name of a file by its path below the result folder; folders are made.
+    pub(super) fn place_of(&self, file: &str) -> Result<(Dir, String), CaseError> {
+        let failed = |error: std::io::Error| CaseError::Output {
+            path: self.path.join(file),
+            reason: error.to_string(),
+        };
+        match file.rsplit_once('/') {
+            None => Ok((self.dir.try_clone().map_err(failed)?, file.to_owned())),
+            Some((folder, name)) => {
+                self.dir.create_dir_all(folder).map_err(failed)?;
+                Ok((self.dir.open_dir(folder).map_err(failed)?, name.to_owned()))
+            }
+        }
+    }
+
+    /// Writes the record, asks the owner, and gives the folder its name, which is never taken from anything that is there.
     ///
     /// # Errors
-    /// [`CaseError::OutputExists`] if somebody made something of that name meanwhile; what the system says.
-    pub(super) fn finish(mut self, record: &str) -> Result<(), CaseError> {
-        write_atomically(&self.dir, RECORD, |out| out.write_all(record.as_bytes()))?;
+    /// [`CaseError::OutputExists`] if somebody made something of that name meanwhile; what the owner and the system say.
+    pub(super) fn finish(self, record: Record, owner: &dyn CaseOwner) -> Result<CaseReport, CaseError> {
+        let mut json = serde_json::to_string_pretty(&record).expect("a record has string keys only");
+        json.push('\n');
+        write_atomically(&self.dir, RECORD, |out| out.write_all(json.as_bytes()))?;
+        owner.seal()?;
+        self.publish()?;
+        let mut files = record.files.clone();
+        files.push(FileRecord {
+            path: RECORD.to_owned(),
+            sha256: FileHash::of(json.as_bytes()).to_string(),
+            bytes: json.len() as u64,
+        });
+        Ok(CaseReport { record, json, files })
+    }
+
+    fn publish(mut self) -> Result<(), CaseError> {
         let Some(work) = self.work.take() else {
             return Ok(());
         };
@@ -162,9 +196,39 @@ impl ResultFolder {
     }
 }
 
-/// The claim of a name within its folder.
-fn claim_of(name: &str) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = FileHash::of(name.as_bytes()).sha256;
+/// Whether a result folder could be made now; makes nothing.
+///
+/// # Errors
+/// [`CaseError::OutputExists`], [`CaseError::OutputName`]; what is wrong with the folder above.
+pub(super) fn check_output_is_free(root: &Root, path: &Path) -> Result<(), CaseError> {
+    let (parent, name) = open_parent(root, path)?;
+    match parent.symlink_metadata(&name) {
+        Ok(_) => Err(CaseError::OutputExists {
+            path: path.to_owned(),
+            running: false,
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(CaseError::Output {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        }),
+    }
+}
+
+fn open_parent(root: &Root, path: &Path) -> Result<(Dir, String), CaseError> {
+    root.open_parent(path).map_err(|error| match error {
+        PathError::FileName { path, reason } => CaseError::OutputName { path, reason },
+        error => error.into(),
+    })
+}
+
+/// The claim of a name within its folder, or of a try of a job.
+fn claim_of(name: &str, job: Option<&JobRecord>) -> u64 {
+    let claim = match job {
+        None => name.to_owned(),
+        Some(job) => format!("{name}/{}/{}", job.id, job.lease), // no name has a slash
+    };
+    let [a, b, c, d, e, f, g, h, ..] = FileHash::of(claim.as_bytes()).sha256;
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
@@ -194,11 +258,11 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let root = Root::beneath(temp.path()).unwrap();
         let refused = |path: &str| {
-            ResultFolder::create(&root, path.as_ref())
+            ResultFolder::create(&root, path.as_ref(), None)
                 .map(|_| ())
                 .unwrap_err()
         };
-        let folder = ResultFolder::create(&root, "out".as_ref()).unwrap();
+        let folder = ResultFolder::create(&root, "out".as_ref(), None).unwrap();
         assert!(!temp.path().join("out").exists(), "not before it is whole");
         let error = refused("out");
         assert_eq!(error.code(), ErrorCode::AlreadyExists);
@@ -206,14 +270,11 @@ mod tests {
         folder.folder("sample").unwrap();
         drop(folder);
         assert_eq!(names(&temp), Vec::<String>::new());
-        ResultFolder::create(&root, "out".as_ref())
+        ResultFolder::create(&root, "out".as_ref(), None)
             .unwrap()
-            .finish("{}")
+            .publish()
             .unwrap();
-        assert_eq!(
-            std::fs::read_to_string(temp.path().join("out/record.json")).unwrap(),
-            "{}"
-        );
+        assert!(temp.path().join("out").is_dir());
         let error = refused("out");
         assert_eq!(error.code(), ErrorCode::AlreadyExists);
         assert!(error.to_string().contains("exists already"), "{error}");
@@ -230,7 +291,7 @@ mod tests {
     fn files_of_a_step_are_named_where_they_lie_now() {
         let temp = tempfile::tempdir().unwrap();
         let root = Root::beneath(temp.path()).unwrap();
-        let folder = ResultFolder::create(&root, "out".as_ref()).unwrap();
+        let folder = ResultFolder::create(&root, "out".as_ref(), None).unwrap();
         let artefacts = folder.folder("sample").unwrap();
         assert!(
             temp.path().join(artefacts.path()).is_dir(),

@@ -3,33 +3,23 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use nephrite_types::CancelToken;
-use nephrite_volume::FileHash;
 
 use super::executor::{Executor, State, total};
+use super::owner::{Caller, CaseOwner};
 use super::plan::{Plan, PlannedStep};
 use super::record::{
-    BareModelRecord, FORMAT, OverrideRecord, PhaseChoiceRecord, PipelineRecord, ProcessRecord, Record,
-    RequestRecord, ScanRecord, ScanRequestRecord, StepRecord,
+    FORMAT, JobRecord, OverrideRecord, PipelineRecord, ProcessRecord, Record, RequestRecord, ScanRecord,
+    StepRecord,
 };
-use super::results::{RECORD, ResultFolder};
-use super::{CaseError, CaseEvent, CaseEvents, CasePipeline, CaseRequest};
+use super::report::CaseReport;
+use super::results::ResultFolder;
+use super::{CaseError, CaseEvent, CaseEvents, CaseRequest};
 use crate::core::Core;
 use crate::masks::StepPlace;
 use crate::memory::peak_rss_bytes;
 use crate::model::FileRecord;
 use crate::place::CaseServices;
 use crate::segment::{WarningReport, log};
-
-/// What came of a case.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CaseReport {
-    /// As in `record.json`.
-    pub record: Record,
-    /// `record.json`, as it was written.
-    pub json: String,
-    /// Everything in the result folder, by its path below it; the record last.
-    pub files: Vec<FileRecord>,
-}
 
 /// Runs a case: checks everything that can be checked without running, claims the name of the result folder, runs the steps
 /// where they are placed, writes each mask when it is ready and `record.json` last. Until then the folder has a hidden name
@@ -47,6 +37,21 @@ pub fn run_case(
     events: &dyn CaseEvents,
     cancel: &CancelToken,
 ) -> Result<CaseReport, CaseError> {
+    run_case_for(core, services, request, &Caller, events, cancel)
+}
+
+/// The same for somebody who may lose the right to its result meanwhile.
+///
+/// # Errors
+/// As [`run_case`]; what the owner says.
+pub fn run_case_for(
+    core: &Core,
+    services: &CaseServices,
+    request: &CaseRequest,
+    owner: &dyn CaseOwner,
+    events: &dyn CaseEvents,
+    cancel: &CancelToken,
+) -> Result<CaseReport, CaseError> {
     let started = Instant::now();
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
     let plan = Plan::new(core, services, request, cancel)?;
@@ -58,7 +63,7 @@ pub fn run_case(
             warning: warning.clone(),
         });
     }
-    let results = ResultFolder::create(core.root(), &request.output)?;
+    let results = ResultFolder::create(core.root(), &request.output, owner.job().as_ref())?;
     services.sweep_exchange(core.root());
     let state = Executor::new(core, services, &plan, &results, events).run(cancel)?;
     for (phase, scan) in &plan.scans {
@@ -69,28 +74,21 @@ pub fn run_case(
     let record = record(RecordParts {
         core,
         request,
+        job: owner.job(),
         plan: &plan,
         state,
         files: results.files(),
         started_unix_seconds: since_epoch.map_or(0, |since| since.as_secs()),
         total_seconds: started.elapsed().as_secs_f64(),
     });
-    let mut json = serde_json::to_string_pretty(&record).expect("a record has string keys only");
-    json.push('\n');
-    results.finish(&json)?;
-    let mut files = record.files.clone();
-    files.push(FileRecord {
-        path: RECORD.to_owned(),
-        sha256: FileHash::of(json.as_bytes()).to_string(),
-        bytes: json.len() as u64,
-    });
-    Ok(CaseReport { record, json, files })
+    results.finish(record, owner)
 }
 
 /// What a record is made from.
 struct RecordParts<'a> {
     core: &'a Core,
     request: &'a CaseRequest,
+    job: Option<JobRecord>,
     plan: &'a Plan,
     state: State,
     files: Vec<FileRecord>,
@@ -102,6 +100,7 @@ fn record(parts: RecordParts<'_>) -> Record {
     let RecordParts {
         core,
         request,
+        job,
         plan,
         mut state,
         files,
@@ -145,45 +144,14 @@ fn record(parts: RecordParts<'_>) -> Record {
                 peak_rss_bytes,
             }),
     );
-    let (pipeline, models) = match &request.pipeline {
-        CasePipeline::File(path) => (Some(absolute(path)), Vec::new()),
-        CasePipeline::Models(models) => {
-            let models = models.iter().map(|bare| BareModelRecord {
-                model: absolute(&bare.model),
-                phase: bare.phase,
-            });
-            (None, models.collect())
-        }
-    };
-    let choices = request.phases.iter();
     let warnings = plan.warnings.iter().chain(&state.warnings);
     Record {
         format: FORMAT,
         nephrite: env!("CARGO_PKG_VERSION").to_owned(),
         started_unix_seconds: parts.started_unix_seconds,
-        request: RequestRecord {
-            pipeline,
-            models,
-            scans: request
-                .scans
-                .iter()
-                .map(|(phase, path)| ScanRequestRecord {
-                    phase: *phase,
-                    path: absolute(path),
-                })
-                .collect(),
-            steps: request.steps.clone(),
-            profile: request.profile,
-            phases: choices
-                .map(|choice| PhaseChoiceRecord {
-                    step: choice.step.clone(),
-                    phase: choice.phase,
-                    r#override: choice.override_accepted,
-                })
-                .collect(),
-            output: absolute(&request.output),
-            strict_geometry: request.strict_geometry,
-        },
+        request: RequestRecord::of(request, absolute),
+        job,
+        reused: None,
         pipeline: plan.file.as_ref().map(|file| PipelineRecord {
             path: absolute(&file.path),
             sha256: file.sha256.clone(),

@@ -8,8 +8,8 @@ use nephrite_types::{CancelToken, Limits};
 use nephrite_volume::hash_file;
 use serde::Deserialize;
 
-use super::record::{FORMAT, OperationRecord, Record, RequestRecord, StepRecord, StepWork};
-use super::{BareModel, CaseError, CaseEvents, CasePipeline, CaseRequest, PhaseChoice, run_case};
+use super::record::{FORMAT, OperationRecord, Record, StepRecord, StepWork};
+use super::{CaseError, CaseEvents, CaseRequest, run_case};
 use crate::core::Core;
 use crate::masks::{Endpoint, StepPlace};
 use crate::memory::read_small_file;
@@ -94,7 +94,7 @@ pub fn verify_record(
     let present = present_files(core.root(), &folder, &old, &mut differences, cancel)?;
 
     let again = Again::beside(core.root(), &folder)?;
-    let mut request = request(&old);
+    let mut request = CaseRequest::from(&old.request);
     request.output = again.path.join("result");
     let recorded;
     let services = match places {
@@ -252,46 +252,6 @@ fn inputs(old: &Record, new: &Record, differences: &mut Vec<Difference>) {
                 }
             }
         }
-    }
-}
-
-fn request(record: &Record) -> CaseRequest {
-    let RequestRecord {
-        pipeline,
-        models,
-        scans,
-        steps,
-        profile,
-        phases,
-        output,
-        strict_geometry,
-    } = &record.request;
-    let pipeline = match pipeline {
-        Some(path) => CasePipeline::File(path.into()),
-        None => {
-            let models = models.iter().map(|bare| BareModel {
-                model: (&bare.model).into(),
-                phase: bare.phase,
-            });
-            CasePipeline::Models(models.collect())
-        }
-    };
-    let phases = phases.iter().map(|choice| PhaseChoice {
-        step: choice.step.clone(),
-        phase: choice.phase,
-        override_accepted: choice.r#override,
-    });
-    CaseRequest {
-        pipeline,
-        scans: scans
-            .iter()
-            .map(|scan| (scan.phase, (&scan.path).into()))
-            .collect(),
-        steps: steps.clone(),
-        profile: *profile,
-        phases: phases.collect(),
-        output: output.into(),
-        strict_geometry: *strict_geometry,
     }
 }
 

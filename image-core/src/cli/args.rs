@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 use super::config::ConfigArguments;
 use super::demo::DemoArguments;
+use super::jobs::JobsCommand;
 use super::mask::MaskArguments;
 use super::models::ModelsCommand;
 use super::pipeline::PipelineCommand;
@@ -13,6 +14,7 @@ use super::plugin::PluginCommand;
 use super::resize::ResizeArguments;
 use super::run::RunArguments;
 use super::segment::SegmentArguments;
+use super::submit::SubmitArguments;
 use super::verify::VerifyArguments;
 
 /// `-V` prints the first line.
@@ -40,6 +42,11 @@ pub(crate) enum Command {
     Segment(Box<SegmentArguments>),
     /// Run a pipeline on the scans of one patient, or several models
     Run(Box<RunArguments>),
+    /// Hand a case in at a server that keeps jobs, and print the id of its job; paths are as the server sees them
+    Submit(Box<SubmitArguments>),
+    /// Look at jobs of a server: list, show, watch, cancel, retry, purge
+    #[command(subcommand)]
+    Jobs(JobsCommand),
     /// Run a case again from its record, and compare every file byte by byte; exit code 0 if all are equal
     Verify(VerifyArguments),
     /// Bring a scan or a label map to another grid
@@ -63,9 +70,15 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Ask a running server for its health; exit code 0 if it serves
+    /// Do jobs that servers take in, until SIGTERM: a machine of its own for `[jobs]` with engine = "nats"
+    Worker {
+        /// Configuration file (TOML), as that of a server
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Ask a running server or worker for its health; exit code 0 if it serves
     Health {
-        /// Configuration file of the server
+        /// Configuration file of the server or worker
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },

@@ -1,6 +1,7 @@
 //! What people type. Each command turns its arguments into a request of the library and prints what came of it.
 
 mod args;
+mod case_arguments;
 mod case_place;
 mod case_progress;
 mod case_summary;
@@ -12,6 +13,7 @@ mod demo;
 mod demo;
 mod failure;
 mod health;
+mod jobs;
 mod mask;
 mod models;
 mod option_arguments;
@@ -30,6 +32,7 @@ mod serve;
 mod shared_arguments;
 mod signals;
 mod start;
+mod submit;
 mod verify;
 
 use std::io::IsTerminal as _;
@@ -43,12 +46,14 @@ use args::{Arguments, Command};
 /// Parses the command line, runs the command, and turns its outcome into an exit code.
 pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if !matches!(arguments.command, Command::Serve { .. }) {
+    if !matches!(arguments.command, Command::Serve { .. } | Command::Worker { .. }) {
         log_to_stderr(); // the server's configuration says how it logs
     }
     let outcome = match arguments.command {
         Command::Segment(arguments) => segment::run(*arguments),
         Command::Run(arguments) => run::run(*arguments),
+        Command::Submit(arguments) => submit::run(&arguments),
+        Command::Jobs(command) => jobs::run(&command),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Resize(arguments) => resize::run(arguments),
         Command::Mask(arguments) => mask::run(*arguments),
@@ -58,6 +63,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Config(arguments) => config::run(&arguments),
         Command::Demo(arguments) => demo::run(arguments),
         Command::Serve { config } => serve::run(config),
+        Command::Worker { config } => serve::work_at(config),
         Command::Health { config } => health::run(&config),
     };
     match outcome {

@@ -73,7 +73,7 @@ async fn call(
 }
 
 /// The event as it would have come in this process.
-fn case_event(progress: v1::StepProgress) -> Option<CaseEvent> {
+pub(super) fn case_event(progress: v1::StepProgress) -> Option<CaseEvent> {
     let stage = progress.stage.and_then(|stage| v1::Stage::try_from(stage).ok());
     let stage = stage.and_then(|stage| Stage::try_from(stage).ok());
     let state = progress.state();

@@ -6,6 +6,7 @@ mod hashes;
 mod list;
 mod memory;
 mod open;
+mod opened;
 mod report;
 mod runtime;
 mod speed;
@@ -33,6 +34,7 @@ pub(crate) use store::ModelStore;
 pub use store::{ModelBudget, ModelKey};
 
 use hashes::FileHashes;
+use opened::OpenedModels;
 use runtime::Runtime;
 
 /// Loads of a model that others change all the time.
@@ -46,6 +48,7 @@ pub struct Models {
     runtime: Runtime,
     store: ModelStore,
     hashes: FileHashes,
+    opened: OpenedModels,
     speed: SpeedMeter,
 }
 
@@ -64,6 +67,7 @@ impl Models {
             runtime: Runtime::new(runtime),
             store: ModelStore::new(budget.max_models, budget.max_model_bytes),
             hashes: FileHashes::default(),
+            opened: OpenedModels::default(),
         }
     }
 
@@ -95,8 +99,17 @@ impl Models {
     }
 
     /// Opens a model folder; reads no weights.
-    pub(crate) fn open(&self, choice: &ModelChoice, cancel: &CancelToken) -> Result<OpenModel, CoreError> {
-        OpenModel::open(&self.root, choice, &self.limits, cancel)
+    pub(crate) fn open(
+        &self,
+        choice: &ModelChoice,
+        cancel: &CancelToken,
+    ) -> Result<Arc<OpenModel>, CoreError> {
+        if let Some(model) = self.opened.get(&self.root, choice) {
+            return Ok(model);
+        }
+        let model = Arc::new(OpenModel::open(&self.root, choice, &self.limits, cancel)?);
+        self.opened.keep(model.clone());
+        Ok(model)
     }
 
     /// The previous stage of a cascade, which lies beside a model.
@@ -108,7 +121,7 @@ impl Models {
         model: &OpenModel,
         stage: &str,
         cancel: &CancelToken,
-    ) -> Result<OpenModel, CoreError> {
+    ) -> Result<Arc<OpenModel>, CoreError> {
         let choice = model.beside(stage);
         self.open(&choice, cancel).map_err(|error| match error {
             CoreError::Path(PathError::NotFound { .. }) => CoreError::PreviousStageMissing {

@@ -67,6 +67,30 @@ impl OpenModel {
         })
     }
 
+    /// Whether opening it again would give the same: the path leads to the same folder, the same folds are chosen, and no file
+    /// has changed, nor can have changed without showing it.
+    pub(super) fn is_still(&self, root: &Root, now: SystemTime) -> bool {
+        let leads_here = root
+            .open_folder(&self.choice.folder)
+            .and_then(|dir| {
+                dir.dir_metadata().map_err(|source| PathError::Io {
+                    path: self.choice.folder.clone(),
+                    source,
+                })
+            })
+            .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.key.folder);
+        let folds = self
+            .folder
+            .select_folds(&self.choice.folds, self.choice.checkpoint);
+        let same_folds = folds.is_ok_and(|folds| {
+            folds
+                .iter()
+                .map(|fold| fold.directory())
+                .eq(self.description.folds.iter().cloned())
+        });
+        leads_here && same_folds && self.is_settled(now) && self.check_unchanged().is_ok()
+    }
+
     /// As it stands in reports.
     pub(crate) fn report(&self) -> ModelReport {
         ModelReport {

@@ -24,7 +24,7 @@ use crate::model::{FileRecord, ModelKey, ModelOnScan, OpenModel};
 pub(crate) struct OpenRun<'a> {
     core: &'a Core,
     run: &'a ModelRun,
-    pub(crate) model: OpenModel,
+    pub(crate) model: Arc<OpenModel>,
     reader: Reader,
     previous: OpenPreviousStage,
     postprocessing: Vec<RemoveAllButLargest>,
@@ -199,7 +199,7 @@ impl<'a> OpenRun<'a> {
     }
 
     fn models(&self) -> impl Iterator<Item = &OpenModel> {
-        self.previous_model().into_iter().chain([&self.model])
+        self.previous_model().into_iter().chain([&*self.model])
     }
 
     /// Every scan. Its header is still the one that the run was planned with.

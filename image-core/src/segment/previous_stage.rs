@@ -31,7 +31,7 @@ pub(super) enum OpenPreviousStage {
     File(PathBuf),
     Mask(Arc<Mask>),
     /// Run first.
-    Model(Box<OpenModel>),
+    Model(Arc<OpenModel>),
 }
 
 impl PreviousStage {
@@ -50,7 +50,7 @@ impl PreviousStage {
             (Some(_), PreviousStage::Mask(mask)) => Ok(OpenPreviousStage::Mask(mask.clone())),
             (Some(stage), PreviousStage::Model) => {
                 let stage = core.models().open_beside(model, stage, cancel)?;
-                Ok(OpenPreviousStage::Model(Box::new(stage)))
+                Ok(OpenPreviousStage::Model(stage))
             }
         }
     }

@@ -15,7 +15,9 @@ use nephrite_settings::{Fault, Reference, Section, parse, read_config};
 use nephrite_types::Limits;
 
 use super::ServeError;
+use super::jobs_config::{read_jobs, read_worker};
 use crate::core::StepBudget;
+use crate::jobs::{JobsConfig, WorkerConfig};
 use crate::masks::{Endpoint, OperationSettings};
 use crate::model::{ModelBudget, ModelChoice};
 use crate::place::{RemoteCoreSettings, ServiceSettings};
@@ -61,6 +63,10 @@ pub struct ServeConfig {
     pub core_timeout: Duration,
     /// Odd geometry is an error for every request.
     pub strict_geometry: bool,
+    /// How jobs are kept; none are if `None`.
+    pub jobs: Option<JobsConfig>,
+    /// What this process's workers have.
+    pub worker: WorkerConfig,
 }
 
 /// Entries of `[[models]]`.
@@ -91,6 +97,8 @@ impl ServeConfig {
             cores: Vec::new(),
             core_timeout: ServiceSettings::default().core_timeout,
             strict_geometry: false,
+            jobs: None,
+            worker: WorkerConfig::default(),
         }
     }
 
@@ -186,6 +194,8 @@ fn read_top(top: &mut Section<'_>, folder: &Path) -> ServeConfig {
             "for one model step in another core",
         ),
         operations: read_operations(top, default.operations),
+        jobs: read_jobs(top, folder),
+        worker: read_worker(top),
         limits: top.table("limits", "what one request may cost", |section| {
             read_limits(section, &default.limits)
         }),

@@ -1,5 +1,6 @@
 //! Why a server does not start.
 
+use nephrite_jobs::JobError;
 use nephrite_root::PathError;
 use nephrite_server::{ConfigError, MountError, MountFinding, ServerError};
 use nephrite_types::{Coded, ErrorCode};
@@ -28,6 +29,14 @@ pub enum ServeError {
         /// Which, and what it said.
         finding: MountFinding,
     },
+    /// What keeps the jobs cannot be used.
+    #[error("jobs: {0}")]
+    Jobs(#[from] JobError),
+    /// `nephrite worker` without an engine that several processes share.
+    #[error(
+        "a worker needs [jobs] with engine = \"nats\": with sqlite, the server that has the folder runs its jobs itself"
+    )]
+    NoSharedEngine,
     /// It cannot listen, or broke down.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -40,6 +49,8 @@ impl Coded for ServeError {
             ServeError::Root(error) => error.code(),
             ServeError::Start(error) => error.code(),
             ServeError::Mount(error) => error.code(),
+            ServeError::Jobs(error) => error.code(),
+            ServeError::NoSharedEngine => ErrorCode::InvalidArgument,
             ServeError::OtherVolume { .. } => ErrorCode::Environment,
             ServeError::Server(error) => error.code(),
         }

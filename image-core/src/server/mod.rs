@@ -6,30 +6,36 @@
 
 mod config;
 mod error;
+mod jobs_config;
 mod services;
+mod workers;
 
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nephrite_jobs::JobEngine;
 use nephrite_proto::v1::case_service_server::CaseServiceServer;
+use nephrite_proto::v1::job_service_server::JobServiceServer;
 use nephrite_proto::v1::mask_service_server::MaskServiceServer;
 use nephrite_proto::v1::model_service_server::ModelServiceServer;
 use nephrite_proto::v1::segmentation_service_server::SegmentationServiceServer;
 use nephrite_proto::v1::step_service_server::StepServiceServer;
 use nephrite_proto::v1::volume_service_server::VolumeServiceServer;
 use nephrite_root::{Root, sweep_below};
-use nephrite_server::{Hooks, MountState, Services, check_mounts, mount_service};
+use nephrite_server::{Hooks, MountState, ServerError, Services, check_mounts, mount_service};
 use nephrite_types::CancelToken;
 use tokio::net::TcpListener;
 
 use crate::core::{Core, CoreSettings};
 use crate::error::CoreError;
+use crate::jobs::Office;
 use crate::model::{ModelChoice, RuntimeSettings};
 use crate::place::CaseServices;
 
-use services::{Cases, Models, Segmentation, Steps, Volumes, Work, masks};
+use services::{Cases, Jobs, Models, Segmentation, Steps, Volumes, Work, masks};
+use workers::Workers;
 
 pub use config::ServeConfig;
 pub use error::ServeError;
@@ -72,6 +78,41 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
+    start(config, Role::Server, listener, shutdown).await
+}
+
+/// Does jobs until `shutdown` is ready, as [`run`] does with `[jobs]`, and serves nothing but its health: for a machine that
+/// only works. Needs an engine that several processes share.
+///
+/// # Errors
+/// [`ServeError::NoSharedEngine`]; as [`run`].
+pub async fn work(
+    mut config: ServeConfig,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    match &mut config.jobs {
+        Some(jobs) if !jobs.is_of_one_process() => jobs.workers = jobs.workers.max(1),
+        _ => return Err(ServeError::NoSharedEngine),
+    }
+    start(config, Role::Worker, listener, shutdown).await
+}
+
+/// What a process is for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Role {
+    /// It takes requests, and does jobs if it has workers.
+    Server,
+    /// It does jobs.
+    Worker,
+}
+
+async fn start(
+    config: ServeConfig,
+    role: Role,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
     let root = Root::beneath(&config.root)?;
     let core = config.core(root);
     let work = Arc::new(Work::new(
@@ -80,34 +121,85 @@ pub async fn run(
         config.max_waiting_runs,
     ));
     let limit = config.max_message_bytes;
-    let segmentation = SegmentationServiceServer::new(Segmentation::new(work.clone()));
-    let volumes = VolumeServiceServer::new(Volumes::new(work.clone()));
-    let models = ModelServiceServer::new(Models::new(work.clone()));
     let places = Arc::new(CaseServices::new(&config.services(), work.shared().root()));
-    let cases = CaseServiceServer::new(Cases::new(work.clone(), places.clone()));
-    let steps = StepServiceServer::new(Steps::new(work.clone()));
-    let mut services = Services::new(nephrite_proto::FILE_DESCRIPTOR_SET)
-        .with(segmentation.max_decoding_message_size(limit))
-        .with(volumes.max_decoding_message_size(limit))
-        .with(models.max_decoding_message_size(limit))
-        .with(cases.max_decoding_message_size(limit))
-        .with(steps.max_decoding_message_size(limit.max(MAX_STEP_BYTES)))
-        .with(mount_service(Root::beneath(&config.root)?));
-    if let Some(masks) = masks(work.clone(), places.operations()) {
-        let masks = MaskServiceServer::new(masks);
-        services = services.with(masks.max_decoding_message_size(limit.max(MAX_MASKS_BYTES)));
+    let engine = open_jobs(&config).await?;
+    let stopping = CancelToken::new();
+    let mut services =
+        Services::new(nephrite_proto::FILE_DESCRIPTOR_SET).with(mount_service(Root::beneath(&config.root)?));
+    if role == Role::Server {
+        let office = engine.as_ref().zip(config.jobs.as_ref()).map(|(engine, jobs)| {
+            let max_attempts = jobs.settings.max_attempts;
+            Arc::new(Office::new(
+                engine.clone(),
+                max_attempts,
+                jobs.is_of_one_process(),
+            ))
+        });
+        let segmentation = SegmentationServiceServer::new(Segmentation::new(work.clone()));
+        let volumes = VolumeServiceServer::new(Volumes::new(work.clone()));
+        let models = ModelServiceServer::new(Models::new(work.clone()));
+        let cases = CaseServiceServer::new(Cases::new(work.clone(), places.clone(), office.clone()));
+        let steps = StepServiceServer::new(Steps::new(work.clone()));
+        services = services
+            .with(segmentation.max_decoding_message_size(limit))
+            .with(volumes.max_decoding_message_size(limit))
+            .with(models.max_decoding_message_size(limit))
+            .with(cases.max_decoding_message_size(limit))
+            .with(steps.max_decoding_message_size(limit.max(MAX_STEP_BYTES)));
+        if let Some(office) = office {
+            let jobs = Jobs::new(work.clone(), places.clone(), office, stopping.clone());
+            services = services.with(JobServiceServer::new(jobs).max_decoding_message_size(limit));
+        }
+        if let Some(masks) = masks(work.clone(), places.operations()) {
+            let masks = MaskServiceServer::new(masks);
+            services = services.with(masks.max_decoding_message_size(limit.max(MAX_MASKS_BYTES)));
+        }
     }
-    let (drain_timeout, models) = (config.drain_timeout, config.models);
-    let exchange = config.operations.exchange;
+    let drain_timeout = config.drain_timeout;
+    let workers = engine.clone().map(|engine| Workers {
+        work: work.clone(),
+        services: places.clone(),
+        engine,
+        stopping: stopping.clone(),
+        threads: Arc::default(),
+    });
+    let working = workers.clone();
     let hooks = Hooks {
         warm_up: move |core: &Core, cancel: &CancelToken| {
             sweep_root(core.root())?;
-            check_common_volume(core.root(), &places, exchange.as_deref())?;
-            warm_up(core, &models, cancel)
+            check_common_volume(core.root(), &places, config.operations.exchange.as_deref())?;
+            warm_up(core, &config.models, cancel)?;
+            if let (Some(workers), Some(jobs)) = (&workers, &config.jobs) {
+                // They end by themselves: the drain waits for their jobs.
+                workers.start(&config, jobs).map_err(ServerError::System)?;
+            }
+            Ok(())
         },
         healthy: |core: &Core| core.root().check(),
     };
-    nephrite_server::run(work, services, drain_timeout, listener, hooks, shutdown).await
+    let stopping_of_workers = stopping.clone();
+    let shutdown = async {
+        shutdown.await;
+        stopping.cancel();
+    };
+    let served = nephrite_server::run(work, services, drain_timeout, listener, hooks, shutdown).await;
+    stopping_of_workers.cancel(); // also if the server broke down
+    if let Some(workers) = working {
+        let _ = tokio::task::spawn_blocking(move || workers.wait()).await; // a panic there is no reason to fail
+    }
+    served
+}
+
+/// Opens what keeps the jobs, on a thread that may block.
+async fn open_jobs(config: &ServeConfig) -> Result<Option<Arc<dyn JobEngine>>, ServeError> {
+    let Some(jobs) = config.jobs.clone() else {
+        return Ok(None);
+    };
+    let mut capabilities = config.worker.capabilities.clone();
+    capabilities.push(config.provider.name().to_owned());
+    let opened = tokio::task::spawn_blocking(move || jobs.open(capabilities)).await;
+    let opened = opened.map_err(|_| ServerError::Panicked)?; // the panic hook has written where
+    Ok(Some(opened?))
 }
 
 /// Entries beneath the root that a sweep looks at, and how long it may look. What it does not come to is swept when a

@@ -156,7 +156,7 @@ pub(super) fn place_steps(
                 let phase = chosen.get(&step.id).and_then(|chosen| chosen.phase);
                 let without = step.needs().into_iter().find(|id| left_out(id));
                 match (phase, without) {
-                    (None, _) => skipped(step, reason_phase(step), model()?.description.labels),
+                    (None, _) => skipped(step, reason_phase(step), model()?.description.labels.clone()),
                     (Some(_), Some(other)) => {
                         let reason = format!("step {other}, which it needs, is left out");
                         if !step.optional {
@@ -165,9 +165,9 @@ pub(super) fn place_steps(
                             };
                             return Err(nothing.at(&step.id));
                         }
-                        skipped(step, reason, model()?.description.labels)
+                        skipped(step, reason, model()?.description.labels.clone())
                     }
-                    (Some(phase), None) => planned_model(core, services, step, phase, &model()?, scans)?,
+                    (Some(phase), None) => planned_model(core, services, step, phase, &*model()?, scans)?,
                 }
             }
             Step::Mask(step) => {

@@ -1,9 +1,8 @@
 //! Cases of patients.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use nephrite_proto::ConvertError;
 use nephrite_proto::convert::path;
@@ -13,23 +12,21 @@ use nephrite_proto::v1::{
     Accepted, CaseServiceEstimateRequest, CaseServiceEstimateResponse, CaseServiceRunRequest,
     CaseServiceRunResponse, GetMaskRequest, GetMaskResponse,
 };
-use nephrite_server::{Deadline, Refusal};
-use tokio::sync::mpsc::Sender;
+use nephrite_server::{Deadline, Refusal, token};
+use tokio::sync::mpsc::{self, Sender};
 use tonic::{Request, Response, Status};
 
 use super::Work;
+use super::attached::{AttachedJobs, KEPT_FOR_STEPS, MAX_WAITING_EVENTS};
 use super::streaming::{EventStream, Item, Streaming};
 use crate::case::{
-    CaseError, CaseEvent, CaseEvents, CaseReport, CaseRequest, StepPlace, estimate_case, finished_mask,
-    run_case,
+    CaseError, CaseEvent, CaseEvents, CaseReport, CaseRequest, estimate_case, finished_mask, run_case,
 };
+use crate::jobs::Office;
 use crate::place::CaseServices;
 use crate::wire::case::{self as messages, case_request};
+use crate::wire::case_events::CaseMessages;
 
-/// Events that may wait for a slow caller.
-const MAX_WAITING_EVENTS: usize = 256;
-/// Of these, places that tiles leave to everything else.
-const KEPT_FOR_STEPS: usize = 192;
 /// Tiles of a step are sent at most this often.
 const EVERY: Duration = Duration::from_millis(50);
 
@@ -41,11 +38,41 @@ const MAX_MASK_BYTES: usize = (4 << 20) - (64 << 10);
 pub(crate) struct Cases {
     work: Arc<Work>,
     services: Arc<CaseServices>,
+    /// Where cases are jobs.
+    jobs: Option<Arc<AttachedJobs>>,
 }
 
 impl Cases {
-    pub(crate) fn new(work: Arc<Work>, services: Arc<CaseServices>) -> Self {
-        Cases { work, services }
+    /// With an office, cases run as jobs.
+    pub(crate) fn new(work: Arc<Work>, services: Arc<CaseServices>, office: Option<Arc<Office>>) -> Self {
+        Cases {
+            work,
+            services,
+            jobs: office.map(|office| Arc::new(AttachedJobs::new(office))),
+        }
+    }
+
+    /// Submits the case as a job, then watches it.
+    async fn run_as_job(
+        &self,
+        jobs: &Arc<AttachedJobs>,
+        request: CaseRequest,
+        deadline: Option<Deadline>,
+    ) -> Result<EventStream<CaseServiceRunResponse>, Status> {
+        let cancel = token(deadline);
+        let attended = self.work.attend(cancel.clone())?;
+        let output = request.output.clone();
+        let (jobs, services) = (jobs.clone(), self.services.clone());
+        let attached = self
+            .work
+            .light(move |core, cancel| jobs.submit(core, &services, request, deadline, cancel));
+        let attached = attached.await?;
+        let (sender, receiver) = mpsc::channel(MAX_WAITING_EVENTS);
+        let _ = sender.try_send(Ok(attached.accepted())); // the first of many places
+        let stream = EventStream::new(receiver, cancel.clone());
+        let work = self.work.clone();
+        tokio::task::spawn_blocking(move || attached.attend(attended, &work, &output, &cancel, &sender));
+        Ok(stream)
     }
 }
 
@@ -59,6 +86,9 @@ impl CaseService for Cases {
     ) -> Result<Response<Self::RunStream>, Status> {
         let deadline = Deadline::of(&request);
         let request = CaseRequest::try_from(request.into_inner()).map_err(Refusal::from)?;
+        if let Some(jobs) = &self.jobs {
+            return Ok(Response::new(self.run_as_job(jobs, request, deadline).await?));
+        }
         let ticket = self.work.enter()?;
         let request_id = self.work.request_id();
         let position = ticket.position();
@@ -156,90 +186,27 @@ fn log(request_id: &str, outcome: &Result<CaseReport, Refusal>, waited: Duration
 /// Events of a case as messages. Never waits: a caller that does not read misses tiles, not steps.
 struct EventSender {
     sender: Sender<Item<CaseServiceRunResponse>>,
-    /// When tiles of a step were sent last, and when its first tile began.
-    tiles: Mutex<BTreeMap<String, Pace>>,
-    /// Where steps run, from their first events.
-    places: Mutex<BTreeMap<String, StepPlace>>,
-}
-
-struct Pace {
-    first: Instant,
-    sent: Option<Instant>,
+    messages: CaseMessages,
 }
 
 impl EventSender {
     fn new(sender: Sender<Item<CaseServiceRunResponse>>) -> Self {
         EventSender {
             sender,
-            tiles: Mutex::default(),
-            places: Mutex::default(),
+            messages: CaseMessages::new(EVERY),
         }
-    }
-
-    fn send(&self, event: Event) {
-        // Full or closed: see the type.
-        let _ = self
-            .sender
-            .try_send(Ok(CaseServiceRunResponse { event: Some(event) }));
-    }
-
-    /// Where the step of an event runs.
-    fn place(&self, event: &CaseEvent, step: &str) -> Option<StepPlace> {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            CaseEvent::Running { place, .. } => {
-                places.insert(step.to_owned(), place.clone());
-                Some(place.clone())
-            }
-            CaseEvent::Skipped { .. } => None,
-            _ => places.get(step).cloned(),
-        }
-    }
-
-    /// Seconds left; `None` if these tiles are not worth telling.
-    fn pace(&self, step: &str, done: u64, total: u64) -> Option<Option<f64>> {
-        let mut tiles = self.tiles.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let pace = tiles.entry(step.to_owned()).or_insert(Pace {
-            first: now,
-            sent: None,
-        });
-        let soon = pace.sent.is_some_and(|sent| now.duration_since(sent) < EVERY);
-        let crowded = self.sender.capacity() <= KEPT_FOR_STEPS;
-        if crowded || (soon && done < total) {
-            return None;
-        }
-        let is_first = pace.sent.is_none();
-        pace.sent = Some(now);
-        let seconds = now.duration_since(pace.first).as_secs_f64();
-        // the first tile began before it was sent, nobody knows when
-        Some((!is_first && done > 1).then(|| seconds / (done - 1) as f64 * total.saturating_sub(done) as f64))
     }
 }
 
 impl CaseEvents for EventSender {
     fn event(&self, event: CaseEvent) {
-        if let CaseEvent::Mask(mask) = &event {
-            for ready in messages::masks(mask) {
-                self.send(Event::Mask(ready));
-            }
-            return;
+        let crowded = self.sender.capacity() <= KEPT_FOR_STEPS;
+        for event in self.messages.of(&event, crowded) {
+            // Full or closed: see the type.
+            let _ = self
+                .sender
+                .try_send(Ok(CaseServiceRunResponse { event: Some(event) }));
         }
-        if let CaseEvent::Warning { warning, .. } = &event {
-            self.send(Event::Warning(warning.into()));
-            return;
-        }
-        let Some(mut progress) = messages::progress(&event) else {
-            return;
-        };
-        progress.place = self.place(&event, &progress.step).as_ref().map(Into::into);
-        if let CaseEvent::Tiles { step, done, total } = &event {
-            match self.pace(step, *done, *total) {
-                Some(seconds_left) => progress.seconds_left = seconds_left,
-                None => return,
-            }
-        }
-        self.send(Event::Progress(progress));
     }
 }
 

@@ -1,7 +1,9 @@
 //! One file per service: decode, call, encode; no algorithms.
 
+mod attached;
 mod case;
 mod events;
+mod job;
 mod masks;
 mod model;
 mod segmentation;
@@ -12,6 +14,7 @@ mod volume;
 use crate::core::Core;
 
 pub(super) use case::Cases;
+pub(super) use job::Jobs;
 pub(super) use masks::masks;
 pub(super) use model::Models;
 pub(super) use segmentation::Segmentation;

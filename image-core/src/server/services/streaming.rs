@@ -143,6 +143,17 @@ pub(crate) struct EventStream<T> {
     gone: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
+impl<T> EventStream<T> {
+    /// Of what comes through `events`; `cancel` is for who sends them.
+    pub(super) fn new(events: mpsc::Receiver<Item<T>>, cancel: CancelToken) -> Self {
+        EventStream {
+            events,
+            cancel,
+            gone: None,
+        }
+    }
+}
+
 impl<T> Stream for EventStream<T> {
     type Item = Item<T>;
 
