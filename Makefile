@@ -8,7 +8,7 @@ PLUGIN_PYTHON := build/plugin-python
 MODE    ?= monolith
 
 .DEFAULT_GOAL := help
-.PHONY: help build mask-services demo images up down test bench bench-nnunet bench-masks bench-modes bench-memory bench-load docs fmt lint onnxruntime onnxruntime-openvino plugin-python node-client test-containers clean
+.PHONY: help build mask-services demo images up down test bench bench-nnunet bench-masks bench-modes bench-memory bench-load docs fmt lint onnxruntime onnxruntime-openvino plugin-python node-client nats-server test-jobs bench-jobs test-containers clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -28,6 +28,9 @@ node-client: ## packages of the Node client, for the test that runs it
 	@test -d compose/client-node/node_modules || (cd compose/client-node && npm ci --silent --ignore-scripts --no-audit --no-fund) || \
 	    { rm -rf compose/client-node/node_modules; echo "no Node, or no packages for it: the tests of the Node client will be skipped"; }
 
+nats-server: ## fetch the pinned NATS server, for the tests of jobs on many machines
+	@$(PYTHON) image-core/jobs/nats/server/fetch.py --out build/nats-server || echo "no NATS server: the tests that need one will be skipped"
+
 build: onnxruntime ## the optimized binary target/release/nephrite, with the demo
 	$(CARGO) build --release --locked -p nephrite-image-core --features demo
 
@@ -42,7 +45,7 @@ demo: build ## segment a synthetic patient with three small nnU-Nets; results in
 images: ## build the container images: core, mask services, client, plugin
 	compose/images.sh
 
-up: ## start containers: MODE=monolith (default), hybrid or microservices; runs the demo case
+up: ## start containers: MODE=monolith (default), hybrid, microservices or cluster; runs the demo case
 	compose/up.sh $(MODE) $(OVERRIDES)
 
 down: ## stop the containers
@@ -51,8 +54,12 @@ down: ## stop the containers
 test-containers: ## the modes in real containers; starts a Docker engine where none answers
 	tests/containers/run.sh
 
-test: onnxruntime onnxruntime-openvino plugin-python node-client ## all tests, against the optimized libraries
+test: onnxruntime onnxruntime-openvino plugin-python node-client nats-server ## all tests, against the optimized libraries
 	$(CARGO) test --workspace --locked --release
+
+test-jobs: onnxruntime nats-server ## every fault of jobs twenty times, 10000 submissions to a server killed 50 times, cut networks; half an hour
+	NEPHRITE_FAULT_REPEATS=20 NEPHRITE_MANY=10000,50 $(CARGO) test --release --locked -p nephrite-image-core --test jobs -- --nocapture faults many
+	$(CARGO) test --release --locked -p nephrite-jobs-nats --test partition -- --nocapture --ignored
 
 bench: bench-nnunet bench-masks bench-modes bench-memory bench-load ## compare with the peers in one run each; writes dated records under benches/runs/
 
@@ -73,6 +80,9 @@ bench-load: build ## a thousand mixed requests, and a storm under a memory cap
 	$(PYTHON) benches/load/soak.py
 	$(PYTHON) benches/load/storm.py
 	$(PYTHON) benches/load/storm.py --waiting 200
+
+bench-jobs: nats-server ## many simulated workers through the real engines of jobs
+	$(PYTHON) benches/jobs/run.py
 
 docs: ## the book in target/book and the API documentation in target/doc
 	$(CARGO) run --locked -p nephrite-docs

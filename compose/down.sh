@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Stops and removes the containers of any mode; images and the shared folder stay.
+# Stops and removes the containers of any mode; images, the shared folder and the jobs stay.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./settings.sh
-compose --file monolith.yml down --remove-orphans
+compose --file cluster.yml down --remove-orphans

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes the shared folder: exchange/ and results/ for the containers' user, and the demo's scans, models and pipelines
-# where there are no scans yet.
+# where there are no scans yet. Makes the folder of the servers' state: jobs, and what the mode `cluster` needs: a password of
+# NATS, once, and configurations with it.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./settings.sh
@@ -25,6 +26,19 @@ if [ ! -e "$data/scans/demo" ] && [ -z "$(ls -A "$data/scans")" ]; then
     cp -n pipelines/*.toml "$data/pipelines/"
     mv "$scratch/scans" "$data/scans/demo"
 fi
+
+umask 077
+state=$NEPHRITE_STATE
+mkdir -p "$state"/{jobs,nats,cluster}
+if [ ! -s "$state/cluster/auth.conf" ]; then
+    password=$(od -An -N 24 -t x1 /dev/urandom | tr -d ' \n')
+    echo "authorization { user: nephrite, password: \"$password\" }" >"$state/cluster/auth.conf"
+fi
+password=$(sed -E 's/.*"(.*)".*/\1/' "$state/cluster/auth.conf")
+for config in cluster worker; do
+    sed "/^url =/s/PASSWORD/$password/" "config/$config.toml" >"$state/cluster/$config.toml"
+done
+
 if [ "$(id -u)" -eq 0 ]; then
-    chown "$NEPHRITE_UID:$NEPHRITE_GID" "$data/exchange" "$data/results"
+    chown "$NEPHRITE_UID:$NEPHRITE_GID" "$data/exchange" "$data/results" "$state"/{jobs,nats} "$state"/cluster/*
 fi

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# up.sh [MODE] [OVERRIDE.yml...]: starts monolith, hybrid or microservices, waits until it serves, and runs the demo case
+# up.sh [MODE] [OVERRIDE.yml...]: starts monolith, hybrid, microservices or cluster, waits until it serves, and runs the demo case
 # if the demo's scans are there. Its results go to DEMO_OUTPUT, results/demo-TIME if not given; none runs if it is empty.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./settings.sh
 
 mode=${1:-monolith}
-[[ $mode =~ ^(monolith|hybrid|microservices)$ ]] || { echo "MODE is $mode, expected monolith, hybrid or microservices" >&2 && exit 2; }
+[[ $mode =~ ^(monolith|hybrid|microservices|cluster)$ ]] || { echo "MODE is $mode, expected monolith, hybrid, microservices or cluster" >&2 && exit 2; }
 files=(--file "$mode.yml")
 for override in "${@:2}"; do files+=(--file "$override"); done
 

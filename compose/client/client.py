@@ -4,6 +4,9 @@
     client.py run --pipeline pipelines/demo.toml --scan arterial=scans/demo/arterial.nii.gz --output results/demo
     client.py estimate --pipeline pipelines/demo.toml --scan arterial=scans/demo/arterial.nii.gz
     client.py mask --output results/demo --step kidney --save kidney.npz
+    client.py submit --pipeline pipelines/demo.toml --scan arterial=scans/demo/arterial.nii.gz --output results/demo
+    client.py jobs list --state queued,running
+    client.py jobs watch 0123456789abcdef0123456789abcdef
     client.py call nephrite.v1.ModelService/List '{}'
     client.py services
 
@@ -18,19 +21,11 @@ import sys
 import grpc
 from google.protobuf import json_format
 
+from jobs import JOBS, PRIORITIES, add_jobs
 from server import Server
+from words import enum, progress_line, word
 
 CASES = "nephrite.v1.CaseService"
-
-
-def enum(prefix, word):
-    """A word as protobuf's JSON has it: `arterial` is PHASE_ARTERIAL."""
-    return f"{prefix}_{word.upper()}"
-
-
-def word(prefix, enum):
-    """The other way."""
-    return enum.removeprefix(f"{prefix}_").lower()
 
 
 def case(arguments):
@@ -56,22 +51,6 @@ def run(server, arguments):
         done = event.get("done", done)
     if done and not arguments.json:
         print_result(done)
-
-
-def progress_line(progress):
-    """One line about a step."""
-    words = [progress["step"] + ":", word("STEP_STATE", progress.get("state", ""))]
-    if "tiles_total" in progress:
-        words.append(f"{progress.get('tiles_done', 0)} of {progress['tiles_total']} tiles")
-    elif "stage" in progress:
-        words.append(word("STAGE", progress["stage"]))
-    if "seconds_left" in progress:
-        words.append(f"{progress['seconds_left']:.1f} s left")
-    if place := progress.get("place"):
-        words.append(f"(at {place['name']}, {place['address']})" if "name" in place else "(in process)")
-    if "reason" in progress:
-        words.append(f"({progress['reason']})")
-    return " ".join(words)
 
 
 def print_result(done):
@@ -104,6 +83,17 @@ def mask(server, arguments):
         print(label_line(label.id, label.name, status, voxels[label.id] * ml))
 
 
+def submit(server, arguments):
+    names = ("key", "tenant", "capability", "max_attempts", "deadline_seconds")
+    given = {name: getattr(arguments, name) for name in names}
+    given = {name: value for name, value in given.items() if value is not None}
+    request = {"request": case(arguments), "reuse": arguments.reuse} | given
+    if arguments.priority:
+        request["priority"] = enum("JOB_PRIORITY", arguments.priority)
+    (answer,) = server.call(f"{JOBS}/Submit", request, arguments.timeout)
+    print(json.dumps(answer, indent=2) if arguments.json else answer["job"]["id"])
+
+
 def estimate(server, arguments):
     for answer in server.call(f"{CASES}/Estimate", {"request": case(arguments)}, arguments.timeout):
         print(json.dumps(answer, indent=2))
@@ -118,21 +108,38 @@ def services(server, arguments):
     print("\n".join(server.services()))
 
 
+def add_case(sub):
+    sub.add_argument("--pipeline", help="pipeline file")
+    sub.add_argument("--model", action="append", default=[], metavar="[PHASE=]DIR", help="instead of a pipeline")
+    sub.add_argument("--scan", action="append", default=[], metavar="PHASE=FILE", help="one per contrast phase")
+    sub.add_argument("--steps", help="only these, comma-separated, and what they need")
+    sub.add_argument("--profile", default="full", choices=["full", "quick"])
+    sub.add_argument("--output", help="result folder; must not exist")
+    sub.add_argument("--json", action="store_true", help="print what the server sends, as it comes")
+
+
+def add_job(sub):
+    sub.add_argument("--key", help="the same key again is the same job [default: a hash of the case]")
+    sub.add_argument("--priority", choices=PRIORITIES)
+    sub.add_argument("--deadline", dest="deadline_seconds", type=float, metavar="SECONDS", help="until the job must have ended")
+    sub.add_argument("--tenant", help="whose job it is")
+    sub.add_argument("--capability", help="what its worker must have")
+    sub.add_argument("--max-attempts", type=int, metavar="N", help="tries that it may have")
+    sub.add_argument("--reuse", action="store_true", help="take the result of an equal case, if there is one")
+
+
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", default=os.environ.get("NEPHRITE_SERVER", "127.0.0.1:7443"), help="host:port")
     parser.add_argument("--timeout", type=float, help="seconds until the case is given up")
     commands = parser.add_subparsers(required=True)
-    for name, command in (("run", run), ("estimate", estimate)):
+    for name, command in (("run", run), ("estimate", estimate), ("submit", submit)):
         sub = commands.add_parser(name)
         sub.set_defaults(command=command)
-        sub.add_argument("--pipeline", help="pipeline file")
-        sub.add_argument("--model", action="append", default=[], metavar="[PHASE=]DIR", help="instead of a pipeline")
-        sub.add_argument("--scan", action="append", default=[], metavar="PHASE=FILE", help="one per contrast phase")
-        sub.add_argument("--steps", help="only these, comma-separated, and what they need")
-        sub.add_argument("--profile", default="full", choices=["full", "quick"])
-        sub.add_argument("--output", help="result folder; must not exist")
-        sub.add_argument("--json", action="store_true", help="print the events as they come")
+        add_case(sub)
+        if command is submit:
+            add_job(sub)
+    add_jobs(commands.add_parser("jobs", help="what became of cases that were submitted"))
     sub = commands.add_parser("mask", help="a mask of a case that is done")
     sub.set_defaults(command=mask)
     sub.add_argument("--output", required=True, help="result folder of the case")

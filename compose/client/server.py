@@ -5,11 +5,15 @@ from google.protobuf import descriptor_pool, json_format, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 
+# A server that is gone is noticed soon, and one that comes back is found soon.
+CHANNEL = [("grpc.keepalive_time_ms", 20_000), ("grpc.max_reconnect_backoff_ms", 2000)]
+
+
 class Server:
     """Calls methods by name, with requests as dictionaries (the JSON form of the messages)."""
 
     def __init__(self, address):
-        self.channel = grpc.insecure_channel(address)
+        self.channel = grpc.insecure_channel(address, CHANNEL)
         self.contract = ProtoReflectionDescriptorDatabase(self.channel)
         self.pool = descriptor_pool.DescriptorPool(self.contract)
 

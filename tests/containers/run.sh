@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The deployment modes in real containers: images, results, failures and recovery, the plugin, a volume that is mounted
+# The deployment modes in real containers: images, results, failures and recovery, jobs, the plugin, a volume that is mounted
 # elsewhere. Builds what goes into the images, so target/release/nephrite is without the demo afterwards.
 #
 # Starts an engine of its own where none answers; base images are made of Debian's packages where none can be pulled, and
@@ -9,11 +9,12 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/containers/engine.sh
 . tests/containers/base_images.sh
 . tests/containers/static_binary.sh
+. tests/containers/nats_image.sh
 
 CACHE=build/containers
 SCRATCH=$(mktemp -d)
 LOG=$SCRATCH/log
-export NEPHRITE_DATA=$SCRATCH/data NEPHRITE_TAG=test NEPHRITE_PORT=17443 COMPOSE_PROJECT_NAME=nephrite-test DOCKER_BUILDKIT=0
+export NEPHRITE_DATA=$SCRATCH/data NEPHRITE_STATE=$SCRATCH/state NEPHRITE_TAG=test NEPHRITE_PORT=17443 COMPOSE_PROJECT_NAME=nephrite-test DOCKER_BUILDKIT=0
 NEPHRITE_UID=65532 NEPHRITE_GID=65532
 if [ "$(id -u)" -ne 0 ]; then NEPHRITE_UID=$(id -u) NEPHRITE_GID=$(id -g); fi
 export NEPHRITE_UID NEPHRITE_GID
@@ -38,6 +39,7 @@ finish() {
     compose/down.sh >/dev/null 2>&1
     if [ -z "$ENGINE_PID" ]; then # images of ours in somebody's engine
         for image in image-core mask-services client demo-data centreline; do docker rmi "nephrite/$image:test"; done >/dev/null 2>&1
+        docker rmi nephrite-test/nats:test >/dev/null 2>&1
     fi
     stop_engine "$SCRATCH/engine"
     rm -rf "$SCRATCH"
@@ -71,6 +73,7 @@ check "base images are there" base_images "$CACHE" || exit 1
 wait $! || { cat "$SCRATCH/binaries.log" && exit 1; }
 export PREBUILT=build/prebuilt RUST_IMAGE=debian:trixie-slim
 check "images of core, mask services, client and the demo's data" compose/images.sh image-core mask-services client demo-data || exit 1
+check "image of NATS" nats_image "$SCRATCH" || exit 1
 compose/images.sh centreline >"$SCRATCH/centreline.log" 2>&1 &
 PLUGIN_IMAGE=$!
 
@@ -171,11 +174,64 @@ recovers() {
         client run --pipeline pipelines/demo.toml "${DEMO[@]}" --output "results/$2" && same_results monolith "$2" && nothing_left
 }
 
-# --- the three modes
+# --- helpers for jobs
+
+# submit NAME: hands in a case of some length, and prints the id of its job.
+submit() { client submit --pipeline pipelines/longer.toml "${DEMO[@]}" --output "results/$1"; }
+# of_job ID FIELD: what the job says of itself.
+of_job() { client jobs show "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin).get(sys.argv[1], ""))' "$2"; }
+
+# submitted_and_watched NAME: the same again is the same job.
+submitted_and_watched() {
+    local id
+    id=$(submit "$1") && client jobs watch "$id" && [ "$(submit "$1")" = "$id" ] &&
+        client jobs list --state succeeded | grep "$id.*results/$1" && [ -s "$NEPHRITE_DATA/results/$1/all.nii.gz" ]
+}
+
+# job_survives NAME TRIES COMMAND [ARGUMENT...]: hands in the same case, and runs COMMAND … WORKER while a model runs there.
+# The job must end well, after so many tries or more, with the bytes of an undisturbed one, for one who watched all the time.
+job_survives() {
+    local name=$1 tries=$2 events=$SCRATCH/events id watching waiting worker
+    id=$(submit "$name") || return 1
+    : >"$events"
+    client jobs watch --json "$id" >>"$events" 2>&1 &
+    watching=$!
+    for ((waiting = 0; waiting < 300; waiting++)); do
+        ! grep -q tiles_done "$events" || break
+        sleep 0.2
+    done
+    worker=$(sed -nE 's|.*"worker": "([^/"]+)/.*|\1|p' "$events" | head -1)
+    if ! grep -q tiles_done "$events" || ! "${@:3}" "$worker"; then
+        kill $watching
+        cat "$events" && return 1
+    fi
+    for ((waiting = 0; waiting < 1500; waiting++)); do
+        kill -0 $watching 2>/dev/null || break
+        sleep 0.2
+    done
+    if kill $watching 2>/dev/null; then echo "the job hangs" && tail -3 "$events" && client jobs show "$id" && return 1; fi
+    if ! wait $watching; then tail -3 "$events" && return 1; fi
+    [ "$(of_job "$id" executions)" -ge "$tries" ] || { echo "expected $tries tries" && client jobs show "$id" && return 1; }
+    same_results longer "$name" && nothing_left
+}
+
+dies() { docker kill "$(container "$1")"; }
+# dies_and_comes_back SERVICE [SECONDS]
+dies_and_comes_back() {
+    local id
+    id=$(container "$1")
+    docker kill "$id" && sleep "${2:-0}" && docker start "$id" && healthy "$1"
+}
+core_comes_back() { dies_and_comes_back core; }
+nats_comes_back() { dies_and_comes_back nats 3; }
+
+# --- the modes
 
 check "monolith: up, and the demo case from a client container" up monolith monolith || exit 1
 # Eight times the tiles, so that there is time to kill a core.
 sed '/no_mirroring/d' compose/pipelines/demo.toml >"$NEPHRITE_DATA/pipelines/slow.toml"
+# The same for one model of three.
+sed '0,/no_mirroring/{/no_mirroring/d}' compose/pipelines/demo.toml >"$NEPHRITE_DATA/pipelines/longer.toml"
 confined() {
     local core
     core=$(container core)
@@ -211,6 +267,11 @@ check "the lines for grpcurl in docs/src/serving.md" grpcurl_lines docs/src/serv
 check "a result folder that is there is refused" says 'ALREADY_EXISTS (already_exists): .*exists already.*results/monolith' run --pipeline pipelines/demo.toml \
     "${DEMO[@]}" --output results/monolith
 
+check "the lines for grpcurl in docs/src/jobs.md" grpcurl_lines docs/src/jobs.md '^(NOT_FOUND|ALREADY_EXISTS) \([a-z_]+\): '
+check "monolith: a job that is submitted and watched" submitted_and_watched longer
+check "monolith: a job outlives the core that runs it" job_survives core-crashed 2 core_comes_back
+check "monolith: jobs are there after a crash" says 'succeeded .*results/longer ' jobs list --state succeeded
+
 # The volume is not mounted in the client's container: the voxels that it counts came in the message.
 check "a client without the volume gets a finished mask" says '^ .*renal_artery .*present .* mL$' mask --output results/monolith --step all
 
@@ -230,6 +291,35 @@ crashed() {
     kill -9 "$pid" && sleep 1 && healthy ureter-core && [ "$(docker inspect --format '{{.RestartCount}}' "$id")" -ge 1 ]
 }
 [ -z "$ENGINE_PID" ] || check "a core that crashes is started again" crashed
+
+# --- jobs of several workers
+
+# Leases that run out soon, so that the tests need not wait for it.
+short_lease() {
+    local config
+    compose/prepare.sh && mkdir -p "$NEPHRITE_STATE/short" || return 1
+    for config in cluster worker; do
+        sed 's/^engine = "nats"/&\nlease_seconds = 6/' "$NEPHRITE_STATE/cluster/$config.toml" >"$NEPHRITE_STATE/short/$config.toml" || return 1
+    done
+    chmod 644 "$NEPHRITE_STATE"/short/*
+}
+cluster_up() { short_lease && up cluster cluster "$PWD/tests/containers/short_lease.yml" && healthy nats core worker-1 worker-2; }
+# The client's network is that of mask services and plugins.
+nats_is_out_of_reach() {
+    in_mode run --rm -T --entrypoint /venv/bin/python client -c 'import socket; socket.create_connection(("core", 7443), 5)' &&
+        ! in_mode run --rm -T --entrypoint /venv/bin/python client -c 'import socket; socket.create_connection(("nats", 4222), 5)'
+}
+MODE=cluster OVERRIDES=("$PWD/tests/containers/short_lease.yml")
+if check "cluster: up, all healthy, and the demo case" cluster_up; then
+    check "the cluster gives the same bytes as monolith" same_results monolith cluster
+    check "the cluster left nothing in the exchange folder" nothing_left
+    check "cluster: both workers are known" says 'worker-2/' call nephrite.v1.JobService/ListWorkers
+    check "cluster: a client cannot reach NATS" nats_is_out_of_reach
+    check "cluster: a worker dies in mid-job, and the other one does the job" job_survives worker-died 2 dies
+    in_mode start worker-1 worker-2 >/dev/null 2>&1
+    check "cluster: NATS dies in mid-job and comes back" job_survives nats-died 1 nats_comes_back
+    check "cluster: jobs are there after all that" says 'succeeded .*results/worker-died ' jobs list --state succeeded
+fi
 
 # --- plugin
 
