@@ -59,7 +59,7 @@ test: onnxruntime onnxruntime-openvino plugin-python node-client nats-server ## 
 
 test-jobs: onnxruntime nats-server ## every fault of jobs twenty times, 10000 submissions to a server killed 50 times, cut networks; half an hour
 	NEPHRITE_FAULT_REPEATS=20 NEPHRITE_MANY=10000,50 $(CARGO) test --release --locked -p nephrite-image-core --test jobs -- --nocapture faults many
-	$(CARGO) test --release --locked -p nephrite-jobs-nats --test partition -- --nocapture --ignored
+	$(CARGO) test --release --locked -p nephrite-jobs-nats --test nats -- --nocapture --ignored
 
 bench: bench-nnunet bench-masks bench-modes bench-memory bench-load ## compare with the peers in one run each; writes dated records under benches/runs/
 
@@ -82,7 +82,9 @@ bench-load: build ## a thousand mixed requests, and a storm under a memory cap
 	$(PYTHON) benches/load/storm.py --waiting 200
 
 bench-jobs: nats-server ## many simulated workers through the real engines of jobs
+	$(CARGO) build --release --locked -p nephrite-bench-jobs
 	$(PYTHON) benches/jobs/run.py
+	$(PYTHON) benches/jobs/plot.py
 
 docs: ## the book in target/book and the API documentation in target/doc
 	$(CARGO) run --locked -p nephrite-docs

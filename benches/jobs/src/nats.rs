@@ -1,4 +1,4 @@
-//! A NATS server of our own: it syncs every write, and dies with the bench.
+//! A NATS server of our own: it syncs every write, and ends with the bench, unless a signal ends that first.
 
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};

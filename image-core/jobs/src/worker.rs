@@ -1,8 +1,7 @@
 //! Takes jobs, one after another.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nephrite_job_state::{Job, JobFailure, JobResult, Stop, WorkerCard};
@@ -125,7 +124,7 @@ impl Worker<'_> {
         let outcome = std::thread::scope(|scope| {
             scope.spawn(|| self.watch_over(lease, &desk, &watch));
             let ran = catch_unwind(AssertUnwindSafe(|| self.runner.run(lease, &desk)));
-            watch.done.store(true, Ordering::Release);
+            watch.finish();
             ran
         });
         let failure = |code: ErrorCode, message: &str| JobFailure {
@@ -177,8 +176,7 @@ impl Worker<'_> {
     fn watch_over(&self, lease: &Lease, desk: &Desk<'_>, watch: &Watch) {
         let mut told = Instant::now();
         let mut hangs = false;
-        while !watch.done.load(Ordering::Acquire) {
-            std::thread::sleep(LOOK);
+        while !watch.is_done_within(LOOK) {
             match self.engine.orders(lease) {
                 Orders::Continue => {}
                 Orders::Cancel => watch.stop(Why::Cancelled, desk.cancel()),
@@ -266,12 +264,25 @@ enum Why {
 
 #[derive(Default)]
 struct Watch {
-    done: AtomicBool,
+    done: Mutex<bool>,
+    finished: Condvar,
     why: Mutex<Option<Why>>,
     since: Mutex<Option<Instant>>,
 }
 
 impl Watch {
+    /// The work has ended, well or not.
+    fn finish(&self) {
+        *self.done.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.finished.notify_all();
+    }
+
+    fn is_done_within(&self, patience: Duration) -> bool {
+        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.finished.wait_timeout_while(done, patience, |done| !*done);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
     /// A lost lease counts more than what was said before.
     fn stop(&self, why: Why, cancel: &CancelToken) {
         let mut first = self.why.lock().unwrap_or_else(PoisonError::into_inner);

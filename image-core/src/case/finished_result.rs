@@ -4,10 +4,11 @@ use std::path::Path;
 
 use nephrite_volume::FileHash;
 
+use super::CaseError;
+use super::inputs::inputs_of_record;
 use super::report::CaseReport;
 use super::results::RECORD;
 use super::verify::read_record;
-use super::{CaseError, JobRecord};
 use crate::core::Core;
 use crate::memory::read_small_file;
 use crate::model::FileRecord;
@@ -30,11 +31,20 @@ pub fn finished_result(core: &Core, output: &Path) -> Result<CaseReport, CaseErr
     Ok(CaseReport { record, json, files })
 }
 
-/// What came of this job, if its result folder is there: a try may have given it its name and died before it could say so.
-pub fn is_result_of(core: &Core, output: &Path, id: &str) -> Option<CaseReport> {
+/// What came of this submission of a job, if its result folder is there: a try may have given it its name and died before it
+/// could say so.
+pub fn result_of_job(core: &Core, output: &Path, id: &str, number: u64) -> Option<CaseReport> {
     let report = finished_result(core, output).ok()?;
-    let is_its = matches!(&report.record.job, Some(JobRecord { id: found, .. }) if found == id);
-    is_its.then_some(report)
+    let job = report.record.job.as_ref()?;
+    (job.id == id && job.number == number).then_some(report)
+}
+
+/// What this job was answered with, if that is there already: the result of an equal case, taken when somebody handed it in.
+pub fn answer_to_job(core: &Core, output: &Path, id: &str, inputs: &str) -> Option<CaseReport> {
+    let report = result_of_job(core, output, id, 0)?;
+    let is_equal =
+        report.record.reused.is_some() && inputs_of_record(&report.record).as_deref() == Some(inputs);
+    is_equal.then_some(report)
 }
 
 /// Removes a result folder with all that lies in it.

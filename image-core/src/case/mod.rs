@@ -39,7 +39,7 @@ pub use error::CaseError;
 pub use estimate::{CaseEstimate, PipelineCheck, ScanEstimate, StepEstimate, check_pipeline, estimate_case};
 pub use event::{CaseEvent, CaseEvents, CaseMask, NoCaseEvents};
 pub use finished_mask::{FinishedMask, finished_mask};
-pub use finished_result::{finished_result, is_result_of, remove_result};
+pub use finished_result::{answer_to_job, finished_result, remove_result, result_of_job};
 pub use inputs::{InputHashes, inputs_of_record};
 pub use needs::{CaseNeeds, case_needs};
 pub use owner::{Caller, CaseOwner};

@@ -93,6 +93,8 @@ pub struct RequestRecord {
 pub struct JobRecord {
     /// 32 hexadecimal digits.
     pub id: String,
+    /// Number of its submission: one that was forgotten and handed in again has another one. 0 if it was not run.
+    pub number: u64,
     /// Number of the lease under which it was done; larger than 1 if it was tried before. 0 if it was not run.
     pub lease: u64,
 }

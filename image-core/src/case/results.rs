@@ -226,7 +226,7 @@ fn open_parent(root: &Root, path: &Path) -> Result<(Dir, String), CaseError> {
 fn claim_of(name: &str, job: Option<&JobRecord>) -> u64 {
     let claim = match job {
         None => name.to_owned(),
-        Some(job) => format!("{name}/{}/{}", job.id, job.lease), // no name has a slash
+        Some(job) => format!("{name}/{}/{}/{}", job.id, job.number, job.lease), // no name has a slash
     };
     let [a, b, c, d, e, f, g, h, ..] = FileHash::of(claim.as_bytes()).sha256;
     u64::from_be_bytes([a, b, c, d, e, f, g, h])

@@ -132,7 +132,7 @@ fn notes(job: &v1::Job, is_new: bool) -> Vec<String> {
         notes.push(format!("answered by the result of job {}", job.reused_from));
     }
     if !job.blocked.is_empty() {
-        notes.push(format!("no worker that is there can take it: {}", job.blocked));
+        notes.push(format!("nobody can take it now: {}", job.blocked));
     }
     notes
 }

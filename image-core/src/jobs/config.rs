@@ -55,18 +55,22 @@ impl JobsConfig {
         }
     }
 
-    /// Opens the engine. `capabilities` are those that this process has besides the ones that are configured.
+    /// The same for a process that has these capabilities itself.
+    #[must_use]
+    pub fn with_capabilities(mut self, capabilities: impl IntoIterator<Item = String>) -> Self {
+        let known = &mut self.settings.capabilities;
+        known.extend(capabilities);
+        known.sort_unstable();
+        known.dedup();
+        self
+    }
+
+    /// Opens the engine.
     ///
     /// # Errors
     /// [`JobError`]
-    pub fn open(
-        &self,
-        capabilities: impl IntoIterator<Item = String>,
-    ) -> Result<Arc<dyn JobEngine>, JobError> {
-        let mut settings = self.settings.clone();
-        settings.capabilities.extend(capabilities);
-        settings.capabilities.sort_unstable();
-        settings.capabilities.dedup();
+    pub fn open(&self) -> Result<Arc<dyn JobEngine>, JobError> {
+        let settings = self.settings.clone();
         Ok(match &self.engine {
             EngineChoice::Sqlite { state } => Arc::new(SqliteEngine::open(state, settings)?),
             EngineChoice::Nats(nats) => Arc::new(NatsEngine::open(settings, nats.clone())?),

@@ -12,15 +12,16 @@ pub(super) fn failure(error: &impl Coded) -> (JobFailure, bool) {
         | ErrorCode::Unavailable
         | ErrorCode::Overloaded
         | ErrorCode::Internal
-        | ErrorCode::Cancelled => true,
+        | ErrorCode::Cancelled
+        // of a call of a service; a job whose own deadline passed is no failure
+        | ErrorCode::DeadlineExceeded => true,
         ErrorCode::InvalidArgument
         | ErrorCode::NotFound
         | ErrorCode::InvalidInput
         | ErrorCode::InvalidModel
         | ErrorCode::LimitExceeded
         | ErrorCode::PermissionDenied
-        | ErrorCode::AlreadyExists
-        | ErrorCode::DeadlineExceeded => false,
+        | ErrorCode::AlreadyExists => false,
     };
     let failure = JobFailure {
         code: code.name().to_owned(),

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use nephrite_jobs::{
-    Filter, Job, JobEngine, JobError, JobId, JobState, MAX_PAGE, Needs, NewJob, Priority, Query, Submitted,
-    fault,
+    Filter, Job, JobEngine, JobError, JobId, JobSettings, JobState, MAX_PAGE, Needs, NewJob, Priority, Query,
+    Submitted, check_new, fault,
 };
 use nephrite_types::CancelToken;
 use nephrite_volume::FileHash;
@@ -14,8 +14,8 @@ use super::error::SubmitError;
 use super::runner::result;
 use super::witness::witness;
 use crate::case::{
-    CaseError, CaseOwner, CaseRequest, CaseServices, InputHashes, JobRecord, RequestRecord, case_needs,
-    is_result_of, reuse_case,
+    CaseError, CaseOwner, CaseRequest, CaseServices, InputHashes, JobRecord, RequestRecord, answer_to_job,
+    case_needs, finished_result, reuse_case,
 };
 use crate::core::Core;
 
@@ -24,8 +24,7 @@ use crate::core::Core;
 pub(crate) struct Office {
     engine: Arc<dyn JobEngine>,
     hashes: InputHashes,
-    /// Tries of a job that does not say.
-    max_attempts: u32,
+    settings: JobSettings,
     /// Jobs run here or nowhere: one that never fits is refused at once.
     is_alone: bool,
 }
@@ -47,11 +46,11 @@ pub(crate) struct Submission {
 }
 
 impl Office {
-    pub(crate) fn new(engine: Arc<dyn JobEngine>, max_attempts: u32, is_alone: bool) -> Self {
+    pub(crate) fn new(engine: Arc<dyn JobEngine>, settings: JobSettings, is_alone: bool) -> Self {
         Office {
             engine,
             hashes: InputHashes::default(),
-            max_attempts,
+            settings,
             is_alone,
         }
     }
@@ -60,7 +59,7 @@ impl Office {
         &self.engine
     }
 
-    /// Hands a case in, or takes the result of an equal one. The engine looks at key, tenant, capability and deadline.
+    /// Hands a case in, or takes the result of an equal one.
     pub(crate) fn submit(
         &self,
         core: &Core,
@@ -88,7 +87,7 @@ impl Office {
             scan: None,
             witness: String::new(),
             deadline_unix_ms: submission.deadline_unix_ms,
-            max_attempts: submission.max_attempts.unwrap_or(self.max_attempts),
+            max_attempts: submission.max_attempts.unwrap_or(self.settings.max_attempts),
             attached: submission.attached,
             reuse: submission.reuse,
         };
@@ -99,19 +98,31 @@ impl Office {
             Err(JobError::Unknown { .. }) => {}
             Err(error) => return Err(error.into()),
         }
+        check_new(&new, &self.settings)?; // before anything is made
         let inputs = inputs.filter(|_| submission.reuse);
-        if is_result_of(core, &request.output, id.as_str()).is_none() {
-            let needs = case_needs(core, services, request, self.is_alone, cancel)?;
-            new.needs = Needs {
-                capability: submission.capability.clone(),
-                models: needs.models,
-                memory_bytes: needs.memory_bytes,
-            };
-            new.scan = needs
-                .scan
-                .map(|(path, bytes)| FileHash::of(format!("{path} {bytes}").as_bytes()).to_string());
-            new.witness = witness(core, request)?;
+        if let Some(inputs) = &inputs
+            && let Some(report) = answer_to_job(core, &request.output, id.as_str(), inputs)
+        {
+            // a call before this one made the folder, and died before it could say so
+            let earlier = report
+                .record
+                .reused
+                .as_ref()
+                .and_then(|reused| reused.job.clone());
+            let mut result = result(&report);
+            result.reused_from = earlier.and_then(|id| JobId::parse(&id).ok());
+            return Ok(self.engine.answer(new, result)?);
         }
+        let needs = case_needs(core, services, request, self.is_alone, cancel)?;
+        new.needs = Needs {
+            capability: submission.capability.clone(),
+            models: needs.models,
+            memory_bytes: needs.memory_bytes,
+        };
+        new.scan = needs
+            .scan
+            .map(|(path, bytes)| FileHash::of(format!("{path} {bytes}").as_bytes()).to_string());
+        new.witness = witness(core, request)?;
         if let Some(inputs) = inputs
             && let Some(answered) = self.answer(core, services, &submission, &new, &inputs, cancel)?
         {
@@ -133,7 +144,6 @@ impl Office {
         cancel: &CancelToken,
     ) -> Result<Option<Submitted>, SubmitError> {
         let id = JobId::of(&new.tenant, &new.key);
-        let output = &submission.request.output;
         for earlier in self.done_before(&new.tenant, inputs)? {
             let owner = Answered { id: &id };
             let request: RequestRecord = match serde_json::from_str(&earlier.new.request) {
@@ -141,22 +151,16 @@ impl Office {
                 Err(_) => continue,
             };
             let folder = Path::new(&request.output);
-            let is_whole = |report: &crate::case::CaseReport| {
-                let record = report.files.last().map(|file| file.sha256.as_str());
-                record
-                    == earlier
-                        .result
-                        .as_ref()
-                        .map(|result| result.record_sha256.as_str())
-            };
-            if !is_result_of(core, folder, earlier.id.as_str()).is_some_and(|report| is_whole(&report)) {
+            let kept = earlier
+                .result
+                .as_ref()
+                .map(|result| result.record_sha256.as_str());
+            let found = finished_result(core, folder).ok();
+            let found = found.as_ref().and_then(|report| report.files.last()); // the record is the last one
+            if found.map(|file| file.sha256.as_str()) != kept {
                 continue;
             }
-            // A call before this one may have made the folder, and died before it could say so.
-            let report = match is_result_of(core, output, id.as_str()) {
-                Some(report) => Some(report),
-                None => reuse_case(core, services, &submission.request, folder, &owner, cancel)?,
-            };
+            let report = reuse_case(core, services, &submission.request, folder, &owner, cancel)?;
             if let Some(report) = report {
                 let mut result = result(&report);
                 result.reused_from = Some(earlier.id.clone());
@@ -217,6 +221,7 @@ impl CaseOwner for Answered<'_> {
     fn job(&self) -> Option<JobRecord> {
         Some(JobRecord {
             id: self.id.to_string(),
+            number: 0,
             lease: 0,
         })
     }

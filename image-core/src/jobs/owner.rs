@@ -20,6 +20,7 @@ impl CaseOwner for JobOwner<'_> {
     fn job(&self) -> Option<JobRecord> {
         Some(JobRecord {
             id: self.lease.job.id.to_string(),
+            number: self.lease.job.number,
             lease: self.lease.fence,
         })
     }

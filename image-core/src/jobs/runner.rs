@@ -8,7 +8,7 @@ use super::notes::Notes;
 use super::owner::JobOwner;
 use super::witness;
 use crate::case::{
-    CaseError, CaseReport, CaseRequest, CaseServices, RequestRecord, inputs_of_record, is_result_of,
+    CaseError, CaseReport, CaseRequest, CaseServices, RequestRecord, inputs_of_record, result_of_job,
     run_case_for,
 };
 use crate::core::Core;
@@ -34,9 +34,9 @@ impl JobRunner for CaseRunner<'_> {
             (failure, false)
         })?;
         let request = CaseRequest::from(&record);
-        let id = lease.job.id.as_str();
+        let (id, number) = (lease.job.id.as_str(), lease.job.number);
         // A try before this one may have given the result its name, and died before it could say so.
-        let is_there = |core| is_result_of(core, &request.output, id).map(|report| result(&report));
+        let is_there = |core| result_of_job(core, &request.output, id, number).map(|report| result(&report));
         if let Some(result) = is_there(self.core) {
             return Ok(result);
         }

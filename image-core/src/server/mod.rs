@@ -108,7 +108,7 @@ enum Role {
 }
 
 async fn start(
-    config: ServeConfig,
+    mut config: ServeConfig,
     role: Role,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
@@ -122,18 +122,17 @@ async fn start(
     ));
     let limit = config.max_message_bytes;
     let places = Arc::new(CaseServices::new(&config.services(), work.shared().root()));
+    let mut capabilities = config.worker.capabilities.clone();
+    capabilities.push(config.provider.name().to_owned());
+    config.jobs = config.jobs.map(|jobs| jobs.with_capabilities(capabilities));
     let engine = open_jobs(&config).await?;
     let stopping = CancelToken::new();
     let mut services =
         Services::new(nephrite_proto::FILE_DESCRIPTOR_SET).with(mount_service(Root::beneath(&config.root)?));
     if role == Role::Server {
         let office = engine.as_ref().zip(config.jobs.as_ref()).map(|(engine, jobs)| {
-            let max_attempts = jobs.settings.max_attempts;
-            Arc::new(Office::new(
-                engine.clone(),
-                max_attempts,
-                jobs.is_of_one_process(),
-            ))
+            let settings = jobs.settings.clone();
+            Arc::new(Office::new(engine.clone(), settings, jobs.is_of_one_process()))
         });
         let segmentation = SegmentationServiceServer::new(Segmentation::new(work.clone()));
         let volumes = VolumeServiceServer::new(Volumes::new(work.clone()));
@@ -195,9 +194,7 @@ async fn open_jobs(config: &ServeConfig) -> Result<Option<Arc<dyn JobEngine>>, S
     let Some(jobs) = config.jobs.clone() else {
         return Ok(None);
     };
-    let mut capabilities = config.worker.capabilities.clone();
-    capabilities.push(config.provider.name().to_owned());
-    let opened = tokio::task::spawn_blocking(move || jobs.open(capabilities)).await;
+    let opened = tokio::task::spawn_blocking(move || jobs.open()).await;
     let opened = opened.map_err(|_| ServerError::Panicked)?; // the panic hook has written where
     Ok(Some(opened?))
 }

@@ -1,5 +1,6 @@
 //! The workers of a process: threads that take jobs.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -44,11 +45,11 @@ impl Workers {
         for card in cards {
             let (workers, pace, beat) = (self.clone(), jobs.pace, jobs.beat());
             let thread = std::thread::Builder::new().name(format!("worker {}", card.name));
-            threads.push(thread.spawn(move || workers.one(card, pace, beat))?);
+            threads.push(thread.spawn(move || workers.again(|| workers.one(card.clone(), pace, beat)))?);
         }
         let workers = self.clone();
         let thread = std::thread::Builder::new().name("job house".to_owned());
-        thread.spawn(move || workers.keep_house())?;
+        thread.spawn(move || workers.again(|| workers.keep_house()))?;
         Ok(())
     }
 
@@ -58,6 +59,13 @@ impl Workers {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         while threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < until {
             std::thread::sleep(UNTIL_OPEN);
+        }
+    }
+
+    /// A bug ends no worker: what panicked is begun again. The panic hook has written where.
+    fn again(&self, work: impl Fn()) {
+        while catch_unwind(AssertUnwindSafe(&work)).is_err() && !self.stopping.is_cancelled() {
+            std::thread::sleep(KEEP_HOUSE);
         }
     }
 

@@ -220,6 +220,16 @@ fn what_has_ended_is_purged_with_its_result_and_orphans_are_found() {
         "{left:?}"
     );
     assert!(exists("changed"));
+    // What a forgotten job has left is nobody's result: the same key is another submission.
+    let again = place
+        .try_submit(&server, &submission("changed", short_case("changed")))
+        .unwrap_err();
+    assert_eq!(
+        again.code,
+        nephrite_types::ErrorCode::AlreadyExists,
+        "{}",
+        again.message
+    );
     let left = purge(&ids[3], false);
     assert!(
         left.purged && !left.result_removed && left.error.is_none(),

@@ -9,7 +9,7 @@ mod bad_input;
 mod commands;
 mod faults;
 mod many;
-#[path = "../../jobs/nats/tests/server/mod.rs"]
+#[path = "../../jobs/nats/tests/nats/server/mod.rs"]
 mod nats;
 #[path = "../cases/patient.rs"]
 mod patient;

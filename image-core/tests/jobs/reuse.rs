@@ -53,6 +53,14 @@ fn an_equal_case_is_answered_at_once_and_says_so() {
         // The same key again is the same job, and that one's result serves as well.
         assert_eq!(place.submit(&server, &elsewhere).id, second.id);
 
+        // A submission that is refused leaves no result behind.
+        let refused = SubmitRequest {
+            key: "k".repeat(300),
+            ..reusing("", "refused")
+        };
+        place.try_submit(&server, &refused).unwrap_err();
+        assert!(!place.patient.path("results/refused").exists());
+
         // Who does not ask for it gets a run; so does who asks for something else.
         let asked = place.submit(&server, &submission("third", short_case("third")));
         assert_eq!(place.ended(&server, &asked.id).executions, 1);

@@ -34,7 +34,7 @@ pub struct Work<T> {
 /// Short requests that work at once, and that wait.
 const LIGHT: (usize, usize) = (4, 64);
 /// Jobs that run and callers that wait for them.
-const MAX_ATTENDED: usize = 512;
+const MAX_ATTENDED: usize = 256; // each may have a thread; together with all others fewer than tokio has
 
 impl<T: Send + Sync + 'static> Work<T> {
     /// `max_working` long requests work at once, `max_waiting` wait in order; one more is refused. Nobody is let in

@@ -4387,7 +4387,7 @@ pub enum JobPriority {
     High = 1,
     /// As usual.
     Normal = 2,
-    /// When nothing else waits, and every eighth time.
+    /// When nothing else waits, and every sixteenth time.
     Low = 3,
 }
 impl JobPriority {

@@ -1,7 +1,7 @@
 //! How long it takes to submit a job to a server that syncs every write: `cargo run --example submit_speed [JOBS]`.
 
 #[allow(unreachable_pub)]
-#[path = "../tests/server/mod.rs"]
+#[path = "../tests/nats/server/mod.rs"]
 mod server;
 
 use std::time::{Duration, Instant};

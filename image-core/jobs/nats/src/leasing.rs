@@ -15,7 +15,7 @@ const LOOKS: u32 = 8;
 /// Tries to take a job that others change.
 const TRIES: u32 = 8;
 /// A message that another worker should have comes back after this.
-const FOR_OTHERS: Duration = Duration::from_secs(1);
+const FOR_OTHERS: Duration = Duration::from_millis(100);
 /// A message whose record cannot be read comes back after this.
 const UNREADABLE: Duration = Duration::from_secs(60);
 /// Longest message of a failure: the record of a job has many of them.

@@ -3,8 +3,9 @@
 use nephrite_jobs::{Job, JobId, NewJob, Priority};
 use sha2::{Digest as _, Sha256};
 
-/// Jobs of equal needs and priority are dealt into so many consumers, by their scan.
-const PARTITIONS: u32 = 16;
+/// Jobs of equal needs and priority are dealt into so many consumers, by their scan; those that nobody uses do not exist. A consumer
+/// gives its jobs in their order, so two scans in one get into each other's way: the process that holds one is given the other.
+const PARTITIONS: u32 = 256;
 
 /// What streams, subjects and keys are called.
 #[derive(Debug, Clone)]

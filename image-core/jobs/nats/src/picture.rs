@@ -11,8 +11,11 @@ use crate::names::Lane;
 use crate::numbers::Numbers;
 use crate::streams::GONE;
 
-/// How long a job is left alone whose message did not come: another worker has it, or it comes in a moment.
-const ABSENT: Duration = Duration::from_millis(250);
+/// How long a job is left alone whose message did not come: it comes in a moment, or another worker has it. Twice as long each
+/// time, up to a quarter of a second.
+const ABSENT: Duration = Duration::from_millis(15);
+const MAX_ABSENT: Duration = Duration::from_millis(250);
+const MAX_DOUBLINGS: u32 = 5;
 /// It is looked whether the message of a job is there when it has waited so long, and how often after that.
 const LOOK: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -50,6 +53,8 @@ pub(crate) struct Known {
     deadline: Option<Instant>,
     /// Until when no worker tries to get it.
     left_alone: Option<Instant>,
+    /// How often its message did not come since its record changed.
+    misses: u32,
     /// When it is looked whether its message is there.
     look: Instant,
     /// It was deleted by this process, which those who follow have not seen yet.
@@ -102,6 +107,7 @@ impl Picture {
             queued_since,
             deadline,
             left_alone: None,
+            misses: 0,
             look,
             is_gone: false,
         };
@@ -231,11 +237,21 @@ impl Picture {
         };
         let mut running = self.running.iter().filter_map(|id| self.board.get(id));
         let (job, patience) = match running.find(is_overdue) {
-            Some(overdue) => (overdue, 2 * ABSENT),
-            None => (waits?, ABSENT),
+            Some(overdue) => (overdue, 2 * MAX_ABSENT),
+            None => {
+                let waits = waits?;
+                let misses = self.known.get(&waits.id).map_or(0, |known| known.misses);
+                (
+                    waits,
+                    (ABSENT * 2_u32.pow(misses.min(MAX_DOUBLINGS))).min(MAX_ABSENT),
+                )
+            }
         };
         let (id, lane) = (job.id.clone(), Lane::of(&job.new));
         self.leave_alone(&id, patience);
+        if let Some(known) = self.known.get_mut(&id) {
+            known.misses = known.misses.saturating_add(1);
+        }
         Some(lane)
     }
 
@@ -305,6 +321,7 @@ impl Picture {
         if let Some(known) = self.known.get_mut(id) {
             known.look = Instant::now() + LOOK_AGAIN;
             known.left_alone = None;
+            known.misses = 0;
         }
     }
 

@@ -50,7 +50,7 @@ pub const CASES: &[Case] = cases![
     ending::failures_end_a_job_or_try_again,
     ending::a_deadline_ends_what_waits,
     ending::what_has_ended_can_be_purged_and_is_kept_no_longer_than_said,
-    order::high_goes_first_and_low_does_not_starve,
+    order::high_goes_first_and_nobody_starves,
     order::jobs_go_where_they_can_run,
     order::a_held_scan_is_left_to_its_holder_for_a_while,
     watching::events_come_once_and_in_order_and_can_be_resumed,

@@ -4,7 +4,7 @@ use crate::job::Job;
 use crate::needs::WorkerCard;
 use crate::priority::Priority;
 
-/// Of so many jobs that a worker takes, one is of the lowest priority that waits: nobody waits for ever.
+/// Of so many jobs that a worker takes, one is of a lower priority that waits, low and normal in turn: nobody waits for ever.
 pub const TURNS: u64 = 8;
 
 /// What a worker that looks for a job knows.
@@ -24,8 +24,8 @@ pub struct Choice<'a> {
 
 /// The job that the worker takes; `queued` gives those of a priority, the oldest first.
 ///
-/// The highest priority first, and of that the oldest; every [`TURNS`]th time the lowest. A job whose scan another process
-/// holds is left to that one, until it has waited too long.
+/// The highest priority first, and of that the oldest; every [`TURNS`]th time a lower one, low and normal in turn. A job whose
+/// scan another process holds is left to that one, until it has waited too long.
 pub fn choose<'a, I>(queued: impl Fn(Priority) -> I, choice: Choice<'_>) -> Option<&'a Job>
 where
     I: Iterator<Item = &'a Job>,
@@ -40,10 +40,11 @@ where
             && (!held_elsewhere() || (choice.has_waited)(job))
             && (choice.fits)(job)
     };
-    let mut order = Priority::ALL;
-    if choice.turn % TURNS == TURNS - 1 {
-        order.reverse();
-    }
+    let order = match (choice.turn % TURNS == TURNS - 1, choice.turn / TURNS % 2) {
+        (false, _) => Priority::ALL,
+        (true, 0) => [Priority::Low, Priority::Normal, Priority::High],
+        (true, _) => [Priority::Normal, Priority::Low, Priority::High],
+    };
     order
         .into_iter()
         .find_map(|priority| queued(priority).find(is_for_us))

@@ -11,7 +11,7 @@ pub enum Priority {
     /// As usual.
     #[default]
     Normal,
-    /// When nothing else waits, and every [`TURNS`](crate::TURNS)th time.
+    /// When nothing else waits, and now and then: see [`TURNS`](crate::TURNS).
     Low,
 }
 

@@ -1,21 +1,20 @@
 //! The server dies at bad moments.
 
-mod rig;
-mod server;
-
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::rig::{PATIENCE, again, directly, drain, get, lease, open, open_with, result, submit, until};
+use crate::server::Server;
 use nephrite_jobs::conformance::{new_job, worker};
 use nephrite_jobs::{Beat, Filter, JobEngine as _, JobError, JobState, Query};
-use rig::{PATIENCE, again, directly, drain, get, lease, open, open_with, result, submit, until};
-use server::Server;
 
 #[test]
 fn what_was_answered_survives_the_server() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let mut server = Server::start(&program, "");
     let engine = open(&server.url());
     let answered = Mutex::new(BTreeSet::new());
@@ -73,7 +72,9 @@ fn what_was_answered_survives_the_server() {
 
 #[test]
 fn a_job_goes_on_when_the_server_comes_back() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let mut server = Server::start(&program, "");
     // long enough for the server to come back within it
     let engine = open_with(&server.url(), |settings| settings.lease = Duration::from_secs(10));
@@ -113,7 +114,9 @@ fn a_job_goes_on_when_the_server_comes_back() {
 
 #[test]
 fn a_lease_that_ran_out_while_the_server_was_away_is_another_ones() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let mut server = Server::start(&program, "");
     let (first, second) = (open(&server.url()), open(&server.url()));
     let id = submit(&first, "a");
@@ -138,7 +141,9 @@ fn a_lease_that_ran_out_while_the_server_was_away_is_another_ones() {
 #[test]
 fn jobs_end_once_when_the_server_dies_at_the_last_word() {
     const JOBS: usize = 120;
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let mut server = Server::start(&program, "");
     let engine = open(&server.url());
     for n in 0..JOBS {
@@ -195,7 +200,9 @@ fn jobs_end_once_when_the_server_dies_at_the_last_word() {
 
 #[test]
 fn streams_that_somebody_took_away_are_made_again() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let mut server = Server::start(&program, "");
     let engine = open(&server.url());
     for n in 0..5 {
@@ -227,7 +234,9 @@ fn streams_that_somebody_took_away_are_made_again() {
 
 #[test]
 fn dropping_an_engine_does_not_wait_for_a_server_that_is_away() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let mut server = Server::start(&program, "");
     let engine = open(&server.url());
     server.kill();

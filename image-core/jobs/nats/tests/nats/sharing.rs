@@ -1,21 +1,16 @@
 //! Several servers on the same jobs.
 
-#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
-
-mod rig;
-mod server;
-
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use crate::rig::{PATIENCE, directly, drain, get, lease, open, open_with, result, submit, until};
+use crate::server::Server;
 use nephrite_jobs::conformance::{new_job, worker};
 use nephrite_jobs::{
     Beat, Ending, EventBody, Filter, Job, JobEngine as _, JobError, JobId, JobState, NewJob, Orders, Query,
 };
 use nephrite_jobs_nats::NatsEngine;
-use rig::{PATIENCE, directly, drain, get, lease, open, open_with, result, submit, until};
-use server::Server;
 
 /// Keys of all jobs that an engine lists.
 fn listed(engine: &NatsEngine) -> Vec<String> {
@@ -36,7 +31,9 @@ fn listed(engine: &NatsEngine) -> Vec<String> {
 #[test]
 fn two_servers_take_each_job_once() {
     const JOBS: usize = 200;
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let server = Server::start(&program, "");
     let engines = [open(&server.url()), open(&server.url())];
     std::thread::scope(|scope| {
@@ -91,7 +88,9 @@ fn two_servers_take_each_job_once() {
 
 #[test]
 fn of_two_that_want_the_same_one_gets_it() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let server = Server::start(&program, "");
     let engines = [open(&server.url()), open(&server.url())];
     for round in 0..30 {
@@ -130,7 +129,9 @@ fn of_two_that_want_the_same_one_gets_it() {
 
 #[test]
 fn a_silent_worker_loses_its_job_to_another_server() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let server = Server::start(&program, "");
     let (first, second) = (open(&server.url()), open(&server.url()));
     let id = submit(&first, "a");
@@ -180,7 +181,9 @@ fn a_silent_worker_loses_its_job_to_another_server() {
 
 #[test]
 fn what_one_server_does_the_other_sees() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let server = Server::start(&program, "");
     let (first, second) = (open(&server.url()), open(&server.url()));
     let id = submit(&first, "a");
@@ -216,7 +219,9 @@ fn what_one_server_does_the_other_sees() {
 
 #[test]
 fn what_one_server_has_ended_does_not_stand_in_the_way_of_the_other() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let server = Server::start(&program, "");
     let engines = [open(&server.url()), open(&server.url())];
     let new = |n: usize| NewJob {
@@ -232,7 +237,9 @@ fn what_one_server_has_ended_does_not_stand_in_the_way_of_the_other() {
 #[test]
 fn many_events_come_in_pages() {
     const EVENTS: usize = 1000;
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let server = Server::start(&program, "");
     let (first, second) = (open(&server.url()), open(&server.url()));
     let id = submit(&first, "a");
@@ -276,7 +283,9 @@ fn many_events_come_in_pages() {
 
 #[test]
 fn a_dead_job_leaves_a_letter_with_the_reason() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let server = Server::start(&program, "");
     let engine = open(&server.url());
     let poison = NewJob {
@@ -314,7 +323,9 @@ fn a_dead_job_leaves_a_letter_with_the_reason() {
 
 #[test]
 fn a_lost_message_is_published_again() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let server = Server::start(&program, "");
     let engine = open(&server.url());
     let id = submit(&engine, "a");
@@ -368,7 +379,9 @@ fn a_lost_message_is_published_again() {
 /// A process died after it wrote the record of a job, and before anything else.
 #[test]
 fn submissions_that_broke_off_come_to_an_end() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let server = Server::start(&program, "");
     let engine = open(&server.url());
     submit(&engine, "a");
@@ -408,7 +421,9 @@ fn submissions_that_broke_off_come_to_an_end() {
 
 #[test]
 fn what_cannot_be_read_harms_nobody_else() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let server = Server::start(&program, "");
     let engine = open(&server.url());
     let id = submit(&engine, "a");

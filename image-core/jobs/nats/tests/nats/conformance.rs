@@ -1,16 +1,12 @@
 //! The suite that every engine passes, against a server for each case.
 
-#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
-
-mod server;
-
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::server::Server;
 use nephrite_jobs::conformance::{self, Rig};
 use nephrite_jobs::{JobEngine, JobSettings};
 use nephrite_jobs_nats::{NatsEngine, NatsSettings};
-use server::Server;
 
 struct NatsRig {
     server: Server,
@@ -35,6 +31,8 @@ impl Rig for NatsRig {
 
 #[test]
 fn the_engine_passes_the_suite() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     conformance::run(&|| Box::new(NatsRig::new(&program)));
 }

@@ -1,17 +1,12 @@
 //! Three servers, each with a copy of everything.
 
-#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
-
-mod rig;
-mod server;
-
 use std::time::{Duration, Instant};
 
+use crate::rig::{again, directly, drain, get, lease, nats, result, submit};
+use crate::server::{Server, cluster, urls};
 use nephrite_jobs::conformance::{new_job, settings, worker};
 use nephrite_jobs::{Beat, JobEngine as _, JobError, JobState};
 use nephrite_jobs_nats::{NatsEngine, NatsSettings};
-use rig::{again, directly, drain, get, lease, nats, result, submit};
-use server::{Server, cluster, urls};
 
 fn open_three(servers: &[Server]) -> NatsEngine {
     let nats = NatsSettings {
@@ -40,7 +35,9 @@ fn leader(servers: &[Server], stream: &str) -> usize {
 
 #[test]
 fn the_leader_may_die() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let mut servers = cluster(&program);
     let engine = open_three(&servers);
     for n in 0..20 {
@@ -82,7 +79,9 @@ fn the_leader_may_die() {
 
 #[test]
 fn without_a_majority_nothing_is_taken_and_nothing_is_lost() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let mut servers = cluster(&program);
     let engine = open_three(&servers);
     let ids: Vec<_> = (0..20).map(|n| submit(&engine, &format!("job {n:02}"))).collect();

@@ -1,19 +1,14 @@
 //! Three servers, each in a network of its own; the network of one is cut off. Needs to be root and the program `ip`; left out
 //! elsewhere.
-#![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // a test fails by panicking, and says why it is left out
-
-mod rig;
-mod server;
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::rig::{again, drain, get, lease, nats, result, submit, until};
 use nephrite_jobs::conformance::{new_job, settings, worker};
 use nephrite_jobs::{Beat, JobEngine as _, JobError, JobState, Orders};
 use nephrite_jobs_nats::{NatsEngine, NatsSettings};
-use rig::{again, drain, get, lease, nats, result, submit, until};
 
 /// Three networks behind a bridge, with a server in each.
 struct Networks {
@@ -127,7 +122,9 @@ impl Drop for Networks {
 #[test]
 #[ignore = "takes more than a minute; make test-jobs runs it"]
 fn a_server_that_is_cut_off_takes_nothing_that_is_lost() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let Some(mut networks) = Networks::new() else {
         println!("left out: networks cannot be made here");
         return;

@@ -1,25 +1,20 @@
 //! What can be wrong before the first job.
 
-#![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
-
-mod rig;
-mod server;
-
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::rig::{directly, drain, lease, nats, open, open_with, submit};
+use crate::server::Server;
 use async_nats::jetstream::stream::{Config, RetentionPolicy, StorageType};
 use nephrite_jobs::conformance::{new_job, settings, worker};
 use nephrite_jobs::{JobEngine as _, JobError};
 use nephrite_jobs_nats::{NatsEngine, NatsSettings};
-use rig::{directly, drain, lease, nats, open, open_with, submit};
-use server::Server;
 
 #[test]
 fn a_server_that_is_not_there_is_said_so_in_time() {
     let began = Instant::now();
-    let url = format!("nats://me:secret@127.0.0.1:{}", server::free_port());
+    let url = format!("nats://me:secret@127.0.0.1:{}", crate::server::free_port());
     let nats = NatsSettings {
         connect_timeout: Duration::from_secs(2),
         ..nats(&url)
@@ -32,7 +27,9 @@ fn a_server_that_is_not_there_is_said_so_in_time() {
 
 #[test]
 fn a_server_that_comes_later_is_waited_for() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let mut server = Server::start(&program, "");
     server.kill();
     let url = server.url();
@@ -46,7 +43,9 @@ fn a_server_that_comes_later_is_waited_for() {
 
 #[test]
 fn wrong_credentials_are_not_let_in() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let server = Server::start(&program, "authorization { user: me, password: \"p@ss:word\" }");
     let at = |user: &str| nats(&format!("nats://{user}127.0.0.1:{}", server.port));
     for user in ["", "me:wrong@", "you:p%40ss%3Aword@", "token@"] {
@@ -96,7 +95,9 @@ fn certificates(folder: &Path) -> Option<()> {
 
 #[test]
 fn tls_needs_a_certificate_that_is_known() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let folder = tempfile::tempdir().unwrap();
     if certificates(folder.path()).is_none() {
         println!("left out: no openssl");
@@ -136,7 +137,9 @@ fn tls_needs_a_certificate_that_is_known() {
 
 #[test]
 fn streams_of_others_are_left_alone() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let others: [(&str, Config); 4] = [
         (
             "NEPHRITE_JOBS",
@@ -215,7 +218,9 @@ fn streams_of_others_are_left_alone() {
 
 #[test]
 fn limits_follow_the_settings_and_names_keep_servers_apart() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let server = Server::start(&program, "");
     let engine = open(&server.url());
     submit(&engine, "a");
@@ -248,7 +253,9 @@ fn limits_follow_the_settings_and_names_keep_servers_apart() {
 
 #[test]
 fn a_queue_that_the_server_calls_full_refuses() {
-    let Some(program) = server::program() else { return };
+    let Some(program) = crate::server::program() else {
+        return;
+    };
     let server = Server::start(&program, "");
     let engine = open(&server.url());
     directly(&server.url(), async |context| {
