@@ -6,6 +6,7 @@
 //! next one opens the folder.
 
 mod engine;
+mod failed;
 mod folder;
 mod schema;
 mod store;

@@ -5,7 +5,7 @@ use std::path::Path;
 use nephrite_jobs::JobError;
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::store::failed;
+use crate::failed::failed;
 
 /// One after another; the number of the last one that ran stands in `user_version`. One that was published never changes.
 const MIGRATIONS: &[&str] = &[

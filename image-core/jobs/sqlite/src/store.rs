@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use nephrite_jobs::{Job, JobError, JobId};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
+use crate::failed::failed;
 use crate::schema;
 
 /// What the folder holds.
@@ -162,11 +163,4 @@ impl Store {
 /// SQLite's integers have a sign; what is larger than they can be comes after all others.
 fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-pub(crate) fn failed(path: &Path, error: rusqlite::Error) -> JobError {
-    JobError::Store {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    }
 }

@@ -1,3 +1,5 @@
+//! Every transition, and random sequences of them.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -8,9 +8,9 @@ use super::call::{ServerArguments, call};
 use super::filter::{StateArgument, each_job, wire_states};
 use super::json;
 use super::priority::PriorityArgument;
+use super::screen;
 use super::table::Table;
 use super::words::{duration, now_unix_ms};
-use super::{live, screen};
 use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::cli::progress::title;
@@ -58,9 +58,6 @@ impl ListArguments {
 }
 
 pub(super) fn run(arguments: &ListArguments) -> Result<(), Failure> {
-    if arguments.watch {
-        return live::run(arguments);
-    }
     let jobs = call(&arguments.server, async |client: Client| {
         let mut jobs = Vec::new();
         each_job(&client, &arguments.filter(), arguments.limit(), |job| {

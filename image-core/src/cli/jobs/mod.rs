@@ -60,6 +60,7 @@ pub(crate) enum JobsCommand {
 
 pub(crate) fn run(command: &JobsCommand) -> Result<(), Failure> {
     match command {
+        JobsCommand::List(arguments) if arguments.watch => live::run(arguments),
         JobsCommand::List(arguments) => list::run(arguments),
         JobsCommand::Show(arguments) => show::run(arguments),
         JobsCommand::Watch(arguments) => watch::run(arguments),
