@@ -33,7 +33,9 @@ pub fn check_new(new: &NewJob, settings: &JobSettings) -> Result<(), JobError> {
         );
         return wrong("tenant", reason);
     }
-    if !settings.tenants.is_empty() && !settings.tenants.contains(&new.tenant) {
+    // A call that waits for its case names no tenant.
+    let is_named = !new.attached || !new.tenant.is_empty();
+    if is_named && !settings.tenants.is_empty() && !settings.tenants.contains(&new.tenant) {
         return wrong(
             "tenant",
             format!("is {:?}, known are {}", new.tenant, settings.tenants.join(", ")),

@@ -101,6 +101,11 @@ pub(super) fn bad_jobs_are_refused_by_name(rig: &dyn Rig) {
         assert_eq!(refused.code(), ErrorCode::InvalidArgument);
     }
     engine.submit(good()).unwrap();
+    let call = NewJob {
+        attached: true,
+        ..new_job("a call names no tenant")
+    };
+    engine.submit(call).unwrap();
 }
 
 pub(super) fn unknown_jobs_are_said_to_be_unknown(rig: &dyn Rig) {
