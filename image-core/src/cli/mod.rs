@@ -34,6 +34,7 @@ mod signals;
 mod start;
 mod submit;
 mod verify;
+mod wait;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;

@@ -1,7 +1,6 @@
 //! A case that runs somewhere else: the same request, and the same progress.
 
 use std::path::Path;
-use std::time::Duration;
 
 use nephrite_image_core::case::{CaseEvent, CaseEvents, CaseRequest, StepPlace};
 use nephrite_kernel::LabelVolume;
@@ -11,9 +10,7 @@ use nephrite_types::{CancelToken, Cancelled, ErrorCode, Stage};
 
 use super::case_summary::CaseSummary;
 use super::failure::Failure;
-
-/// How often it is looked whether the user has cancelled.
-const CANCEL_INTERVAL: Duration = Duration::from_millis(20);
+use super::wait::wait;
 
 pub(super) fn run(
     url: &str,
@@ -21,25 +18,12 @@ pub(super) fn run(
     events: &dyn CaseEvents,
     cancel: &CancelToken,
 ) -> Result<CaseSummary, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure {
-        code: ErrorCode::Environment,
-        message: format!("no runtime for calls: {error}"),
-    })?;
-    runtime.block_on(async {
-        tokio::select! {
-            done = call(url, request, events) => Ok(summary(done?)),
-            () = cancelled(cancel) => Err(Failure {
-                code: ErrorCode::Cancelled,
-                message: Cancelled::ByCaller.to_string(),
-            }),
-        }
-    })
-}
-
-async fn cancelled(cancel: &CancelToken) {
-    while cancel.check().is_ok() {
-        tokio::time::sleep(CANCEL_INTERVAL).await;
+    match wait(cancel, call(url, request, events))? {
+        Some(done) => Ok(summary(done?)),
+        None => Err(Failure {
+            code: ErrorCode::Cancelled,
+            message: Cancelled::ByCaller.to_string(),
+        }),
     }
 }
 

@@ -7,10 +7,11 @@ use nephrite_types::ErrorCode;
 
 use super::case_arguments::CaseArguments;
 use super::failure::Failure;
-use super::jobs::call::{ServerArguments, job, wait};
+use super::jobs::call::{ServerArguments, job};
 use super::jobs::json;
 use super::jobs::priority::PriorityArgument;
 use super::jobs::watch::{Style, watch};
+use super::wait::wait;
 use super::{output, signals};
 
 #[derive(Debug, Args)]

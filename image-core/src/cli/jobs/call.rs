@@ -1,19 +1,15 @@
 //! Calls of a server that keeps jobs.
 
-use std::time::Duration;
-
 use clap::Args;
 use nephrite_proto::{Client, RemoteError, v1};
-use nephrite_types::{CancelToken, Cancelled, ErrorCode};
+use nephrite_types::{Cancelled, ErrorCode};
 
 use crate::cli::failure::Failure;
 use crate::cli::signals;
+use crate::cli::wait::wait;
 
 /// Where a server listens if its configuration does not say.
 pub(super) const DEFAULT_SERVER: &str = "http://127.0.0.1:7443";
-
-/// How often it is looked whether the user has cancelled.
-const CANCEL_INTERVAL: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Args)]
 pub(crate) struct ServerArguments {
@@ -38,27 +34,6 @@ pub(super) fn call<T>(
             message: Cancelled::ByCaller.to_string(),
         })
     })
-}
-
-/// What calls ended with; `None` if the user cancelled before.
-pub(crate) fn wait<T>(cancel: &CancelToken, calls: impl Future<Output = T>) -> Result<Option<T>, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure {
-        code: ErrorCode::Environment,
-        message: format!("no runtime for calls: {error}"),
-    })?;
-    Ok(runtime.block_on(async {
-        tokio::select! {
-            done = calls => Some(done),
-            () = cancelled(cancel) => None,
-        }
-    }))
-}
-
-async fn cancelled(cancel: &CancelToken) {
-    while cancel.check().is_ok() {
-        tokio::time::sleep(CANCEL_INTERVAL).await;
-    }
 }
 
 /// The job of an answer.

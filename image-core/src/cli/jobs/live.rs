@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use nephrite_proto::{Client, v1};
 
-use super::call::wait;
 use super::filter::each_job;
 use super::list::{ListArguments, as_json, table};
 use super::patience::Patience;
@@ -14,6 +13,7 @@ use super::stream;
 use super::words::now_unix_ms;
 use crate::cli::failure::Failure;
 use crate::cli::signals;
+use crate::cli::wait::wait;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(1);

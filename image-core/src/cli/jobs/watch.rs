@@ -4,12 +4,13 @@ use clap::Args;
 use nephrite_proto::Client;
 use nephrite_types::{CancelToken, ErrorCode};
 
-use super::call::{DEFAULT_SERVER, ServerArguments, wait};
+use super::call::{DEFAULT_SERVER, ServerArguments};
 use super::display::Display;
 use super::follow::{News, follow};
 use super::{event_json, outcome, stream};
 use crate::cli::failure::Failure;
 use crate::cli::signals;
+use crate::cli::wait::wait;
 
 #[derive(Debug, Args)]
 pub(crate) struct WatchArguments {
