@@ -114,14 +114,17 @@ impl<T: Real> Range<T> {
 
     pub(crate) fn of(values: &[T]) -> Self {
         const WIDTH: usize = 16; // independent accumulators, so that the loop is vectorized
-        let mut lanes = [Self::empty(); WIDTH];
+        let (mut lo, mut hi) = ([T::infinity(); WIDTH], [T::neg_infinity(); WIDTH]);
         let (chunks, rest) = values.as_chunks::<WIDTH>();
         for chunk in chunks {
-            for (lane, &value) in lanes.iter_mut().zip(chunk) {
-                lane.add(value);
+            for l in 0..WIDTH {
+                // As in `add`.
+                lo[l] = if chunk[l] < lo[l] { chunk[l] } else { lo[l] };
+                hi[l] = if chunk[l] > hi[l] { chunk[l] } else { hi[l] };
             }
         }
-        let mut range = lanes.into_iter().fold(Self::empty(), Self::union);
+        let lanes = lo.into_iter().zip(hi).map(|(lo, hi)| Range { lo, hi });
+        let mut range = lanes.fold(Self::empty(), Self::union);
         rest.iter().for_each(|&value| range.add(value));
         range
     }
@@ -159,6 +162,19 @@ mod tests {
         assert!(range.clip(f32::NAN).is_nan());
         assert_eq!([-3.0, 0.5, 9.0].map(|v| range.clip(v)), [-1.0, 0.5, 2.0]);
         assert_eq!(Range::of(&[f32::NAN]).finished(), Range::unlimited());
+    }
+
+    #[test]
+    fn extremes_are_found_at_every_place() {
+        for len in [1, 15, 16, 33, 50] {
+            for at in 0..len {
+                let mut values = vec![1.0f32; len];
+                values[at] = -2.0;
+                values[len - 1 - at] = if at == len - 1 - at { -2.0 } else { 5.0 };
+                let hi = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                assert_eq!(Range::of(&values), Range { lo: -2.0, hi }, "{at} of {len}");
+            }
+        }
     }
 
     #[test]

@@ -180,9 +180,15 @@ impl<R: Read + Seek> Checkpoint<R> {
             return Ok((view.shape.clone(), Vec::new()));
         }
         let member = member_of(&self.root, view);
-        let bytes = self.archive.read(&member, view.byte_range());
-        let bytes = bytes.map_err(|fault| archive_error(&self.file, fault))?;
-        Ok((view.shape.clone(), view.to_f32(&bytes)))
+        let broken = |fault| archive_error(&self.file, fault);
+        let values = if view.is_f32_in_order() {
+            // Weights, nearly always: read to where they stay.
+            let bits: Vec<f32> = self.archive.read_as(&member, view.byte_range()).map_err(broken)?;
+            from_little_endian(bits)
+        } else {
+            view.to_f32(&self.archive.read(&member, view.byte_range()).map_err(broken)?)
+        };
+        Ok((view.shape.clone(), values))
     }
 
     /// Every storage must be in the archive and as long as the pickle says; all tensors together stay within the
@@ -230,6 +236,16 @@ impl<R: Read + Seek> Checkpoint<R> {
             fault,
         }
     }
+}
+
+/// Values whose bytes are those of the file.
+fn from_little_endian(mut values: Vec<f32>) -> Vec<f32> {
+    if cfg!(target_endian = "big") {
+        values
+            .iter_mut()
+            .for_each(|v| *v = f32::from_bits(v.to_bits().swap_bytes()));
+    }
+    values
 }
 
 fn member_of(root: &str, view: &TensorView) -> String {

@@ -67,6 +67,11 @@ impl TensorView {
         self.elements.start * self.dtype.n_bytes()..self.elements.end * self.dtype.n_bytes()
     }
 
+    /// True if the bytes of [`TensorView::byte_range`] are the tensor's f32, least significant byte first and in C order.
+    pub(crate) fn is_f32_in_order(&self) -> bool {
+        self.dtype == StorageType::F32 && self.is_contiguous()
+    }
+
     /// Converts the bytes of [`TensorView::byte_range`] to f32, last axis fastest, whatever the strides.
     pub(crate) fn to_f32(&self, bytes: &[u8]) -> Vec<f32> {
         match self.dtype {

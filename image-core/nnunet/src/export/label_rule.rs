@@ -29,20 +29,14 @@ impl LabelRule {
     /// The *deciding channel* of a voxel: for `Argmax` the winning class; for regions one more than the last region
     /// that is on, or 0.
     ///
+    /// Logits are at least one, and not NaN.
+    ///
     /// If all corners of a cell have the same deciding channel, so has every linear interpolation between them:
     /// weighted means keep `≥` between channels and keep signs. Most voxels are decided by this.
     #[inline]
     pub fn decide(&self, logits: &[f32]) -> u16 {
         match self {
-            LabelRule::Argmax => {
-                let (mut best, mut best_class) = (logits[0], 0);
-                for (class, &logit) in logits.iter().enumerate().skip(1) {
-                    if logit > best {
-                        (best, best_class) = (logit, class);
-                    }
-                }
-                best_class as u16
-            }
+            LabelRule::Argmax => first_largest(logits) as u16,
             LabelRule::Regions { .. } => logits
                 .iter()
                 .rposition(|&x| x > LARGEST_NON_POSITIVE_LOGIT)
@@ -90,6 +84,30 @@ impl LabelRule {
     }
 }
 
+/// Values that are compared side by side.
+const LANES: usize = 8;
+
+/// Index of the largest value, the first of several; `values` are not empty, and not NaN.
+#[inline]
+fn first_largest(values: &[f32]) -> usize {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let Some((first, others)) = chunks.split_first() else {
+        let (mut best, mut at) = (values[0], 0);
+        for (i, &value) in values.iter().enumerate().skip(1) {
+            if value > best {
+                (best, at) = (value, i);
+            }
+        }
+        return at;
+    };
+    let lanes = others.iter().fold(*first, |lanes, chunk| {
+        std::array::from_fn(|l| larger(lanes[l], chunk[l]))
+    });
+    let largest = lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger);
+    values.iter().position(|value| *value == largest).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +124,24 @@ mod tests {
         assert_eq!(LabelRule::Argmax.decide(&[1.0, 1.0, 0.0]), 0);
         assert_eq!(LabelRule::Argmax.decide(&[0.0, 1.0, 1.0]), 1);
         assert_eq!(LabelRule::Argmax.decide_by_probability(&mut [0.0, 3.0, 1.0]), 1);
+    }
+
+    #[test]
+    fn the_first_of_the_largest_wins_among_any_number_of_classes() {
+        let mut state = 1u32;
+        for n in (1..40).chain([118]) {
+            for _ in 0..50 {
+                let logits: Vec<f32> = (0..n)
+                    .map(|_| {
+                        state = state.wrapping_mul(1664525).wrapping_add(1013904223);
+                        (state >> 28) as f32 - 8.0 // ties are frequent
+                    })
+                    .collect();
+                let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let first = logits.iter().position(|logit| *logit == largest).unwrap();
+                assert_eq!(LabelRule::Argmax.decide(&logits), first as u16, "{logits:?}");
+            }
+        }
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! All of preprocessing in nnU-Net's order, and what is needed to come back from it.
 
+use ndarray::parallel::prelude::*;
 use ndarray::{Array3, Array4, Axis, Ix4, Zip};
 use nephrite_nnunet_folder::{Normalization, Resampling};
 use nephrite_resample::{Real, resize_planes};
 use nephrite_types::{
-    BoundingBox, CancelToken, Labels, Limits, Numerics, OutOfMemory, Volume, memory, with_voxels,
+    BoundingBox, CancelToken, Labels, Limits, Numerics, OutOfMemory, Stored, Volume, memory, with_voxels,
 };
 
 use super::crop::{cropped, nonzero_box, nonzero_mask};
@@ -195,12 +196,14 @@ impl Channel<'_> {
         if from == to {
             target
                 .axis_iter_mut(Axis(0))
+                .into_par_iter()
                 .enumerate()
-                .try_for_each(|(k, mut plane)| {
+                .try_for_each(|(k, plane)| {
                     cancel.check()?;
-                    let mut values = vec![0f32; n1 * n2];
-                    self.plane(k, normalizer, &mut values);
-                    plane.iter_mut().zip(values).for_each(|(t, v)| *t = v);
+                    let plane = plane
+                        .into_slice()
+                        .expect("planes of the network's input are contiguous");
+                    self.plane(k, normalizer, plane);
                     Ok::<(), NnunetError>(())
                 })?;
         } else if is_f64 {
@@ -244,16 +247,12 @@ impl Channel<'_> {
                             *o = T::from_f64(f64::from(normalizer.apply(scale.apply(*v), *i)));
                         }
                     }
-                    (None, Some(row)) => {
-                        for (o, v) in out.iter_mut().zip(row) {
-                            *o = T::from_f64(f64::from(normalizer.apply(scale.apply(*v), true)));
-                        }
+                    // One plain loop per case, so that each becomes a vector loop.
+                    (None, Some(row)) if scale.is_identity() => {
+                        normalizer.write(row.iter().map(|v| v.to_f32()), out);
                     }
-                    (None, None) => {
-                        for (o, v) in out.iter_mut().zip(row) {
-                            *o = T::from_f64(f64::from(normalizer.apply(scale.apply(*v), true)));
-                        }
-                    }
+                    (None, Some(row)) => normalizer.write(row.iter().map(|v| scale.apply(*v)), out),
+                    (None, None) => normalizer.write(row.iter().map(|v| scale.apply(*v)), out),
                 }
             }
         });

@@ -1,6 +1,7 @@
 //! Intensities as the network saw them in training, with sums that do not depend on threads.
 
 use ndarray::{Array3, ArrayView3, Axis};
+use nephrite_resample::Real;
 use nephrite_types::{IntensityScale, Stored};
 use rayon::prelude::*;
 
@@ -133,6 +134,33 @@ impl Normalizer {
             }
         }
     }
+
+    /// [`Normalizer::apply`] for many voxels, all inside: `out[i]` is that of the `i`th intensity.
+    #[inline(always)]
+    pub(crate) fn write<T: Real>(&self, intensities: impl Iterator<Item = f32>, out: &mut [T]) {
+        let out = out.iter_mut().zip(intensities);
+        // What `self` is, is known to the compiler in each of these loops.
+        match *self {
+            Normalizer::Identity => out.for_each(|(o, x)| *o = real(x)),
+            Normalizer::Ct { clip, mean, std } => {
+                let ct = Normalizer::Ct { clip, mean, std };
+                out.for_each(|(o, x)| *o = real(ct.apply(x, true)));
+            }
+            Normalizer::Affine { shift, scale, .. } => {
+                let affine = Normalizer::Affine {
+                    shift,
+                    scale,
+                    only_inside: false,
+                };
+                out.for_each(|(o, x)| *o = real(affine.apply(x, true)));
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn real<T: Real>(x: f32) -> T {
+    T::from_f64(f64::from(x))
 }
 
 /// Number of voxels and sum of `term` over them, in f64; the same for any number of threads.
@@ -196,6 +224,31 @@ mod tests {
         assert_eq!(ct.apply(125.0, false), 0.5);
         assert!(ct.apply(f32::NAN, true).is_nan());
         assert_eq!(Normalizer::ct(0.0, 1.0, 0.0, 0.0).apply(1.0, true), 1.0 / EPSILON);
+    }
+
+    #[test]
+    fn many_voxels_are_normalized_as_each_of_them() {
+        let intensities: Vec<f32> = (-1000..1000)
+            .step_by(7)
+            .map(|x| x as f32)
+            .chain([f32::NAN])
+            .collect();
+        let affine = |only_inside| Normalizer::Affine {
+            shift: 31.5,
+            scale: 7.25,
+            only_inside,
+        };
+        let ct = Normalizer::ct(-200.0, 400.0, 60.0, 120.0);
+        for normalizer in [Normalizer::Identity, ct, affine(false), affine(true)] {
+            let (mut narrow, mut wide) = (vec![0f32; intensities.len()], vec![0f64; intensities.len()]);
+            normalizer.write(intensities.iter().copied(), &mut narrow);
+            normalizer.write(intensities.iter().copied(), &mut wide);
+            for ((x, narrow), wide) in intensities.iter().zip(narrow).zip(wide) {
+                let expected = normalizer.apply(*x, true);
+                assert_eq!(narrow.to_bits(), expected.to_bits());
+                assert!(wide == f64::from(expected) || wide.is_nan() && x.is_nan());
+            }
+        }
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! The ring of class sums that tiles are added to, one patch deep.
 
+use std::ops::Range;
+
 use half::f16;
+use ndarray::parallel::prelude::*;
+use ndarray::{ArrayViewMut2, ArrayViewMut3, Axis, s};
 use nephrite_types::memory::{self, OutOfMemory, Zeroable};
-use rayon::prelude::*;
+use rayon::slice::ParallelSliceMut;
 
 use super::TileGrid;
 
@@ -147,58 +151,104 @@ impl<S: ClassSum> Accumulator<S> {
     pub fn take_plane(
         &mut self,
         z: usize,
-        rows: std::ops::Range<usize>,
-        columns: std::ops::Range<usize>,
+        rows: Range<usize>,
+        columns: Range<usize>,
         logits: &mut [f32],
     ) -> bool {
-        let [_, width] = self.plane;
-        let n_plane = self.plane[0] * width;
-        let (n_classes, n_sums) = (self.n_classes, self.n_sums);
-        let place = z % self.patch[0];
-        let sums = &self.sums[place * n_sums * n_classes * n_plane..][..n_sums * n_classes * n_plane];
-        let weights = &self.weights[place * n_plane..][..n_plane];
-        let n_columns = columns.len();
+        let [height, width] = self.plane;
+        let (n_classes, n_columns) = (self.n_classes, columns.len());
+        let (sums, weights) = self.place_mut(z);
+        let n_sums = sums.len() / (height * width);
+        let mut sums = ArrayViewMut3::from_shape((n_sums, height, width), sums).expect("whole planes");
         let finite = logits
             .par_chunks_exact_mut(n_columns * n_classes)
-            .zip(rows.into_par_iter())
-            .map(|(out, row)| {
-                let at = row * width + columns.start;
-                let weights = &weights[at..at + n_columns];
-                let mut finite = true;
-                for class in 0..n_classes {
-                    let logit_of = |fold: usize, column: usize| {
-                        let sum = sums[(fold * n_classes + class) * n_plane + at + column];
-                        S::from_f32(sum.to_f32() / weights[column].to_f32())
-                    };
-                    for column in 0..n_columns {
-                        let mut logit = logit_of(0, column);
-                        if n_sums > 1 {
-                            // nnU-Net adds the folds to zeros, in order, then divides
-                            for fold in 1..n_sums {
-                                logit = logit.plus(logit_of(fold, column).to_f32());
-                            }
-                            logit = S::from_f32(logit.to_f32() / n_sums as f32);
-                        }
-                        let logit = logit.to_f32();
-                        finite &= !logit.is_infinite();
-                        out[column * n_classes + class] = logit;
-                    }
-                }
-                finite
+            .zip(sums.slice_mut(s![.., rows.clone(), ..]).axis_iter_mut(Axis(1)))
+            .zip(weights[rows.start * width..rows.end * width].par_chunks_exact_mut(width))
+            .map_init(Vec::new, |block, ((logits, mut sums), weights)| {
+                let sums = sums.slice_mut(s![.., columns.clone()]);
+                take_row(sums, &mut weights[columns.clone()], n_classes, block, logits)
             })
             .reduce(|| true, |a, b| a && b);
-        self.clear_plane(z);
+        if [rows.len(), n_columns] != self.plane {
+            self.clear_plane(z); // the padding
+        }
         finite
+    }
+
+    /// The ring place of padded plane `z`: its sums and its weights.
+    fn place_mut(&mut self, z: usize) -> (&mut [S], &mut [S]) {
+        let n_plane = self.plane[0] * self.plane[1];
+        let place = z % self.patch[0];
+        let n_sums = self.n_sums * self.n_classes * n_plane;
+        (
+            &mut self.sums[place * n_sums..][..n_sums],
+            &mut self.weights[place * n_plane..][..n_plane],
+        )
     }
 
     /// Forgets padded plane `z`: nothing of it lies in the network grid.
     pub fn clear_plane(&mut self, z: usize) {
-        let n_plane = self.plane[0] * self.plane[1];
-        let place = z % self.patch[0];
-        let n_sums = self.n_sums * self.n_classes * n_plane;
-        self.sums[place * n_sums..][..n_sums].fill(S::default());
-        self.weights[place * n_plane..][..n_plane].fill(S::default());
+        let (sums, weights) = self.place_mut(z);
+        sums.fill(S::default());
+        weights.fill(S::default());
     }
+}
+
+/// Columns that are divided before they are turned class-last: a block of all classes stays in the cache.
+const BLOCK: usize = 32;
+
+/// Divides one row of sums, `[fold and class, column]`, by its weights into logits, `[column, class]`, and clears both
+/// while they are in the cache. `block` is scratch. Returns `false` if a logit is infinite.
+fn take_row<S: ClassSum>(
+    mut sums: ArrayViewMut2<'_, S>,
+    weights: &mut [S],
+    n_classes: usize,
+    block: &mut Vec<[f32; BLOCK]>,
+    logits: &mut [f32],
+) -> bool {
+    let n_folds = sums.nrows() / n_classes;
+    block.resize(n_classes, [0.0; BLOCK]);
+    let mut n_infinite = 0u32;
+    let blocks = weights
+        .chunks_mut(BLOCK)
+        .zip(logits.chunks_mut(BLOCK * n_classes))
+        .zip(sums.axis_chunks_iter_mut(Axis(1), BLOCK));
+    for ((weights, logits), mut sums) in blocks {
+        let mut divisors = [1.0; BLOCK];
+        divisors
+            .iter_mut()
+            .zip(&*weights)
+            .for_each(|(d, w)| *d = w.to_f32());
+        weights.fill(S::default());
+        for (class, quotients) in block.iter_mut().enumerate() {
+            for fold in 0..n_folds {
+                let mut sums = sums.row_mut(fold * n_classes + class);
+                let sums = sums.as_slice_mut().expect("columns are contiguous");
+                let terms = sums.iter().zip(&divisors);
+                let logit = |(sum, divisor): (&S, &f32)| S::from_f32(sum.to_f32() / divisor);
+                // nnU-Net adds the folds to zeros, in order, then divides
+                match fold {
+                    0 => (quotients.iter_mut().zip(terms)).for_each(|(q, term)| *q = logit(term).to_f32()),
+                    _ => (quotients.iter_mut().zip(terms))
+                        .for_each(|(q, term)| *q = S::from_f32(*q).plus(logit(term).to_f32()).to_f32()),
+                }
+                sums.fill(S::default());
+            }
+            if n_folds > 1 {
+                quotients
+                    .iter_mut()
+                    .for_each(|q| *q = S::from_f32(*q / n_folds as f32).to_f32());
+            }
+            n_infinite += quotients.iter().map(|q| u32::from(q.is_infinite())).sum::<u32>();
+        }
+        for (column, logits) in logits.chunks_exact_mut(n_classes).enumerate() {
+            logits
+                .iter_mut()
+                .zip(&*block)
+                .for_each(|(logit, quotients)| *logit = quotients[column]);
+        }
+    }
+    n_infinite == 0
 }
 
 #[cfg(test)]
@@ -268,6 +318,46 @@ mod tests {
             accumulator.add_tile(start, 0, &tile_of(start), &g);
         }
         check_until(&mut accumulator, nz);
+    }
+
+    #[test]
+    fn only_the_network_grid_is_taken_folds_are_averaged_and_nothing_stays_behind() {
+        // wider than two blocks, and padded along rows, or along columns
+        for (shape, patch) in [([2, 3, 75], [2, 5, 20]), ([2, 6, 33], [2, 4, 40])] {
+            let grid = TileGrid::new(shape, &patch, 0.5, &Limits::default()).unwrap();
+            let (n_classes, n_folds) = (11, 2);
+            let n_tile = patch.iter().product::<usize>();
+            let mut accumulator = Accumulator::<f32>::new(&grid, n_classes, n_folds).unwrap();
+            let (rows, columns) = (
+                grid.pad_low[1]..grid.pad_low[1] + shape[1],
+                grid.pad_low[2]..grid.pad_low[2] + shape[2],
+            );
+            let mut logits = vec![f32::NAN; rows.len() * columns.len() * n_classes];
+            for round in 0..2 {
+                for start in grid.positions() {
+                    for fold in 0..n_folds {
+                        // every voxel has its class and its fold
+                        let tile: Vec<f32> = (0..n_classes * n_tile)
+                            .map(|i| (i / n_tile * 4 + fold * 2 + round) as f32)
+                            .collect();
+                        accumulator.add_tile(start, fold, &tile, &vec![1.0; n_tile]);
+                    }
+                }
+                for z in 0..shape[0] {
+                    assert!(accumulator.take_plane(z, rows.clone(), columns.clone(), &mut logits));
+                    for (i, logit) in logits.iter().enumerate() {
+                        assert_eq!(*logit, (i % n_classes * 4 + 1 + round) as f32, "{shape:?} {i}");
+                    }
+                }
+                assert!(
+                    accumulator
+                        .sums
+                        .iter()
+                        .chain(&accumulator.weights)
+                        .all(|sum| *sum == 0.0)
+                );
+            }
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
+use bytemuck::Pod;
 use flate2::read::DeflateDecoder;
 use indexmap::IndexMap;
 
@@ -186,6 +187,13 @@ impl<R: Read + Seek> Archive<R> {
 
     /// Reads some bytes of a member. The checksum is compared when the range is the whole member.
     pub(crate) fn read(&mut self, name: &str, range: Range<u64>) -> Result<Vec<u8>, ArchiveFault> {
+        self.read_as(name, range)
+    }
+
+    /// [`Archive::read`] into values that are laid out in memory as in the file, without a copy if the member is stored.
+    ///
+    /// The range is that of whole values.
+    pub(crate) fn read_as<T: Pod>(&mut self, name: &str, range: Range<u64>) -> Result<Vec<T>, ArchiveFault> {
         let missing = || ArchiveFault::Missing {
             name: name.to_owned(),
         };
@@ -197,26 +205,27 @@ impl<R: Read + Seek> Archive<R> {
             return Err(damaged());
         }
         let data_offset = self.data_offset(name, &member)?;
-        let bytes = if member.is_deflated {
+        let values = if member.is_deflated {
             use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
             let inflated = self.inflate(data_offset, &member, &range);
-            inflated.map_err(|error| match error.kind() {
+            let bytes = inflated.map_err(|error| match error.kind() {
                 InvalidData | InvalidInput | UnexpectedEof => damaged(),
                 _ => ArchiveFault::Io(error),
-            })?
+            })?;
+            bytemuck::pod_collect_to_vec(&bytes)
         } else {
             self.read_at(data_offset + range.start, range.end - range.start, "a member")?
         };
         let is_whole = range == (0..member.size);
-        if is_whole && member.crc32 != 0 && crc32fast::hash(&bytes) != member.crc32 {
+        if is_whole && member.crc32 != 0 && crc32fast::hash(bytemuck::cast_slice(&values)) != member.crc32 {
             return Err(damaged());
         }
-        Ok(bytes)
+        Ok(values)
     }
 
     /// Where the member's data begins; only its local header knows.
     fn data_offset(&mut self, name: &str, member: &Member) -> Result<u64, ArchiveFault> {
-        let header = self.read_at(member.header_offset, LOCAL_LEN, "a local header")?;
+        let header: Vec<u8> = self.read_at(member.header_offset, LOCAL_LEN, "a local header")?;
         if header[..4] != LOCAL_SIGNATURE {
             return Err(ArchiveFault::Malformed {
                 what: "a local header",
@@ -252,8 +261,8 @@ impl<R: Read + Seek> Archive<R> {
         }
     }
 
-    /// Reads exactly `len` bytes; memory is taken only after they are known to lie inside the file.
-    fn read_at(&mut self, offset: u64, len: u64, what: &'static str) -> Result<Vec<u8>, ArchiveFault> {
+    /// Reads exactly `len` bytes, of whole values; memory is taken only after they are known to lie inside the file.
+    fn read_at<T: Pod>(&mut self, offset: u64, len: u64, what: &'static str) -> Result<Vec<T>, ArchiveFault> {
         let outside = || ArchiveFault::OutsideFile {
             what,
             file_len: self.file_len,
@@ -264,16 +273,18 @@ impl<R: Read + Seek> Archive<R> {
             .filter(|_| is_inside)
             .ok_or_else(outside)?;
         self.reader.seek(SeekFrom::Start(offset))?;
-        let mut bytes = vec![0; n_bytes];
-        self.reader.read_exact(&mut bytes)?;
+        let mut values = vec![T::zeroed(); n_bytes / size_of::<T>()];
+        let bytes = bytemuck::cast_slice_mut(&mut values);
+        assert_eq!(bytes.len(), n_bytes, "whole values are asked for");
+        self.reader.read_exact(bytes)?;
         self.bytes_read += len;
-        Ok(bytes)
+        Ok(values)
     }
 
     fn find_directory(&mut self) -> Result<Directory, ArchiveFault> {
         let tail_len = self.file_len.min(END_LEN + MAX_COMMENT_LEN);
         let tail_offset = self.file_len - tail_len;
-        let tail = self.read_at(tail_offset, tail_len, "the end record")?;
+        let tail: Vec<u8> = self.read_at(tail_offset, tail_len, "the end record")?;
         let last = tail
             .len()
             .checked_sub(END_LEN as usize)
@@ -325,12 +336,12 @@ impl<R: Read + Seek> Archive<R> {
         let Some(locator_offset) = end_offset.checked_sub(LOCATOR64_LEN) else {
             return Err(malformed);
         };
-        let locator = self.read_at(locator_offset, LOCATOR64_LEN, "the ZIP64 locator")?;
+        let locator: Vec<u8> = self.read_at(locator_offset, LOCATOR64_LEN, "the ZIP64 locator")?;
         if locator[..4] != LOCATOR64_SIGNATURE {
             return Err(malformed);
         }
         let offset = u64_at(&locator, 8);
-        let end = self.read_at(offset, END64_LEN, "the ZIP64 end record")?;
+        let end: Vec<u8> = self.read_at(offset, END64_LEN, "the ZIP64 end record")?;
         if end[..4] != END64_SIGNATURE || offset > locator_offset {
             return Err(malformed);
         }
@@ -343,7 +354,7 @@ impl<R: Read + Seek> Archive<R> {
     }
 
     fn read_directory(&mut self, directory: &Directory) -> Result<(), ArchiveFault> {
-        let bytes = self.read_at(directory.offset, directory.len, "the directory")?;
+        let bytes: Vec<u8> = self.read_at(directory.offset, directory.len, "the directory")?;
         let mut rest = &bytes[..];
         for _ in 0..directory.n_members {
             let (name, member, tail) = parse_entry(rest)?;

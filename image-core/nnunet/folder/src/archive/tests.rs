@@ -114,6 +114,41 @@ fn check_refused(bytes: Vec<u8>, is_expected: fn(&ArchiveFault) -> bool) {
 }
 
 #[test]
+fn values_are_read_like_the_bytes_that_hold_them() {
+    let values: Vec<f32> = (0..1000).map(|i| i as f32 * 0.5 - 3.0).collect();
+    let plain = spec("a", bytemuck::cast_slice(&values));
+    let deflated = Spec {
+        name: "b",
+        deflate: true,
+        ..plain.clone()
+    };
+    let damaged = Spec {
+        name: "c",
+        crc: Some(1),
+        ..plain.clone()
+    };
+    let mut archive = open(zip(&[plain, deflated, damaged])).unwrap();
+    for name in ["a", "b"] {
+        assert_eq!(archive.read_as::<f32>(name, 0..4000).unwrap(), values, "{name}");
+        assert_eq!(
+            archive.read_as::<f32>(name, 40..80).unwrap(),
+            values[10..20],
+            "{name}"
+        );
+        assert!(matches!(
+            archive.read_as::<f32>(name, 0..4004),
+            Err(ArchiveFault::Damaged { .. })
+        ));
+    }
+    // the checksum is that of the whole member
+    assert_eq!(archive.read_as::<f32>("c", 0..8).unwrap(), values[..2]);
+    assert!(matches!(
+        archive.read_as::<f32>("c", 0..4000),
+        Err(ArchiveFault::Damaged { .. })
+    ));
+}
+
+#[test]
 fn stored_deflated_and_zip64_members_are_read() {
     let text = b"0123456789".repeat(100);
     let plain = spec("r/a", &text);
