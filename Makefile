@@ -8,7 +8,7 @@ PLUGIN_PYTHON := build/plugin-python
 MODE    ?= monolith
 
 .DEFAULT_GOAL := help
-.PHONY: help build mask-services demo images up down test bench bench-nnunet bench-masks bench-modes bench-memory bench-load docs fmt lint onnxruntime onnxruntime-openvino plugin-python node-client nats-server test-jobs bench-jobs test-containers clean
+.PHONY: help build mask-services demo images up down test bench bench-nnunet bench-network bench-masks bench-modes bench-memory bench-load docs fmt lint onnxruntime onnxruntime-openvino plugin-python node-client nats-server test-jobs bench-jobs test-containers clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -61,10 +61,14 @@ test-jobs: onnxruntime nats-server ## every fault of jobs twenty times, 10000 su
 	NEPHRITE_FAULT_REPEATS=20 NEPHRITE_MANY=10000,50 $(CARGO) test --release --locked -p nephrite-image-core --test jobs -- --nocapture faults many
 	$(CARGO) test --release --locked -p nephrite-jobs-nats --test nats -- --nocapture --ignored
 
-bench: bench-nnunet bench-masks bench-modes bench-memory bench-load ## compare with the peers in one run each; writes dated records under benches/runs/
+bench: bench-nnunet bench-network bench-masks bench-modes bench-memory bench-load ## compare with the peers in one run each; writes dated records under benches/runs/
 
 bench-nnunet: build ## compare with nnunetv2
 	$(PYTHON) benches/peer/run.py
+
+bench-network: ## one tile of eight networks on the CPU, layer by layer, beside torch and OpenVINO; half an hour
+	$(CARGO) build --release --locked -p nephrite-bench-network
+	$(PYTHON) benches/network/run.py
 
 bench-masks: mask-services ## compare the mask half with crackle, connected-components-3d and fill_voids
 	$(CARGO) build --release --locked -p nephrite-bench-masks

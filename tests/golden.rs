@@ -13,15 +13,16 @@ use anyhow::{Context as _, Result, ensure};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use half::f16;
+use nephrite_cpu::Level;
 use nephrite_nnunet::preprocess::NetworkInput;
 use nephrite_nnunet::tiles::TileGrid;
-use nephrite_nnunet::{Lowering, ModelDescription, predict, predict_preprocessed};
+use nephrite_nnunet::{ModelDescription, predict, predict_preprocessed};
 use nephrite_tests::agreement::{LabelAgreement, half_agreement, label_agreement, largest_difference};
 use nephrite_tests::case_run::{LoadedModel, read_labels, read_scan, reference_logits};
 use nephrite_tests::golden_case::{GoldenCase, Kind};
 use nephrite_tests::loaded_case::{LoadedCase, options_of, postprocessing_of};
 use nephrite_tests::npz::Npz;
-use nephrite_tests::runtime::OrtFactory;
+use nephrite_tests::runtime::Factory;
 use nephrite_tests::tolerances::{
     AFFINE, DEFAULT_LABELS, LOGITS, NETWORK_INPUT, PROBABILITIES, REFERENCE_LABELS, SPACING,
 };
@@ -55,18 +56,21 @@ impl Figures {
 
 #[test]
 fn every_case_agrees_with_nnunet() {
-    // what the program runs on the CPU, then what other providers run
-    check_all(Lowering::OwnConv).unwrap();
-    check_all(Lowering::Plain).unwrap();
+    // What the program runs on the CPU, on this processor and on lesser ones; then what other providers run.
+    for level in [Level::Avx512, Level::Avx2, Level::Neon, Level::Portable] {
+        if level.is_available() {
+            check_all(&Factory::own(level).unwrap()).unwrap();
+        }
+    }
+    check_all(&Factory::onnxruntime().unwrap()).unwrap();
 }
 
-fn check_all(lowering: Lowering) -> Result<()> {
-    let factory = OrtFactory::new(lowering)?;
+fn check_all(factory: &Factory) -> Result<()> {
     let cases = GoldenCase::all()?;
     ensure!(!cases.is_empty(), "no cases");
     let mut table = format!(
         "\n{:27} {:>10} {:>10} {:>10} {:>10}\n",
-        format!("{lowering:?}"),
+        factory.name(),
         "input",
         "logits",
         "reference",
@@ -101,7 +105,7 @@ fn check_all(lowering: Lowering) -> Result<()> {
     Ok(())
 }
 
-fn run(case: &GoldenCase, factory: &OrtFactory) -> Result<Figures> {
+fn run(case: &GoldenCase, factory: &Factory) -> Result<Figures> {
     let mut figures = Figures::default();
     let mut loaded = LoadedCase::new(case, factory)?;
     if case.run_previous_stage {

@@ -1,10 +1,11 @@
 //! Masks of trained models on a real CT, beside those that nnU-Net made. The data lie beside the project; without them
 //! the test says so and passes.
 
-use nephrite_nnunet::{Lowering, PredictOptions, predict};
+use nephrite_cpu::Level;
+use nephrite_nnunet::{PredictOptions, predict};
 use nephrite_tests::agreement::{LabelAgreement, SmallestDice, dice_per_label, label_agreement};
 use nephrite_tests::case_run::{LoadedModel, read_labels, read_scan};
-use nephrite_tests::runtime::OrtFactory;
+use nephrite_tests::runtime::Factory;
 use nephrite_tests::workspace;
 use nephrite_types::{CancelToken, Limits, NoProgress, SegmentationOptions};
 
@@ -52,7 +53,7 @@ fn masks_of_trained_models_equal_those_of_nnunet() {
     let Some(data) = workspace::shared_data() else {
         return;
     };
-    let factory = OrtFactory::new(Lowering::OwnConv).unwrap();
+    let factory = Factory::own(Level::best()).unwrap();
     let mut failures = Vec::new();
     for case in CASES {
         let folds: Vec<String> = case.folds.iter().map(|&fold| fold.to_owned()).collect();

@@ -85,8 +85,9 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("nephrite-resample", &["nephrite-types"]),
-    ("nephrite-engine", &["nephrite-types", "nephrite-conv"]),
-    ("nephrite-conv", &["nephrite-types"]),
+    ("nephrite-layers", &[]),
+    ("nephrite-cpu", &["nephrite-types", "nephrite-layers"]),
+    ("nephrite-engine", &["nephrite-types", "nephrite-cpu"]),
     ("nephrite-phantom", &["nephrite-types"]),
     (
         "nephrite-demo",
@@ -115,7 +116,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("nephrite-nnunet-folder", &["nephrite-types"]),
-    ("nephrite-nnunet-network", &["nephrite-types"]),
+    (
+        "nephrite-nnunet-network",
+        &["nephrite-types", "nephrite-layers", "nephrite-cpu"],
+    ),
     (
         "nephrite-nnunet",
         &[
@@ -123,6 +127,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-mask-codec",
             "nephrite-runs",
             "nephrite-resample",
+            "nephrite-cpu",
             "nephrite-engine",
             "nephrite-nnunet-folder",
             "nephrite-nnunet-network",
@@ -138,7 +143,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-settings",
             "nephrite-volume",
             "nephrite-resample",
-            "nephrite-conv",
+            "nephrite-cpu",
             "nephrite-engine",
             "nephrite-demo",
             "nephrite-jobs",
@@ -162,6 +167,7 @@ const LAST: &[&str] = &[
     "nephrite-tests",
     "nephrite-bench-jobs",
     "nephrite-bench-masks",
+    "nephrite-bench-network",
     BOOK_BUILDER,
 ];
 
@@ -175,6 +181,7 @@ const LICENCES_OF_THE_BOOK: &[&str] = &["MPL-2.0", "CC-BY-4.0"];
 /// Foreign crates of weight, and the only crates of ours that may name them.
 const CONFINED: &[(&str, &[&str])] = &[
     ("ort", &["nephrite-engine"]),
+    ("pulp", &["nephrite-cpu"]),
     ("nifti", &["nephrite-volume"]),
     ("toml", &["nephrite-settings"]),
     ("rusqlite", &["nephrite-jobs-sqlite"]),

@@ -11,7 +11,7 @@ use nephrite_types::{CancelToken, Limits};
 
 use crate::error::CoreError;
 use crate::memory::{Gate, PROCESS_BYTES, ScanKey, Volumes};
-use crate::model::{ModelBudget, ModelChoice, ModelKey, Models, RuntimeSettings, network_bytes};
+use crate::model::{ModelBudget, ModelChoice, ModelKey, Models, OpenModel, RuntimeSettings, network_bytes};
 
 /// What a [`Core`] is made from.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct CoreSettings {
     pub root: Root,
     /// What one request may cost.
     pub limits: Limits,
-    /// Which ONNX Runtime, which provider, how many threads.
+    /// Which provider, how many threads, which precision.
     pub runtime: RuntimeSettings,
     /// How many models may stay resident.
     pub models: ModelBudget,
@@ -68,7 +68,7 @@ pub struct Core {
 }
 
 impl Core {
-    /// Loads nothing yet: ONNX Runtime is loaded by the first model, or by [`Core::start_runtime`].
+    /// Starts nothing yet: what runs the networks is started by the first model, or by [`Core::start_runtime`].
     pub fn new(settings: CoreSettings) -> Self {
         let CoreSettings {
             root,
@@ -98,13 +98,13 @@ impl Core {
         self
     }
 
-    /// Loads ONNX Runtime and checks that the wanted provider starts. A server calls it before it listens.
+    /// Starts what runs the networks of the provider: our own kernels on `cpu`, ONNX Runtime on any other. A server calls it
+    /// before it listens.
     ///
     /// # Errors
-    /// [`CoreError::Engine`]
+    /// As [`RuntimeSettings::check`]; [`CoreError::Engine`] without the library.
     pub fn start_runtime(&self) -> Result<(), CoreError> {
-        self.models.runtime().start()?;
-        Ok(())
+        self.models.runtime().start()
     }
 
     /// Where paths may lead.
@@ -229,13 +229,17 @@ impl Core {
         self.memory.reserve(what, bytes, &residents, cancel)
     }
 
-    /// Versions of what takes part, for reports.
-    pub(crate) fn versions(&self) -> BTreeMap<&'static str, String> {
-        let mut versions = BTreeMap::from([("nephrite", env!("CARGO_PKG_VERSION").to_owned())]);
-        if let Some(info) = self.models.runtime().build_info() {
-            versions.insert("onnxruntime", info.to_owned());
-        }
-        versions
+    /// Versions of what takes part when these models run, for reports.
+    pub(crate) fn versions<'m>(
+        &self,
+        models: impl IntoIterator<Item = &'m OpenModel>,
+    ) -> BTreeMap<&'static str, String> {
+        let runtime = self.models.runtime();
+        let of_models = models.into_iter().filter_map(|model| runtime.version_for(model));
+        std::iter::once(("nephrite", env!("CARGO_PKG_VERSION")))
+            .chain(of_models)
+            .map(|(name, version)| (name, version.to_owned()))
+            .collect()
     }
 }
 

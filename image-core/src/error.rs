@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use nephrite_cpu::CpuError;
 use nephrite_engine::EngineError;
 use nephrite_kernel::OperationError;
 use nephrite_nnunet::NnunetError;
@@ -36,6 +37,22 @@ pub enum CoreError {
     /// ONNX Runtime or the provider is not there.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// Our own kernels cannot be run on this processor as they are set up, or get no threads.
+    #[error(transparent)]
+    Cpu(#[from] CpuError),
+    /// A precision of our own kernels was set up, and ONNX Runtime has to run the network.
+    #[error(
+        "precision {precision} is for networks that nephrite builds; {network} runs as network.onnx says, with precision f32; \
+         model {}", model.display()
+    )]
+    PrecisionOfExported {
+        /// As it is set up.
+        precision: &'static str,
+        /// Class name of the network.
+        network: String,
+        /// The model's folder.
+        model: PathBuf,
+    },
     /// The plans name an image reader that nephrite does not have.
     #[error("{}/plans.json: {source}", model.display())]
     Reader {
@@ -308,6 +325,7 @@ impl Coded for CoreError {
             CoreError::Nnunet(error) => error.code(),
             CoreError::Preprocess { source, .. } => source.code(),
             CoreError::Engine(error) => error.code(),
+            CoreError::Cpu(error) => error.code(),
             CoreError::Operation(error) | CoreError::Mask { source: error, .. } => error.code(),
             CoreError::ChannelCount { .. }
             | CoreError::ChannelShape { .. }
@@ -330,7 +348,7 @@ impl Coded for CoreError {
             CoreError::Reader { source, .. } | CoreError::NotAMask { source, .. } => source.code(),
             CoreError::Message(error) => error.code(),
             CoreError::Remote { code, .. } => *code,
-            CoreError::FileChanged { .. } => ErrorCode::Environment,
+            CoreError::FileChanged { .. } | CoreError::PrecisionOfExported { .. } => ErrorCode::Environment,
             CoreError::Cancelled(cancelled) => cancelled.code(),
         }
     }

@@ -14,9 +14,10 @@ use nephrite_nnunet::preprocess::NetworkInput;
 use nephrite_nnunet::tiles::{
     Accumulator, TileGrid, add_flipped, flip_combinations, flip_into, gather_tile, importance_map,
 };
-use nephrite_nnunet::{EngineFactory, Model, ModelDescription, ModelOptions, PredictOptions, describe};
+use nephrite_nnunet::{
+    CpuKernels, EngineFactory, EngineNetwork, Model, ModelDescription, ModelOptions, PredictOptions, describe,
+};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection, ModelFolder};
-use nephrite_nnunet_network::Lowering;
 use nephrite_types::{CancelToken, Labels, Limits};
 use nephrite_volume::{Reader, Scan, labels_from_volume, read_volume};
 
@@ -41,11 +42,11 @@ impl EngineFactory for KeepHandles<'_> {
     fn build(
         &self,
         name: &str,
-        onnx: Vec<u8>,
+        network: EngineNetwork,
         shape: TileShape,
         cancel: &CancelToken,
     ) -> Result<EngineThread, EngineError> {
-        let engine = self.factory.build(name, onnx, shape, cancel)?;
+        let engine = self.factory.build(name, network, shape, cancel)?;
         self.handles
             .lock()
             .expect("no thread panics while it holds the lock")
@@ -53,8 +54,8 @@ impl EngineFactory for KeepHandles<'_> {
         Ok(engine)
     }
 
-    fn lowering(&self) -> Lowering {
-        self.factory.lowering()
+    fn cpu_kernels(&self) -> Result<Option<CpuKernels>, EngineError> {
+        self.factory.cpu_kernels()
     }
 }
 

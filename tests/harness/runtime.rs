@@ -5,53 +5,95 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use half::f16;
 use ndarray::ArrayD;
+use nephrite_cpu::{CpuOptions, Level, Threads};
 use nephrite_engine::{
-    EngineError, EngineOptions, EngineThread, FakeEngine, InferenceEngine, LibrarySearch, OnnxRuntime,
-    OrtEngine, Provider, TileShape,
+    CpuEngine, EngineError, EngineOptions, EngineThread, FakeEngine, InferenceEngine, LibrarySearch,
+    OnnxRuntime, OrtEngine, Provider, TileShape, thread_count_from_cgroup,
 };
-use nephrite_nnunet::{EngineFactory, Lowering};
+use nephrite_nnunet::{CpuKernels, EngineFactory, EngineNetwork};
 use nephrite_types::CancelToken;
 
-/// Networks on ONNX Runtime, CPU.
+/// What runs the networks of a test, on the CPU.
 #[derive(Debug)]
-pub struct OrtFactory {
-    runtime: OnnxRuntime,
-    lowering: Lowering,
+pub enum Factory {
+    /// Our own kernels.
+    Own(CpuKernels),
+    /// ONNX Runtime, as for the other providers.
+    OnnxRuntime(OnnxRuntime),
 }
 
-impl OrtFactory {
-    /// ONNX Runtime from `ORT_DYLIB_PATH`, or from the project's build folder; graphs written as `lowering` says.
+impl Factory {
+    /// Our own kernels with these instructions, on all threads.
+    ///
+    /// # Errors
+    /// If there are no threads.
+    pub fn own(level: Level) -> Result<Self> {
+        let options = CpuOptions {
+            level,
+            ..CpuOptions::best()
+        };
+        Ok(Factory::Own(CpuKernels {
+            options,
+            threads: Threads::new(thread_count_from_cgroup(), false)?,
+        }))
+    }
+
+    /// ONNX Runtime from `ORT_DYLIB_PATH`, or from the project's build folder.
     ///
     /// # Errors
     /// If it is not there; the message says what to do.
-    pub fn new(lowering: Lowering) -> Result<Self> {
+    pub fn onnxruntime() -> Result<Self> {
         let env = std::env::var_os("ORT_DYLIB_PATH").map(Into::into);
         let mut search = LibrarySearch::standard(None, env, Provider::Cpu);
         search.build_folder = Some(crate::workspace::root().join("build/onnxruntime"));
         let runtime = OnnxRuntime::load(&search)
             .context("the golden tests need ONNX Runtime: run `make onnxruntime` first")?;
-        Ok(OrtFactory { runtime, lowering })
+        Ok(Factory::OnnxRuntime(runtime))
+    }
+
+    /// For tables.
+    pub fn name(&self) -> String {
+        match self {
+            Factory::Own(kernels) => format!("own, {}", kernels.options.level),
+            Factory::OnnxRuntime(_) => "ONNX Runtime".to_owned(),
+        }
     }
 }
 
-impl EngineFactory for OrtFactory {
-    fn lowering(&self) -> Lowering {
-        self.lowering
+impl EngineFactory for Factory {
+    fn cpu_kernels(&self) -> Result<Option<CpuKernels>, EngineError> {
+        Ok(match self {
+            Factory::Own(kernels) => Some(kernels.clone()),
+            Factory::OnnxRuntime(_) => None,
+        })
     }
 
     fn build(
         &self,
         name: &str,
-        onnx: Vec<u8>,
+        network: EngineNetwork,
         shape: TileShape,
         cancel: &CancelToken,
     ) -> Result<EngineThread, EngineError> {
-        let (runtime, cancel) = (self.runtime.clone(), cancel.clone());
-        EngineThread::spawn(name, 2, move || {
-            let options = EngineOptions::new(Provider::Cpu);
-            let engine = OrtEngine::build(&runtime, onnx, shape, &options, &cancel)?;
-            Ok(Box::new(engine) as Box<dyn InferenceEngine>)
-        })
+        let cancel = cancel.clone();
+        match (self, network) {
+            (Factory::Own(kernels), EngineNetwork::Cpu(network)) => {
+                let threads = kernels.threads.clone();
+                EngineThread::spawn(name, 2, move || {
+                    let engine = CpuEngine::build(&network, &threads, shape)?;
+                    Ok(Box::new(engine) as Box<dyn InferenceEngine>)
+                })
+            }
+            (Factory::OnnxRuntime(runtime), EngineNetwork::Onnx(onnx)) => {
+                let runtime = runtime.clone();
+                EngineThread::spawn(name, 2, move || {
+                    let options = EngineOptions::new(Provider::Cpu);
+                    let engine = OrtEngine::build(&runtime, onnx, shape, &options, &cancel)?;
+                    Ok(Box::new(engine) as Box<dyn InferenceEngine>)
+                })
+            }
+            (_, network) => panic!("a network for another runtime: {network:?}"),
+        }
     }
 }
 
@@ -77,7 +119,7 @@ impl EngineFactory for ReplayFactory {
     fn build(
         &self,
         name: &str,
-        _onnx: Vec<u8>,
+        _network: EngineNetwork,
         shape: TileShape,
         _cancel: &CancelToken,
     ) -> Result<EngineThread, EngineError> {

@@ -1,10 +1,10 @@
-//! The inference engine: one small synchronous trait, ONNX Runtime behind it, a scripted fake for tests.
+//! The inference engine: one small synchronous trait; our own CPU kernels and ONNX Runtime behind it, a scripted fake for
+//! tests.
 //!
 //! An engine runs one network on one tile at a time. It is owned by one thread ([`EngineThread`]); everybody else
 //! holds an [`EngineHandle`] and sends tiles over a bounded channel. This is the only crate that knows `ort`.
 
-#[cfg(feature = "onnxruntime")]
-mod conv_operator;
+mod cpu_engine;
 mod engine;
 mod error;
 #[cfg(any(test, feature = "test-util"))]
@@ -19,6 +19,7 @@ mod stoppable;
 mod thread;
 mod thread_count;
 
+pub use cpu_engine::CpuEngine;
 pub use engine::{InferenceEngine, Interrupt, TileShape};
 pub use error::EngineError;
 #[cfg(any(test, feature = "test-util"))]
@@ -30,3 +31,15 @@ pub use ort_engine::{EngineOptions, OrtEngine};
 pub use provider::Provider;
 pub use thread::{EngineHandle, EngineThread, PendingTile};
 pub use thread_count::thread_count_from_cgroup;
+
+fn check_len(what: &'static str, expected: usize, found: usize) -> Result<(), EngineError> {
+    if expected == found {
+        Ok(())
+    } else {
+        Err(EngineError::WrongLength {
+            what,
+            expected,
+            found,
+        })
+    }
+}

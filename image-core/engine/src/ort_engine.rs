@@ -1,10 +1,9 @@
 //! The engine behind which ONNX Runtime stands; nothing else names its types.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
-use std::time::Duration;
 
-use nephrite_types::{CancelToken, Cancelled};
+use nephrite_types::CancelToken;
 
 use ort::ep::{self, ExecutionProviderDispatch};
 use ort::memory::Allocator;
@@ -14,7 +13,7 @@ use ort::value::{Outlet, Tensor, TensorElementType, TensorRefMut, ValueType};
 
 use crate::stoppable::stoppable;
 use crate::{
-    EngineError, InferenceEngine, Interrupt, OnnxRuntime, Provider, TileShape, conv_operator,
+    EngineError, InferenceEngine, Interrupt, OnnxRuntime, Provider, TileShape, check_len,
     thread_count_from_cgroup,
 };
 
@@ -56,29 +55,29 @@ pub struct OrtEngine {
     interrupt: Arc<Stopper>,
 }
 
-/// Stops ONNX Runtime between two nodes, and our own operators within one.
+/// Stops ONNX Runtime between two nodes.
 struct Stopper {
-    /// That of our own operators.
-    stop: Arc<AtomicBool>,
+    /// Whether it was told to.
+    is_stopped: AtomicBool,
     options: RunOptions,
 }
 
 impl std::fmt::Debug for Stopper {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Stopper")
-            .field("stop", &self.stop)
+            .field("is_stopped", &self.is_stopped)
             .finish_non_exhaustive()
     }
 }
 
 impl Interrupt for Stopper {
     fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.is_stopped.store(true, Ordering::Relaxed);
         let _ = self.options.terminate(); // fails only for options that are no longer there
     }
 
     fn resume(&self) {
-        if self.stop.swap(false, Ordering::Relaxed) {
+        if self.is_stopped.swap(false, Ordering::Relaxed) {
             let _ = self.options.unterminate(); // as above
         }
     }
@@ -102,14 +101,11 @@ impl OrtEngine {
         options: &EngineOptions,
         cancel: &CancelToken,
     ) -> Result<Self, EngineError> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let one_at_a_time = wait_for_turn(cancel)?;
-        let mut builder = session_builder(runtime, options, &stop)?;
+        let mut builder = session_builder(runtime, options)?;
         let canceler = builder.canceler();
         // A token that asks too late for this step is seen by the next one.
         let stop_loading = || drop(canceler.cancel());
         let session = stoppable(cancel, stop_loading, || builder.commit_from_memory(&onnx));
-        drop(one_at_a_time);
         drop(onnx);
         cancel.check()?;
         let session = session.map_err(|error| commit_error(options.provider, error))?;
@@ -129,7 +125,10 @@ impl OrtEngine {
             session,
             input_name,
             output_name,
-            interrupt: Arc::new(Stopper { stop, options }),
+            interrupt: Arc::new(Stopper {
+                is_stopped: AtomicBool::new(false),
+                options,
+            }),
         };
         engine.warm_up(cancel)?;
         Ok(engine)
@@ -181,35 +180,11 @@ impl InferenceEngine for OrtEngine {
     }
 }
 
-/// ONNX Runtime looks whether an operator domain is known and then adds it, without a lock between the two: two sessions
-/// made at the same time can both find it missing, and the second is refused.
-static SESSION_CREATION: Mutex<()> = Mutex::new(());
-
-/// Waits until no other session is being made.
-fn wait_for_turn(cancel: &CancelToken) -> Result<MutexGuard<'static, ()>, Cancelled> {
-    const POLL: Duration = Duration::from_millis(5);
-    loop {
-        cancel.check()?;
-        match SESSION_CREATION.try_lock() {
-            Ok(turn) => return Ok(turn),
-            Err(TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => std::thread::sleep(POLL),
-        }
-    }
-}
-
-fn session_builder(
-    runtime: &OnnxRuntime,
-    options: &EngineOptions,
-    stop: &Arc<AtomicBool>,
-) -> Result<SessionBuilder, EngineError> {
+fn session_builder(runtime: &OnnxRuntime, options: &EngineOptions) -> Result<SessionBuilder, EngineError> {
     let n_threads = options.n_threads.clamp(1, thread_count_from_cgroup());
     let builder = general_options(runtime, n_threads).map_err(load_error)?;
     let builder = match options.provider {
-        Provider::Cpu => {
-            let domain = conv_operator::domain(stop).map_err(load_error)?;
-            builder.with_operators(domain).map_err(load_error)?
-        }
+        Provider::Cpu => builder,
         // A provider that leaves nodes to the CPU is not what was asked for.
         Provider::Cuda | Provider::OpenVino => builder.with_disable_cpu_fallback().map_err(load_error)?,
     };
@@ -290,18 +265,6 @@ fn check_outlet(what: &'static str, outlets: &[Outlet], expected: &[usize]) -> R
         });
     }
     Ok(outlet.name().to_owned())
-}
-
-fn check_len(what: &'static str, expected: usize, found: usize) -> Result<(), EngineError> {
-    if expected == found {
-        Ok(())
-    } else {
-        Err(EngineError::WrongLength {
-            what,
-            expected,
-            found,
-        })
-    }
 }
 
 fn input_dims(shape: &TileShape) -> Vec<usize> {

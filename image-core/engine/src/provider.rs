@@ -12,7 +12,7 @@ use crate::EngineError;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Provider {
-    /// ONNX Runtime's own CPU kernels.
+    /// Our own kernels; ONNX Runtime's for exported networks.
     Cpu,
     /// NVIDIA GPUs.
     Cuda,

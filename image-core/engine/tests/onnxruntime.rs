@@ -86,45 +86,6 @@ fn logits_are_right_and_every_tile_gets_its_own() {
     check_computes(&mut engine);
 }
 
-#[track_caller]
-fn check_same(own: &[u8], standard: &[u8]) {
-    let (input, _) = example(-3.25);
-    let [own, standard] = [own, standard].map(|onnx| {
-        let mut output = vec![f32::NAN; 48];
-        build(onnx, shape(), Provider::Cpu)
-            .unwrap()
-            .run(&input, &mut output)
-            .unwrap();
-        output
-    });
-    for (own, standard) in own.iter().zip(standard) {
-        assert!((own - standard).abs() < 1e-3, "{own} is not {standard}"); // of sums up to 300
-    }
-}
-
-#[test]
-fn the_convolution_of_our_own_gives_what_the_standard_one_does() {
-    check_same(
-        include_bytes!("fixtures/convolution_own.onnx"),
-        include_bytes!("fixtures/convolution.onnx"),
-    );
-    check_same(
-        include_bytes!("fixtures/convolution_flat_own.onnx"),
-        include_bytes!("fixtures/convolution_flat.onnx"),
-    );
-}
-
-#[test]
-fn a_convolution_of_our_own_with_another_kernel_is_refused() {
-    let onnx = include_bytes!("fixtures/convolution_own_unsupported.onnx");
-    check_refused(
-        onnx,
-        shape(),
-        ErrorCode::InvalidModel,
-        &["convolution kernel [3, 3, 1] is not supported"],
-    );
-}
-
 #[test]
 fn an_open_batch_size_will_do() {
     let onnx = include_bytes!("fixtures/pointwise_open_batch.onnx");

@@ -56,24 +56,6 @@ fn openvino_runs_the_network_and_the_cpu_kernels_of_the_same_library_do() {
         }
     }
 
-    // Our own operator is there for the CPU kernels of any library, and for nothing else.
-    let own = |provider| {
-        let onnx = include_bytes!("fixtures/convolution_own.onnx").to_vec();
-        OrtEngine::build(
-            &runtime,
-            onnx,
-            shape.clone(),
-            &EngineOptions {
-                provider,
-                n_threads: 2,
-            },
-            &CancelToken::new(),
-        )
-    };
-    own(Provider::Cpu).unwrap();
-    let error = own(Provider::OpenVino).unwrap_err();
-    assert!(error.to_string().contains("nephrite"), "{error}");
-
     let wrong = build(
         Provider::OpenVino,
         TileShape {

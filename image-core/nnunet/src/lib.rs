@@ -33,11 +33,10 @@ pub mod tiles;
 pub use error::NnunetError;
 pub use footprint::{Footprint, ScanSize};
 pub use load::{
-    ChannelDescription, EngineFactory, FoldDescription, LabelDescription, ModelDescription, ModelOptions,
-    NetworkRuns, describe,
+    ChannelDescription, CpuKernels, EngineFactory, EngineNetwork, FoldDescription, LabelDescription,
+    ModelDescription, ModelOptions, NetworkRuns, describe,
 };
 pub use model::{Model, ModelParts};
-pub use nephrite_nnunet_network::Lowering;
 pub use options::PredictOptions;
 pub use predict::{Prediction, predict, predict_preprocessed};
 pub use preprocess::{NetworkInput, preprocess};

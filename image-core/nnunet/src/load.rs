@@ -3,13 +3,14 @@
 use std::error::Error;
 use std::io::Read;
 
-use nephrite_engine::{EngineError, EngineThread, TileShape};
+use nephrite_cpu::{CpuOptions, Network, Threads};
+use nephrite_engine::{EngineError, EngineThread, TileShape, thread_count_from_cgroup};
 use nephrite_nnunet_folder::{
     Checkpoint, CheckpointKind, Configuration, FoldName, FoldSelection, Heads, ModelFolder, Resampling,
 };
 use nephrite_nnunet_network::{
-    Architecture, Lowering, NetworkError, OnnxExpectation, OnnxNetwork, WeightSource, build_onnx, check_onnx,
-    multiply_adds, session_memory,
+    Architecture, NetworkError, NetworkMemory, OnnxExpectation, OnnxNetwork, WeightSource, build_cpu,
+    build_onnx, check_onnx, cpu_memory, multiply_adds, session_memory,
 };
 use nephrite_types::{CancelToken, Limits, SegmentationOptions};
 use serde::Serialize;
@@ -21,7 +22,7 @@ use crate::{Model, ModelParts, NnunetError};
 
 /// Makes engines of networks. The one place where this crate meets a runtime.
 pub trait EngineFactory {
-    /// An engine for an ONNX model, on a thread of its own; warm when it returns. `name` is for threads and logs; `cancel`
+    /// An engine for a network, on a thread of its own; warm when it returns. `name` is for threads and logs; `cancel`
     /// stops the building, the engine itself runs on.
     ///
     /// # Errors
@@ -29,15 +30,36 @@ pub trait EngineFactory {
     fn build(
         &self,
         name: &str,
-        onnx: Vec<u8>,
+        network: EngineNetwork,
         shape: TileShape,
         cancel: &CancelToken,
     ) -> Result<EngineThread, EngineError>;
 
-    /// How graphs should be written for this runtime.
-    fn lowering(&self) -> Lowering {
-        Lowering::default()
+    /// Our own kernels, if they run the networks that nephrite builds; otherwise those come as ONNX models.
+    ///
+    /// # Errors
+    /// [`EngineError`] if there are no threads for them.
+    fn cpu_kernels(&self) -> Result<Option<CpuKernels>, EngineError> {
+        Ok(None)
     }
+}
+
+/// A network as an engine takes it.
+#[derive(Debug)]
+pub enum EngineNetwork {
+    /// A serialized ONNX model, checked.
+    Onnx(Vec<u8>),
+    /// For our own kernels.
+    Cpu(Network),
+}
+
+/// How our own kernels run.
+#[derive(Debug, Clone)]
+pub struct CpuKernels {
+    /// Instructions and precision.
+    pub options: CpuOptions,
+    /// Shared by all networks.
+    pub threads: Threads,
 }
 
 /// What of a model folder is used.
@@ -157,8 +179,22 @@ impl Model {
         cancel: &CancelToken,
     ) -> Result<Model, NnunetError> {
         let mut open = OpenModel::open(folder, options, limits, cancel)?;
+        let in_engine = |source| NnunetError::Engine {
+            model: open.name.clone(),
+            source,
+        };
+        let kernels = factory.cpu_kernels().map_err(in_engine)?;
         if let Ok(architecture) = &open.architecture {
-            let memory = session_memory(architecture, &factory.lowering());
+            let in_network = |source| NnunetError::Network {
+                model: open.name.clone(),
+                source,
+            };
+            let memory = match &kernels {
+                Some(CpuKernels { options, threads }) => {
+                    cpu_memory(architecture, *options, threads.len()).map_err(in_network)?
+                }
+                None => session_memory(architecture),
+            };
             check_network_memory(&open.name, memory.total(), limits)?;
         }
         let shape = TileShape {
@@ -172,8 +208,7 @@ impl Model {
             let fold_name = fold.directory();
             let network = match &open.architecture {
                 Ok(architecture) => {
-                    let mut weights = CheckpointWeights(&mut checkpoint);
-                    let built = build_onnx(architecture, &mut weights, &factory.lowering());
+                    let built = Built::new(architecture, &mut checkpoint, kernels.as_ref(), cancel);
                     built.map_err(|source| {
                         cancel.check().err().map_or_else(
                             || NnunetError::Network {
@@ -187,14 +222,12 @@ impl Model {
                 Err(unknown) => {
                     let network = exported_network(folder, fold, &shape, limits, unknown)?;
                     check_network_memory(&open.name, network.memory.total(), limits)?;
-                    network
+                    weight_bytes_read += network.bytes.len() as u64;
+                    Built::from(network)
                 }
             };
             weight_bytes_read += checkpoint.bytes_read();
             memory_bytes = memory_bytes.saturating_add(network.memory.total());
-            if open.architecture.is_err() {
-                weight_bytes_read += network.bytes.len() as u64;
-            }
             tracing::debug!(
                 model = open.name,
                 fold = fold_name,
@@ -204,7 +237,7 @@ impl Model {
             let engine = factory
                 .build(
                     &format!("{}-{fold_name}", open.configuration.name),
-                    network.bytes,
+                    network.network,
                     shape.clone(),
                     cancel,
                 )
@@ -218,6 +251,43 @@ impl Model {
             engines.push((fold_name, engine));
         }
         Ok(Model::from_parts(open.parts, engines)?.with_costs(weight_bytes_read, memory_bytes))
+    }
+}
+
+/// A network with its weights, and what is known of it.
+struct Built {
+    network: EngineNetwork,
+    n_parameters: u64,
+    memory: NetworkMemory,
+}
+
+impl Built {
+    fn new(
+        architecture: &Architecture,
+        checkpoint: &mut Checkpoint,
+        kernels: Option<&CpuKernels>,
+        cancel: &CancelToken,
+    ) -> Result<Self, NetworkError> {
+        let mut weights = CheckpointWeights(checkpoint);
+        let Some(CpuKernels { options, threads }) = kernels else {
+            return build_onnx(architecture, &mut weights).map(Built::from);
+        };
+        let built = build_cpu(architecture, &mut weights, *options, threads, cancel)?;
+        Ok(Built {
+            network: EngineNetwork::Cpu(built.network),
+            n_parameters: built.n_parameters,
+            memory: built.memory,
+        })
+    }
+}
+
+impl From<OnnxNetwork> for Built {
+    fn from(network: OnnxNetwork) -> Self {
+        Built {
+            n_parameters: network.n_parameters,
+            memory: network.memory,
+            network: EngineNetwork::Onnx(network.bytes),
+        }
     }
 }
 
@@ -333,8 +403,8 @@ pub struct ModelDescription {
     pub mirroring_axes: Vec<usize>,
     /// Cascade: configuration of the previous stage.
     pub previous_stage: Option<String>,
-    /// What the engines of all chosen folds keep in memory on the CPU provider: weights, those prepared for nephrite's own
-    /// convolution, and what their arenas hold after the first tile. `None` if the network is not built in.
+    /// What the engines of all chosen folds keep in memory on provider `cpu`, on all threads of this machine: weights as the
+    /// kernels read them, values between layers, and working memory. `None` if the network is not built in.
     pub resident_bytes: Option<u64>,
     /// [`ModelDescription::resident_bytes`], and class sums of one patch depth on a plane of 512 × 512. `None` if the
     /// network is not built in.
@@ -455,9 +525,9 @@ pub fn describe(
         Err(error) => return Err(not_supported(&open.name, open.folds[0].0, error)),
     };
     let n_folds = open.folds.len() as u64;
-    let resident_bytes = architecture.map(|architecture| {
-        let one = session_memory(architecture, &Lowering::OwnConv).total();
-        one.saturating_mul(n_folds) // every fold has a session, and every session an arena of its own
+    let resident_bytes = architecture.and_then(|architecture| {
+        let one = cpu_memory(architecture, CpuOptions::best(), thread_count_from_cgroup()).ok()?;
+        Some(one.total().saturating_mul(n_folds)) // every fold has weights and activations of its own
     });
     let sums = class_sums(&configuration.patch_size, DESCRIBED_PLANE, open.parts.n_classes);
     let available_folds = folder.folds()?;

@@ -5,12 +5,14 @@
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
+use nephrite_cpu::{CpuOptions, Threads};
 use nephrite_engine::{
-    EngineOptions, InferenceEngine as _, LibrarySearch, OnnxRuntime, OrtEngine, Provider, TileShape,
+    CpuEngine, EngineOptions, InferenceEngine, LibrarySearch, OnnxRuntime, OrtEngine, Provider, TileShape,
 };
 use nephrite_nnunet_network::{
-    Architecture, Lowering, OnnxNetwork, WeightSource, build_onnx, expected_tensors, session_memory,
+    Architecture, WeightSource, build_cpu, build_onnx, cpu_memory, expected_tensors, session_memory,
 };
+use nephrite_types::CancelToken;
 use serde_json::{Value, json};
 
 /// Counted over measured.
@@ -154,26 +156,52 @@ impl WeightSource for Alike {
     }
 }
 
-fn build(architecture: &Architecture) -> OnnxNetwork {
-    let mut weights = Alike(expected_tensors(architecture, false).into_iter().collect());
-    build_onnx(architecture, &mut weights, &Lowering::OwnConv).unwrap()
+/// What runs a network.
+enum Kernels {
+    Own(Threads),
+    OnnxRuntime(OnnxRuntime),
 }
 
-fn engine(runtime: &OnnxRuntime, network: OnnxNetwork) -> OrtEngine {
-    let shape = TileShape {
-        n_channels: network.n_channels,
-        n_classes: network.n_classes,
-        patch: network.patch,
-    };
-    let options = EngineOptions::new(Provider::Cpu);
-    OrtEngine::build(
-        runtime,
-        network.bytes,
-        shape,
-        &options,
-        &nephrite_types::CancelToken::new(),
-    )
-    .unwrap()
+/// Threads of our own kernels: each has working memory.
+const N_THREADS: usize = 2;
+
+impl Kernels {
+    fn new(name: &str) -> Self {
+        if name == "own" {
+            return Kernels::Own(Threads::new(N_THREADS, false).unwrap());
+        }
+        let search = LibrarySearch {
+            explicit: None,
+            env: None,
+            executable_folder: None,
+            build_folder: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build/onnxruntime")),
+            provider: Provider::Cpu,
+        };
+        let runtime = OnnxRuntime::load(&search);
+        Kernels::OnnxRuntime(runtime.expect("this test needs ONNX Runtime: run `make onnxruntime`"))
+    }
+
+    fn engine(&self, architecture: &Architecture) -> Box<dyn InferenceEngine> {
+        let mut weights = Alike(expected_tensors(architecture, false).into_iter().collect());
+        let shape = TileShape {
+            n_channels: architecture.n_channels(),
+            n_classes: architecture.n_classes(),
+            patch: architecture.patch().to_vec(),
+        };
+        let cancel = CancelToken::new();
+        match self {
+            Kernels::Own(threads) => {
+                let options = CpuOptions::best();
+                let built = build_cpu(architecture, &mut weights, options, threads, &cancel).unwrap();
+                Box::new(CpuEngine::build(&built.network, threads, shape).unwrap())
+            }
+            Kernels::OnnxRuntime(runtime) => {
+                let network = build_onnx(architecture, &mut weights).unwrap();
+                let options = EngineOptions::new(Provider::Cpu);
+                Box::new(OrtEngine::build(runtime, network.bytes, shape, &options, &cancel).unwrap())
+            }
+        }
+    }
 }
 
 fn resident_bytes() -> u64 {
@@ -186,21 +214,11 @@ fn resident_bytes() -> u64 {
 }
 
 /// Prints what this process grows by.
-fn measure(network: &Network) {
-    let search = LibrarySearch {
-        explicit: None,
-        env: None,
-        executable_folder: None,
-        build_folder: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build/onnxruntime")),
-        provider: Provider::Cpu,
-    };
-    let runtime = OnnxRuntime::load(&search).expect("this test needs ONNX Runtime: run `make onnxruntime`");
-    drop(engine(
-        &runtime,
-        build(&plain("tiny", &[4, 4], &[16, 16, 16], 2).architecture()),
-    ));
+fn measure(network: &Network, kernels: &str) {
+    let kernels = Kernels::new(kernels);
+    drop(kernels.engine(&plain("tiny", &[4, 4], &[16, 16, 16], 2).architecture()));
     let before = resident_bytes();
-    let mut engine = engine(&runtime, build(&network.architecture()));
+    let mut engine = kernels.engine(&network.architecture());
     let mut output = vec![0.0; engine.tile_shape().output_len()];
     let input = vec![1.0; engine.tile_shape().input_len()];
     engine.run(&input, &mut output).unwrap();
@@ -213,14 +231,16 @@ fn main() -> ExitCode {
         println!("skipped: this system does not say what a process holds");
         return ExitCode::SUCCESS;
     }
-    if let Ok(index) = std::env::var("NEPHRITE_SESSION") {
-        measure(&NETWORKS[index.parse::<usize>().unwrap()]);
+    if let Ok(which) = std::env::var("NEPHRITE_SESSION") {
+        let (kernels, index) = which.split_once(' ').unwrap();
+        measure(&NETWORKS[index.parse::<usize>().unwrap()], kernels);
         return ExitCode::SUCCESS;
     }
     let mut is_right = true;
-    for (index, network) in NETWORKS.iter().enumerate() {
+    let both = ["own", "onnxruntime"].map(|kernels| NETWORKS.iter().enumerate().map(move |n| (kernels, n)));
+    for (kernels, (index, network)) in both.into_iter().flatten() {
         let mut child = Command::new(std::env::current_exe().unwrap());
-        child.env("NEPHRITE_SESSION", index.to_string());
+        child.env("NEPHRITE_SESSION", format!("{kernels} {index}"));
         // What was given back goes back to the system at once, so that only what the session holds is seen.
         child.env("MALLOC_MMAP_THRESHOLD_", "131072");
         let output = child.output().unwrap();
@@ -232,16 +252,19 @@ fn main() -> ExitCode {
                 String::from_utf8_lossy(&output.stderr)
             )
         });
-        let memory = session_memory(&network.architecture(), &Lowering::OwnConv);
+        let memory = match kernels {
+            "own" => cpu_memory(&network.architecture(), CpuOptions::best(), N_THREADS).unwrap(),
+            _ => session_memory(&network.architecture()),
+        };
         let ratio = memory.total() as f64 / measured as f64;
         let mb = |bytes: u64| bytes as f64 / 1e6;
         println!(
-            "{:30} counted {:7.1} MB (weights {:6.1}, prepared {:6.1}, activations {:6.1}), measured {:7.1} MB, ratio {ratio:.3}",
+            "{kernels:12} {:30} counted {:7.1} MB (weights {:6.1}, activations {:6.1}, working {:6.1}), measured {:7.1} MB, ratio {ratio:.3}",
             network.name,
             mb(memory.total()),
             mb(memory.weights),
-            mb(memory.prepared_weights),
             mb(memory.activations),
+            mb(memory.working),
             mb(measured),
         );
         is_right &= WITHIN.contains(&ratio);

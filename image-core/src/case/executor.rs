@@ -261,6 +261,7 @@ impl<'a> Executor<'a> {
             checkpoint: run.model.checkpoint.file_name().to_owned(),
             files: outcome.model_files,
             provider: outcome.provider,
+            precision: outcome.precision,
             threads: outcome.threads,
             options: run.options,
             postprocessing: run.postprocessing != PostprocessingChoice::None,

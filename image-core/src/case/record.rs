@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use nephrite_cpu::Precision;
 use nephrite_engine::Provider;
 use nephrite_kernel::{LabelVolume, Measurement, ParameterValue};
 use nephrite_types::{Phase, SegmentationOptions};
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Profile, StepKind};
 use crate::masks::StepPlace;
 use crate::memory::Counters;
-use crate::model::FileRecord;
+use crate::model::{FileRecord, PrecisionName};
 use crate::segment::{StageSeconds, WarningReport};
 
 /// The format that this version writes and reads.
@@ -297,6 +298,9 @@ pub struct ModelRecord {
     pub files: Vec<FileRecord>,
     /// What ran it.
     pub provider: Provider,
+    /// In what the factors of its products were held. Records of versions that knew f32 only do not say it.
+    #[serde(default, with = "PrecisionName")]
+    pub precision: Precision,
     /// CPU threads.
     pub threads: usize,
     /// How the mask was made.

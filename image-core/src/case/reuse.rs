@@ -19,8 +19,8 @@ use crate::model::FileRecord;
 use crate::place::CaseServices;
 
 /// Takes the files of an earlier case whose inputs are those of the request, if nothing that a mask depends on has changed
-/// since: the version of nephrite, the files of models, versions of operations; and if its result folder is as it was
-/// written. The record of the new result folder says from where they are. `None` if the case has to run.
+/// since: the version of nephrite, the files of models, the provider and precision of this process, versions of operations;
+/// and if its result folder is as it was written. The record of the new result folder says from where they are. `None` if the case has to run.
 ///
 /// That scans, pipeline and options are equal must be known already.
 ///
@@ -91,10 +91,11 @@ fn is_current(
             (PlannedStep::Model(model), Some(StepWork::LeftOut { .. })) => model.step.optional,
             (PlannedStep::Model(model), Some(StepWork::Model { model: was, .. })) => {
                 let open = core.models().open(&model.run.model, cancel)?;
-                let provider = core.models().runtime().provider();
+                let runtime = core.models().runtime();
+                let is_run_alike = runtime.provider() == was.provider && runtime.precision() == was.precision;
                 core.models().hashes(&open, cancel)? == was.files
                     && model.run.options == was.options
-                    && (!model.place.is_here() || provider == was.provider)
+                    && (!model.place.is_here() || is_run_alike)
             }
             (PlannedStep::Mask(mask), Some(StepWork::Mask { operation, .. })) => {
                 let now = services.operations().describe(&mask.operation, cancel)?;

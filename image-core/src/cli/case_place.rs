@@ -33,7 +33,7 @@ impl CasePlace {
             None => Root::filesystem(),
         };
         let strict = config.as_ref().is_some_and(|config| config.strict_geometry);
-        let core = start::core_at(root, runtime).with_strict_geometry(strict);
+        let core = start::core_at(root, runtime)?.with_strict_geometry(strict);
         let settings = config.map_or_else(ServiceSettings::default, |config| config.services());
         let services = CaseServices::new(&settings, core.root());
         Ok(CasePlace {

@@ -29,7 +29,7 @@ pub(crate) struct DemoArguments {
 
 pub(crate) fn run(arguments: DemoArguments) -> Result<(), Failure> {
     let cancel = signals::cancelled_by_signals();
-    let core = start::core(arguments.runtime);
+    let core = start::core(arguments.runtime)?;
     let segment_task = |task: &Task| -> Result<f64, Failure> {
         let progress = progress::on_stderr(arguments.quiet);
         Ok(segment(&core, &request(task), &*progress, &cancel)?.total_seconds)

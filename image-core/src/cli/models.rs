@@ -2,13 +2,12 @@
 
 use std::fmt::Write as _;
 
-use nephrite_engine::Provider;
 use nephrite_image_core::ModelListing;
 use nephrite_nnunet::ModelDescription;
 
 use super::failure::Failure;
 use super::segment::model_choice;
-use super::shared_arguments::{MemoryArguments, ModelArguments, RuntimeArguments};
+use super::shared_arguments::{MemoryArguments, ModelArguments};
 use super::signals;
 use super::{output, start};
 use clap::Subcommand;
@@ -39,12 +38,7 @@ pub(crate) enum ModelsCommand {
 }
 
 pub(crate) fn run(command: ModelsCommand) -> Result<(), Failure> {
-    let core = start::core(RuntimeArguments {
-        provider: Provider::Cpu,
-        threads: None,
-        memory: MemoryArguments::default(),
-        onnxruntime: None,
-    });
+    let core = start::idle_core(MemoryArguments::default());
     let cancel = signals::cancelled_by_signals();
     match command {
         ModelsCommand::Inspect { model, choice, json } => {

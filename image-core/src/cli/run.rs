@@ -21,7 +21,17 @@ pub(crate) struct RunArguments {
     #[arg(
         long,
         value_name = "URL",
-        conflicts_with_all = ["config", "root", "provider", "threads", "max_memory_bytes", "onnxruntime"]
+        conflicts_with_all = [
+            "config",
+            "root",
+            "provider",
+            "threads",
+            "precision",
+            "instructions",
+            "pin_threads",
+            "max_memory_bytes",
+            "onnxruntime",
+        ]
     )]
     pub(crate) server: Option<String>,
     #[command(flatten)]

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use nephrite_cpu::Precision;
 use nephrite_image_core::{ModelChoice, PostprocessingChoice, SegmentReport, SegmentRequest, segment};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 use nephrite_types::count;
@@ -69,7 +70,7 @@ pub(crate) fn run(arguments: SegmentArguments) -> Result<(), Failure> {
         strict_geometry: arguments.strict_geometry,
     };
     let cancel = signals::cancelled_by_signals();
-    let core = start::core(arguments.runtime);
+    let core = start::core(arguments.runtime)?;
     let report_file = arguments
         .report
         .map(|path| core.root().open_output(&path))
@@ -118,9 +119,13 @@ fn summary(report: &SegmentReport) -> String {
             label.name, label.voxels, label.volume_ml
         );
     }
+    let precision = match report.precision {
+        Precision::F32 => String::new(),
+        other => format!(" with {other}"),
+    };
     let _ = writeln!(
         text,
-        "{}: {} on {} in {:.1} s, peak memory {:.2} GB",
+        "{}: {} on {}{precision} in {:.1} s, peak memory {:.2} GB",
         report.mask,
         count(report.tiles, "tile"),
         report.provider,

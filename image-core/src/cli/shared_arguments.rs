@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+use nephrite_cpu::{Level, Precision};
 use nephrite_engine::Provider;
+use nephrite_image_core::CpuSettings;
 use nephrite_nnunet_folder::FoldName;
 
 #[derive(Debug, Args)]
@@ -17,11 +19,42 @@ pub(crate) struct RuntimeArguments {
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
     #[command(flatten)]
+    pub(crate) cpu: CpuArguments,
+    #[command(flatten)]
     pub(crate) memory: MemoryArguments,
-    /// ONNX Runtime's shared library, or the folder that holds it [default: ORT_DYLIB_PATH, then beside the program,
-    /// then the build folder]
+    /// ONNX Runtime's shared library, or the folder that holds it; not needed with provider cpu, unless the model's network is
+    /// an exported one [default: ORT_DYLIB_PATH, then beside the program, then the build folder]
     #[arg(long, value_name = "FILE")]
     pub(crate) onnxruntime: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct CpuArguments {
+    /// In what the factors of the network's products are held; bf16 needs provider cpu and a processor with AVX-512 BF16
+    #[arg(long, default_value_t, value_name = "f32|bf16")]
+    pub(crate) precision: Precision,
+    /// Instructions that the network uses on provider cpu, for tests and comparisons [default: the best of this processor]
+    #[arg(long, value_name = "avx512|avx2|neon|portable")]
+    pub(crate) instructions: Option<Level>,
+    /// Keep each thread of the network on one core of those that the process may use; provider cpu only
+    #[arg(long)]
+    pub(crate) pin_threads: bool,
+}
+
+impl CpuArguments {
+    /// The library's name for what was typed.
+    pub(crate) fn settings(self) -> CpuSettings {
+        let CpuArguments {
+            precision,
+            instructions,
+            pin_threads,
+        } = self;
+        CpuSettings {
+            precision,
+            instructions,
+            pin_threads,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, Args)]

@@ -8,29 +8,45 @@ use nephrite_image_core::{Core, CoreSettings, ModelBudget, Root, RuntimeSettings
 use nephrite_server::pool_threads;
 use nephrite_types::Limits;
 
-use super::shared_arguments::{MemoryArguments, RuntimeArguments};
+use super::failure::Failure;
+use super::shared_arguments::{CpuArguments, MemoryArguments, RuntimeArguments};
 
 /// A core for one command: paths as the user's shell sees them.
-pub(super) fn core(runtime: RuntimeArguments) -> Core {
+pub(super) fn core(runtime: RuntimeArguments) -> Result<Core, Failure> {
     core_at(Root::filesystem(), runtime)
 }
 
 /// The same, with paths that lead where `root` says.
-pub(super) fn core_at(root: Root, runtime: RuntimeArguments) -> Core {
+pub(super) fn core_at(root: Root, arguments: RuntimeArguments) -> Result<Core, Failure> {
+    let max_memory_bytes = arguments.memory.max_memory_bytes;
+    let runtime = runtime(arguments);
+    runtime.check()?;
+    Ok(new_core(root, runtime, max_memory_bytes))
+}
+
+/// What runs the networks. Sets up the threads around them, too.
+fn runtime(arguments: RuntimeArguments) -> RuntimeSettings {
     let ort_dylib_path = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);
-    let threads = limit_threads(runtime.threads);
+    let threads = limit_threads(arguments.threads);
+    RuntimeSettings {
+        cpu: arguments.cpu.settings(),
+        ..RuntimeSettings::new(
+            arguments.provider,
+            arguments.threads.and(threads),
+            arguments.onnxruntime,
+            ort_dylib_path,
+        )
+    }
+}
+
+fn new_core(root: Root, runtime: RuntimeSettings, max_memory_bytes: Option<u64>) -> Core {
     Core::new(CoreSettings {
         root,
         limits: Limits::default(),
-        runtime: RuntimeSettings::new(
-            runtime.provider,
-            runtime.threads.and(threads),
-            runtime.onnxruntime,
-            ort_dylib_path,
-        ),
+        runtime,
         models: ModelBudget::default(),
         steps: StepBudget {
-            max_memory_bytes: runtime.memory.max_memory_bytes,
+            max_memory_bytes,
             ..StepBudget::default()
         },
     })
@@ -49,10 +65,12 @@ pub(super) fn limit_threads(wanted: Option<NonZeroUsize>) -> Option<usize> {
 
 /// A core for a command that runs no network.
 pub(super) fn idle_core(memory: MemoryArguments) -> Core {
-    core(RuntimeArguments {
+    let runtime = runtime(RuntimeArguments {
         provider: Provider::Cpu,
         threads: None,
+        cpu: CpuArguments::default(),
         memory,
         onnxruntime: None,
-    })
+    });
+    new_core(Root::filesystem(), runtime, memory.max_memory_bytes)
 }

@@ -7,6 +7,7 @@ mod list;
 mod memory;
 mod open;
 mod opened;
+mod precision;
 mod report;
 mod runtime;
 mod speed;
@@ -27,8 +28,9 @@ pub(crate) use cost::{ModelCost, ModelOnScan};
 pub use list::ModelListing;
 pub(crate) use memory::network_bytes;
 pub(crate) use open::OpenModel;
+pub(crate) use precision::PrecisionName;
 pub use report::{FileRecord, ModelReport};
-pub use runtime::RuntimeSettings;
+pub use runtime::{CpuSettings, RuntimeSettings};
 pub use speed::{Speed, SpeedMeter, SpeedSource};
 pub(crate) use store::ModelStore;
 pub use store::{ModelBudget, ModelKey};
@@ -144,7 +146,7 @@ impl Models {
         let name = model.choice.folder.to_string_lossy();
         for _ in 0..MAX_LOADS {
             let load = || {
-                self.runtime.start()?; // so that a missing library is named as such, not as a fault of the model
+                self.runtime.start_for(model)?;
                 self.hashes.around(model, cancel, || {
                     let options = open::options(&model.choice);
                     let loaded = Model::load(&model.folder, &options, &self.limits, &self.runtime, cancel)?;

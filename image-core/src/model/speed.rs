@@ -1,11 +1,9 @@
 //! How fast networks run on this machine.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use nephrite_conv::Conv3d;
+use nephrite_cpu::{Level, Threads, roofline};
 use serde::{Deserialize, Serialize};
 
 /// How fast networks run.
@@ -23,7 +21,7 @@ pub struct Speed {
 pub enum SpeedSource {
     /// From runs of this process.
     Measured,
-    /// Guessed from one convolution.
+    /// Guessed from what the processor can do.
     Calibrated,
 }
 
@@ -43,7 +41,7 @@ impl Speed {
     }
 }
 
-/// Knows how fast networks run here: from what runs took, or from a convolution of a few milliseconds before any has run.
+/// Knows how fast networks run here: from what runs took, or from arithmetic of a few milliseconds before any has run.
 #[derive(Debug)]
 pub struct SpeedMeter {
     n_threads: usize,
@@ -97,56 +95,14 @@ impl SpeedMeter {
     }
 }
 
-/// Multiply-accumulates per second of a whole network, from those of one 3×3×3 convolution on this many threads.
+/// Multiply-accumulates per second of a whole network, guessed from the arithmetic that these threads can do.
 fn calibrate(n_threads: usize) -> f64 {
-    /// In and out, as in the outer stages of a U-Net.
-    const CHANNELS: usize = 16;
-    /// Of the whole: one run warms up, the fastest of the others counts. Each is a few milliseconds, so that on a busy
-    /// machine some are not interrupted.
-    const BUDGET: Duration = Duration::from_millis(120);
-    /// What a network reaches of it: strided and transposed convolutions, norms and copies are slower.
-    const NETWORK_SHARE: f64 = 0.5;
-
-    let size = [8 * n_threads.clamp(1, 16), 32, 64];
-    let n_voxels: usize = size.iter().product();
-    let work = n_voxels * 27 * CHANNELS * CHANNELS;
-    let weight = vec![0.01; 27 * CHANNELS * CHANNELS];
-    let conv = Conv3d::new(CHANNELS, CHANNELS, [3; 3], &weight, None).expect("lengths fit the channels");
-    let input: Vec<f32> = (0..n_voxels * CHANNELS).map(|i| (i % 7) as f32).collect();
-    let mut output = vec![0.0; n_voxels * CHANNELS];
-    let mut run = || {
-        let began = Instant::now();
-        let ran = conv.run(size, &input, &mut output, |n, task| {
-            on_threads(n_threads, n, task)
-        });
-        ran.expect("lengths fit the size");
-        began.elapsed()
-    };
-    let began = Instant::now();
-    let mut fastest = run();
-    while began.elapsed() + fastest < BUDGET {
-        fastest = fastest.min(run());
-    }
-    work as f64 / fastest.as_secs_f64().max(1e-6) * NETWORK_SHARE
-}
-
-fn on_threads(n_threads: usize, n_tasks: usize, task: &(dyn Fn(usize) + Sync)) {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        loop {
-            let i = next.fetch_add(1, Ordering::Relaxed);
-            if i >= n_tasks {
-                break;
-            }
-            task(i);
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..n_threads.min(n_tasks) {
-            scope.spawn(work);
-        }
-        work();
-    });
+    /// What a network reaches of it, counted as plain sums: minimal filtering saves more than all the rest costs.
+    const NETWORK_SHARE: f64 = 1.5;
+    let peak = Threads::new(n_threads, false)
+        .and_then(|threads| roofline::peak_gflops(Level::best(), &threads))
+        .unwrap_or(1.0);
+    peak / 2.0 * 1e9 * NETWORK_SHARE
 }
 
 #[cfg(test)]
@@ -171,16 +127,5 @@ mod tests {
         assert_eq!(meter.speed(), measured(2_000.0));
         meter.observe(10_000, 1.0);
         assert_eq!(meter.speed(), measured(12_000.0 / 2.0));
-    }
-
-    #[test]
-    fn every_task_runs_once_on_any_number_of_threads() {
-        for (n_threads, n_tasks) in [(1, 5), (4, 3), (3, 100), (2, 0)] {
-            let counts: Vec<AtomicUsize> = (0..n_tasks).map(|_| AtomicUsize::new(0)).collect();
-            on_threads(n_threads, n_tasks, &|i| {
-                counts[i].fetch_add(1, Ordering::Relaxed);
-            });
-            assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 1));
-        }
     }
 }

@@ -108,6 +108,7 @@ fn run(
         peak_rss_bytes: 0,
         expected_memory_bytes: PROCESS_BYTES + memory.bytes(),
         provider: runtime.provider(),
+        precision: runtime.precision(),
         threads: runtime.n_threads(),
         input_bytes_read: found.counters.scan_bytes_read,
         weight_bytes_read: found.counters.weight_bytes_read,
@@ -117,7 +118,7 @@ fn run(
             segmentation: request.options,
             postprocessing: request.postprocessing != PostprocessingChoice::None,
         },
-        versions: core.versions(),
+        versions: core.versions(open.models()),
     })
 }
 

@@ -60,6 +60,9 @@ impl<'a> OpenRun<'a> {
         let reader = model.reader()?;
         model.check_n_channels(run.scans.len() + run.masks.len())?;
         let previous = run.previous_stage.open(core, &model, cancel)?;
+        for model in previous.model().into_iter().chain([&*model]) {
+            core.models().runtime().check_for(model)?;
+        }
         let postprocessing = read_postprocessing(core, &model, &run.postprocessing)?;
         let scans = run
             .scans
@@ -198,7 +201,8 @@ impl<'a> OpenRun<'a> {
         })
     }
 
-    fn models(&self) -> impl Iterator<Item = &OpenModel> {
+    /// What runs: the previous stage, if it is run first, and the model.
+    pub(crate) fn models(&self) -> impl Iterator<Item = &OpenModel> {
         self.previous_model().into_iter().chain([&*self.model])
     }
 

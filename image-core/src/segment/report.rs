@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use nephrite_cpu::Precision;
 use nephrite_engine::Provider;
 use nephrite_kernel::{LabelStatus, LabelVolume};
 use nephrite_nnunet::LabelDescription;
@@ -9,7 +10,7 @@ use nephrite_types::{Geometry, Labels, SegmentationOptions, Stage, Warning, Warn
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::ModelReport;
+use crate::model::{ModelReport, PrecisionName};
 
 /// Seconds of wall time per stage. Loading and reading of a previous stage are included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -104,6 +105,9 @@ pub struct SegmentReport {
     pub expected_memory_bytes: u64,
     /// What ran the network.
     pub provider: Provider,
+    /// In what the factors of its products were held.
+    #[serde(with = "PrecisionName")]
+    pub precision: Precision,
     /// CPU threads of the network.
     pub threads: usize,
     /// Compressed bytes read from scans.

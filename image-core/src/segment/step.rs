@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use nephrite_cpu::Precision;
 use nephrite_engine::Provider;
 use nephrite_kernel::Mask;
 use nephrite_types::{CancelToken, Progress, Warning};
@@ -28,6 +29,7 @@ pub(crate) struct ModelStepOutcome {
     /// Tile positions over folds; mirrored copies not counted.
     pub(crate) tiles: u64,
     pub(crate) provider: Provider,
+    pub(crate) precision: Precision,
     pub(crate) threads: usize,
     pub(crate) counters: Counters,
     pub(crate) scan: FileHash,
@@ -72,13 +74,14 @@ fn run_open(
     let description = &open.model.description;
     let mask = Mask::new(runs, label_table(&description.labels)?).map_err(mask_error)?;
     let runtime = core.models().runtime();
-    let versions = core.versions().into_iter();
+    let versions = core.versions(open.models()).into_iter();
     Ok(ModelStepOutcome {
         mask: Arc::new(mask),
         warnings: Vec::new(),
         stages: StageSeconds::default(),
         tiles: found.tiles,
         provider: runtime.provider(),
+        precision: runtime.precision(),
         threads: runtime.n_threads(),
         counters: found.counters,
         scan: found.scan,

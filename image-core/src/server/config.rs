@@ -6,11 +6,12 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nephrite_cpu::{Level, Precision};
 use nephrite_engine::Provider;
 use nephrite_pipeline::model_keys;
 use nephrite_server::LogFormat;
 use nephrite_server::settings::{self, MAX_SECONDS, limit};
-use nephrite_settings::kind::{Kind, flag, list, parsed, path, seconds, text, whole};
+use nephrite_settings::kind::{Kind, either, flag, list, parsed, path, seconds, text, whole};
 use nephrite_settings::{Fault, Reference, Section, parse, read_config};
 use nephrite_types::Limits;
 
@@ -19,7 +20,7 @@ use super::jobs_config::{read_jobs, read_worker};
 use crate::core::StepBudget;
 use crate::jobs::{JobsConfig, WorkerConfig};
 use crate::masks::{Endpoint, OperationSettings};
-use crate::model::{ModelBudget, ModelChoice};
+use crate::model::{CpuSettings, ModelBudget, ModelChoice, RuntimeSettings};
 use crate::place::{RemoteCoreSettings, ServiceSettings};
 
 /// What `nephrite serve` is told by its configuration file; all of it checked.
@@ -33,6 +34,8 @@ pub struct ServeConfig {
     pub provider: Provider,
     /// CPU threads of the network; what the control group grants if not given.
     pub threads: Option<NonZeroUsize>,
+    /// How our own kernels compute, with provider `cpu`.
+    pub cpu: CpuSettings,
     /// ONNX Runtime's library or its folder.
     pub onnxruntime: Option<PathBuf>,
     /// The value of `ORT_DYLIB_PATH`, as the program read it; not from the file.
@@ -82,6 +85,7 @@ impl ServeConfig {
             root,
             provider: Provider::Cpu,
             threads: None,
+            cpu: CpuSettings::default(),
             onnxruntime: None,
             ort_dylib_path: None,
             models: Vec::new(),
@@ -100,6 +104,29 @@ impl ServeConfig {
             jobs: None,
             worker: WorkerConfig::default(),
         }
+    }
+
+    /// What runs the networks.
+    pub fn runtime(&self) -> RuntimeSettings {
+        RuntimeSettings {
+            cpu: self.cpu,
+            ..RuntimeSettings::new(
+                self.provider,
+                self.threads.map(NonZeroUsize::get),
+                self.onnxruntime.clone(),
+                self.ort_dylib_path.clone(),
+            )
+        }
+    }
+
+    /// What jobs may ask of this process: its provider, its precision if that is not f32, and what its workers have.
+    pub(super) fn capabilities(&self) -> Vec<String> {
+        let mut capabilities = vec![self.provider.name().to_owned()];
+        if self.cpu.precision != Precision::default() {
+            capabilities.push(self.cpu.precision.name().to_owned());
+        }
+        capabilities.extend(self.worker.capabilities.iter().cloned());
+        capabilities
     }
 
     /// Where steps run.
@@ -139,21 +166,24 @@ fn read_top(top: &mut Section<'_>, folder: &Path) -> ServeConfig {
     let default = ServeConfig::new(settings::root(top, folder));
     let library = "ORT_DYLIB_PATH, then beside the program, then the build folder";
     let (resident, steps) = (default.resident, default.steps);
+    let listen = settings::listen(top, default.listen);
+    let provider = top.get(
+        "provider",
+        parsed("cpu, cuda or openvino"),
+        default.provider,
+        "what runs the networks; never replaced by another one",
+    );
     let mut config = ServeConfig {
-        listen: settings::listen(top, default.listen),
-        provider: top.get(
-            "provider",
-            parsed("cpu, cuda or openvino"),
-            default.provider,
-            "what runs the networks; never replaced by another one",
-        ),
+        listen,
+        provider,
         threads: settings::threads(top),
+        cpu: read_cpu(top, provider),
         onnxruntime: top
             .option(
                 "onnxruntime",
                 path("a file or folder"),
                 library,
-                "ONNX Runtime's shared library, or its folder; relative to the file",
+                "ONNX Runtime's shared library, or its folder, relative to the file; exported networks need it, and providers but cpu",
             )
             .map(|path| folder.join(path)),
         max_concurrent_runs: settings::max_concurrent(
@@ -226,6 +256,48 @@ fn read_top(top: &mut Section<'_>, folder: &Path) -> ServeConfig {
             read_resident(section, &resident, &steps)
         });
     config
+}
+
+/// What only provider `cpu` has.
+fn read_cpu(top: &mut Section<'_>, provider: Provider) -> CpuSettings {
+    let of_cpu = provider == Provider::Cpu;
+    let precision = match of_cpu {
+        true => parsed("f32 or bf16"),
+        false => text("f32 with any provider but cpu", |text| {
+            text.parse().ok().filter(|precision| *precision == Precision::F32)
+        }),
+    };
+    let instructions: Kind<Level> = match of_cpu {
+        true => parsed("avx512, avx2, neon or portable"),
+        false => text("none with any provider but cpu", |_| None),
+    };
+    let pin_threads = match of_cpu {
+        true => flag(),
+        false => either("true or false", "false with any provider but cpu", |value| {
+            value.flag().filter(|is_on| !is_on)
+        }),
+    };
+    let default = CpuSettings::default();
+    CpuSettings {
+        precision: top.get(
+            "precision",
+            precision,
+            default.precision,
+            "of the factors of the networks' products; bf16 needs provider cpu and a processor with AVX-512 BF16",
+        ),
+        instructions: top.option(
+            "instructions",
+            instructions,
+            "the best of this processor",
+            "what networks use on provider cpu; for tests and comparisons",
+        ),
+        pin_threads: top.get(
+            "pin_threads",
+            pin_threads,
+            default.pin_threads,
+            "each thread of the networks stays on one core of those that the process may use; provider cpu only",
+        ),
+    }
 }
 
 fn timeout() -> Kind<Duration> {
@@ -395,7 +467,8 @@ mod tests {
     #[test]
     fn every_key_is_taken() {
         let config = read(
-            "listen = '0.0.0.0:0'\nroot = '/data'\nprovider = 'openvino'\nthreads = 3\nonnxruntime = 'lib'\n\
+            "listen = '0.0.0.0:0'\nroot = '/data'\nprovider = 'cpu'\nprecision = 'bf16'\n\
+             instructions = 'avx2'\npin_threads = true\nthreads = 3\nonnxruntime = 'lib'\n\
              max_concurrent_runs = 2\nmax_waiting_runs = 0\nmax_message_bytes = 4096\ndrain_timeout_seconds = 1.5\n\
              log_format = 'json'\nmax_networks = 2\n\
              max_memory_bytes = 15\ncore_timeout_seconds = 2\n[limits]\nmax_voxels = 5\nmax_payload_bytes = 6\nmax_checkpoint_bytes = 7\n\
@@ -408,7 +481,14 @@ mod tests {
         .unwrap();
         assert_eq!(config.listen.to_string(), "0.0.0.0:0");
         assert_eq!(config.root, Path::new("/data"));
-        assert_eq!(config.provider, Provider::OpenVino);
+        assert_eq!(config.provider, Provider::Cpu);
+        let cpu = CpuSettings {
+            precision: Precision::Bf16,
+            instructions: Some(Level::Avx2),
+            pin_threads: true,
+        };
+        assert_eq!((config.cpu, config.runtime().cpu), (cpu, cpu));
+        assert_eq!(config.capabilities(), ["cpu", "bf16"]);
         assert_eq!(config.threads.unwrap().get(), 3);
         assert_eq!(config.onnxruntime.unwrap(), Path::new("/etc/nephrite/lib"));
         assert_eq!((config.max_concurrent_runs, config.max_waiting_runs), (2, 0));
@@ -455,6 +535,39 @@ mod tests {
             models: vec!["m/a".into()],
         };
         assert_eq!(config.cores, [core]);
+    }
+
+    #[test]
+    fn what_only_the_cpu_has_is_a_fault_with_another_provider() {
+        let config =
+            read("root = '.'\nprovider = 'openvino'\nprecision = 'f32'\npin_threads = false").unwrap();
+        assert_eq!(
+            (config.provider, config.cpu),
+            (Provider::OpenVino, CpuSettings::default())
+        );
+        assert_eq!(config.capabilities(), ["openvino"]);
+        let told = |text: &str| -> Vec<String> {
+            let faults = read(text).unwrap_err();
+            faults.iter().map(|fault| fault.kind.to_string()).collect()
+        };
+        let of_cuda =
+            "root = '.'\nprovider = 'cuda'\nprecision = 'bf16'\ninstructions = 'avx2'\npin_threads = true";
+        assert_eq!(
+            told(of_cuda),
+            [
+                "precision: \"bf16\", expected f32 with any provider but cpu",
+                "instructions: \"avx2\", expected none with any provider but cpu",
+                "pin_threads: true, expected false with any provider but cpu",
+            ]
+        );
+        assert_eq!(
+            told("root = '.'\nprecision = 'f16'\ninstructions = 'sse2'\npin_threads = 1"),
+            [
+                "precision: \"f16\", expected f32 or bf16",
+                "instructions: \"sse2\", expected avx512, avx2, neon or portable",
+                "pin_threads: 1, expected true or false",
+            ]
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub enum ServeError {
     /// The root folder cannot be opened.
     #[error("root: {0}")]
     Root(#[from] PathError),
-    /// ONNX Runtime does not load, or a configured model cannot be loaded.
+    /// What runs the networks does not start, or a configured model cannot be loaded.
     #[error(transparent)]
     Start(#[from] CoreError),
     /// Whether all processes see the same shared volume cannot be found out.

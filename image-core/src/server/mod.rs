@@ -31,7 +31,7 @@ use tokio::net::TcpListener;
 use crate::core::{Core, CoreSettings};
 use crate::error::CoreError;
 use crate::jobs::Office;
-use crate::model::{ModelChoice, RuntimeSettings};
+use crate::model::ModelChoice;
 use crate::place::CaseServices;
 
 use services::{Cases, Jobs, Models, Segmentation, Steps, Volumes, Work, masks};
@@ -46,12 +46,7 @@ impl ServeConfig {
         Core::new(CoreSettings {
             root,
             limits: self.limits.clone(),
-            runtime: RuntimeSettings::new(
-                self.provider,
-                self.threads.map(|n| n.get()),
-                self.onnxruntime.clone(),
-                self.ort_dylib_path.clone(),
-            ),
+            runtime: self.runtime(),
             models: self.resident,
             steps: self.steps,
         })
@@ -68,11 +63,11 @@ const MAX_MASKS_BYTES: usize = 8 << 20;
 /// who wait, lets running requests finish within the configured time, and cancels them then.
 ///
 /// Health is NOT_SERVING, and requests are refused with UNAVAILABLE, until what dead processes left beneath the root is
-/// swept away and ONNX Runtime and the configured models are loaded and warm. While the root folder is gone, health says
+/// swept away, what runs the networks has started, and the configured models are loaded and warm. While the root folder is gone, health says
 /// NOT_SERVING; a root that is made again or mounted anew is found.
 ///
 /// # Errors
-/// [`ServeError`] if the root, ONNX Runtime or a configured model cannot be used.
+/// [`ServeError`] if the root, what runs the networks, or a configured model cannot be used.
 pub async fn run(
     config: ServeConfig,
     listener: TcpListener,
@@ -113,6 +108,7 @@ async fn start(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
+    config.runtime().check().map_err(ServeError::Start)?;
     let root = Root::beneath(&config.root)?;
     let core = config.core(root);
     let work = Arc::new(Work::new(
@@ -122,8 +118,7 @@ async fn start(
     ));
     let limit = config.max_message_bytes;
     let places = Arc::new(CaseServices::new(&config.services(), work.shared().root()));
-    let mut capabilities = config.worker.capabilities.clone();
-    capabilities.push(config.provider.name().to_owned());
+    let capabilities = config.capabilities();
     config.jobs = config.jobs.map(|jobs| jobs.with_capabilities(capabilities));
     let engine = open_jobs(&config).await?;
     let stopping = CancelToken::new();
@@ -244,7 +239,7 @@ fn check_common_volume(
 /// For processes that start beside this one.
 const MOUNT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Loads ONNX Runtime, so that a missing one is found now, and the configured models.
+/// Starts what runs the networks, so that what is missing is found now, and loads the configured models.
 fn warm_up(core: &Core, models: &[ModelChoice], cancel: &CancelToken) -> Result<(), ServeError> {
     core.start_runtime()?;
     let allowance = core.memory().allowance();

@@ -146,8 +146,7 @@ fn cards(config: &ServeConfig, jobs: &JobsConfig, core: &Core) -> Vec<WorkerCard
         let whole = core.root().absolute(folder).unwrap_or_else(|_| folder.clone());
         whole.display().to_string()
     };
-    let mut capabilities = vec![config.provider.name().to_owned()];
-    capabilities.extend(config.worker.capabilities.iter().cloned());
+    let capabilities = config.capabilities();
     let card = |n: usize| WorkerCard {
         name: format!("{process}/{n}"),
         process: process.clone(),

@@ -5,7 +5,7 @@ use nephrite_proto::v1;
 use nephrite_volume::{Unit, VolumeInfo};
 
 use super::model_choice::wire_checkpoint;
-use super::provider::wire_provider;
+use super::provider::{wire_precision, wire_provider};
 use super::warning;
 use crate::memory::ResidentEntry;
 use crate::model::{ModelKey, ModelListing};
@@ -46,6 +46,7 @@ pub(crate) fn done(report: SegmentReport) -> v1::Done {
         tiles: report.tiles,
         peak_rss_bytes: report.peak_rss_bytes,
         provider: wire_provider(report.provider).into(),
+        precision: wire_precision(report.precision).into(),
         threads: small(report.threads),
         input_bytes_read: report.input_bytes_read,
         weight_bytes_read: report.weight_bytes_read,

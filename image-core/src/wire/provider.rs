@@ -1,5 +1,6 @@
 //! What runs networks ⇄ messages.
 
+use nephrite_cpu::Precision;
 use nephrite_engine::Provider;
 use nephrite_proto::v1;
 
@@ -21,6 +22,21 @@ pub(crate) fn provider(number: i32) -> Option<Provider> {
     }
 }
 
+pub(crate) fn wire_precision(precision: Precision) -> v1::Precision {
+    match precision {
+        Precision::F32 => v1::Precision::F32,
+        Precision::Bf16 => v1::Precision::Bf16,
+    }
+}
+
+/// `None` for one that only a newer process knows; one that does not say it is older, and knows f32 only.
+pub(crate) fn precision(number: i32) -> Option<Precision> {
+    match v1::Precision::try_from(number).ok()? {
+        v1::Precision::Unspecified | v1::Precision::F32 => Some(Precision::F32),
+        v1::Precision::Bf16 => Some(Precision::Bf16),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -31,5 +47,13 @@ mod tests {
             assert_eq!(provider(wire_provider(known).into()), Some(known));
         }
         assert_eq!((provider(0), provider(99)), (None, None));
+    }
+
+    #[test]
+    fn precisions_come_back_from_their_messages() {
+        for known in Precision::ALL {
+            assert_eq!(precision(wire_precision(known).into()), Some(known));
+        }
+        assert_eq!((precision(0), precision(99)), (Some(Precision::F32), None));
     }
 }

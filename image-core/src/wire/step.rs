@@ -14,7 +14,7 @@ use nephrite_types::{BoundingBox, CancelToken, ErrorCode, Geometry, Stage};
 use nephrite_volume::{FileHash, Reader};
 
 use super::model_choice::{model_choice, wire_checkpoint};
-use super::provider::{provider, wire_provider};
+use super::provider::{precision, provider, wire_precision, wire_provider};
 use super::{cost, warning};
 use crate::core::Core;
 use crate::error::CoreError;
@@ -158,6 +158,7 @@ pub(crate) fn done(
         stages: stages.into(),
         tiles: outcome.tiles,
         provider: wire_provider(outcome.provider).into(),
+        precision: wire_precision(outcome.precision).into(),
         threads: u32::try_from(outcome.threads).unwrap_or(u32::MAX),
         counters: Some((&outcome.counters).into()),
         peak_rss_bytes: outcome.peak_rss_bytes,
@@ -205,6 +206,7 @@ pub(crate) fn outcome(
         stages,
         tiles: done.tiles,
         provider: provider(done.provider).ok_or_else(|| broken("provider"))?,
+        precision: precision(done.precision).ok_or_else(|| broken("precision"))?,
         threads: done.threads as usize,
         counters: done.counters.as_ref().map(Counters::from).unwrap_or_default(),
         scan: FileHash::from_hex(&done.scan_sha256, done.scan_bytes)

@@ -15,6 +15,7 @@ mod one_way;
 mod one_world;
 mod patient;
 mod places;
+mod precision;
 mod process;
 mod record_schema;
 mod stale;

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use nephrite_cpu::Level;
+
 use crate::nifti_file::{HEADER_BYTES, NiftiFile, gzip};
-use crate::scene::{ONE_CHANNEL, Scene, TWO_CHANNELS, golden_model};
+use crate::scene::{ONE_CHANNEL, Scene, TWO_CHANNELS, golden_model, has_bf16};
 
 const INPUT: i32 = 3;
 const MODEL: i32 = 4;
@@ -384,12 +386,87 @@ fn providers_and_libraries_that_are_not_there() {
     };
     check(&["--provider", "cuda"], ENVIRONMENT, &["cuda"]);
     check(&["--provider", "abacus"], 2, &["abacus", "openvino"]);
+    let library = ["--provider", "openvino", "--onnxruntime"];
     check(
-        &["--onnxruntime", "nowhere.so"],
+        &[&library[..], &["nowhere.so"]].concat(),
         ENVIRONMENT,
         &["nowhere.so", "make onnxruntime"],
     );
-    check(&["--onnxruntime", "scan.nii.gz"], ENVIRONMENT, &["scan.nii.gz"]);
+    check(
+        &[&library[..], &["scan.nii.gz"]].concat(),
+        ENVIRONMENT,
+        &["scan.nii.gz"],
+    );
+}
+
+#[test]
+fn an_exported_network_needs_the_library() {
+    let scene = Scene::new();
+    scene.copy_model(ONE_CHANNEL);
+    scene.edit_json("model/plans.json", |json| {
+        json["configurations"]["3d_fullres"]["architecture"]["network_class_name"] = "a.b.SwinUNETR".into();
+    });
+    scene.write("model/fold_0/network.onnx", b"exported");
+    let files = ["--input", "scan.nii.gz", "--output", "out/mask.nii.gz"];
+    let without = [&files[..], &["--onnxruntime", "nowhere.so"]].concat();
+    scene
+        .segment(&scene.path("model"), &without)
+        .refused(ENVIRONMENT, &["nowhere.so", "make onnxruntime"]);
+    // With the library, it is the network that is wrong; with another precision, neither is looked at.
+    scene
+        .segment(&scene.path("model"), &files)
+        .refused(MODEL, &["network.onnx"]);
+    if has_bf16() {
+        scene
+            .segment(
+                &scene.path("model"),
+                &[&without[..], &["--precision", "bf16"]].concat(),
+            )
+            .refused(ENVIRONMENT, &["precision bf16", "SwinUNETR", "network.onnx"]);
+    }
+    assert!(scene.names("out").is_empty(), "{:?}", scene.names("out"));
+}
+
+/// At the start: neither the model nor the scan is there.
+#[test]
+fn what_processor_or_provider_cannot_do_is_refused_before_anything_is_read() {
+    let check = |more: &[&str], exit, says: &[&str]| {
+        let scene = Scene::new();
+        let files = ["--input", "none.nii.gz", "--output", "none/mask.nii.gz"];
+        let outcome = scene.segment("none".as_ref(), &[&files[..], more].concat());
+        outcome.refused(exit, says);
+    };
+    let expected = "with any provider but cpu";
+    for provider in ["openvino", "cuda"] {
+        let provider = ["--provider", provider];
+        let of = |more: &[&'static str]| [&provider[..], more].concat();
+        check(
+            &of(&["--precision", "bf16"]),
+            2,
+            &["--precision is bf16", expected],
+        );
+        check(
+            &of(&["--instructions", "avx2"]),
+            2,
+            &["--instructions is avx2", expected],
+        );
+        check(&of(&["--pin-threads"]), 2, &["--pin-threads is true", expected]);
+        check(&of(&["--precision", "f32"]), INPUT, &["none"]);
+    }
+    check(&["--precision", "f16"], 2, &["--precision", "f32, bf16"]);
+    check(&["--instructions", "sse2"], 2, &["--instructions", "avx2, neon"]);
+    for level in Level::ALL.into_iter().filter(|level| !level.is_available()) {
+        check(
+            &["--instructions", level.name()],
+            ENVIRONMENT,
+            &[level.name(), "processor"],
+        );
+    }
+    let portable = ["--precision", "bf16", "--instructions", "portable"];
+    check(&portable, ENVIRONMENT, &["bf16", "AVX-512 BF16"]);
+    if !has_bf16() {
+        check(&["--precision", "bf16"], ENVIRONMENT, &["bf16", "AVX-512 BF16"]);
+    }
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use nephrite_cpu::{CpuOptions, Precision};
+
 use crate::nifti_file::NiftiFile;
 
 /// One channel (CT), patch 16×20×16, labels kidney and tumor, folds 0, 1 and all.
@@ -126,6 +128,15 @@ impl Outcome {
         assert!(self.stdout.is_empty(), "{self:?}");
         assert!(!self.stderr.contains("panicked"), "{self:?}");
     }
+}
+
+/// Whether this processor has precision bf16.
+pub(crate) fn has_bf16() -> bool {
+    let options = CpuOptions {
+        precision: Precision::Bf16,
+        ..CpuOptions::best()
+    };
+    nephrite_cpu::check(options).is_ok()
 }
 
 /// A model of `tests/golden` at the root of the workspace.

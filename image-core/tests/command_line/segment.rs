@@ -4,8 +4,11 @@ use std::io::{BufRead as _, Read as _};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use nephrite_cpu::Level;
+use serde_json::json;
+
 use crate::nifti_file::NiftiFile;
-use crate::scene::{ONE_CHANNEL, Scene, golden_case, golden_model};
+use crate::scene::{ONE_CHANNEL, Outcome, Scene, golden_case, golden_model, has_bf16};
 
 const FILES: [&str; 4] = ["--input", "scan.nii.gz", "--output", "out/mask.nii.gz"];
 
@@ -46,7 +49,10 @@ fn a_mask_a_summary_and_a_report() {
     assert!(report["weight_bytes_read"].as_u64().unwrap() > 10_000);
     assert!(report["peak_rss_bytes"].as_u64().unwrap() > 10 << 20);
     assert!(report["tiles"].as_u64().unwrap() >= 1);
-    assert_eq!(report["provider"], "cpu");
+    assert_eq!(
+        (&report["provider"], &report["precision"]),
+        (&"cpu".into(), &"f32".into())
+    );
     assert_eq!(report["shape"], serde_json::json!([24, 20, 18]));
     let labels = report["labels"].as_array().unwrap();
     assert_eq!(labels[0]["name"], "kidney");
@@ -63,6 +69,75 @@ fn quiet_prints_nothing() {
     let scene = Scene::new();
     let outcome = scene.segment(&golden_model(ONE_CHANNEL), &FILES).succeeded();
     assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", ""));
+}
+
+/// No ONNX Runtime is there: neither where `--onnxruntime` says, nor where the environment says.
+#[test]
+fn networks_that_nephrite_builds_need_no_library() {
+    let scene = Scene::new();
+    let model = golden_model(ONE_CHANNEL);
+    let arguments = ["segment", "--folds", "0", "--no-mirroring", "--model"];
+    let files = [
+        "--report",
+        "out/report.json",
+        "--onnxruntime",
+        "nowhere/libonnxruntime.so",
+    ];
+    let all = [&arguments[..], &[model.to_str().unwrap()], &FILES, &files].concat();
+    for arguments in [&all[..], &all[..all.len() - 2]] {
+        let mut command = scene.command(arguments);
+        command.env("ORT_DYLIB_PATH", "nowhere/libonnxruntime.so");
+        Outcome::of(command.output().unwrap()).succeeded();
+        let report = report(&scene, "out/report.json");
+        let versions = json!({"kernels": Level::best().name(), "nephrite": env!("CARGO_PKG_VERSION")});
+        assert_eq!(report["versions"], versions);
+        for file in ["mask.nii.gz", "report.json"] {
+            std::fs::remove_file(scene.path("out").join(file)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn instructions_precision_and_pinning_are_taken_and_told() {
+    let scene = Scene::new();
+    let model = golden_model(ONE_CHANNEL);
+    let run = |more: &[&str]| {
+        let arguments = [
+            "segment",
+            "--folds",
+            "0",
+            "--no-mirroring",
+            "--model",
+            model.to_str().unwrap(),
+        ];
+        let report_file = ["--report", "out/report.json"];
+        let outcome = scene
+            .run(&[&arguments[..], &FILES, &report_file, more].concat())
+            .succeeded();
+        let told = (
+            outcome.stdout,
+            report(&scene, "out/report.json"),
+            scene.read("out/mask.nii.gz"),
+        );
+        for file in ["mask.nii.gz", "report.json"] {
+            std::fs::remove_file(scene.path("out").join(file)).unwrap();
+        }
+        told
+    };
+    let (summary, _, best) = run(&[]);
+    assert!(summary.contains(" on cpu in "), "{summary}");
+    for level in Level::ALL.into_iter().filter(|level| level.is_available()) {
+        let (_, report, mask) = run(&["--instructions", level.name(), "--pin-threads"]);
+        assert_eq!(report["versions"]["kernels"], level.name());
+        if level == Level::best() {
+            assert!(mask == best, "pinning changes no result");
+        }
+    }
+    if has_bf16() {
+        let (summary, report, _) = run(&["--precision", "bf16"]);
+        assert!(summary.contains(" on cpu with bf16 in "), "{summary}");
+        assert_eq!(report["precision"], "bf16");
+    }
 }
 
 /// The command line gives the golden mask: more in `tests/golden.rs`.

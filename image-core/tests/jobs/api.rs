@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use nephrite_cpu::{CpuOptions, Precision};
 use nephrite_proto::v1::watch_response::Event;
 use nephrite_proto::v1::{
     self, CancelRequest, FindOrphansRequest, JobPriority, JobState, ListJobsRequest, ListWorkersRequest,
     OrphanKind, PurgeRequest, RetryRequest, SubmitRequest, WatchRequest,
 };
+use serde_json::Value;
 
 use crate::patient::{KIDNEYS, PATIENCE};
 use crate::place::{Engine, Place, short_case, submission};
@@ -316,6 +318,39 @@ fn a_job_that_nobody_can_take_says_so() {
         .block_on(client.cancel_job(CancelRequest { id }))
         .unwrap();
     assert_eq!(cancelled.job.unwrap().state(), JobState::Cancelled);
+}
+
+/// A precision is what a process is, like its provider: jobs may ask for it where there is one.
+#[test]
+fn a_process_offers_its_precision() {
+    let place = Place::new(Engine::Sqlite).unwrap();
+    let asking = |key: &str| SubmitRequest {
+        capability: "bf16".into(),
+        ..submission(key, short_case(key))
+    };
+    let server = place.server();
+    let refused = place.try_submit(&server, &asking("a")).unwrap_err();
+    assert!(refused.message.contains("known are cpu"), "{refused}");
+    drop(server);
+    let options = CpuOptions {
+        precision: Precision::Bf16,
+        ..CpuOptions::best()
+    };
+    if nephrite_cpu::check(options).is_err() {
+        println!("this processor has no bf16: skipped");
+        return;
+    }
+    let server = place.server_with("server", &[], "precision = 'bf16'");
+    let job = place.submit(&server, &asking("a"));
+    assert_eq!(place.ended(&server, &job.id).state(), JobState::Succeeded);
+    let workers = place.client(&server);
+    let workers = place
+        .runtime
+        .block_on(workers.list_workers(ListWorkersRequest {}));
+    assert_eq!(workers.unwrap().workers[0].capabilities, ["cpu", "bf16"]);
+    let record = place.patient.path("results/a/record.json");
+    let record: Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
+    assert_eq!(record["steps"][0]["work"]["model"]["precision"], "bf16");
 }
 
 /// What fails for good fails once; what another try may mend is tried again, and dead after the last.

@@ -4,10 +4,12 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use nephrite_cpu::{Level, Precision};
+use nephrite_engine::Provider;
 use nephrite_image_core::ModelChoice;
 use nephrite_image_core::server::{self, ServeConfig, ServeError};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
-use nephrite_proto::Event;
+use nephrite_proto::{Event, v1};
 use nephrite_types::{Coded, ErrorCode};
 use tokio::net::TcpListener;
 use tonic_health::pb::HealthCheckRequest;
@@ -207,11 +209,48 @@ async fn a_server_that_cannot_start_says_why() {
     let error = start_fails(|config| config.root = config.root.join("none")).await;
     assert_eq!(error.code(), ErrorCode::NotFound, "{error}");
     let error = start_fails(|config| {
-        config.provider = nephrite_engine::Provider::Cuda;
+        config.provider = Provider::Cuda;
         config.models = vec![choice(MODEL)];
     })
     .await;
     assert_eq!(error.code(), ErrorCode::Environment, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_starts_with_what_its_provider_needs() {
+    // On the CPU, networks that nephrite builds need no library.
+    let server = TestServer::start(|config| {
+        config.ort_dylib_path = Some("nowhere".into());
+        config.models = vec![choice(MODEL)];
+    })
+    .await;
+    let run = server.client.run(small_run("results/mask.nii.gz")).await.unwrap();
+    let done = run.done().await.unwrap();
+    assert_eq!(done.precision(), v1::Precision::F32);
+    assert_eq!(done.versions["kernels"], Level::best().name());
+    assert!(!done.versions.contains_key("onnxruntime"), "{:?}", done.versions);
+
+    let error = start_fails(|config| {
+        config.provider = Provider::OpenVino;
+        config.ort_dylib_path = Some("nowhere".into());
+    })
+    .await;
+    assert_eq!(error.code(), ErrorCode::Environment, "{error}");
+    assert!(error.to_string().contains("nowhere"), "{error}");
+    let error = start_fails(|config| {
+        config.provider = Provider::Cuda;
+        config.cpu.precision = Precision::Bf16;
+    })
+    .await;
+    assert_eq!(error.code(), ErrorCode::InvalidArgument, "{error}");
+    assert!(error.to_string().contains("precision is bf16"), "{error}");
+    let error = start_fails(|config| {
+        config.cpu.precision = Precision::Bf16;
+        config.cpu.instructions = Some(Level::Portable);
+    })
+    .await;
+    assert_eq!(error.code(), ErrorCode::Environment, "{error}");
+    assert!(error.to_string().contains("bf16"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

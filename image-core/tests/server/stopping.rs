@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use nephrite_proto::v1::LoadRequest;
+use nephrite_proto::v1::{LoadRequest, RunRequest};
 use nephrite_proto::{Event, RunEvents};
 use nephrite_types::ErrorCode;
 use serde_json::Value;
@@ -191,15 +191,18 @@ fn load() -> LoadRequest {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_that_takes_long_to_load_stops_at_its_deadline_and_gives_its_place_up() {
+async fn a_run_whose_tiles_take_long_stops_at_its_deadline_and_gives_its_place_up() {
     let server = TestServer::start(|config| config.max_waiting_runs = 1).await;
     let plans = server.path(MODEL).join("plans.json");
     let sound = std::fs::read(&plans).unwrap();
-    set_patch(&server, [192, 192, 192]);
-    let mut request = Request::new(load());
+    set_patch(&server, [224, 224, 224]);
+    let mut request = Request::new(RunRequest {
+        options: None, // eight mirrored tiles, and so at least eight times what a network of that size takes
+        ..small_run("results/a.nii.gz")
+    });
     request.set_timeout(Duration::from_millis(400));
-    let error = server.client.load_model(request).await.unwrap_err();
-    assert_eq!(error.code, ErrorCode::DeadlineExceeded);
+    let stopped = server.client.run(request).await.unwrap().done().await;
+    assert_eq!(stopped.unwrap_err().code, ErrorCode::DeadlineExceeded);
     // The place is free soon.
     std::fs::write(&plans, sound).unwrap();
     let asked = Instant::now();
@@ -210,7 +213,7 @@ async fn a_model_that_takes_long_to_load_stops_at_its_deadline_and_gives_its_pla
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_that_no_memory_holds_is_refused_at_once() {
     let server = TestServer::start(|_| {}).await;
-    set_patch(&server, [512, 512, 512]);
+    set_patch(&server, [1024, 1024, 1024]);
     let asked = Instant::now();
     let error = server.client.load_model(load()).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::LimitExceeded);

@@ -190,6 +190,9 @@ pub struct Done {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// In what the factors of the network's products were held.
+    #[prost(enumeration = "Precision", tag = "16")]
+    pub precision: i32,
     /// Everything odd, in the order in which it was found.
     #[prost(message, repeated, tag = "30")]
     pub warnings: ::prost::alloc::vec::Vec<Warning>,
@@ -419,7 +422,7 @@ impl Checkpoint {
 pub enum Provider {
     /// Never sent.
     Unspecified = 0,
-    /// ONNX Runtime's own kernels, and nephrite's.
+    /// The CPU: nephrite's own kernels; ONNX Runtime's for exported networks.
     Cpu = 1,
     /// An NVIDIA GPU.
     Cuda = 2,
@@ -446,6 +449,39 @@ impl Provider {
             "PROVIDER_CPU" => Some(Self::Cpu),
             "PROVIDER_CUDA" => Some(Self::Cuda),
             "PROVIDER_OPENVINO" => Some(Self::Openvino),
+            _ => None,
+        }
+    }
+}
+/// In what the factors of a network's products are held. Sums, statistics, and all that flows between layers are single precision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Precision {
+    /// Of a server that knows single precision only. Never sent by others.
+    Unspecified = 0,
+    /// Single precision.
+    F32 = 1,
+    /// 8 bits of mantissa; on CPUs with AVX-512 BF16.
+    Bf16 = 2,
+}
+impl Precision {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PRECISION_UNSPECIFIED",
+            Self::F32 => "PRECISION_F32",
+            Self::Bf16 => "PRECISION_BF16",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PRECISION_UNSPECIFIED" => Some(Self::Unspecified),
+            "PRECISION_F32" => Some(Self::F32),
+            "PRECISION_BF16" => Some(Self::Bf16),
             _ => None,
         }
     }
@@ -4364,7 +4400,7 @@ pub struct WorkerStatus {
     /// The process that it is part of.
     #[prost(string, tag = "2")]
     pub process: ::prost::alloc::string::String,
-    /// What it has; its provider is among it.
+    /// What it has; its provider is among it, and its precision if that is not f32.
     #[prost(string, repeated, tag = "3")]
     pub capabilities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Folders beneath which its models lie; all models if empty.
@@ -5623,6 +5659,9 @@ pub struct StepDone {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// In what the factors of the network's products were held.
+    #[prost(enumeration = "Precision", tag = "13")]
+    pub precision: i32,
     /// Everything odd.
     #[prost(message, repeated, tag = "30")]
     pub warnings: ::prost::alloc::vec::Vec<Warning>,

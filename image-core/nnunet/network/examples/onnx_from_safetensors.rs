@@ -7,7 +7,7 @@
 #[path = "../golden/safetensors.rs"]
 mod safetensors;
 
-use nephrite_nnunet_network::{Lowering, build_onnx};
+use nephrite_nnunet_network::build_onnx;
 
 fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut arguments = std::env::args().skip(1);
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     };
     let mut golden = safetensors::Golden::read(from.as_ref())?;
     let architecture = golden.architecture()?;
-    let network = build_onnx(&architecture, &mut golden, &Lowering::Plain)?;
+    let network = build_onnx(&architecture, &mut golden)?;
     std::fs::write(&to, &network.bytes)?;
     println!(
         "{to}: {} parameters, {} bytes, {} bytes of memory",

@@ -416,7 +416,7 @@ fn parse_activation(kwargs: &Kwargs<'_>) -> Result<Activation, NetworkError> {
             };
             options.only(["negative_slope", "inplace"].iter())?;
             Ok(Activation::LeakyRelu {
-                slope: options.float("negative_slope", 0.01, -1e6, 1e6)?,
+                slope: options.float("negative_slope", 0.01, -1e6, 1.0)?,
             })
         }
         "ReLU" => {

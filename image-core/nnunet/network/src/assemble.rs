@@ -4,7 +4,7 @@
 //! residual_encoders, unet_decoder, unet_residual_decoder}.py`.
 
 use crate::architecture::{Activation, Architecture, Block, Norm, Stage};
-use crate::layers::{Layer, LayerGraph, Op, Param, ParamId, ValueId, ValueShape};
+use nephrite_layers::{Layer, LayerGraph, Op, Param, ParamId, ValueId, ValueShape};
 
 impl Architecture {
     /// The layers that a tile runs through; only what reaches the finest segmentation head.

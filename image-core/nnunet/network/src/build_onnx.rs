@@ -1,11 +1,10 @@
 //! Joins a described network and its weights into the model that a runtime loads.
 
 use crate::architecture::Architecture;
-use crate::lowering::Lowering;
 use crate::onnx_writer::ModelWriter;
-use crate::session_memory::{SessionMemory, session_memory};
+use crate::session_memory::{NetworkMemory, session_memory};
 use crate::weights::{WeightSource, has_running_statistics, read, resolve};
-use crate::{NetworkError, lowering_own_conv, lowering_plain};
+use crate::{NetworkError, lowering};
 
 /// A network that a runtime can load: one f32 input `[1, channel, patch…]`, one f32 output of raw logits
 /// `[1, class, patch…]`, all shapes fixed, nothing outside these bytes.
@@ -25,8 +24,8 @@ pub struct OnnxNetwork {
     pub n_classes: usize,
     /// Spatial size, slowest axis first.
     pub patch: Vec<usize>,
-    /// What a session of it keeps in memory.
-    pub memory: SessionMemory,
+    /// What a session of ONNX Runtime keeps of it in memory.
+    pub memory: NetworkMemory,
 }
 
 /// Joins architecture and weights into an ONNX model (opset 17).
@@ -43,7 +42,6 @@ pub struct OnnxNetwork {
 pub fn build_onnx(
     architecture: &Architecture,
     weights: &mut dyn WeightSource,
-    lowering: &Lowering,
 ) -> Result<OnnxNetwork, NetworkError> {
     let graph = if has_running_statistics(architecture, weights) {
         architecture.with_batch_norm().layers()
@@ -51,10 +49,7 @@ pub fn build_onnx(
         architecture.layers()
     };
     let names = resolve(&graph, architecture, weights)?;
-    let writer: ModelWriter = match lowering {
-        Lowering::Plain => lowering_plain::lower(&graph),
-        Lowering::OwnConv => lowering_own_conv::lower(&graph),
-    };
+    let writer: ModelWriter = lowering::lower(&graph);
     let bytes = writer.write(&graph, &mut |param| {
         read(weights, &names[param.0], graph.param(param))
     })?;
@@ -66,6 +61,6 @@ pub fn build_onnx(
         n_channels: architecture.n_channels,
         n_classes: architecture.n_classes,
         patch: architecture.patch.clone(),
-        memory: session_memory(architecture, lowering),
+        memory: session_memory(architecture),
     })
 }

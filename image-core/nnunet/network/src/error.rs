@@ -180,12 +180,20 @@ pub enum NetworkError {
         /// In the model.
         found: String,
     },
+    /// Our own kernels cannot run the network.
+    #[error(transparent)]
+    Cpu(#[from] nephrite_cpu::CpuError),
+    /// Stopped from outside while weights were read.
+    #[error(transparent)]
+    Cancelled(#[from] nephrite_types::Cancelled),
 }
 
 impl Coded for NetworkError {
     fn code(&self) -> ErrorCode {
         match self {
             NetworkError::TooLarge { .. } => ErrorCode::LimitExceeded,
+            NetworkError::Cpu(error) => error.code(),
+            NetworkError::Cancelled(cancelled) => cancelled.code(),
             _ => ErrorCode::InvalidModel,
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::{Architecture, Lowering, OnnxExpectation, check_onnx, expected_tensors, session_memory};
+use crate::{Architecture, OnnxExpectation, check_onnx, expected_tensors, session_memory};
 
 /// Takes any bytes for the `architecture` entry of plans: refused, or a network with a finite number of tensors.
 pub fn architecture(data: &[u8]) {
@@ -30,7 +30,7 @@ pub fn architecture(data: &[u8]) {
         &patch,
     ) {
         assert!(!expected_tensors(&network, true).is_empty());
-        let memory = session_memory(&network, &Lowering::OwnConv);
+        let memory = session_memory(&network);
         assert!(memory.total() >= 4 * network.n_parameters());
     }
 }

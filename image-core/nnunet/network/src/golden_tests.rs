@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use nephrite_cpu::{CpuOptions, Level, Threads};
+use nephrite_types::CancelToken;
 use serde_json::Value;
 
+use crate::build_cpu::build_cpu;
 use crate::build_onnx::build_onnx;
-use crate::lowering::Lowering;
 use crate::onnx_check::{OnnxExpectation, check_onnx};
 use crate::weights::{WeightSource, expected_tensors, has_running_statistics};
 use crate::{NetworkError, reference, session_memory};
@@ -109,12 +111,52 @@ fn logits_are_those_of_the_reference() {
     }
 }
 
+/// Our own kernels, with all instructions that this processor has and several numbers of threads, against PyTorch's logits.
+#[test]
+fn logits_of_the_cpu_are_those_of_the_reference() {
+    for (name, mut golden) in cases() {
+        let architecture = golden.architecture().unwrap();
+        let input = golden.tensors["golden.input"].1.clone();
+        let input: Vec<f32> = input.iter().map(|&v| v as f32).collect();
+        let expected = golden.tensors["golden.logits"].1.clone();
+        for level in Level::ALL.into_iter().filter(|level| level.is_available()) {
+            let options = CpuOptions {
+                level,
+                ..CpuOptions::best()
+            };
+            let mut first: Option<Vec<f32>> = None;
+            for n_threads in [1, 3] {
+                let threads = Threads::new(n_threads, false).unwrap();
+                let cpu =
+                    build_cpu(&architecture, &mut golden, options, &threads, &CancelToken::new()).unwrap();
+                let mut runner = cpu.network.runner(&threads).unwrap();
+                let mut found = vec![f32::NAN; cpu.network.output_len()];
+                for _ in 0..2 {
+                    runner.run(&input, &mut found).unwrap();
+                }
+                assert_eq!(found.len(), expected.len(), "{name}");
+                let difference = found
+                    .iter()
+                    .zip(&expected)
+                    .map(|(&f, &e)| f64::from((f - e as f32).abs()))
+                    .fold(0.0, f64::max);
+                assert!(difference <= 1e-4, "{name}, {level}: {difference}");
+                assert_eq!(
+                    first.get_or_insert_with(|| found.clone()),
+                    &found,
+                    "{name}, {level}"
+                );
+            }
+        }
+    }
+}
+
 /// What we write passes the check of what others write, unchanged in meaning.
 #[test]
 fn written_models_pass_the_check() {
     for (name, mut golden) in cases() {
         let architecture = golden.architecture().unwrap();
-        let network = build_onnx(&architecture, &mut golden, &Lowering::Plain).unwrap();
+        let network = build_onnx(&architecture, &mut golden).unwrap();
         let expected = OnnxExpectation {
             n_channels: architecture.n_channels(),
             n_classes: architecture.n_classes(),
@@ -184,13 +226,13 @@ fn aliases_stand_in_for_canonical_names() {
     let is_block = |name: &str| name.contains(".conv.") || name.contains(".norm.");
     for (name, mut golden) in cases() {
         let architecture = golden.architecture().unwrap();
-        let expected = build_onnx(&architecture, &mut golden, &Lowering::Plain).unwrap();
+        let expected = build_onnx(&architecture, &mut golden).unwrap();
         let whole = |_: &str| true;
         let modules_only = |name: &str| !is_block(name);
         let decoder_only = |name: &str| name.starts_with("decoder.") && !is_block(name);
         for keep in [&whole as &dyn Fn(&str) -> bool, &modules_only, &decoder_only] {
             let mut source = Renamed::new(case(&name), keep);
-            let found = build_onnx(&architecture, &mut source, &Lowering::Plain).unwrap();
+            let found = build_onnx(&architecture, &mut source).unwrap();
             assert_eq!(found, expected, "{name}");
         }
     }
@@ -201,7 +243,7 @@ fn broken(change: impl FnOnce(&mut Golden)) -> NetworkError {
     let mut golden = case("resenc_3d");
     change(&mut golden);
     let architecture = golden.architecture().unwrap();
-    build_onnx(&architecture, &mut golden, &Lowering::Plain).unwrap_err()
+    build_onnx(&architecture, &mut golden).unwrap_err()
 }
 
 #[test]
@@ -256,7 +298,7 @@ fn memory_is_weights_and_the_largest_live_set() {
     // At the finest decoder stage: the upsampled map and the skip, 4 × 64 each, and their concatenation, 8 × 64; and the
     // input. The arena adds the gaps between them.
     let live = 4 * ((4 + 4 + 8) * 64 + architecture.n_channels() as u64 * 64);
-    let memory = session_memory(&architecture, &Lowering::Plain);
+    let memory = session_memory(&architecture);
     assert_eq!(memory.weights, 4 * architecture.n_parameters());
     assert!((live..2 * live).contains(&memory.activations), "{memory:?}");
 }

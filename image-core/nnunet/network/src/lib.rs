@@ -1,12 +1,11 @@
-//! From plans and weights to an ONNX graph in memory; checks graphs that come from outside.
+//! From plans and weights to a network that runs; checks graphs that come from outside.
 //!
 //! The way in is [`Architecture::parse`], which turns the `architecture` entry of `plans.json` into a checked value.
-//! [`build_onnx`] joins it with the tensors of a checkpoint (any [`WeightSource`]) into the bytes of an ONNX model with
-//! fixed shapes. For networks that nephrite cannot build, [`check_onnx`] takes an exported `network.onnx` and refuses
+//! [`build_cpu`] joins it with the tensors of a checkpoint (any [`WeightSource`]) into a network for our own kernels,
+//! [`build_onnx`] into the bytes of an ONNX model with fixed shapes. For networks that nephrite cannot build, [`check_onnx`] takes an exported `network.onnx` and refuses
 //! everything in it that could read a file, run for ever or do something other than segment.
 //!
-//! Inside, an architecture becomes a small list of layers (module `layers`), which a [`Lowering`] turns into ONNX
-//! operators. Everything is pure and synchronous; nothing is read from disk here.
+//! Inside, an architecture becomes a small list of layers ([`nephrite_layers::LayerGraph`]), from which both are made. Everything is pure and synchronous; nothing is read from disk here.
 //!
 //! ```
 //! use nephrite_nnunet_network::{Architecture, expected_tensors};
@@ -29,14 +28,12 @@ mod arch_kwargs;
 mod architecture;
 mod arena;
 mod assemble;
+mod build_cpu;
 mod build_onnx;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
-mod layers;
 mod lowering;
-mod lowering_own_conv;
-mod lowering_plain;
 mod multiply_adds;
 mod onnx_check;
 mod onnx_memory;
@@ -55,10 +52,10 @@ mod golden_tests;
 mod reference;
 
 pub use architecture::{Activation, Architecture, Block, NetworkKind, Norm, Stage};
+pub use build_cpu::{CpuNetwork, build_cpu};
 pub use build_onnx::{OnnxNetwork, build_onnx};
 pub use error::NetworkError;
-pub use lowering::Lowering;
 pub use multiply_adds::multiply_adds;
 pub use onnx_check::{OnnxExpectation, check_onnx};
-pub use session_memory::{SessionMemory, session_memory};
+pub use session_memory::{NetworkMemory, cpu_memory, session_memory};
 pub use weights::{WeightSource, expected_tensors};

@@ -1,7 +1,7 @@
 //! The work of one run of a network, counted as tools that count FLOPs do.
 
 use crate::architecture::Architecture;
-use crate::layers::Op;
+use nephrite_layers::Op;
 
 /// Multiply-accumulates of one run of the network on one patch: those of convolutions and transposed convolutions, zeros
 /// of the padding included, as tools that count FLOPs do. Norms and activations are not in it.
@@ -20,6 +20,6 @@ pub fn multiply_adds(architecture: &Architecture) -> u64 {
             Op::ConvTranspose { .. } => inputs.sum(),
             _ => 0,
         };
-        sum.saturating_add(graph.shape(layer.output).len().saturating_mul(per_output))
+        sum.saturating_add(graph.shape(layer.output).n_values().saturating_mul(per_output))
     })
 }

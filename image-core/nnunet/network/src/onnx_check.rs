@@ -15,7 +15,8 @@ use crate::onnx_proto::{
 };
 use crate::onnx_wire::{Field, fields, malformed};
 use crate::onnx_writer::{MAX_ONNX_BYTES, begin_model, put_key};
-use crate::{NetworkError, SessionMemory};
+use crate::session_memory::SESSION_BYTES;
+use crate::{NetworkError, NetworkMemory};
 
 /// Most nodes and most initialisers.
 const MAX_ITEMS: u64 = 20_000;
@@ -98,10 +99,10 @@ pub fn check_onnx(bytes: Vec<u8>, expected: &OnnxExpectation<'_>) -> Result<Onnx
         &output_name,
         limit,
     )?;
-    let memory = SessionMemory {
+    let memory = NetworkMemory {
         weights: memory.constant,
-        prepared_weights: 0,
         activations: memory.alive,
+        working: SESSION_BYTES,
     };
     let bytes = write(parts, initializers, &input_name, &output_name, expected)?;
     Ok(OnnxNetwork {

@@ -3,11 +3,11 @@
 use prost::Message;
 
 use crate::NetworkError;
-use crate::layers::{LayerGraph, ParamId, ValueId};
 use crate::onnx_proto::{
     AttributeProto, FLOAT, GraphHeader, ModelHeader, NodeProto, OperatorSetId, TensorProto, attribute_type,
     float_value, graph_field, model_field, tensor_field,
 };
+use nephrite_layers::{LayerGraph, ParamId, ValueId};
 
 /// protobuf's own limit for one message, which every ONNX reader has.
 pub(crate) const MAX_ONNX_BYTES: u64 = i32::MAX as u64;

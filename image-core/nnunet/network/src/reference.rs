@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::layers::{Layer, LayerGraph, Op, ParamId, ValueId};
+use nephrite_layers::{Layer, LayerGraph, Op, ParamId, ValueId};
 
 /// Channels first, then three spatial axes; a 2-D network has one slice.
 #[derive(Clone)]

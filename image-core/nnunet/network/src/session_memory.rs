@@ -1,52 +1,71 @@
 //! What a session will hold, told before any weight is read.
 
+use nephrite_cpu::{CpuMemory, CpuOptions};
+use nephrite_layers::{Layer, LayerGraph, Op, ValueShape};
+
+use crate::NetworkError;
 use crate::architecture::Architecture;
 use crate::arena::{Arena, Piece};
-use crate::layers::{Layer, LayerGraph, Op, ValueShape};
-use crate::lowering::Lowering;
-use crate::lowering_own_conv;
 
-/// What one session keeps in memory from its first run on, in bytes. All weights and activations are f32.
+/// What one network keeps in memory from its first run on, in bytes. All weights and activations are f32.
 ///
-/// On the CPU provider this is within 10 % of what a process grows by when it builds an engine and runs a tile;
-/// `image-core/nnunet/tests/session_memory.rs` measures it. Building takes two further copies of the weights for a moment.
+/// On the CPU this is within 10 % of what a process grows by when it builds an engine and runs a tile;
+/// `image-core/nnunet/tests/session_memory.rs` measures it. Building a session of ONNX Runtime takes two further copies of the
+/// weights for a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SessionMemory {
-    /// Tensors of the network, each once.
+pub struct NetworkMemory {
+    /// Tensors of the network, each once, in the form in which they are computed with.
     pub weights: u64,
-    /// The same weights once more in the form that nephrite's own convolution works with.
-    pub prepared_weights: u64,
-    /// What the arena of the runtime has grown to for activations, and the input tile.
+    /// Values between layers, and the input tile.
     pub activations: u64,
+    /// Everything else: working memory of all threads, and of a session its graph.
+    pub working: u64,
 }
 
-/// Of a session besides its tensors: graph, threads, kernels and their scratch. Measured.
-const SESSION_BYTES: u64 = 3 << 20;
+/// Of a session of ONNX Runtime besides its tensors: graph, threads, kernels and their scratch. Measured.
+pub(crate) const SESSION_BYTES: u64 = 3 << 20;
 
-impl SessionMemory {
+impl NetworkMemory {
     /// All of it.
     pub fn total(&self) -> u64 {
-        [self.weights, self.prepared_weights, self.activations]
+        [self.weights, self.activations, self.working]
             .into_iter()
-            .fold(SESSION_BYTES, u64::saturating_add)
+            .fold(0, u64::saturating_add)
     }
 }
 
-/// What one session of a network will keep in memory, from its description alone.
+/// What one network will keep in memory on the CPU, from its description alone.
+///
+/// # Errors
+/// [`NetworkError::Cpu`] if our kernels cannot run it.
+pub fn cpu_memory(
+    architecture: &Architecture,
+    options: CpuOptions,
+    n_threads: usize,
+) -> Result<NetworkMemory, NetworkError> {
+    let CpuMemory {
+        weights,
+        activations,
+        scratch,
+    } = nephrite_cpu::cpu_memory(&architecture.layers(), options, n_threads)?;
+    Ok(NetworkMemory {
+        weights,
+        activations,
+        working: scratch,
+    })
+}
+
+/// What one session of ONNX Runtime's CPU provider will keep in memory, from its description alone.
 ///
 /// Walks the layers as ONNX Runtime runs them: activations overwrite their input where nothing else reads it, a value takes
 /// the buffer of a dead one of its shape, everything else comes from the arena, and so does the scratch of a layer.
-pub fn session_memory(architecture: &Architecture, lowering: &Lowering) -> SessionMemory {
+pub fn session_memory(architecture: &Architecture) -> NetworkMemory {
     let graph = in_order_of_execution(&architecture.layers());
     let bytes = |values: u64| values.saturating_mul(4);
-    let prepared = match lowering {
-        Lowering::Plain => 0,
-        Lowering::OwnConv => lowering_own_conv::prepared_values(&graph),
-    };
-    SessionMemory {
+    NetworkMemory {
         weights: bytes(graph.n_parameters()),
-        prepared_weights: bytes(prepared),
-        activations: run_in_arena(&graph).saturating_add(bytes(graph.shape(graph.input).len())),
+        activations: run_in_arena(&graph).saturating_add(bytes(graph.shape(graph.input).n_values())),
+        working: SESSION_BYTES,
     }
 }
 
@@ -124,9 +143,9 @@ fn run_in_arena(graph: &LayerGraph) -> u64 {
 fn scratch_values(graph: &LayerGraph, layer: &Layer) -> Vec<u64> {
     let output = graph.shape(layer.output);
     match layer.op {
-        Op::ConvTranspose { .. } => vec![output.len()],
+        Op::ConvTranspose { .. } => vec![output.n_values()],
         Op::Conv { .. } if output.spatial.len() == 2 => {
-            vec![graph.shape(layer.inputs[0]).len(), output.len()]
+            vec![graph.shape(layer.inputs[0]).n_values(), output.n_values()]
         }
         _ => Vec::new(),
     }
@@ -160,7 +179,7 @@ fn plan(graph: &LayerGraph) -> Vec<Buffer> {
                     Some(at) => free.remove(at),
                     None => {
                         buffers.push(Buffer {
-                            values: shape.len(),
+                            values: shape.n_values(),
                             lifetime: [i, i],
                         });
                         shape_of.push(shape);

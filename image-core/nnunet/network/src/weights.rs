@@ -5,7 +5,7 @@ use std::error::Error;
 
 use crate::NetworkError;
 use crate::architecture::{Architecture, Norm};
-use crate::layers::{LayerGraph, Param};
+use nephrite_layers::{LayerGraph, Param};
 
 /// Where weights come from: a checkpoint, or a fake in tests.
 ///
@@ -106,7 +106,7 @@ pub(crate) fn read(
         name: name.to_owned(),
         source,
     })?;
-    if values.len() as u64 != param.len() {
+    if values.len() as u64 != param.n_values() {
         let found = vec![values.len()];
         return Err(NetworkError::TensorShape {
             name: name.to_owned(),

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use nephrite_nnunet_network::{
-    Activation, Architecture, Lowering, NetworkError, Norm, OnnxExpectation, WeightSource, build_onnx,
-    check_onnx, expected_tensors, multiply_adds,
+    Activation, Architecture, NetworkError, Norm, OnnxExpectation, WeightSource, build_onnx, check_onnx,
+    expected_tensors, multiply_adds,
 };
 use nephrite_types::{Coded, ErrorCode};
 use proptest::prelude::*;
@@ -407,7 +407,7 @@ fn a_model_over_two_gibibytes_is_refused_before_it_is_built() {
     kwargs["features_per_stage"] = json!(4096);
     let network = parse("PlainConvUNet", &kwargs, &[8, 8, 8]).unwrap();
     let mut weights = Anything(expected_tensors(&network, false).into_iter().collect());
-    let error = build_onnx(&network, &mut weights, &Lowering::Plain).unwrap_err();
+    let error = build_onnx(&network, &mut weights).unwrap_err();
     assert!(matches!(error, NetworkError::TooLarge { .. }), "{error}");
     assert_eq!(error.code(), ErrorCode::LimitExceeded);
 }
@@ -456,7 +456,7 @@ proptest! {
     #[test]
     fn built_models_pass_the_check((network, batch_norm) in networks()) {
         let mut weights = Anything(expected_tensors(&network, batch_norm).into_iter().collect());
-        let built = build_onnx(&network, &mut weights, &Lowering::Plain).unwrap();
+        let built = build_onnx(&network, &mut weights).unwrap();
         let expected = OnnxExpectation { n_channels: 2, n_classes: 3, patch: network.patch(), max_bytes: 1 << 24, max_memory_bytes: 1 << 40 };
         let checked = check_onnx(built.bytes.clone(), &expected).unwrap();
         prop_assert_eq!(checked.bytes, built.bytes);

@@ -1,0 +1,20 @@
+//! Networks against a plain f64 reference: every kind of step, every level, several numbers of threads.
+
+#![allow(clippy::unwrap_used)] // helpers of tests, too
+
+mod accuracy;
+mod activations;
+mod bf16;
+mod case;
+mod check;
+mod convolutions;
+mod errors;
+mod large_volumes;
+mod memory;
+mod norms;
+mod not_finite;
+mod random;
+mod random_networks;
+mod reference;
+mod steps;
+mod thread_numbers;
