@@ -78,7 +78,7 @@ fn check_all(factory: &Factory) -> Result<()> {
     );
     let mut failures = String::new();
     for case in cases.iter().filter(|case| case.kind == Kind::Segment) {
-        let figures = match run(case, &factory) {
+        let figures = match run(case, factory) {
             Ok(figures) => figures,
             Err(error) => Figures {
                 failures: vec![format!("{error:#}")],

@@ -105,7 +105,7 @@ impl Network {
         })
     }
 
-    /// Bytes of the weights as they are held, and of what a [`Runner`] on so many threads takes.
+    /// Bytes of the weights as they are held, and of what a [`crate::Runner`] on so many threads takes.
     pub fn memory(&self, n_threads: usize) -> CpuMemory {
         self.inner.plan.memory(n_threads)
     }

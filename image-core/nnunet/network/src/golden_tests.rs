@@ -117,7 +117,6 @@ fn logits_of_the_cpu_are_those_of_the_reference() {
     for (name, mut golden) in cases() {
         let architecture = golden.architecture().unwrap();
         let input = golden.tensors["golden.input"].1.clone();
-        let input: Vec<f32> = input.iter().map(|&v| v as f32).collect();
         let expected = golden.tensors["golden.logits"].1.clone();
         for level in Level::ALL.into_iter().filter(|level| level.is_available()) {
             let options = CpuOptions {
@@ -138,7 +137,7 @@ fn logits_of_the_cpu_are_those_of_the_reference() {
                 let difference = found
                     .iter()
                     .zip(&expected)
-                    .map(|(&f, &e)| f64::from((f - e as f32).abs()))
+                    .map(|(&f, &e)| f64::from((f - e).abs()))
                     .fold(0.0, f64::max);
                 assert!(difference <= 1e-4, "{name}, {level}: {difference}");
                 assert_eq!(
