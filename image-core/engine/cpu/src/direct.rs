@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
+use crate::apart::apart;
+use crate::lines::{LineProducts, Lines, lines_len};
 use crate::norm::{Moments, gather};
 use crate::operands::{Rows, Start};
 use crate::pack::Packed;
@@ -19,6 +21,8 @@ const MIN_VOXELS: usize = 36;
 const MAX_VOXELS: usize = 768;
 /// Factors of one pass over the panel, so that the weights of the pass stay in the first-level cache.
 const PASS: usize = 128;
+/// Rows of one task, where there are no windows.
+const ROWS: usize = 8;
 /// Tasks that a layer should have, so that many cores find work in small volumes too.
 const ENOUGH_TASKS: usize = 32;
 
@@ -26,6 +30,8 @@ const ENOUGH_TASKS: usize = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DirectPlan {
     pub(crate) windows: Windows,
+    /// Without windows; a task is some rows.
+    pub(crate) in_lines: bool,
     /// Factors of a sum.
     pub(crate) depth: usize,
     /// Output voxels of a task, at most.
@@ -47,10 +53,12 @@ pub(crate) struct Part {
 
 impl DirectPlan {
     /// `depth`: factors of a sum; `n_blocks`: blocks of outputs.
-    pub(crate) fn new(windows: Windows, depth: usize, n_blocks: usize) -> Self {
+    pub(crate) fn new(windows: Windows, depth: usize, n_blocks: usize, in_lines: bool) -> Self {
         let total: usize = windows.size.iter().product();
         let bytes = depth.saturating_mul(size_of::<f32>());
         let wanted = (PANEL_BYTES / bytes.max(1)).clamp(MIN_VOXELS, MAX_VOXELS);
+        let in_lines = in_lines && windows.size[0] * windows.size[1] >= ENOUGH_TASKS * ROWS;
+        let wanted = if in_lines { ROWS * windows.size[2] } else { wanted };
         let n_splits = ENOUGH_TASKS.div_ceil(total.div_ceil(wanted)).min(n_blocks);
         let n_together = match n_splits {
             1 => windows.size[1] * windows.size[2],
@@ -58,6 +66,7 @@ impl DirectPlan {
         };
         DirectPlan {
             windows,
+            in_lines,
             depth,
             n_voxels: wanted.min(n_together),
             n_together,
@@ -95,7 +104,14 @@ impl DirectPlan {
 
     /// Values of scratch memory that a task needs: the panel, and the results of a range of blocks.
     pub(crate) fn scratch(&self, lanes: usize) -> usize {
-        self.n_voxels * (self.depth + self.n_blocks * BLOCK_VECTORS * lanes)
+        let results = self.n_voxels * self.n_blocks * BLOCK_VECTORS * lanes;
+        let per_tap = self.depth / self.windows.n_taps();
+        results
+            + if self.in_lines {
+                lines_len(&self.windows, per_tap)
+            } else {
+                self.n_voxels * self.depth
+            }
     }
 
     /// True if a task computes all outputs of its voxels, which are then written where they belong at once.
@@ -123,6 +139,9 @@ impl WithSimd for DirectTask<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        if self.plan.in_lines {
+            return in_lines(simd, self);
+        }
         let DirectTask {
             plan,
             part,
@@ -168,5 +187,48 @@ impl WithSimd for DirectTask<'_> {
         if let Some(moments) = moments {
             gather(simd, results, pitch, moments);
         }
+    }
+}
+
+/// Whole rows of all outputs.
+#[inline(always)]
+fn in_lines<S: Simd>(simd: S, task: DirectTask<'_>) {
+    let DirectTask {
+        plan,
+        part,
+        sources,
+        weights,
+        bias,
+        results,
+        moments,
+        panel,
+    } = task;
+    let [_, size_y, size_x] = plan.windows.size;
+    let shape = weights.shape();
+    let per_tap = plan.depth / plan.windows.n_taps();
+    let values = &mut panel[..lines_len(&plan.windows, per_tap)];
+    let mut lines = Lines::new(&plan.windows, per_tap, values);
+    let first = part.positions.start / size_x;
+    for (row, results) in results.chunks_exact_mut(size_x * shape.n_out).enumerate() {
+        let (z, y) = ((first + row) / size_y, (first + row) % size_y);
+        lines.advance(simd, sources, z, y);
+        for block in 0..shape.n_blocks() {
+            let at = block * BLOCK_VECTORS * S::F32_LANES;
+            apart(
+                simd,
+                LineProducts {
+                    lines: &lines,
+                    y,
+                    weights: weights.group(block, 0),
+                    n_vectors: shape.n_vectors(block),
+                    bias: &bias[at..],
+                    results: &mut results[at..],
+                    pitch: shape.n_out,
+                },
+            );
+        }
+    }
+    if let Some(moments) = moments {
+        gather(simd, results, shape.n_out, moments);
     }
 }

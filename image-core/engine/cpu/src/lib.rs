@@ -13,15 +13,23 @@
 //!
 //! The result does not depend on the number of threads: work is cut by shapes alone.
 
+mod apart;
 mod assign;
 mod bf16;
+mod columns;
 mod cpu_memory;
 mod direct;
+mod direct_run;
 mod error;
 mod factor;
+mod forward_transform;
 mod inverse_transform;
+mod layer_time;
 mod layout;
+mod lent;
 mod level;
+mod lines;
+mod logits;
 mod memory;
 mod network;
 mod norm;
@@ -29,23 +37,30 @@ mod operands;
 mod pack;
 mod panel;
 mod passes;
+mod passes_run;
 mod plan;
+mod plane_product;
 mod prefetch;
 mod product;
 pub mod roofline;
 mod runner;
+mod slots;
 mod step;
+mod step_run;
+mod strip_task;
 mod strips;
 mod threads;
 mod transform;
 mod upsample;
 mod view;
 mod winograd;
+mod winograd_run;
 
 pub use cpu_memory::CpuMemory;
 pub use error::CpuError;
+pub use layer_time::LayerTime;
 pub use level::{CpuOptions, Level, Precision};
 pub use network::{Network, check};
 pub use plan::cpu_memory;
-pub use runner::{LayerTime, Runner};
+pub use runner::Runner;
 pub use threads::Threads;

@@ -256,20 +256,24 @@ fn pack_winograd(tile: Tile, values: &[f32], n_in: usize, to: Block<'_>) {
     for out in to.outputs(n_out) {
         for channel in 0..n_in {
             let kernel = &values[(out * n_in + channel) * n_taps..][..n_taps];
-            transform_kernel(tile, kernel, &mut components);
-            for (component, &value) in components[..tile.n_components()].iter().enumerate() {
-                let place = params.depths.of_channel[channel];
-                let at = (component * params.shape.depth + place.at) * width + out - to.first;
-                put(&mut to.values[at], place.half, value as f32);
+            let place = params.depths.of_channel[channel];
+            // Of a column every plane by itself.
+            for (plane, kernel) in kernel.chunks_exact(n_taps / tile.n_summed()).enumerate() {
+                transform_kernel(tile.filtered(), kernel, &mut components);
+                for (component, &value) in components[..tile.n_components()].iter().enumerate() {
+                    let depth = component * params.shape.depth + plane * params.depths.len + place.at;
+                    let at = depth * width + out - to.first;
+                    put(&mut to.values[at], place.half, value as f32);
+                }
             }
         }
     }
 }
 
 /// One kernel, `[z, 3, 3]` with 3 or 1 taps along z, in f64: rounded once.
-fn transform_kernel(tile: Tile, kernel: &[f32], components: &mut [f64]) {
-    let [tile_z, tile_y, tile_x] = tile.0;
-    let [wz, wy, wx] = tile.0.map(window);
+fn transform_kernel(tile: [usize; 3], kernel: &[f32], components: &mut [f64]) {
+    let [tile_z, tile_y, tile_x] = tile;
+    let [wz, wy, wx] = tile.map(window);
     let taps_z = kernel.len() / 9;
     // `[z][y][x]`, along x and then along y.
     let mut planes = [[[0.0; MAX_WINDOW]; MAX_WINDOW]; 3];

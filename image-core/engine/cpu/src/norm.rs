@@ -45,11 +45,11 @@ impl<S: Simd> VectorMoments<S> {
         }
     }
 
-    /// Joins a group of `count` values: their sum, and the sum of squared differences to `mean`, which is that sum over `count`.
+    /// Joins a group of `count` values: how far their mean is from that of all so far, and the sum of squared differences to
+    /// their mean.
     #[inline(always)]
-    fn join(&mut self, simd: S, count: f32, mean: S::f32s, squares: S::f32s) {
+    fn join(&mut self, simd: S, count: f32, difference: S::f32s, squares: S::f32s) {
         let total = self.count + count;
-        let difference = simd.sub_f32s(mean, self.mean);
         let share = simd.splat_f32s(count / total);
         let weight = simd.splat_f32s(self.count * count / total);
         self.mean = simd.mul_add_e_f32s(difference, share, self.mean);
@@ -65,19 +65,32 @@ impl<S: Simd> VectorMoments<S> {
             return;
         }
         let zero = simd.splat_f32s(0.0);
-        let value = |i: usize| simd.sub_f32s(value(i), self.shift);
+        // To the mean so far: what is lost where that of the group is far from it is little beside what this adds to the variance.
+        let value = |i: usize| simd.sub_f32s(simd.sub_f32s(value(i), self.shift), self.mean);
         // Sums of one chain wait for each other.
-        let mut sums = [zero; 4];
+        let (mut sums, mut squares) = ([zero; 4], [zero; 4]);
         for i in 0..n {
-            sums[i % 4] = simd.add_f32s(sums[i % 4], value(i));
-        }
-        let mean = simd.mul_f32s(total(simd, sums), simd.splat_f32s(1.0 / n as f32));
-        let mut squares = [zero; 4];
-        for i in 0..n {
-            let difference = simd.sub_f32s(value(i), mean);
+            let difference = value(i);
+            sums[i % 4] = simd.add_f32s(sums[i % 4], difference);
             squares[i % 4] = simd.mul_add_e_f32s(difference, difference, squares[i % 4]);
         }
-        self.join(simd, n as f32, mean, total(simd, squares));
+        let sum = total(simd, sums);
+        let mean = simd.mul_f32s(sum, simd.splat_f32s(1.0 / n as f32));
+        let squares = simd.sub_f32s(total(simd, squares), simd.mul_f32s(sum, mean));
+        // In this order, NaN stays NaN.
+        self.join(simd, n as f32, mean, simd.max_f32s(zero, squares));
+    }
+
+    /// What was stored there, of `count` values.
+    #[inline(always)]
+    pub(crate) fn load(moments: &Moments, channel: usize, count: usize) -> Self {
+        let pitch = moments.values.len() / 3;
+        VectorMoments {
+            count: count as f32,
+            shift: load::<S>(&moments.values, channel),
+            mean: load::<S>(&moments.values, pitch + channel),
+            squares: load::<S>(&moments.values, 2 * pitch + channel),
+        }
     }
 
     /// To the channels from `channel` on.

@@ -23,7 +23,7 @@ impl Windows {
     }
 
     /// First input voxel of the window of an output voxel, along one axis; before the volume it is negative.
-    fn begin(&self, axis: usize, position: usize) -> isize {
+    pub(crate) fn begin(&self, axis: usize, position: usize) -> isize {
         (position * self.stride[axis]) as isize - (self.kernel[axis] as isize - 1) / 2
     }
 }
@@ -164,7 +164,12 @@ impl Run<'_> {
 
 /// All channels of one voxel.
 #[inline(always)]
-fn copy_voxel<S: Simd, const PAIRS: bool>(simd: S, source: &Source<'_>, from: &[f32], to: &mut [f32]) {
+pub(crate) fn copy_voxel<S: Simd, const PAIRS: bool>(
+    simd: S,
+    source: &Source<'_>,
+    from: &[f32],
+    to: &mut [f32],
+) {
     let whole = from.len() / S::F32_LANES * S::F32_LANES;
     for channel in (0..whole).step_by(S::F32_LANES) {
         let affine = VectorAffine::<S>::new(simd, source, channel);

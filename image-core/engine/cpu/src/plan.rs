@@ -12,6 +12,7 @@ use crate::layout::{Layout, padded, to_3d};
 use crate::memory::{Block, Home, place};
 use crate::pack::{Depths, PackedShape};
 use crate::panel::Windows;
+use crate::plane_product;
 use crate::step::{ConvParams, FixedNorm, PlannedNorm, Step, Target, Work};
 use crate::strips::{StripPlan, Tile};
 use crate::view::{AffineId, BufferId, View};
@@ -22,6 +23,11 @@ use crate::{CpuError, CpuOptions, Level, Precision};
 const MIN_TILES_OF_4: usize = 256;
 /// The same for tiles of 2.
 const MIN_TILES_OF_2: usize = 96;
+
+/// Channels, of all inputs, up to which a direct convolution does without windows.
+const MAX_CHANNELS_OF_LINES: usize = 32;
+/// Factors of a sum up to which it does; longer sums lose too much to rounding in one go.
+const MAX_DEPTH_OF_LINES: usize = 27 * MAX_CHANNELS_OF_LINES;
 
 /// All steps of a network.
 #[derive(Debug, Clone, PartialEq)]
@@ -243,8 +249,8 @@ impl<'a> Planner<'a> {
                 [_, 4, 4] => Form::F32,
                 _ => self.form(level, inputs),
             };
-            let params = params(tile.n_components(), 1, level, form);
-            let plan = StripPlan::new(tile, windows.size, params.shape.depth);
+            let params = params(tile.n_components(), tile.n_summed(), level, form);
+            let plan = StripPlan::new(tile, windows.size, params.depths.len);
             let work = Work::Winograd {
                 n_layers: plan.n_layers(),
                 plan,
@@ -260,7 +266,14 @@ impl<'a> Planner<'a> {
             .filter(|pitch| pitch.is_multiple_of(NARROW));
         let level = self.level(pitches.chain([n_out]));
         let params = params(1, windows.n_taps(), level, self.form(level, inputs));
-        let plan = DirectPlan::new(windows, params.shape.depth, params.shape.n_blocks());
+        let plan = DirectPlan::new(
+            windows,
+            params.shape.depth,
+            params.shape.n_blocks(),
+            params.shape.form == Form::F32
+                && params.depths.len <= MAX_CHANNELS_OF_LINES
+                && params.shape.depth <= MAX_DEPTH_OF_LINES,
+        );
         (level, Work::Direct { plan, params })
     }
 
@@ -466,19 +479,26 @@ fn unsupported(layer: &Layer, reason: &'static str) -> CpuError {
 /// The largest tile of which the volume has enough; none if the convolution is not one for minimal filtering.
 fn best_tile(inputs: &[View], windows: Windows) -> Option<Tile> {
     let tiles: &[Tile] = match windows.kernel {
-        [3, 3, 3] => &Tile::ALL[..2],
-        [1, 3, 3] => &Tile::ALL[2..],
+        [3, 3, 3] => &Tile::ALL[..3],
+        [1, 3, 3] => &Tile::ALL[3..],
         _ => return None,
     };
     let is_narrow = |view: &View| !view.layout.pitch.is_multiple_of(NARROW);
     if windows.stride != [1; 3] || inputs.iter().any(is_narrow) {
         return None;
     }
-    tiles.iter().copied().find(|tile| {
-        let enough = match tile.0 {
-            [_, 4, 4] => MIN_TILES_OF_4,
-            _ => MIN_TILES_OF_2,
-        };
-        tile.counts(windows.size).iter().product::<usize>() >= enough
+    let n_channels: usize = inputs.iter().map(|view| view.layout.pitch).sum();
+    tiles.iter().copied().find(|&tile| {
+        let n_tiles = Tile(tile.filtered())
+            .counts(windows.size)
+            .iter()
+            .product::<usize>();
+        match tile.0 {
+            _ if tile == Tile::COLUMN => {
+                n_channels <= plane_product::MAX_DEPTH && n_tiles >= 2 * MIN_TILES_OF_4
+            }
+            [_, 4, 4] => n_tiles >= MIN_TILES_OF_4,
+            _ => n_tiles >= MIN_TILES_OF_2,
+        }
     })
 }

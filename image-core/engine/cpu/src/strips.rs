@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::forward_transform;
 use crate::product::BLOCK_VECTORS;
 use crate::transform::window;
 
@@ -11,17 +12,43 @@ const STRIP_BYTES: usize = 600 << 10;
 const MIN_TILES: usize = 24;
 /// Tiles of a strip, at most.
 const MAX_TILES: usize = 96;
+/// Columns of a strip: a few, so that the planes that are added stay in the first-level cache.
+const COLUMNS: usize = 16;
 
 /// Outputs of a tile: z, y, x.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tile(pub(crate) [usize; 3]);
 
 impl Tile {
+    /// Planes one after the other, each filtered along y and x alone: the products of three planes of the input are added to
+    /// those of one plane of the output, and every plane of the input is transformed once. For few channels, where the
+    /// transforms take longer than the products.
+    pub(crate) const COLUMN: Tile = Tile([8, 4, 4]);
+
     /// The tiles that are compiled.
-    pub(crate) const ALL: [Tile; 4] = [Tile([2, 4, 4]), Tile([2, 2, 2]), Tile([1, 4, 4]), Tile([1, 2, 2])];
+    pub(crate) const ALL: [Tile; 5] = [
+        Tile::COLUMN,
+        Tile([2, 4, 4]),
+        Tile([2, 2, 2]),
+        Tile([1, 4, 4]),
+        Tile([1, 2, 2]),
+    ];
+
+    /// Outputs that are filtered at once.
+    pub(crate) fn filtered(self) -> [usize; 3] {
+        match self {
+            Tile::COLUMN => [1, 4, 4],
+            Tile(outputs) => outputs,
+        }
+    }
 
     pub(crate) fn n_components(self) -> usize {
-        self.0.into_iter().map(window).product()
+        self.filtered().into_iter().map(window).product()
+    }
+
+    /// Planes of the input whose products are added.
+    pub(crate) fn n_summed(self) -> usize {
+        if self == Tile::COLUMN { 3 } else { 1 }
     }
 
     /// Tiles along each axis.
@@ -42,7 +69,7 @@ pub(crate) struct StripPlan {
     n_rows: usize,
     /// Tiles of a row that lie in one strip.
     n_across: usize,
-    /// Factors of a sum.
+    /// Values of one component of a tile: all input channels.
     pub(crate) depth: usize,
 }
 
@@ -65,7 +92,10 @@ impl StripPlan {
     pub(crate) fn new(tile: Tile, size: [usize; 3], depth: usize) -> Self {
         let counts = tile.counts(size);
         let bytes = tile.n_components() * depth * size_of::<f32>();
-        let wanted = (STRIP_BYTES / bytes.max(1)).clamp(MIN_TILES, MAX_TILES);
+        let wanted = match tile {
+            Tile::COLUMN => COLUMNS,
+            _ => (STRIP_BYTES / bytes.max(1)).clamp(MIN_TILES, MAX_TILES),
+        };
         let n_cuts = counts[2].div_ceil(wanted + wanted / 2);
         let n_across = counts[2].div_ceil(n_cuts.max(1));
         let n_rows = if n_cuts > 1 { 1 } else { (wanted / n_across).max(1) };
@@ -136,7 +166,9 @@ impl StripPlan {
     pub(crate) fn scratch(&self, lanes: usize) -> usize {
         let n_tiles = self.n_rows * self.n_across;
         let width = BLOCK_VECTORS * lanes;
-        self.tile.n_components() * (self.input_stride(n_tiles) + Self::product_stride(n_tiles, width))
+        let input = self.tile.n_summed() * self.input_stride(n_tiles);
+        forward_transform::COLUMNS * lanes
+            + self.tile.n_components() * (input + Self::product_stride(n_tiles, width))
     }
 
     /// Cuts output planes of layers of tiles, `[y, x, pitch]` each, into the rows of every strip of those layers: per tile

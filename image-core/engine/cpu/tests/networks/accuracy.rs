@@ -6,9 +6,11 @@ use crate::case::{Builder, Case};
 use crate::check::{Difference, difference, levels, options, profile, threads};
 use crate::reference;
 
-/// A convolution of 64 to 64 channels that is computed so, and its largest errors: measured, and a third more.
+/// A convolution of as many to as many channels that is computed so, and its largest errors: measured, and a third more.
 struct Row {
     kind: &'static str,
+    channels: usize,
+    stride: usize,
     spatial: &'static [usize],
     limit: Difference,
 }
@@ -16,12 +18,25 @@ struct Row {
 const fn row(kind: &'static str, spatial: &'static [usize], rms: f64, max: f64) -> Row {
     Row {
         kind,
+        channels: 64,
+        stride: 1,
         spatial,
         limit: Difference { rms, max },
     }
 }
 
-const F32: [Row; 6] = [
+/// The same of fewer channels.
+const fn narrow_row(channels: usize, stride: usize, row: Row) -> Row {
+    Row {
+        channels,
+        stride,
+        ..row
+    }
+}
+
+const F32: [Row; 8] = [
+    narrow_row(16, 1, row("winograd columns", &[17, 24, 21], 1.3e-6, 1.4e-5)),
+    narrow_row(32, 2, row("direct lines", &[33, 35, 37], 7e-7, 7.5e-6)),
     row("winograd 2x4x4", &[17, 19, 21], 1.8e-6, 1.5e-5),
     row("winograd 2x2x2", &[9, 11, 13], 4.2e-7, 2.4e-6),
     row("winograd 1x4x4", &[61, 67], 1.4e-6, 1.4e-5),
@@ -37,17 +52,19 @@ const BF16: [Row; 4] = [
     row("direct", &[9, 7], 3e-3, 1.4e-2),
 ];
 
-fn case(spatial: &[usize]) -> Case {
-    let mut network = Builder::new(64, spatial);
-    let output = network.conv3(network.tile(), 64);
+fn case(row: &Row) -> Case {
+    let mut network = Builder::new(row.channels, row.spatial);
+    let [kernel, stride] = [3, row.stride].map(|n| vec![n; row.spatial.len()]);
+    let output = network.conv(network.tile(), row.channels, &kernel, &stride);
     network.finish(output)
 }
 
 /// Prints all rows; gives those that are above their limit.
 fn measure(rows: &[Row], options: &[CpuOptions]) -> Vec<String> {
     let mut above = Vec::new();
-    for Row { kind, spatial, limit } in rows {
-        let case = case(spatial);
+    for row in rows {
+        let Row { kind, limit, .. } = row;
+        let case = case(row);
         let exact = reference::run::<f64>(&case);
         let plain = difference(&exact, &reference::run::<f32>(&case));
         eprintln!(

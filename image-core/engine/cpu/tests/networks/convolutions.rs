@@ -1,10 +1,14 @@
 //! Convolutions of all kernels, strides, sizes and channel counts, each by the algorithm that its size asks for.
 
 use crate::case::{Builder, Case};
-use crate::check::{check, levels, run, tolerance};
+use nephrite_cpu::Level;
+
+use crate::check::{check, check_at, levels, run, tolerance};
 
 const W244: &str = "winograd 2x4x4";
 const W222: &str = "winograd 2x2x2";
+const COLUMNS: &str = "winograd columns";
+const LINES: &str = "direct lines";
 const W144: &str = "winograd 1x4x4";
 const W122: &str = "winograd 1x2x2";
 const DIRECT: &str = "direct";
@@ -57,7 +61,102 @@ fn a_3x3x3_kernel_on_a_large_volume_goes_through_tiles_of_2x4x4() {
         [2, 62, 66],
         [3, 45, 43],
     ] {
-        check_one(&spatial, (9, 10), &[3; 3], W244, tolerance::WINOGRAD_4);
+        check_one(&spatial, (17, 10), &[3; 3], W244, tolerance::WINOGRAD_4);
+    }
+}
+
+#[test]
+fn a_3x3x3_kernel_of_few_channels_on_a_large_volume_goes_through_columns() {
+    for channels in CHANNELS.into_iter().filter(|&(n_in, _)| n_in <= 16) {
+        check_one(&[17, 24, 21], channels, &[3; 3], COLUMNS, tolerance::WINOGRAD_4);
+    }
+    // One plane, two, all numbers of planes that are left over, and all that is left over of a tile.
+    for spatial in [
+        [1, 90, 90],
+        [2, 66, 66],
+        [7, 45, 43],
+        [8, 32, 32],
+        [9, 33, 34],
+        [10, 35, 31],
+        [15, 27, 30],
+        [64, 31, 1],
+        [64, 1, 30],
+        [65, 29, 2],
+        [66, 2, 31],
+    ] {
+        check_one(&spatial, (9, 10), &[3; 3], COLUMNS, tolerance::WINOGRAD_4);
+    }
+}
+
+#[test]
+fn columns_read_several_inputs() {
+    let mut network = Builder::new(2, &[18, 24, 23]);
+    let a = network.conv1(network.tile(), 5);
+    let a = network.norm_and_activation(a);
+    let b = network.conv1(network.tile(), 8);
+    let both = network.concat(&[a, b]);
+    let value = network.conv3(both, 7);
+    let value = network.norm_and_activation(value);
+    let output = network.conv1(value, 3);
+    let case = network.finish(output);
+    let at = [Level::Avx2, Level::Portable].map(|level| (level, COLUMNS));
+    // Of 16 lanes, half vectors: together they are 16 channels all the same.
+    for (level, kind) in at.into_iter().chain([(Level::Avx512, COLUMNS)]) {
+        if level.is_available() {
+            let kinds = ["direct", "direct", kind, "direct"];
+            check_at(&[level], "two inputs", &case, &kinds, 2.0 * tolerance::WINOGRAD_4);
+        }
+    }
+}
+
+#[test]
+fn sums_too_long_for_lines_go_through_windows() {
+    check_one(&[16, 17, 9], (32, 5), &[5, 3, 3], DIRECT, tolerance::DIRECT);
+}
+
+/// Many rows, few channels: all strides, kernels and sizes of padding.
+#[test]
+fn a_direct_convolution_of_few_channels_goes_through_lines() {
+    for (kernel, stride) in [
+        ([3, 3, 3], [2, 2, 2]),
+        ([3, 3, 3], [1, 2, 2]),
+        ([3, 3, 3], [2, 1, 3]),
+        ([1, 1, 1], [1, 1, 1]),
+        ([1, 1, 1], [2, 2, 2]),
+        ([1, 3, 7], [1, 1, 1]),
+        ([1, 3, 5], [1, 3, 2]),
+        ([3, 1, 1], [1, 1, 1]),
+    ] {
+        for (n_in, n_out) in [(1, 8), (2, 40), (3, 9), (8, 5), (16, 33), (32, 17)] {
+            // Rows for every thread at any stride, shorter than a few voxels and longer.
+            for size_x in [1, 5, 27] {
+                let spatial = [stride[0] * 16, stride[1] * 17, size_x];
+                let case = one(&spatial, n_in, n_out, &kernel, &stride);
+                let name = format!("{kernel:?} by {stride:?} on {spatial:?}, {n_in} to {n_out}");
+                check(&name, &case, &["direct", LINES], tolerance::DIRECT);
+            }
+        }
+    }
+}
+
+#[test]
+fn lines_take_the_tile_and_several_inputs_as_they_are() {
+    for n_channels in [1, 2, 3, 7] {
+        let mut network = Builder::new(n_channels, &[16, 18, 21]);
+        let value = network.conv(network.tile(), 9, &[3; 3], &[2, 1, 1]);
+        let output = network.norm_and_activation(value);
+        let case = network.finish(output);
+        let name = format!("tile of {n_channels}");
+        check(&name, &case, &["direct", "sum"], tolerance::DIRECT);
+        let mut network = Builder::new(n_channels, &[17, 18, 21]);
+        let value = network.conv(network.tile(), 9, &[3; 3], &[1, 1, 2]);
+        let value = network.norm_and_activation(value);
+        let other = network.conv(network.tile(), 5, &[1; 3], &[1, 1, 2]);
+        let both = network.concat(&[value, other]);
+        let output = network.conv(both, 6, &[3; 3], &[1, 1, 2]);
+        let case = network.finish(output);
+        let name = format!("two inputs of a tile of {n_channels}");
+        check(&name, &case, &[LINES, LINES, LINES], 2.0 * tolerance::DIRECT);
     }
 }
 
@@ -120,6 +219,7 @@ fn a_2_d_network_goes_through_flat_tiles() {
 fn rows_too_long_for_one_strip_are_cut() {
     check_one(&[3, 5, 255], (64, 9), &[3; 3], W244, tolerance::WINOGRAD_4);
     check_one(&[2, 4, 1023], (64, 9), &[3; 3], W244, tolerance::WINOGRAD_4);
+    check_one(&[3, 20, 255], (16, 9), &[3; 3], COLUMNS, tolerance::WINOGRAD_4);
     check_one(&[1, 1, 333], (64, 9), &[3; 3], W222, tolerance::WINOGRAD_2);
     check_one(&[5, 511], (64, 9), &[3; 2], W144, tolerance::WINOGRAD_4);
 }
