@@ -1,7 +1,7 @@
 //! Answers `run INPUT OUTPUT`, `layers N` and `memory`, each with one line of JSON.
 
-use std::fs;
-use std::io::{self, BufRead as _, Write as _};
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufWriter, Write as _};
 use std::path::Path;
 use std::time::Instant;
 
@@ -102,7 +102,11 @@ fn read_f32(file: &str, values: &mut [f32]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Some at a time: a copy of all would count as memory that the network takes.
 fn write_f32(file: &str, values: &[f32]) -> anyhow::Result<()> {
-    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    fs::write(file, bytes).with_context(|| file.to_owned())
+    let mut out = BufWriter::new(File::create(file).with_context(|| file.to_owned())?);
+    for value in values {
+        out.write_all(&value.to_le_bytes())?;
+    }
+    Ok(out.flush()?)
 }

@@ -4,12 +4,13 @@
 use crate::layout::Layout;
 use crate::memory::{Block, Home};
 use crate::step::{Step, Target, Work};
+use crate::strips::StripPlan;
 use crate::view::BufferId;
 
 /// Values below which memory is not worth a barrier: 4 MiB.
 const WORTH_IT: usize = 1 << 20;
-/// Tasks between two barriers, at least, so that many cores stay busy.
-const TASKS_AT_ONCE: usize = 64;
+/// Tasks of a thread between two barriers, at least: all wait for the last one. With more, more planes exist at a time.
+const TASKS_OF_A_THREAD: usize = 16;
 
 /// Where all values lie.
 #[derive(Debug)]
@@ -18,9 +19,10 @@ pub(crate) struct Assignment {
     pub(crate) blocks: Vec<Block>,
 }
 
-/// Gives every value of the steps a home; joins steps whose values need not exist whole.
-pub(crate) fn assign(steps: &mut Vec<Step>, layouts: &[Layout]) -> Assignment {
-    join_feeders(steps);
+/// Gives every value of the steps a home; joins steps whose values need not exist whole. `n_threads` will work on a tile.
+pub(crate) fn assign(steps: &mut Vec<Step>, layouts: &[Layout], n_threads: usize) -> Assignment {
+    let n_tasks = TASKS_OF_A_THREAD.saturating_mul(n_threads.max(1));
+    join_feeders(steps, n_tasks);
     let last_read = last_reads(steps, layouts.len());
     // Slots are counted backwards from the first value of a block, and brought into the ring at the end.
     let mut behind: Vec<usize> = vec![0; layouts.len()];
@@ -36,7 +38,7 @@ pub(crate) fn assign(steps: &mut Vec<Step>, layouts: &[Layout]) -> Assignment {
         let Target::Buffer(output, layout) = step.output else {
             continue;
         };
-        let replaced = replaceable(step, i, &layout, &last_read);
+        let replaced = replaceable(step, i, &layout, &last_read, n_tasks);
         let Some(input) = replaced else {
             block_of[output.0] = blocks.len();
             blocks.push(new_block(&layout, i, last_read[output.0]));
@@ -47,7 +49,7 @@ pub(crate) fn assign(steps: &mut Vec<Step>, layouts: &[Layout]) -> Assignment {
         behind[output.0] = behind[input.0];
         blocks[block].steps[1] = blocks[block].steps[1].max(last_read[output.0]);
         if let Work::Winograd { plan, n_layers, .. } = &mut step.work {
-            *n_layers = layers_at_once(plan.strips_per_layer(), plan.n_layers());
+            *n_layers = layers_at_once(plan, n_tasks);
             // What is written now must lie behind the plane before the first one, which is still read.
             let distance = *n_layers * plan.tile.0[0] + 1;
             behind[output.0] += distance;
@@ -55,7 +57,7 @@ pub(crate) fn assign(steps: &mut Vec<Step>, layouts: &[Layout]) -> Assignment {
         }
     }
     for step in steps.iter_mut() {
-        shrink_feeder_block(step, &block_of, &mut blocks);
+        shrink_feeder_block(step, &block_of, &mut blocks, n_tasks);
     }
     let homes = (0..layouts.len())
         .map(|buffer| {
@@ -77,15 +79,18 @@ fn new_block(layout: &Layout, first: usize, last: usize) -> Block {
     }
 }
 
-fn layers_at_once(strips_per_layer: usize, n_layers: usize) -> usize {
-    TASKS_AT_ONCE.div_ceil(strips_per_layer.max(1)).clamp(1, n_layers)
+/// Layers of tiles that are so many tasks.
+fn layers_at_once(plan: &StripPlan, n_tasks: usize) -> usize {
+    n_tasks
+        .div_ceil(plan.strips_per_layer().max(1))
+        .clamp(1, plan.n_layers())
 }
 
 /// Puts each large transposed convolution into the convolution that alone reads it, and reads it first.
-fn join_feeders(steps: &mut Vec<Step>) {
+fn join_feeders(steps: &mut Vec<Step>, n_tasks: usize) {
     let mut i = 0;
     while i + 1 < steps.len() {
-        if feeds_next(steps, i) {
+        if feeds_next(steps, i, n_tasks) {
             let feeder = steps.remove(i);
             if let Work::Winograd {
                 plan,
@@ -94,7 +99,7 @@ fn join_feeders(steps: &mut Vec<Step>) {
                 ..
             } = &mut steps[i].work
             {
-                *n_layers = layers_at_once(plan.strips_per_layer(), plan.n_layers());
+                *n_layers = layers_at_once(plan, n_tasks);
                 *of_next = Some(Box::new(feeder));
             }
         }
@@ -102,7 +107,7 @@ fn join_feeders(steps: &mut Vec<Step>) {
     }
 }
 
-fn feeds_next(steps: &[Step], i: usize) -> bool {
+fn feeds_next(steps: &[Step], i: usize, n_tasks: usize) -> bool {
     let (step, next) = (&steps[i], &steps[i + 1]);
     let (Work::Upsample { .. }, Target::Buffer(buffer, layout)) = (&step.work, step.output) else {
         return false;
@@ -112,25 +117,25 @@ fn feeds_next(steps: &[Step], i: usize) -> bool {
         .flat_map(|step| &step.inputs)
         .filter(|view| view.buffer == buffer);
     let is_first = next.inputs.first().is_some_and(|view| view.buffer == buffer);
-    let many_planes = layout.size[0] > 2 * ring_len(step, next);
+    let many_planes = layout.size[0] > 2 * ring_len(step, next, n_tasks);
     let is_winograd = matches!(next.work, Work::Winograd { .. });
     n_readers.count() == 1 && is_first && is_winograd && layout.len() >= WORTH_IT && many_planes
 }
 
 /// Planes of the feeder's value that must exist at a time: those of a group of layers, one before and one behind, and
 /// what is made with the last one.
-fn ring_len(feeder: &Step, step: &Step) -> usize {
+fn ring_len(feeder: &Step, step: &Step, n_tasks: usize) -> usize {
     let (Work::Upsample { stride, .. }, Work::Winograd { plan, .. }) = (&feeder.work, &step.work) else {
         return usize::MAX / 2;
     };
-    layers_at_once(plan.strips_per_layer(), plan.n_layers()) * plan.tile.0[0] + 2 + stride[0]
+    layers_at_once(plan, n_tasks) * plan.tile.0[0] + 2 + stride[0]
 }
 
-fn shrink_feeder_block(step: &Step, block_of: &[usize], blocks: &mut [Block]) {
+fn shrink_feeder_block(step: &Step, block_of: &[usize], blocks: &mut [Block], n_tasks: usize) {
     if let Some(feeder) = step.feeder()
         && let Target::Buffer(buffer, _) = feeder.output
     {
-        blocks[block_of[buffer.0]].n_slots = ring_len(feeder, step);
+        blocks[block_of[buffer.0]].n_slots = ring_len(feeder, step, n_tasks);
     }
 }
 
@@ -150,7 +155,13 @@ fn last_reads(steps: &[Step], n_values: usize) -> Vec<usize> {
 }
 
 /// The input that the result of a step may replace: of the same layout, and read by nothing else from then on.
-fn replaceable(step: &mut Step, i: usize, layout: &Layout, last_read: &[usize]) -> Option<BufferId> {
+fn replaceable(
+    step: &mut Step,
+    i: usize,
+    layout: &Layout,
+    last_read: &[usize],
+    n_tasks: usize,
+) -> Option<BufferId> {
     let feeder = step.feeder().and_then(|feeder| feeder.output.buffer());
     let fits = |step: &Step, k: usize| {
         let view = &step.inputs[k];
@@ -169,7 +180,7 @@ fn replaceable(step: &mut Step, i: usize, layout: &Layout, last_read: &[usize]) 
     let buffer = step.inputs[found].buffer;
     match &mut step.work {
         Work::Winograd { plan, .. } => {
-            let n_layers = layers_at_once(plan.strips_per_layer(), plan.n_layers());
+            let n_layers = layers_at_once(plan, n_tasks);
             let saves = layout.len() >= WORTH_IT && 2 * n_layers <= plan.n_layers();
             saves.then_some(buffer)
         }

@@ -35,6 +35,7 @@ mod network;
 mod norm;
 mod operands;
 mod pack;
+mod pages;
 mod panel;
 mod passes;
 mod passes_run;

@@ -46,7 +46,7 @@ impl Network {
     ///
     /// # Errors
     /// What `read` says; [`CpuError::LevelMissing`], [`CpuError::PrecisionMissing`], [`CpuError::Unsupported`];
-    /// [`CpuError::Length`] if a tensor has not the length of its shape.
+    /// [`CpuError::Memory`]; [`CpuError::Length`] if a tensor has not the length of its shape.
     pub fn load<E: From<CpuError>>(
         graph: &LayerGraph,
         options: CpuOptions,
@@ -54,7 +54,7 @@ impl Network {
         mut read: impl FnMut(ParamId) -> Result<Vec<f32>, E>,
     ) -> Result<Network, E> {
         check(options)?;
-        let plan = Plan::new(graph, options)?;
+        let plan = Plan::new(graph, options, threads.len())?;
         let mut read = |param: ParamId| -> Result<Vec<f32>, E> {
             let values = read(param)?;
             let Ok(expected) = usize::try_from(graph.param(param).n_values()) else {
@@ -70,7 +70,7 @@ impl Network {
             let mut of_step = StepWeights::default();
             if let Some(params) = step.work.params() {
                 let values = read(params.weight)?;
-                of_step.packed = Some(threads.install(|| pack(&step.work, params, &values)));
+                of_step.packed = Some(threads.install(|| pack(&step.work, params, &values))?);
                 of_step.bias = vec![0.0; params.shape.n_out];
                 if let Some(bias) = params.bias {
                     let bias = read(bias)?;
@@ -170,8 +170,8 @@ fn read_norm<E>(
 }
 
 /// Weights in the order of the kernels, from `[out, in, taps…]`, or `[in, out, offsets…]` of a transposed convolution.
-fn pack(work: &Work, params: &ConvParams, values: &[f32]) -> Packed {
-    let mut packed = Packed::zeros(params.shape);
+fn pack(work: &Work, params: &ConvParams, values: &[f32]) -> Result<Packed, CpuError> {
+    let mut packed = Packed::zeros(params.shape)?;
     let n_in = params.depths.of_channel.len();
     let blocks: Vec<(usize, &mut [f32])> = packed.blocks_mut().collect();
     let shape = params.shape;
@@ -191,7 +191,7 @@ fn pack(work: &Work, params: &ConvParams, values: &[f32]) -> Packed {
             Work::Sum { .. } | Work::Pool { .. } => {}
         }
     });
-    packed
+    Ok(packed)
 }
 
 /// `[group][depth][output]` of one block of outputs.

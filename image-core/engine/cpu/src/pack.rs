@@ -3,13 +3,15 @@
 //! A block is two vectors of outputs (the last may be one), a group the weights of one product: a component of a
 //! transformed kernel, or an offset of a transposed one.
 
+use crate::CpuError;
 use crate::factor::{Form, Place};
+use crate::pages::Pages;
 use crate::product::BLOCK_VECTORS;
 
 /// Weights of one layer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Packed {
-    values: Vec<f32>,
+    values: Pages,
     shape: PackedShape,
 }
 
@@ -52,11 +54,12 @@ impl PackedShape {
 
 impl Packed {
     /// All zero.
-    pub(crate) fn zeros(shape: PackedShape) -> Self {
-        Packed {
-            values: vec![0.0; shape.len()],
-            shape,
-        }
+    ///
+    /// # Errors
+    /// [`CpuError::Memory`].
+    pub(crate) fn zeros(shape: PackedShape) -> Result<Self, CpuError> {
+        let values = Pages::zeros(shape.len())?;
+        Ok(Packed { values, shape })
     }
 
     pub(crate) fn shape(&self) -> PackedShape {
@@ -64,20 +67,22 @@ impl Packed {
     }
 
     pub(crate) fn n_bytes(&self) -> usize {
-        self.values.len() * size_of::<f32>()
+        self.shape.len() * size_of::<f32>()
     }
 
     /// `[depth][output in block]` of one group.
     pub(crate) fn group(&self, block: usize, group: usize) -> &[f32] {
         let len = self.shape.n_vectors(block) * self.shape.lanes * self.shape.depth;
-        &self.values[self.shape.start(block, group)..][..len]
+        &self.values.values()[self.shape.start(block, group)..][..len]
     }
 
     /// The blocks, `[group][depth][output in block]` each, to be filled by several threads.
     pub(crate) fn blocks_mut(&mut self) -> impl Iterator<Item = (usize, &mut [f32])> {
         let shape = self.shape;
         let len = BLOCK_VECTORS * shape.lanes * shape.n_groups * shape.depth;
-        self.values.chunks_mut(len.max(1)).enumerate()
+        self.values.values_mut()[..shape.len()]
+            .chunks_mut(len.max(1))
+            .enumerate()
     }
 }
 

@@ -57,20 +57,20 @@ pub(crate) struct Plan {
 /// # Errors
 /// [`CpuError::Unsupported`].
 pub fn cpu_memory(graph: &LayerGraph, options: CpuOptions, n_threads: usize) -> Result<CpuMemory, CpuError> {
-    Ok(Plan::new(graph, options)?.memory(n_threads))
+    Ok(Plan::new(graph, options, n_threads)?.memory(n_threads))
 }
 
 impl Plan {
-    /// Plans the layers.
+    /// Plans the layers for runs on so many threads.
     ///
     /// # Errors
     /// [`CpuError::Unsupported`] for a use of layers that no U-Net has.
-    pub(crate) fn new(graph: &LayerGraph, options: CpuOptions) -> Result<Plan, CpuError> {
+    pub(crate) fn new(graph: &LayerGraph, options: CpuOptions, n_threads: usize) -> Result<Plan, CpuError> {
         let mut planner = Planner::new(graph, options);
         for layer in &graph.layers {
             planner.layer(layer)?;
         }
-        planner.finish()
+        planner.finish(n_threads)
     }
 
     /// In the order of the layers, those that are computed within others too.
@@ -415,7 +415,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn finish(mut self) -> Result<Plan, CpuError> {
+    fn finish(mut self, n_threads: usize) -> Result<Plan, CpuError> {
         let output = self.graph.output;
         let layout = Layout::new(self.graph.shape(output), self.options.level);
         let is_direct = |step: &Step| matches!(&step.work, Work::Direct { plan, .. } if plan.is_whole());
@@ -437,7 +437,7 @@ impl<'a> Planner<'a> {
             }
         };
         self.steps[step].output = Target::Logits(layout);
-        let places = assign(&mut self.steps, &self.layouts);
+        let places = assign(&mut self.steps, &self.layouts, n_threads);
         let scratch_len = self.steps.iter().map(|step| step.work.scratch(step)).max();
         let (ranges, memory_len) = place(&places.blocks);
         Ok(Plan {

@@ -4,12 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use memmap2::MmapMut;
-
 use crate::layer_time::{LayerTime, layer_time};
 use crate::layout::Layout;
 use crate::network::StepWeights;
 use crate::norm::combine;
+use crate::pages::Pages;
 use crate::step::Step;
 use crate::step_run::StepRun;
 use crate::view::Affine;
@@ -20,9 +19,9 @@ use crate::{CpuError, Network, Threads};
 pub struct Runner {
     network: Network,
     threads: Threads,
-    memory: MmapMut,
+    memory: Pages,
     /// One per thread.
-    scratch: Vec<Mutex<MmapMut>>,
+    scratch: Vec<Mutex<Pages>>,
     /// Norms of this run.
     affines: Vec<Affine>,
     identities: Vec<Affine>,
@@ -42,9 +41,9 @@ impl Network {
 impl Runner {
     fn new(network: Network, threads: Threads) -> Result<Runner, CpuError> {
         let plan = &network.inner.plan;
-        let memory = pages(plan.memory_len)?;
+        let memory = Pages::zeros(plan.memory_len)?;
         let scratch = (0..threads.len())
-            .map(|_| pages(plan.scratch_len).map(Mutex::new))
+            .map(|_| Pages::zeros(plan.scratch_len).map(Mutex::new))
             .collect::<Result<_, _>>()?;
         let affines = network.inner.affines.clone();
         let mut pitches: Vec<usize> = plan
@@ -113,7 +112,7 @@ impl Runner {
         let plan = &inner.plan;
         check_len("input tile", self.network.input_len(), input.len())?;
         check_len("logits", self.network.output_len(), output.len())?;
-        let memory: &mut [f32] = bytemuck::cast_slice_mut(&mut self.memory);
+        let memory = self.memory.values_mut();
         let (threads, stop) = (&self.threads, &*self.stop);
         let (affines, identities, scratch) = (&mut self.affines, &self.identities, &self.scratch);
         threads.install(|| {
@@ -154,18 +153,6 @@ impl Runner {
             Ok(())
         })
     }
-}
-
-/// Memory in large pages where the system has them.
-fn pages(n_values: usize) -> Result<MmapMut, CpuError> {
-    let bytes = n_values.max(1).saturating_mul(size_of::<f32>());
-    let memory = MmapMut::map_anon(bytes).map_err(|error| CpuError::Memory {
-        bytes,
-        reason: error.to_string(),
-    })?;
-    #[cfg(target_os = "linux")]
-    let _ = memory.advise(memmap2::Advice::HugePage); // only a matter of speed
-    Ok(memory)
 }
 
 /// `[channel, z, y, x]` to `[z, y, x, channel]`.

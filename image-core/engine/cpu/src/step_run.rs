@@ -3,7 +3,6 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
-use memmap2::MmapMut;
 use pulp::Arch;
 
 use crate::Threads;
@@ -11,6 +10,7 @@ use crate::layout::Layout;
 use crate::lent::Lent;
 use crate::network::StepWeights;
 use crate::norm::Moments;
+use crate::pages::Pages;
 use crate::plan::Plan;
 use crate::step::{Step, Work};
 use crate::upsample::split;
@@ -26,7 +26,7 @@ pub(crate) struct StepRun<'a> {
     pub(crate) affines: &'a [Affine],
     pub(crate) identities: &'a [Affine],
     pub(crate) threads: &'a Threads,
-    pub(crate) scratch: &'a [Mutex<MmapMut>],
+    pub(crate) scratch: &'a [Mutex<Pages>],
     pub(crate) stop: &'a AtomicBool,
 }
 
@@ -107,7 +107,7 @@ impl StepRun<'_> {
             let mut scratch = self.scratch[thread]
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            task(i, bytemuck::cast_slice_mut(&mut scratch));
+            task(i, scratch.values_mut());
         });
     }
 
