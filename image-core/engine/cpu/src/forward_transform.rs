@@ -98,11 +98,8 @@ fn forward_row<S: Simd, const TZ: usize, const TY: usize, const TX: usize, const
                     continue;
                 }
                 let at = voxel * pitch + channel;
-                let column = column::<S, TZ, TY>(simd, &rows, affine, at);
-                // What is read soon.
-                for row in ahead.iter().take(wz).flat_map(|rows| &rows[..wy]).flatten() {
-                    prefetch(row, at + place.ahead.n_voxels * pitch);
-                }
+                let column =
+                    column::<S, TZ, TY>(simd, &rows, &ahead, affine, at, place.ahead.n_voxels * pitch);
                 for z in 0..wz {
                     for y in 0..wy {
                         store::<S>(columns, ((z * wy + y) * n_columns + x) * lanes, column[z][y]);
@@ -140,8 +137,10 @@ fn forward_row<S: Simd, const TZ: usize, const TY: usize, const TX: usize, const
 fn column<S: Simd, const TZ: usize, const TY: usize>(
     simd: S,
     rows: &[[Option<&[f32]>; MAX_WINDOW]; 4],
+    ahead: &[[Option<&[f32]>; MAX_WINDOW]; 4],
     affine: VectorAffine<S>,
     at: usize,
+    distance: usize,
 ) -> [[S::f32s; MAX_WINDOW]; 4] {
     let (wz, wy) = (window(TZ), window(TY));
     let zero = simd.splat_f32s(0.0);
@@ -149,6 +148,11 @@ fn column<S: Simd, const TZ: usize, const TY: usize>(
     for y in 0..wy {
         let mut d = [zero; MAX_WINDOW];
         for z in 0..wz {
+            // What is read soon. Several planes at a time are asked for in the rows that are read.
+            let row_ahead = if TZ == 1 { ahead[z][y] } else { rows[z][y] };
+            if let Some(row) = row_ahead {
+                prefetch(row, at + distance);
+            }
             if let Some(row) = rows[z][y] {
                 d[z] = affine.apply(simd, load::<S>(row, at));
             }

@@ -7,9 +7,9 @@ use crate::product::BLOCK_VECTORS;
 use crate::transform::window;
 
 /// Transformed input of a strip, in bytes, should be about this.
-const STRIP_BYTES: usize = 600 << 10;
+const STRIP_BYTES: usize = 300 << 10;
 /// Tiles of a strip, at least: a block of weights is read once for all of them.
-const MIN_TILES: usize = 24;
+const MIN_TILES: usize = 12;
 /// Tiles of a strip, at most.
 const MAX_TILES: usize = 96;
 /// Columns of a strip: a few, so that the planes that are added stay in the first-level cache.
