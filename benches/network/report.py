@@ -1,6 +1,7 @@
 """The tables of a record: `python3 benches/network/report.py RECORD.json` writes the README.md beside it anew."""
 
 import json
+import math
 import statistics
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ RACES = ("all_cores", "one_core", "avx2")
 PEERS = ("torch", "openvino")
 SHOWN = {"nephrite": "nephrite", "nephrite bf16": "nephrite bf16", "torch": "torch", "openvino": "OpenVINO"}
 LAYERS_OF = "plain-96"
+MANY = 16  # threads
 
 
 def readme(record: dict) -> str:
@@ -53,6 +55,11 @@ def sections() -> list:
          "speed beside that in registers alone, *of roofline* beside the lesser of that and what memory allows for the bytes "
          "that the layer moves.",
          layers),
+        (f"What {MANY} threads would do",
+         f"Counted, not measured: how layers are cut for {MANY} threads. *Busy*: the share of the time in which all of them have "
+         "work, if tasks of a layer take equally long and layers as much of the whole as here. *GB/s*: what memory and the "
+         "third-level cache would have to move, if the time shrank by that.",
+         lambda record: many_threads(record["networks"], record["machine"]["cores"])),
         ("Who else was busy",
          "Cores that other processes kept busy in the rounds that count, the driver with them.",
          lambda record: noise(record["networks"])),
@@ -212,6 +219,27 @@ def layers(record: dict) -> str:
                      *cells, f"{layer['bytes'] / seconds / 1e9:.1f}"])
     return table(["layer", "kind", "output", "ms", "of all", "G multiply-adds", "GFLOP/s", "G products", "of peak", "of roofline",
                   "GB/s"], rows)
+
+
+def many_threads(networks: dict, cores: int) -> str:
+    rows = []
+    for name, network in networks.items():
+        cut, timed = network.get("many_threads", []), network["all_cores"].get("layers", [])
+        if not cut or [layer["name"] for layer in cut] != [layer["name"] for layer in timed]:
+            continue
+        seconds = [layer["seconds"] for layer in timed]
+        busy = sum(seconds) / sum(took * idle_factor(layer) for took, layer in zip(seconds, cut))
+        moved = sum(layer["bytes"] for layer in cut)
+        expected = sum(seconds) * cores / MANY / busy
+        rows.append([name, sum(layer["tasks"] for layer in cut), sum(layer["barriers"] for layer in cut), f"{100 * busy:.0f} %",
+                     f"{moved / 1e9:.2f}", f"{moved / expected / 1e9:.0f}"])
+    return table(["network", "tasks", "barriers", "busy", "GB moved", "GB/s"], rows)
+
+
+def idle_factor(layer: dict) -> float:
+    """How much longer a layer takes because its tasks do not divide evenly among threads."""
+    at_once = layer["tasks"] / max(layer["barriers"], 1)
+    return math.ceil(at_once / MANY) * MANY / at_once
 
 
 def noise(networks: dict) -> str:

@@ -167,7 +167,18 @@ def measure(python: Path, nephrite: Path | None, name: str, rounds: int, patienc
     for race_, title, wanted, settings in races:
         kept[race_] = race(title, case, wanted, rounds, patience, settings, layers=race_ == "all_cores")
         compare(python, case, kept[race_], made["n_classes"])
+    if nephrite:
+        kept["many_threads"] = plan_for_many(nephrite, case)
     return kept
+
+
+def plan_for_many(nephrite: Path, case: Path) -> list:
+    """Layers as they are cut for many threads; how long they take here says nothing."""
+    command = [nephrite, "serve", "--model", case / "model", "--threads", report.MANY]
+    asked = f"run {case / 'input.f32'} -\nlayers 1\n"
+    answers = subprocess.run(list(map(str, command)), input=asked, check=True, stdout=subprocess.PIPE, text=True).stdout
+    wanted = ("name", "tasks", "barriers", "bytes")
+    return [{key: layer[key] for key in wanted} for layer in json.loads(answers.splitlines()[-1])]
 
 
 def wrong(networks: dict) -> list:

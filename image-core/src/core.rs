@@ -11,7 +11,7 @@ use nephrite_types::{CancelToken, Limits};
 
 use crate::error::CoreError;
 use crate::memory::{Gate, PROCESS_BYTES, ScanKey, Volumes};
-use crate::model::{ModelBudget, ModelChoice, ModelKey, Models, OpenModel, RuntimeSettings, network_bytes};
+use crate::model::{ModelBudget, ModelChoice, ModelKey, Models, OpenModel, RuntimeSettings, loading_bytes};
 
 /// What a [`Core`] is made from.
 #[derive(Debug)]
@@ -127,8 +127,8 @@ impl Core {
         &self.models
     }
 
-    /// What a model folder is: channels, labels, spacing, patch, network, parameters, folds, mirroring, memory. Builds no
-    /// network and reads no weights.
+    /// What a model folder is: channels, labels, spacing, patch, network, parameters, folds, mirroring, memory with the runtime
+    /// of this core. Builds no network and reads no weights.
     ///
     /// # Errors
     /// [`CoreError`]
@@ -146,7 +146,7 @@ impl Core {
     /// [`CoreError`]
     pub(crate) fn warm_up(&self, choice: &ModelChoice, cancel: &CancelToken) -> Result<WarmModel, CoreError> {
         let model = self.models.open(choice, cancel)?;
-        let needed = network_bytes(&model.description);
+        let needed = loading_bytes(&model.description);
         let _memory = self.reserve("the model", needed, &[model.key()], None, cancel)?;
         let (_, weight_bytes_read) = self.models.load(&model, cancel)?;
         Ok(WarmModel {

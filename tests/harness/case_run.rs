@@ -15,7 +15,8 @@ use nephrite_nnunet::tiles::{
     Accumulator, TileGrid, add_flipped, flip_combinations, flip_into, gather_tile, importance_map,
 };
 use nephrite_nnunet::{
-    CpuKernels, EngineFactory, EngineNetwork, Model, ModelDescription, ModelOptions, PredictOptions, describe,
+    CpuKernels, EngineFactory, EngineNetwork, Model, ModelDescription, ModelOptions, NetworkRuntime,
+    PredictOptions, describe,
 };
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection, ModelFolder};
 use nephrite_types::{CancelToken, Labels, Limits};
@@ -80,7 +81,13 @@ impl LoadedModel {
             folds: FoldSelection::List(folds),
             checkpoint,
         };
-        let description = describe(&model_folder, &options, &limits, &CancelToken::new())?;
+        let description = describe(
+            &model_folder,
+            &options,
+            NetworkRuntime::default(),
+            &limits,
+            &CancelToken::new(),
+        )?;
         let keep = KeepHandles {
             factory,
             handles: Mutex::new(Vec::new()),

@@ -76,6 +76,7 @@ fn medians(runs: &[Vec<LayerTime>]) -> Value {
             json!({
                 "name": layer.name, "kind": layer.kind, "output": layer.output, "seconds": median,
                 "multiply_adds": layer.multiply_adds, "products": layer.products, "bytes": layer.bytes,
+                "tasks": layer.n_tasks, "barriers": layer.n_barriers,
             })
         })
         .collect()

@@ -22,6 +22,7 @@ mod footprint;
 mod half_rounding;
 mod load;
 mod model;
+mod network_runtime;
 mod options;
 pub mod postprocess;
 mod predict;
@@ -37,6 +38,7 @@ pub use load::{
     ModelDescription, ModelOptions, NetworkRuns, describe,
 };
 pub use model::{Model, ModelParts};
+pub use network_runtime::NetworkRuntime;
 pub use options::PredictOptions;
 pub use predict::{Prediction, predict, predict_preprocessed};
 pub use preprocess::{NetworkInput, preprocess};

@@ -4,13 +4,13 @@ use std::error::Error;
 use std::io::Read;
 
 use nephrite_cpu::{CpuOptions, Network, Threads};
-use nephrite_engine::{EngineError, EngineThread, TileShape, thread_count_from_cgroup};
+use nephrite_engine::{EngineError, EngineThread, TileShape};
 use nephrite_nnunet_folder::{
     Checkpoint, CheckpointKind, Configuration, FoldName, FoldSelection, Heads, ModelFolder, Resampling,
 };
 use nephrite_nnunet_network::{
     Architecture, NetworkError, NetworkMemory, OnnxExpectation, OnnxNetwork, WeightSource, build_cpu,
-    build_onnx, check_onnx, cpu_memory, multiply_adds, session_memory,
+    build_onnx, check_onnx, multiply_adds,
 };
 use nephrite_types::{CancelToken, Limits, SegmentationOptions};
 use serde::Serialize;
@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::export::LabelRule;
 use crate::recipe::Recipe;
 use crate::tiles::TileGrid;
-use crate::{Model, ModelParts, NnunetError};
+use crate::{Model, ModelParts, NetworkRuntime, NnunetError};
 
 /// Makes engines of networks. The one place where this crate meets a runtime.
 pub trait EngineFactory {
@@ -60,6 +60,15 @@ pub struct CpuKernels {
     pub options: CpuOptions,
     /// Shared by all networks.
     pub threads: Threads,
+}
+
+impl From<Option<&CpuKernels>> for NetworkRuntime {
+    fn from(kernels: Option<&CpuKernels>) -> Self {
+        kernels.map_or(NetworkRuntime::OnnxRuntime, |kernels| NetworkRuntime::Kernels {
+            options: kernels.options,
+            n_threads: kernels.threads.len(),
+        })
+    }
 }
 
 /// What of a model folder is used.
@@ -189,12 +198,8 @@ impl Model {
                 model: open.name.clone(),
                 source,
             };
-            let memory = match &kernels {
-                Some(CpuKernels { options, threads }) => {
-                    cpu_memory(architecture, *options, threads.len()).map_err(in_network)?
-                }
-                None => session_memory(architecture),
-            };
+            let runtime = NetworkRuntime::from(kernels.as_ref());
+            let memory = runtime.memory(architecture).map_err(in_network)?;
             check_network_memory(&open.name, memory.total(), limits)?;
         }
         let shape = TileShape {
@@ -403,9 +408,13 @@ pub struct ModelDescription {
     pub mirroring_axes: Vec<usize>,
     /// Cascade: configuration of the previous stage.
     pub previous_stage: Option<String>,
-    /// What the engines of all chosen folds keep in memory on provider `cpu`, on all threads of this machine: weights as the
-    /// kernels read them, values between layers, and working memory. `None` if the network is not built in.
+    /// What the engines of all chosen folds keep in memory, in bytes, with the runtime that was asked about: weights as they
+    /// are computed with, values between layers, and working memory. `None` if the network is not built in.
     pub resident_bytes: Option<u64>,
+    /// What making the engine of one fold holds at its peak, in bytes, with the runtime that was asked about; no less than what
+    /// it keeps of that. `None` if the network is not built in.
+    #[serde(skip)]
+    pub building_bytes: Option<u64>,
     /// [`ModelDescription::resident_bytes`], and class sums of one patch depth on a plane of 512 × 512. `None` if the
     /// network is not built in.
     pub expected_memory_bytes: Option<u64>,
@@ -508,11 +517,14 @@ pub struct FoldDescription {
 
 /// Describes a model folder. Reads the JSON files and the pickles of the chosen checkpoints, no weights; `cancel` stops it.
 ///
+/// What networks take is said for `runtime`; [`NetworkRuntime::default`] is for those who have no settings.
+///
 /// # Errors
 /// As [`Model::load`], as far as it can be known without weights.
 pub fn describe(
     folder: &ModelFolder,
     options: &ModelOptions,
+    runtime: NetworkRuntime,
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<ModelDescription, NnunetError> {
@@ -524,11 +536,18 @@ pub fn describe(
         Err(NetworkError::UnknownNetwork { .. }) => None,
         Err(error) => return Err(not_supported(&open.name, open.folds[0].0, error)),
     };
+    let of_fold =
+        architecture.and_then(|architecture| Some((architecture, runtime.memory(architecture).ok()?)));
     let n_folds = open.folds.len() as u64;
-    let resident_bytes = architecture.and_then(|architecture| {
-        let one = cpu_memory(architecture, CpuOptions::best(), thread_count_from_cgroup()).ok()?;
-        Some(one.total().saturating_mul(n_folds)) // every fold has weights and activations of its own
-    });
+    // every fold has weights and activations of its own
+    let resident_bytes = of_fold.map(|(_, kept)| kept.total().saturating_mul(n_folds));
+    let reads = open
+        .folds
+        .iter()
+        .map(|(_, checkpoint)| checkpoint.largest_read_bytes());
+    let largest_read = reads.max().unwrap_or(0);
+    let building_bytes =
+        of_fold.map(|(architecture, kept)| runtime.building_bytes(architecture, &kept, largest_read));
     let sums = class_sums(&configuration.patch_size, DESCRIBED_PLANE, open.parts.n_classes);
     let available_folds = folder.folds()?;
     Ok(ModelDescription {
@@ -583,6 +602,7 @@ pub fn describe(
         multiply_adds_per_tile: architecture.map(multiply_adds),
         recipe: open.parts.recipe.clone(),
         resident_bytes,
+        building_bytes,
         expected_memory_bytes: resident_bytes.map(|bytes| bytes.saturating_add(sums)),
     })
 }

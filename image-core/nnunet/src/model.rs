@@ -1,6 +1,6 @@
 //! A trained model in memory: its recipe and one engine per fold.
 
-use nephrite_engine::{EngineError, EngineHandle, EngineThread};
+use nephrite_engine::{EngineError, EngineHandle, EngineThread, Provider};
 
 use crate::NnunetError;
 use crate::export::LabelRule;
@@ -106,9 +106,9 @@ impl Model {
         }
     }
 
-    /// Bytes that the engines of all folds keep in memory: weights, those prepared for nephrite's own convolution, and what
-    /// their arenas hold after the first tile. The same number as [`crate::ModelDescription::resident_bytes`]; 0 for a model
-    /// of parts.
+    /// Bytes that the engines of all folds keep in memory: weights as they are computed with, values between layers, and
+    /// working memory. The same number as [`crate::ModelDescription::resident_bytes`] for the same runtime; 0 for a model of
+    /// parts.
     pub fn memory_bytes(&self) -> u64 {
         self.memory_bytes
     }
@@ -146,6 +146,13 @@ impl Model {
     /// What runs the network.
     pub fn provider(&self) -> &str {
         self.folds[0].handle.provider()
+    }
+
+    /// Whether there are cores that a running tile does not use.
+    pub(crate) fn leaves_cores(&self) -> bool {
+        ![Provider::Cpu, Provider::OpenVino]
+            .map(Provider::name)
+            .contains(&self.provider())
     }
 
     pub(crate) fn engine(&self, fold: usize) -> &EngineHandle {

@@ -240,10 +240,13 @@ impl<'a> Run<'a> {
             self.cancel.check()?;
             let (input, output) = ran.map_err(|e| self.model.engine_error(e))?;
             spare.0 = input;
-            // Sums are added while the next tile runs, slabs are exported while none does.
+            // Slabs are exported while no tile runs; sums are added beside the next one only if that leaves cores idle.
             let finishes_slab = next.is_none_or(|next| next.start[0] != job.start[0]);
             let mut waiting = next.zip(next_input);
-            if !finishes_slab && let Some((next, input)) = waiting.take() {
+            if !finishes_slab
+                && self.model.leaves_cores()
+                && let Some((next, input)) = waiting.take()
+            {
                 pending = Some(submit(&next, input, std::mem::take(&mut spare.1))?);
             }
             spare.1 = self.add(&job, output, &mut sum, &mut accumulator)?;
@@ -254,10 +257,12 @@ impl<'a> Run<'a> {
                 let end = next.map_or(self.grid.padded[0], |next| next.start[0]);
                 self.export(next_plane..end, &mut accumulator, &mut exporter, target)?;
                 next_plane = end;
-                if let Some((next, input)) = waiting {
+            }
+            if let Some((next, input)) = waiting {
+                if finishes_slab {
                     self.progress.stage(Stage::Inference);
-                    pending = Some(submit(&next, input, std::mem::take(&mut spare.1))?);
                 }
+                pending = Some(submit(&next, input, std::mem::take(&mut spare.1))?);
             }
             if let Some(next) = next {
                 job = next;
@@ -339,10 +344,8 @@ impl<'a> Run<'a> {
             sum.par_chunks_mut(1 << 14)
                 .for_each(|chunk| chunk.iter_mut().for_each(|p| *p /= n));
         }
-        if !sum
-            .par_chunks(1 << 14)
-            .all(|chunk| chunk.iter().all(|p| p.is_finite()))
-        {
+        let of_fold = if apart { job.fold } else { 0 };
+        if !accumulator.add_tile(job.start, of_fold, sum, &self.importance) {
             return Err(NnunetError::NotFinite {
                 model: self.model.name().to_owned(),
                 fold: if apart {
@@ -354,7 +357,6 @@ impl<'a> Run<'a> {
                 n_tiles: self.grid.n_tiles(),
             });
         }
-        accumulator.add_tile(job.start, if apart { job.fold } else { 0 }, sum, &self.importance);
         Ok(spare)
     }
 

@@ -63,7 +63,8 @@ pub(super) fn limit_threads(wanted: Option<NonZeroUsize>) -> Option<usize> {
     Some(threads)
 }
 
-/// A core for a command that runs no network.
+/// A core for a command that runs no network. What networks would take is said for provider `cpu`, the best instructions of this
+/// processor and f32: such a command has no options that say otherwise.
 pub(super) fn idle_core(memory: MemoryArguments) -> Core {
     let runtime = runtime(RuntimeArguments {
         provider: Provider::Cpu,

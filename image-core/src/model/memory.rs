@@ -30,10 +30,7 @@ impl ModelOnScan<'_> {
         };
         // The mask of the first stage is an input of the second.
         let stage = first.map_or(0, |first| first.mask);
-        let building = self
-            .previous
-            .map_or(0, building_bytes)
-            .max(building_bytes(self.model));
+        let building = self.previous.map_or(0, beyond_kept).max(beyond_kept(self.model));
         let moments = [
             // models are loaded before the scan is read, or beside it
             networks + building + kept,
@@ -65,18 +62,173 @@ impl ModelOnScan<'_> {
     }
 }
 
-/// What making the session of one fold takes for a moment beyond what it keeps: its weights twice more, but not yet its
-/// activations.
-fn building_bytes(model: &ModelDescription) -> u64 {
-    let weights = model.n_parameters.unwrap_or(0).saturating_mul(4);
-    let of_fold = network_bytes(model) / model.folds.len().max(1) as u64;
-    let activations = of_fold.saturating_sub(weights.saturating_mul(3));
-    weights.saturating_mul(2).saturating_sub(activations)
+/// What loading a model holds at its peak: the networks of all chosen folds, the last of which is just made.
+pub(crate) fn loading_bytes(model: &ModelDescription) -> u64 {
+    network_bytes(model).saturating_add(beyond_kept(model))
 }
 
-/// Sessions of all chosen folds, each with what it needs to run a tile.
-pub(crate) fn network_bytes(model: &ModelDescription) -> u64 {
+/// What making the network of one fold holds at its peak beyond what that network keeps. Networks are made one after the other.
+fn beyond_kept(model: &ModelDescription) -> u64 {
+    let of_fold = network_bytes(model) / model.folds.len().max(1) as u64;
+    model.building_bytes.unwrap_or(0).saturating_sub(of_fold)
+}
+
+/// Networks of all chosen folds, each with what it needs to run a tile.
+fn network_bytes(model: &ModelDescription) -> u64 {
     model
         .resident_bytes
         .unwrap_or(UNKNOWN_NETWORK * model.folds.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use nephrite_cpu::{Level, Precision};
+    use nephrite_engine::Provider;
+    use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
+    use nephrite_root::Root;
+    use nephrite_types::{Affine, CancelToken, Geometry, SegmentationOptions, Shape3, Spacing};
+
+    use super::*;
+    use crate::model::{CpuSettings, ModelBudget, ModelChoice, Models, RuntimeSettings};
+
+    const GIB: u64 = 1 << 30;
+
+    fn models(provider: Provider, n_threads: usize, cpu: CpuSettings) -> Models {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/models");
+        let settings = RuntimeSettings {
+            n_threads,
+            cpu,
+            ..RuntimeSettings::new(provider, None, None, None)
+        };
+        let root = Arc::new(Root::beneath(&golden).unwrap());
+        Models::new(root, Limits::default(), settings, ModelBudget::default())
+    }
+
+    /// Two folds of a small network.
+    fn choice() -> ModelChoice {
+        ModelChoice {
+            folder: "Dataset901_Iso/nnUNetTrainer__nnUNetPlans__3d_fullres".into(),
+            folds: FoldSelection::List(["0", "1"].map(|fold| fold.parse().unwrap()).to_vec()),
+            checkpoint: CheckpointKind::Final,
+        }
+    }
+
+    fn described(models: &Models) -> ModelDescription {
+        let opened = models.open(&choice(), &CancelToken::new()).unwrap();
+        opened.description.clone()
+    }
+
+    #[test]
+    fn what_a_model_is_said_to_keep_is_what_it_keeps_with_the_settings_in_force() {
+        let with = |instructions, precision| CpuSettings {
+            instructions,
+            precision,
+            pin_threads: false,
+        };
+        let mut settings = vec![
+            with(None, Precision::F32),
+            with(Some(Level::Portable), Precision::F32),
+        ];
+        let bf16 = with(None, Precision::Bf16);
+        if nephrite_cpu::check(bf16.options()).is_ok() {
+            settings.push(bf16);
+        }
+        let mut of_all = Vec::new();
+        for cpu in settings {
+            for n_threads in [1, 3] {
+                let models = models(Provider::Cpu, n_threads, cpu);
+                let description = described(&models);
+                let said = description.resident_bytes.unwrap();
+                let opened = models.open(&choice(), &CancelToken::new()).unwrap();
+                let (loaded, _) = models.load(&opened, &CancelToken::new()).unwrap();
+                assert_eq!(said, loaded.memory_bytes(), "{cpu:?}, {n_threads} threads");
+                assert!(description.building_bytes.unwrap() >= said / 2, "two folds");
+                of_all.push(said);
+            }
+        }
+        assert!(
+            of_all[0] < of_all[1],
+            "each thread has working memory: {of_all:?}"
+        );
+        if Level::best() != Level::Portable {
+            assert_ne!(of_all[0], of_all[2], "channels are padded to whole vectors");
+        }
+    }
+
+    #[test]
+    fn providers_other_than_cpu_are_counted_as_onnx_runtime() {
+        let with = |provider, n_threads| described(&models(provider, n_threads, CpuSettings::default()));
+        let session = with(Provider::OpenVino, 1);
+        assert_eq!(
+            session,
+            with(Provider::OpenVino, 3),
+            "threads have nothing of their own"
+        );
+        assert_eq!(session, with(Provider::Cuda, 1));
+        let kernels = with(Provider::Cpu, 1);
+        assert_ne!(session.resident_bytes, kernels.resident_bytes);
+        assert_ne!(session.building_bytes, kernels.building_bytes);
+        let weights = 4 * session.n_parameters.unwrap();
+        assert!(session.building_bytes.unwrap() > 2 * weights);
+    }
+
+    /// Two folds that keep half of `resident` each; one of them holds `building` while it is made.
+    fn model(resident: u64, building: u64) -> ModelDescription {
+        ModelDescription {
+            resident_bytes: Some(resident),
+            building_bytes: Some(building),
+            ..described(&models(Provider::Cpu, 1, CpuSettings::default()))
+        }
+    }
+
+    fn peak(model: &ModelDescription, previous: Option<&ModelDescription>, scan_stays: bool) -> u64 {
+        let spacing = Spacing::new([1.0; 3]).unwrap();
+        let grid = Geometry {
+            shape: Shape3::new([20, 20, 20]).unwrap(),
+            spacing,
+            affine: Affine::from_spacing(spacing, [0.0; 3]),
+        };
+        let on_scan = ModelOnScan {
+            model,
+            previous,
+            grid: &grid,
+            scan_bytes: 5,
+            scan_stays,
+            options: SegmentationOptions::default(),
+            probabilities: false,
+        };
+        on_scan.peak_bytes(1, &Limits::default()).unwrap()
+    }
+
+    #[test]
+    fn the_last_fold_is_made_beside_the_others() {
+        let large = model(20 * GIB, 17 * GIB);
+        assert_eq!(loading_bytes(&large), 27 * GIB);
+        assert_eq!(peak(&large, None, false), 27 * GIB);
+        assert_eq!(peak(&large, None, true), 27 * GIB + 5);
+        let first = model(4 * GIB, 11 * GIB);
+        assert_eq!(
+            peak(&large, Some(&first), false),
+            33 * GIB,
+            "24 are kept, 9 are not"
+        );
+        // What is made in less than it keeps takes no more than that.
+        let small = model(20 * GIB, 10 * GIB);
+        assert_eq!(loading_bytes(&small), 20 * GIB);
+        let run = peak(&small, None, false);
+        assert!((20 * GIB + 1..21 * GIB).contains(&run), "{run}");
+    }
+
+    #[test]
+    fn an_exported_network_is_a_guess() {
+        let exported = ModelDescription {
+            resident_bytes: None,
+            building_bytes: None,
+            ..model(0, 0)
+        };
+        assert_eq!(loading_bytes(&exported), 2 * UNKNOWN_NETWORK);
+    }
 }

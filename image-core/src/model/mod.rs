@@ -26,7 +26,7 @@ use crate::memory::{ResidentEntry, changed};
 pub use choice::ModelChoice;
 pub(crate) use cost::{ModelCost, ModelOnScan};
 pub use list::ModelListing;
-pub(crate) use memory::network_bytes;
+pub(crate) use memory::loading_bytes;
 pub(crate) use open::OpenModel;
 pub(crate) use precision::PrecisionName;
 pub use report::{FileRecord, ModelReport};
@@ -65,7 +65,7 @@ impl Models {
         Models {
             root,
             limits,
-            speed: SpeedMeter::new(runtime.n_threads),
+            speed: SpeedMeter::new(runtime.n_threads, runtime.cpu),
             runtime: Runtime::new(runtime),
             store: ModelStore::new(budget.max_models, budget.max_model_bytes),
             hashes: FileHashes::default(),
@@ -109,7 +109,14 @@ impl Models {
         if let Some(model) = self.opened.get(&self.root, choice) {
             return Ok(model);
         }
-        let model = Arc::new(OpenModel::open(&self.root, choice, &self.limits, cancel)?);
+        let networks = self.runtime.networks();
+        let model = Arc::new(OpenModel::open(
+            &self.root,
+            choice,
+            networks,
+            &self.limits,
+            cancel,
+        )?);
         self.opened.keep(model.clone());
         Ok(model)
     }

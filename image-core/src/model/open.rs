@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use cap_std::fs::{Dir, MetadataExt as _, OpenOptions, OpenOptionsExt as _};
-use nephrite_nnunet::{ModelDescription, ModelOptions, describe};
+use nephrite_nnunet::{ModelDescription, ModelOptions, NetworkRuntime, describe};
 use nephrite_nnunet_folder::ModelFolder;
 use nephrite_root::{PathError, Root};
 use nephrite_types::{CancelToken, FileIdentity, Limits};
@@ -27,11 +27,14 @@ pub(crate) struct OpenModel {
 }
 
 impl OpenModel {
+    /// What its networks take is said for `runtime`.
+    ///
     /// # Errors
     /// [`CoreError::FileChanged`] if somebody changes one of its files meanwhile; what reading says; [`CoreError::Cancelled`].
     pub(super) fn open(
         root: &Root,
         choice: &ModelChoice,
+        runtime: NetworkRuntime,
         limits: &Limits,
         cancel: &CancelToken,
     ) -> Result<Self, CoreError> {
@@ -49,7 +52,7 @@ impl OpenModel {
         let names = file_names(&folds, choice.checkpoint.file_name());
         let before = identities(&same_dir, &names);
         check_same(&choice.folder, &names, &json, &before[..JSON_FILES.len()])?;
-        let description = describe(&folder, &options(choice), limits, cancel)?;
+        let description = describe(&folder, &options(choice), runtime, limits, cancel)?;
         let files = identities(&same_dir, &names);
         check_same(&choice.folder, &names, &before, &files)?;
         let key = ModelKey {

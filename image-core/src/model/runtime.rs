@@ -9,7 +9,7 @@ use nephrite_engine::{
     CpuEngine, EngineError, EngineOptions, EngineThread, InferenceEngine, LibrarySearch, OnnxRuntime,
     OrtEngine, Provider, TileShape, thread_count_from_cgroup,
 };
-use nephrite_nnunet::{CpuKernels, EngineFactory, EngineNetwork};
+use nephrite_nnunet::{CpuKernels, EngineFactory, EngineNetwork, NetworkRuntime};
 use nephrite_server::usable_threads;
 use nephrite_types::CancelToken;
 
@@ -200,6 +200,17 @@ impl Runtime {
     fn build_info(&self) -> Option<&'static str> {
         let library = self.library.lock().unwrap_or_else(PoisonError::into_inner);
         library.as_ref().map(OnnxRuntime::build_info)
+    }
+
+    /// What runs the networks that nephrite builds, as the settings say; what these take is said for it.
+    pub(crate) fn networks(&self) -> NetworkRuntime {
+        match self.settings.provider {
+            Provider::Cpu => NetworkRuntime::Kernels {
+                options: self.settings.cpu.options(),
+                n_threads: self.settings.n_threads,
+            },
+            Provider::Cuda | Provider::OpenVino => NetworkRuntime::OnnxRuntime,
+        }
     }
 
     pub(crate) fn provider(&self) -> Provider {

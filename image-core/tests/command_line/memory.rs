@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use nephrite_cpu::Level;
 use nephrite_kernel::test_util::write_hollow_label_map;
 
 use crate::nifti_file::NiftiFile;
@@ -93,30 +94,48 @@ fn a_scan_that_a_network_sees_as_huge_is_refused_from_its_header() {
     assert!(scene.names("out").is_empty());
 }
 
-/// What is refused for its memory says how much it needs; with that much it runs.
+/// A run with so much memory.
+fn run_within(scene: &Scene, settings: &[&str], bytes: u64) -> Outcome {
+    let bytes = bytes.to_string();
+    let arguments = ["--input", "scan.nii.gz", "--output", "out/mask.nii.gz"];
+    scene.segment(
+        &golden_model(ONE_CHANNEL),
+        &[&arguments[..], settings, &["--max-memory-bytes", &bytes]].concat(),
+    )
+}
+
+/// What a run says that it needs, in bytes, when it is refused for its memory.
+fn needed(scene: &Scene, settings: &[&str]) -> u64 {
+    let refused = run_within(scene, settings, 42_000_001);
+    assert_eq!(refused.exit, Some(LIMIT), "{refused:?}");
+    let said = refused.stderr.split("needs about ").nth(1).unwrap();
+    said.split(' ').next().unwrap().parse().unwrap()
+}
+
+/// What is refused for its memory says how much it needs; with that much it runs. What it needs follows from how it would run.
 #[test]
 fn what_a_run_is_said_to_need_is_enough_for_it() {
     let scene = Scene::new();
-    let arguments = ["--input", "scan.nii.gz", "--output", "out/mask.nii.gz"];
-    let model = golden_model(ONE_CHANNEL);
-    let refused = scene.segment(
-        &model,
-        &[&arguments[..], &["--max-memory-bytes", "50000000"]].concat(),
-    );
-    assert_eq!(refused.exit, Some(LIMIT), "{refused:?}");
-    let said = refused.stderr.split("needs about ").nth(1).unwrap();
-    let needed: u64 = said.split(' ').next().unwrap().parse().unwrap();
-    let with = |bytes: u64| {
-        let bytes = bytes.to_string();
-        scene.segment(
-            &model,
-            &[&arguments[..], &["--max-memory-bytes", &bytes]].concat(),
-        )
-    };
     // the message counts what the request needs; the process itself comes on top
     let process = 42_000_000;
-    assert_eq!(with(needed + process - 1).exit, Some(LIMIT));
-    with(needed + process).succeeded();
+    let mut of_all = Vec::new();
+    for settings in [
+        &["--threads", "1"][..],
+        &["--threads", "1", "--instructions", "portable"],
+        &[],
+    ] {
+        let needed = needed(&scene, settings);
+        assert_eq!(
+            run_within(&scene, settings, needed + process - 1).exit,
+            Some(LIMIT)
+        );
+        run_within(&scene, settings, needed + process).succeeded();
+        of_all.push(needed);
+    }
+    let [best, portable, _] = of_all[..] else {
+        panic!("{of_all:?}")
+    };
+    assert_eq!(best == portable, Level::best() == Level::Portable, "{of_all:?}");
 }
 
 #[test]

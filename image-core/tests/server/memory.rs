@@ -2,8 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use nephrite_cpu::Level;
 use nephrite_proto::v1::resize_request::Target;
-use nephrite_proto::v1::{LoadRequest, ResizeRequest, RunRequest, SegmentationOptions, Shape};
+use nephrite_proto::v1::{
+    LoadRequest, ModelServiceInspectRequest, ResizeRequest, RunRequest, SegmentationOptions, Shape,
+};
 use nephrite_types::ErrorCode;
 
 use crate::harness::{MODEL, SMALL_SCAN, TestServer, small_run, write_scan};
@@ -102,4 +105,28 @@ async fn requests_wait_for_room_and_idle_models_make_it() {
         ..Default::default()
     };
     server.client.load_model(load).await.unwrap();
+}
+
+/// What a model takes is said for the settings of the server that says it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_is_described_for_the_instructions_of_the_server() {
+    let mut of_levels = Vec::new();
+    for instructions in [None, Some(Level::best()), Some(Level::Portable)] {
+        let server = TestServer::start(|config| config.cpu.instructions = instructions).await;
+        let request = ModelServiceInspectRequest {
+            model: MODEL.into(),
+            ..Default::default()
+        };
+        let model = server.client.inspect_model(request).await.unwrap();
+        of_levels.push(model.expected_memory_bytes.unwrap());
+    }
+    let [default, best, portable] = of_levels[..] else {
+        panic!("{of_levels:?}")
+    };
+    assert_eq!(default, best);
+    assert_eq!(
+        best == portable,
+        Level::best() == Level::Portable,
+        "{of_levels:?}"
+    );
 }

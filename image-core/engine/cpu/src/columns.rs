@@ -140,14 +140,13 @@ impl WithSimd for PlaneProducts<'_> {
         let [n_rows, depth] = self.rows;
         let n_vectors = self.weights.shape().n_vectors(self.block);
         let width = n_vectors * S::F32_LANES;
-        for component in 0..self.n_components {
+        for (component, weights) in self.weights.groups(self.block).enumerate() {
             let plane = |tap: usize| {
                 let slot = (self.plane + tap + 2) % 3;
                 &self.transformed[(slot * self.n_components + component) * self.stride..][..n_rows * depth]
             };
             let planes = [plane(0), plane(1), plane(2)];
             let to = &mut self.products[component * self.product_stride..][..n_rows * width];
-            let weights = self.weights.group(self.block, component);
             multiply_planes::<S>(simd, planes, self.taps.clone(), depth, weights, n_vectors, to);
         }
     }

@@ -76,6 +76,13 @@ impl Packed {
         &self.values.values()[self.shape.start(block, group)..][..len]
     }
 
+    /// `[depth][output in block]` of all groups of a block, in their order.
+    pub(crate) fn groups(&self, block: usize) -> impl Iterator<Item = &[f32]> {
+        let len = self.shape.n_vectors(block) * self.shape.lanes * self.shape.depth;
+        let start = self.shape.start(block, 0);
+        self.values.values()[start..start + len * self.shape.n_groups].chunks_exact(len.max(1))
+    }
+
     /// The blocks, `[group][depth][output in block]` each, to be filled by several threads.
     pub(crate) fn blocks_mut(&mut self) -> impl Iterator<Item = (usize, &mut [f32])> {
         let shape = self.shape;

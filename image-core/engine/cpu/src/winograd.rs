@@ -102,7 +102,6 @@ fn run<S: Simd, const TZ: usize, const TY: usize, const TX: usize>(simd: S, task
                 transformed,
                 stride,
                 rows: [n_tiles, plan.depth],
-                n_components,
                 weights,
                 block,
                 products: &mut *products,
@@ -138,7 +137,6 @@ struct Products<'a> {
     stride: usize,
     /// Rows, and factors of each.
     rows: [usize; 2],
-    n_components: usize,
     weights: &'a Packed,
     block: usize,
     products: &'a mut [f32],
@@ -154,7 +152,7 @@ impl WithSimd for Products<'_> {
         let shape = self.weights.shape();
         let n_vectors = shape.n_vectors(self.block);
         let width = n_vectors * S::F32_LANES;
-        for component in 0..self.n_components {
+        for (component, weights) in self.weights.groups(self.block).enumerate() {
             let from = Rows {
                 values: &self.transformed[component * self.stride..][..n_rows * depth],
                 stride: depth,
@@ -162,7 +160,6 @@ impl WithSimd for Products<'_> {
                 depth,
             };
             let to = &mut self.products[component * self.product_stride..][..n_rows * width];
-            let weights = self.weights.group(self.block, component);
             let done = match shape.form {
                 Form::F32 => multiply_short::<S>(simd, from, weights, n_vectors, to),
                 Form::Bf16Pairs => 0,

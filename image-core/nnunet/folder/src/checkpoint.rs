@@ -154,6 +154,31 @@ impl<R: Read + Seek> Checkpoint<R> {
         self.archive.bytes_read()
     }
 
+    /// Bytes of memory at the peak while [`Checkpoint::read_tensor_f32`] reads the tensor that takes most, the values that it
+    /// gives among them. Nothing of what was read is kept here.
+    pub fn largest_read_bytes(&self) -> u64 {
+        let contents = self.tensors.values().map(|stored| &stored.content);
+        let reads = contents.map(|content| match content {
+            Content::Tensor(view) => self.read_bytes(view),
+            Content::Other(_) => 0,
+        });
+        reads.max().unwrap_or(0)
+    }
+
+    fn read_bytes(&self, view: &TensorView) -> u64 {
+        if view.n_elements() == 0 {
+            return 0;
+        }
+        let range = view.byte_range();
+        let stored = self.archive.read_bytes(&member_of(&self.root, view), &range);
+        if view.is_f32_in_order() {
+            return stored;
+        }
+        // the bytes as they are in the file, and the values that they become
+        let values = (view.n_elements() as u64).saturating_mul(4);
+        stored.max((range.end - range.start).saturating_add(values))
+    }
+
     /// Reads one tensor, and of the file only the bytes that hold it. Elements are in C order (last axis fastest),
     /// rounded to f32.
     ///

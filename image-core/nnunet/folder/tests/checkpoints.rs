@@ -123,6 +123,19 @@ fn every_type_becomes_f32() {
 }
 
 #[test]
+fn reading_the_largest_tensor_takes_its_bytes_and_what_they_become() {
+    let of = |name| open(name).largest_read_bytes();
+    assert_eq!(of("plain.pth"), 18 * 4, "read to where it stays");
+    assert_eq!(of("deflated.pth"), 2 * 18 * 4, "inflated, then copied");
+    assert_eq!(
+        of("dtypes.pth"),
+        4 * 8 + 4 * 4,
+        "four numbers of 8 bytes, and four f32"
+    );
+    assert_eq!(of("views.pth"), 24 * 4 + 24 * 4, "as stored, and in order");
+}
+
+#[test]
 fn batch_norm_is_noticed() {
     assert!(open("batch_norm.pth").has_batch_norm_statistics());
 }

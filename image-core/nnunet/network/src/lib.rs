@@ -30,6 +30,7 @@ mod arena;
 mod assemble;
 mod build_cpu;
 mod build_onnx;
+mod building_memory;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -54,6 +55,7 @@ mod reference;
 pub use architecture::{Activation, Architecture, Block, NetworkKind, Norm, Stage};
 pub use build_cpu::{CpuNetwork, build_cpu};
 pub use build_onnx::{OnnxNetwork, build_onnx};
+pub use building_memory::{cpu_building_bytes, session_building_bytes};
 pub use error::NetworkError;
 pub use multiply_adds::multiply_adds;
 pub use onnx_check::{OnnxExpectation, check_onnx};

@@ -10,8 +10,8 @@ use crate::arena::{Arena, Piece};
 /// What one network keeps in memory from its first run on, in bytes. All weights and activations are f32.
 ///
 /// On the CPU this is within 10 % of what a process grows by when it builds an engine and runs a tile;
-/// `image-core/nnunet/tests/session_memory.rs` measures it. Building a session of ONNX Runtime takes two further copies of the
-/// weights for a moment.
+/// `image-core/nnunet/tests/session_memory.rs` measures it. What making it holds for a moment is said by
+/// [`cpu_building_bytes`](crate::cpu_building_bytes) and [`session_building_bytes`](crate::session_building_bytes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct NetworkMemory {
     /// Tensors of the network, each once, in the form in which they are computed with.

@@ -106,8 +106,10 @@ impl<S: ClassSum> Accumulator<S> {
 
     /// Adds one tile's logits, `[class, patch…]`, times `importance`, `[patch…]`, to the sums of fold `sum`.
     ///
-    /// The weights themselves are added once per tile position: with `sum == 0`.
-    pub fn add_tile(&mut self, start: [usize; 3], sum: usize, logits: &[f32], importance: &[f32]) {
+    /// The weights themselves are added once per tile position: with `sum == 0`. Returns `false` if a logit is infinite or NaN;
+    /// the sums are then of no use.
+    #[must_use]
+    pub fn add_tile(&mut self, start: [usize; 3], sum: usize, logits: &[f32], importance: &[f32]) -> bool {
         let [pz, py, px] = self.patch;
         let [_, width] = self.plane;
         let n_plane = self.plane[0] * width;
@@ -116,7 +118,8 @@ impl<S: ClassSum> Accumulator<S> {
             .par_chunks_exact_mut(n_sums * n_classes * n_plane)
             .zip(self.weights.par_chunks_exact_mut(n_plane))
             .enumerate()
-            .for_each(|(place, (sums, weights))| {
+            .map(|(place, (sums, weights))| {
+                let mut not_finite = 0;
                 // the plane of this tile that lives in this ring place
                 let z = (place + pz - start[0] % pz) % pz;
                 let importance = &importance[z * py * px..(z + 1) * py * px];
@@ -127,9 +130,10 @@ impl<S: ClassSum> Accumulator<S> {
                         let to = (start[1] + y) * width + start[2];
                         let row = &mut sums[to..to + px];
                         let terms = logits[y * px..][..px].iter().zip(&importance[y * px..][..px]);
-                        row.iter_mut()
-                            .zip(terms)
-                            .for_each(|(s, (p, g))| *s = s.plus(p * g));
+                        row.iter_mut().zip(terms).for_each(|(s, (p, g))| {
+                            not_finite |= i32::from(abs_bits(*p) >= INFINITE);
+                            *s = s.plus(p * g);
+                        });
                     }
                 }
                 if sum == 0 {
@@ -141,7 +145,9 @@ impl<S: ClassSum> Accumulator<S> {
                             .for_each(|(w, g)| *w = w.plus(*g));
                     }
                 }
-            });
+                not_finite == 0
+            })
+            .reduce(|| true, |a, b| a & b)
     }
 
     /// Writes the final logits of padded plane `z` class-last, `[row, column, class]`, and clears its ring place.
@@ -251,6 +257,14 @@ fn take_row<S: ClassSum>(
     n_infinite == 0
 }
 
+/// Bits of an infinite f32 without its sign; NaN has larger ones, all others smaller ones.
+const INFINITE: i32 = 0x7f80_0000;
+
+/// Without the sign. Compared as whole numbers, many values are checked at once, which no branch or truth value allows.
+fn abs_bits(value: f32) -> i32 {
+    (value.to_bits() & 0x7fff_ffff).cast_signed()
+}
+
 #[cfg(test)]
 mod tests {
     use nephrite_types::Limits;
@@ -315,7 +329,7 @@ mod tests {
                 check_until(&mut accumulator, start[0]);
                 last = start[0];
             }
-            accumulator.add_tile(start, 0, &tile_of(start), &g);
+            assert!(accumulator.add_tile(start, 0, &tile_of(start), &g));
         }
         check_until(&mut accumulator, nz);
     }
@@ -340,7 +354,7 @@ mod tests {
                         let tile: Vec<f32> = (0..n_classes * n_tile)
                             .map(|i| (i / n_tile * 4 + fold * 2 + round) as f32)
                             .collect();
-                        accumulator.add_tile(start, fold, &tile, &vec![1.0; n_tile]);
+                        assert!(accumulator.add_tile(start, fold, &tile, &vec![1.0; n_tile]));
                     }
                 }
                 for z in 0..shape[0] {
@@ -361,16 +375,38 @@ mod tests {
     }
 
     #[test]
+    fn a_logit_that_is_not_finite_is_told_wherever_it_is() {
+        let grid = TileGrid::new([3, 4, 21], &[3, 4, 21], 0.5, &Limits::default()).unwrap();
+        let (n_classes, n_tile) = (2, 3 * 4 * 21);
+        let importance = vec![1.0; n_tile];
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for at in 0..n_classes * n_tile {
+                let mut accumulator = Accumulator::<f32>::new(&grid, n_classes, 1).unwrap();
+                let mut tile = vec![1.0; n_classes * n_tile];
+                assert!(accumulator.add_tile([0; 3], 0, &tile, &importance));
+                tile[at] = bad;
+                assert!(
+                    !accumulator.add_tile([0; 3], 0, &tile, &importance),
+                    "{bad} at {at}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn half_precision_rounds_after_every_step() {
         let grid = TileGrid::new([1, 1, 1], &[1, 1, 1], 0.5, &Limits::default()).unwrap();
         let mut accumulator = Accumulator::<f16>::new(&grid, 1, 2).unwrap();
-        accumulator.add_tile([0; 3], 0, &[1.0 / 3.0], &[1.0]);
-        accumulator.add_tile([0; 3], 1, &[2049.0], &[1.0]);
+        assert!(accumulator.add_tile([0; 3], 0, &[1.0 / 3.0], &[1.0]));
+        assert!(accumulator.add_tile([0; 3], 1, &[2049.0], &[1.0]));
         let mut logit = [0.0];
         assert!(accumulator.take_plane(0, 0..1, 0..1, &mut logit));
         // h(h(0.33325195 + 2048) / 2) = 1024
         assert_eq!(logit, [1024.0]);
-        accumulator.add_tile([0; 3], 0, &[70000.0], &[1.0]);
+        assert!(
+            accumulator.add_tile([0; 3], 0, &[70000.0], &[1.0]),
+            "finite in f32"
+        );
         assert!(
             !accumulator.take_plane(0, 0..1, 0..1, &mut logit),
             "infinite in f16"

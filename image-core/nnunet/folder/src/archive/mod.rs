@@ -180,6 +180,16 @@ impl<R: Read + Seek> Archive<R> {
         }
     }
 
+    /// Bytes of memory at the peak while [`Archive::read_as`] reads so many bytes of the member, the values themselves among
+    /// them: what is inflated is copied once.
+    pub(crate) fn read_bytes(&self, name: &str, range: &Range<u64>) -> u64 {
+        let n_bytes = range.end.saturating_sub(range.start);
+        match self.members.get(name) {
+            Some(member) if member.is_deflated => n_bytes.saturating_mul(2),
+            _ => n_bytes,
+        }
+    }
+
     /// Bytes taken from the file so far.
     pub(crate) fn bytes_read(&self) -> u64 {
         self.bytes_read
