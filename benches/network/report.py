@@ -225,15 +225,23 @@ def many_threads(networks: dict, cores: int) -> str:
     rows = []
     for name, network in networks.items():
         cut, timed = network.get("many_threads", []), network["all_cores"].get("layers", [])
-        if not cut or [layer["name"] for layer in cut] != [layer["name"] for layer in timed]:
+        if not cut or not timed:
             continue
-        seconds = [layer["seconds"] for layer in timed]
+        seconds = seconds_of(cut, timed)
         busy = sum(seconds) / sum(took * idle_factor(layer) for took, layer in zip(seconds, cut))
         moved = sum(layer["bytes"] for layer in cut)
         expected = sum(seconds) * cores / MANY / busy
         rows.append([name, sum(layer["tasks"] for layer in cut), sum(layer["barriers"] for layer in cut), f"{100 * busy:.0f} %",
                      f"{moved / 1e9:.2f}", f"{moved / expected / 1e9:.0f}"])
     return table(["network", "tasks", "barriers", "busy", "GB moved", "GB/s"], rows)
+
+
+def seconds_of(cut: list, timed: list) -> list:
+    """Measured seconds of layers as they are cut for other threads, for which two may be joined, `a + b`, or be apart."""
+    parts = {part: layer for layer in timed for part in layer["name"].split(" + ")}
+    found = [parts[layer["name"].split(" + ")[-1]] for layer in cut]
+    n_shares = {id(layer): sum(other is layer for other in found) for layer in found}
+    return [layer["seconds"] / n_shares[id(layer)] for layer in found]
 
 
 def idle_factor(layer: dict) -> float:

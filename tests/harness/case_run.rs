@@ -201,7 +201,10 @@ pub fn reference_logits(
                 add_flipped(&output, grid.patch, flip, &mut sum);
             }
             sum.iter_mut().for_each(|p| *p /= flips.len() as f32);
-            accumulator.add_tile(start, fold, &sum, &importance);
+            assert!(
+                accumulator.add_tile(start, fold, &sum, &importance),
+                "logits are finite"
+            );
         }
     }
     take(&mut accumulator, done..grid.padded[0]);

@@ -1,5 +1,6 @@
-//! What an engine keeps in memory and what it holds at its peak until a first tile has run, counted from the architecture, beside
-//! what a process grows by when it builds one and runs a tile. Every network runs in a process of its own, since memory that one gave back would hide what the next one takes.
+//! What an engine keeps in memory and what it holds at its peak until a first tile has run, counted from the architecture,
+//! beside what a process grows by when it builds one and runs a tile. Every network runs in a process of its own, since memory
+//! that one gave back would hide what the next one takes.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests fail by it; the table is the result
 
 use std::path::Path;
