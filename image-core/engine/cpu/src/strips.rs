@@ -12,7 +12,7 @@ const STRIP_BYTES: usize = 300 << 10;
 const MIN_TILES: usize = 12;
 /// Tiles of a strip, at most.
 const MAX_TILES: usize = 96;
-/// Columns of a strip: a few, so that the planes that are added stay in the first-level cache.
+/// Columns of a strip: a few, so that what is transformed of three planes hardly exceeds the first-level cache.
 const COLUMNS: usize = 16;
 
 /// Outputs of a tile: z, y, x.
@@ -21,8 +21,8 @@ pub(crate) struct Tile(pub(crate) [usize; 3]);
 
 impl Tile {
     /// Planes one after the other, each filtered along y and x alone: the products of three planes of the input are added to
-    /// those of one plane of the output, and every plane of the input is transformed once. For few channels, where the
-    /// transforms take longer than the products.
+    /// those of one plane of the output, and every plane of the input is transformed once for each column that reads it. For
+    /// few channels, where the transforms take longer than the products.
     pub(crate) const COLUMN: Tile = Tile([8, 4, 4]);
 
     /// The tiles that are compiled.
