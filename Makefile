@@ -4,11 +4,12 @@ PYTHON  ?= python3
 CARGO   ?= cargo
 RUNTIME := build/onnxruntime
 STATIC  := x86_64-unknown-linux-musl
+ARM     := aarch64-unknown-linux-gnu
 PLUGIN_PYTHON := build/plugin-python
 MODE    ?= monolith
 
 .DEFAULT_GOAL := help
-.PHONY: help build mask-services demo images up down test bench bench-nnunet bench-network bench-masks bench-modes bench-memory bench-load docs fmt lint onnxruntime onnxruntime-openvino plugin-python node-client nats-server test-jobs bench-jobs test-containers clean
+.PHONY: help build mask-services demo images up down test bench bench-nnunet bench-network bench-masks bench-modes bench-memory bench-load docs fmt lint onnxruntime onnxruntime-openvino plugin-python node-client nats-server test-jobs test-neon bench-jobs test-containers clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -56,6 +57,12 @@ test-containers: ## the modes in real containers; starts a Docker engine where n
 
 test: onnxruntime onnxruntime-openvino plugin-python node-client nats-server ## all tests, against the optimized libraries
 	$(CARGO) test --workspace --locked --release
+
+test-neon: ## the kernels of the CPU with NEON, under an emulator (qemu-user, gcc-aarch64-linux-gnu); a quarter of an hour
+	@rustup target list --installed | grep -qx $(ARM) || rustup target add $(ARM)
+	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
+	    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
+	    $(CARGO) test --release --locked --target $(ARM) -p nephrite-cpu
 
 test-jobs: onnxruntime nats-server ## every fault of jobs twenty times, 10000 submissions to a server killed 50 times, cut networks; half an hour
 	NEPHRITE_FAULT_REPEATS=20 NEPHRITE_MANY=10000,50 $(CARGO) test --release --locked -p nephrite-image-core --test jobs -- --nocapture faults many

@@ -103,8 +103,22 @@ impl<S: Simd> VectorAffine<S> {
     pub(crate) fn apply(&self, simd: S, value: S::f32s) -> S::f32s {
         let v = simd.mul_add_e_f32s(value, self.scale, self.shift);
         // In this order, NaN stays NaN and an infinity times a slope of 0 does not become one.
-        simd.max_f32s(simd.mul_f32s(v, self.slope), v)
+        larger(simd, simd.mul_f32s(v, self.slope), v)
     }
+}
+
+/// `a` where it is larger, `b` elsewhere, also where one of them is NaN: what x86 calls the maximum.
+#[inline(always)]
+#[cfg(not(target_arch = "aarch64"))]
+fn larger<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
+    simd.max_f32s(a, b)
+}
+
+/// `a` where it is larger, `b` elsewhere, also where one of them is NaN: the maximum of NEON would be NaN there.
+#[inline(always)]
+#[cfg(target_arch = "aarch64")]
+fn larger<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
+    simd.select_f32s(simd.greater_than_f32s(a, b), a, b)
 }
 
 /// The vector at a position.
