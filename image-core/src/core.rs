@@ -10,7 +10,7 @@ use nephrite_server::memory::{Allowance, Idle, MemoryBudget, MemoryError, Reserv
 use nephrite_types::{CancelToken, Limits};
 
 use crate::error::CoreError;
-use crate::memory::{Gate, PROCESS_BYTES, ScanKey, Volumes};
+use crate::memory::{Gate, ScanKey, Volumes};
 use crate::model::{ModelBudget, ModelChoice, ModelKey, Models, OpenModel, RuntimeSettings, loading_bytes};
 
 /// What a [`Core`] is made from.
@@ -81,10 +81,10 @@ impl Core {
         let allowance = configured.unwrap_or_else(Allowance::of_this_process);
         let root = Arc::new(root);
         Core {
+            memory: MemoryBudget::new(allowance, runtime.process_bytes()),
             models: Models::new(root.clone(), limits.clone(), runtime, models),
             volumes: Volumes::new(root.clone(), limits.clone(), steps.max_volume_bytes),
             networks: Gate::new(steps.max_networks.max(1) as u64),
-            memory: MemoryBudget::new(allowance, PROCESS_BYTES),
             strict_geometry: false,
             root,
             limits,
@@ -120,6 +120,11 @@ impl Core {
     /// How much memory requests may take.
     pub fn memory(&self) -> &MemoryBudget {
         &self.memory
+    }
+
+    /// What the process holds besides its requests.
+    pub(crate) fn process_bytes(&self) -> u64 {
+        self.models.runtime().process_bytes()
     }
 
     /// The models: those on disk, and those in memory.

@@ -42,6 +42,10 @@ impl InferenceEngine for CpuEngine {
         self.runner.run(input, output).map_err(run_error)
     }
 
+    fn rest(&mut self) {
+        self.runner.rest();
+    }
+
     fn interrupt(&self) -> Option<Arc<dyn Interrupt>> {
         Some(Arc::new(Stopper(self.runner.stop_flag())))
     }

@@ -45,6 +45,9 @@ pub trait InferenceEngine: Send {
     /// [`EngineError`] if a length is wrong or the runtime fails. The engine stays usable.
     fn run(&mut self, input: &[f32], output: &mut [f32]) -> Result<(), EngineError>;
 
+    /// Gives back the memory that only a run needs, as far as the engine can; the next run takes it again.
+    fn rest(&mut self) {}
+
     /// How another thread stops the run that is on; `None` if a run cannot be stopped.
     fn interrupt(&self) -> Option<Arc<dyn Interrupt>> {
         None

@@ -1,11 +1,15 @@
 //! A network without a runtime, for tests of what stands around one.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use crate::{EngineError, InferenceEngine, TileShape};
 
 /// A network that is a function: for tests of everything around the network.
 pub struct FakeEngine {
     shape: TileShape,
     script: Box<Script>,
+    n_rests: Arc<AtomicUsize>,
 }
 
 type Script = dyn FnMut(&[f32], &mut [f32]) -> Result<(), EngineError> + Send;
@@ -19,7 +23,13 @@ impl FakeEngine {
         FakeEngine {
             shape,
             script: Box::new(script),
+            n_rests: Arc::default(),
         }
+    }
+
+    /// How often the engine was told to rest.
+    pub fn n_rests(&self) -> Arc<AtomicUsize> {
+        self.n_rests.clone()
     }
 
     /// A network that sees one voxel at a time: `logit = f(channels, class)`. Tiled must equal untiled with it.
@@ -54,5 +64,9 @@ impl InferenceEngine for FakeEngine {
 
     fn run(&mut self, input: &[f32], output: &mut [f32]) -> Result<(), EngineError> {
         (self.script)(input, output)
+    }
+
+    fn rest(&mut self) {
+        self.n_rests.fetch_add(1, Ordering::SeqCst);
     }
 }

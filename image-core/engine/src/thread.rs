@@ -24,7 +24,7 @@ pub struct EngineThread {
 /// Sends tiles to an engine. Cheap to clone, usable from any thread.
 #[derive(Debug, Clone)]
 pub struct EngineHandle {
-    jobs: mpsc::SyncSender<Job>,
+    orders: mpsc::SyncSender<Order>,
     shape: TileShape,
     provider: String,
     current: Arc<Current>,
@@ -81,12 +81,17 @@ pub struct PendingTile {
 /// Input and output buffers travel with the tile and come back, so that a loop allocates them once.
 type TileReply = Result<(Vec<f32>, Vec<f32>), EngineError>;
 
-struct Job {
-    /// `None` asks the thread to end.
-    tile: Option<(Vec<f32>, Vec<f32>)>,
-    number: u64,
-    /// Dropped by a caller that went away; the tile is skipped then only if it has not begun.
-    reply: mpsc::SyncSender<TileReply>,
+/// What the thread is to do next.
+enum Order {
+    Tile {
+        input: Vec<f32>,
+        output: Vec<f32>,
+        number: u64,
+        /// A caller that went away listens no longer.
+        reply: mpsc::SyncSender<TileReply>,
+    },
+    Rest,
+    End,
 }
 
 impl EngineThread {
@@ -100,7 +105,7 @@ impl EngineThread {
     where
         F: FnOnce() -> Result<Box<dyn InferenceEngine>, EngineError> + Send + 'static,
     {
-        let (jobs, inbox) = mpsc::sync_channel::<Job>(queue.max(1));
+        let (orders, inbox) = mpsc::sync_channel(queue.max(1));
         let (ready, is_ready) = mpsc::sync_channel(1);
         let join = std::thread::Builder::new()
             .name(name.chars().take(15).collect())
@@ -120,8 +125,20 @@ impl EngineThread {
                 let what = (engine.tile_shape().clone(), engine.provider().to_owned());
                 let _ = ready.send(Ok((what, current.clone())));
                 drop(ready);
-                while let Ok(Job { tile, number, reply }) = inbox.recv() {
-                    let Some((input, mut output)) = tile else { break };
+                while let Ok(order) = inbox.recv() {
+                    let (input, mut output, number, reply) = match order {
+                        Order::Tile {
+                            input,
+                            output,
+                            number,
+                            reply,
+                        } => (input, output, number, reply),
+                        Order::Rest => {
+                            engine.rest();
+                            continue;
+                        }
+                        Order::End => break,
+                    };
                     output.resize(engine.tile_shape().output_len(), 0.0);
                     current.begin(number);
                     let result = engine.run(&input, &mut output).map(|()| (input, output));
@@ -133,7 +150,7 @@ impl EngineThread {
         let ((shape, provider), current) = is_ready.recv().unwrap_or(Err(EngineError::Stopped))?;
         Ok(EngineThread {
             handle: EngineHandle {
-                jobs,
+                orders,
                 shape,
                 provider,
                 current,
@@ -150,13 +167,7 @@ impl EngineThread {
 
 impl Drop for EngineThread {
     fn drop(&mut self) {
-        let (reply, _) = mpsc::sync_channel(1);
-        let last = Job {
-            tile: None,
-            number: 0,
-            reply,
-        };
-        let _ = self.handle.jobs.send(last); // fails only if the thread has ended already
+        let _ = self.handle.orders.send(Order::End); // fails only if the thread has ended already
         if let Some(join) = self.join.take() {
             let _ = join.join(); // a panic was reported by the hook; callers see `Stopped`
         }
@@ -190,9 +201,10 @@ impl EngineHandle {
         }
         let (reply, receiver) = mpsc::sync_channel(1);
         let number = self.current.n_tiles.fetch_add(1, Ordering::Relaxed);
-        self.jobs
-            .send(Job {
-                tile: Some((input, output)),
+        self.orders
+            .send(Order::Tile {
+                input,
+                output,
                 number,
                 reply,
             })
@@ -202,6 +214,11 @@ impl EngineHandle {
             number,
             current: self.current.clone(),
         })
+    }
+
+    /// Has the engine give back the memory that only runs need, after the tiles that wait; the next tile takes it again.
+    pub fn rest(&self) {
+        let _ = self.orders.send(Order::Rest); // an engine that is gone holds nothing
     }
 }
 
@@ -255,6 +272,22 @@ mod tests {
             assert_eq!(output[..8], vec![i as f32; 8]);
             assert_eq!(output[8..], vec![i as f32 + 1.0; 8]);
         }
+    }
+
+    #[test]
+    fn an_engine_rests_after_the_tiles_that_wait_and_runs_again() {
+        let engine = FakeEngine::pointwise(shape(), |x, _| x[0]);
+        let n_rests = engine.n_rests();
+        let thread = EngineThread::spawn("t", 4, || Ok(Box::new(engine))).unwrap();
+        let handle = thread.handle();
+        let run = || handle.submit(vec![1.0; 8], Vec::new()).unwrap();
+        let waiting = run();
+        handle.rest();
+        waiting.wait(&CancelToken::new()).unwrap();
+        assert_eq!(run().wait(&CancelToken::new()).unwrap().1, vec![1.0; 16]);
+        assert_eq!(n_rests.load(Ordering::SeqCst), 1);
+        drop(thread);
+        handle.rest(); // nobody is there
     }
 
     #[test]

@@ -9,8 +9,8 @@ use nephrite_nnunet_folder::{
     Checkpoint, CheckpointKind, Configuration, FoldName, FoldSelection, Heads, ModelFolder, Resampling,
 };
 use nephrite_nnunet_network::{
-    Architecture, NetworkError, NetworkMemory, OnnxExpectation, OnnxNetwork, WeightSource, build_cpu,
-    build_onnx, check_onnx, multiply_adds,
+    Architecture, NetworkError, OnnxExpectation, OnnxNetwork, WeightSource, build_cpu, build_onnx,
+    check_onnx, multiply_adds,
 };
 use nephrite_types::{CancelToken, Limits, SegmentationOptions};
 use serde::Serialize;
@@ -208,7 +208,7 @@ impl Model {
             patch: open.parts.patch.clone(),
         };
         let mut engines = Vec::new();
-        let (mut weight_bytes_read, mut memory_bytes) = (0, 0u64);
+        let (mut weight_bytes_read, mut idle_bytes) = (0, 0u64);
         for (fold, mut checkpoint) in std::mem::take(&mut open.folds) {
             let fold_name = fold.directory();
             let network = match &open.architecture {
@@ -232,7 +232,7 @@ impl Model {
                 }
             };
             weight_bytes_read += checkpoint.bytes_read();
-            memory_bytes = memory_bytes.saturating_add(network.memory.total());
+            idle_bytes = idle_bytes.saturating_add(network.idle_bytes);
             tracing::debug!(
                 model = open.name,
                 fold = fold_name,
@@ -255,7 +255,7 @@ impl Model {
                 })?;
             engines.push((fold_name, engine));
         }
-        Ok(Model::from_parts(open.parts, engines)?.with_costs(weight_bytes_read, memory_bytes))
+        Ok(Model::from_parts(open.parts, engines)?.with_costs(weight_bytes_read, idle_bytes))
     }
 }
 
@@ -263,7 +263,8 @@ impl Model {
 struct Built {
     network: EngineNetwork,
     n_parameters: u64,
-    memory: NetworkMemory,
+    /// What its engine keeps between predictions.
+    idle_bytes: u64,
 }
 
 impl Built {
@@ -281,7 +282,7 @@ impl Built {
         Ok(Built {
             network: EngineNetwork::Cpu(built.network),
             n_parameters: built.n_parameters,
-            memory: built.memory,
+            idle_bytes: built.memory.weights,
         })
     }
 }
@@ -290,7 +291,7 @@ impl From<OnnxNetwork> for Built {
     fn from(network: OnnxNetwork) -> Self {
         Built {
             n_parameters: network.n_parameters,
-            memory: network.memory,
+            idle_bytes: network.memory.total(),
             network: EngineNetwork::Onnx(network.bytes),
         }
     }
@@ -408,9 +409,11 @@ pub struct ModelDescription {
     pub mirroring_axes: Vec<usize>,
     /// Cascade: configuration of the previous stage.
     pub previous_stage: Option<String>,
-    /// What the engines of all chosen folds keep in memory, in bytes, with the runtime that was asked about: weights as they
+    /// What the engines of all chosen folds hold while they run, in bytes, with the runtime that was asked about: weights as they
     /// are computed with, values between layers, and working memory. `None` if the network is not built in.
     pub resident_bytes: Option<u64>,
+    /// What they keep of that between predictions. `None` if the network is not built in.
+    pub idle_bytes: Option<u64>,
     /// What making the engine of one fold holds at its peak, in bytes, with the runtime that was asked about; no less than what
     /// it keeps of that. `None` if the network is not built in.
     #[serde(skip)]
@@ -541,6 +544,7 @@ pub fn describe(
     let n_folds = open.folds.len() as u64;
     // every fold has weights and activations of its own
     let resident_bytes = of_fold.map(|(_, kept)| kept.total().saturating_mul(n_folds));
+    let idle_bytes = of_fold.map(|(_, kept)| runtime.idle_bytes(&kept).saturating_mul(n_folds));
     let reads = open
         .folds
         .iter()
@@ -602,6 +606,7 @@ pub fn describe(
         multiply_adds_per_tile: architecture.map(multiply_adds),
         recipe: open.parts.recipe.clone(),
         resident_bytes,
+        idle_bytes,
         building_bytes,
         expected_memory_bytes: resident_bytes.map(|bytes| bytes.saturating_add(sums)),
     })

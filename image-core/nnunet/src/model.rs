@@ -13,7 +13,7 @@ pub struct Model {
     /// Keeps the threads alive; in the order of the handles.
     folds: Vec<Fold>,
     weight_bytes_read: u64,
-    memory_bytes: u64,
+    idle_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Model {
             parts,
             folds,
             weight_bytes_read: 0,
-            memory_bytes: 0,
+            idle_bytes: 0,
         };
         for fold in &model.folds {
             let shape = fold.handle.tile_shape();
@@ -98,19 +98,18 @@ impl Model {
     }
 
     /// With what loading cost, and what the engines keep.
-    pub(crate) fn with_costs(self, weight_bytes_read: u64, memory_bytes: u64) -> Self {
+    pub(crate) fn with_costs(self, weight_bytes_read: u64, idle_bytes: u64) -> Self {
         Model {
             weight_bytes_read,
-            memory_bytes,
+            idle_bytes,
             ..self
         }
     }
 
-    /// Bytes that the engines of all folds keep in memory: weights as they are computed with, values between layers, and
-    /// working memory. The same number as [`crate::ModelDescription::resident_bytes`] for the same runtime; 0 for a model of
-    /// parts.
-    pub fn memory_bytes(&self) -> u64 {
-        self.memory_bytes
+    /// Bytes that the engines of all folds keep in memory between predictions. The same number as
+    /// [`crate::ModelDescription::idle_bytes`] for the same runtime; 0 for a model of parts.
+    pub fn idle_bytes(&self) -> u64 {
+        self.idle_bytes
     }
 
     /// Bytes read from weight files when the model was loaded; none are read afterward.
@@ -157,6 +156,11 @@ impl Model {
 
     pub(crate) fn engine(&self, fold: usize) -> &EngineHandle {
         &self.folds[fold].handle
+    }
+
+    /// Nothing runs for now: the engines keep no more than [`Model::idle_bytes`].
+    pub(crate) fn rest(&self) {
+        self.folds.iter().for_each(|fold| fold.handle.rest());
     }
 
     pub(crate) fn fold_name(&self, fold: usize) -> String {

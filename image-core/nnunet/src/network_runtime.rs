@@ -44,6 +44,14 @@ impl NetworkRuntime {
         }
     }
 
+    /// What a network that takes so much keeps between predictions: our own kernels give back what only runs need.
+    pub(crate) fn idle_bytes(self, kept: &NetworkMemory) -> u64 {
+        match self {
+            NetworkRuntime::Kernels { .. } => kept.weights,
+            NetworkRuntime::OnnxRuntime => kept.total(),
+        }
+    }
+
     /// Bytes at the peak while one network is made that will keep so much; `largest_read` bytes are held while its largest
     /// tensor is read.
     pub(crate) fn building_bytes(

@@ -116,6 +116,15 @@ struct Run<'a> {
     cancel: &'a CancelToken,
 }
 
+/// However the tiles end, their engines rest then.
+struct RestAtTheEnd<'a>(&'a Model);
+
+impl Drop for RestAtTheEnd<'_> {
+    fn drop(&mut self) {
+        self.0.rest();
+    }
+}
+
 /// One run of the network.
 #[derive(Clone, Copy)]
 struct Job {
@@ -203,6 +212,7 @@ impl<'a> Run<'a> {
     }
 
     fn run_tiles<S: ClassSum, L: StoredLabel>(&self, target: &mut Target<'_, L>) -> Result<(), NnunetError> {
+        let _rest = RestAtTheEnd(self.model);
         let n_classes = self.model.n_classes();
         let n_sums = if self.numerics == Numerics::Reference {
             self.model.n_folds()

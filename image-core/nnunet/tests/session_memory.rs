@@ -1,5 +1,5 @@
-//! What an engine keeps in memory and what it holds at its peak until a first tile has run, counted from the architecture,
-//! beside what a process grows by when it builds one and runs a tile. Every network runs in a process of its own, since memory
+//! What an engine holds, what of it when it rests, and what at its peak until a first tile has run, counted from the
+//! architecture, beside what a process grows by when it builds one and runs a tile. Every network runs in a process of its own, since memory
 //! that one gave back would hide what the next one takes.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests fail by it; the table is the result
 
@@ -234,7 +234,7 @@ fn tile_bytes(architecture: &Architecture) -> u64 {
     (4 * n_voxels * (architecture.n_channels() + architecture.n_classes())) as u64
 }
 
-/// Prints what this process grows by: what stays, and at the peak.
+/// Prints what this process grows by: what stays, at the peak, and what stays when the engine rests.
 fn measure(network: &Network, kernels: &str) {
     let kernels = Kernels::new(kernels);
     drop(kernels.engine(&plain("tiny", &[4, 4], &[16, 16, 16], 2).architecture()));
@@ -245,7 +245,9 @@ fn measure(network: &Network, kernels: &str) {
     engine.run(&input, &mut output).unwrap();
     drop((input, output));
     let [stays, peak] = ["VmRSS:", "VmHWM:"].map(|name| bytes_held(name).saturating_sub(before));
-    println!("{stays} {peak}");
+    engine.rest();
+    let idle = bytes_held("VmRSS:").saturating_sub(before);
+    println!("{stays} {peak} {idle}");
 }
 
 fn main() -> ExitCode {
@@ -267,30 +269,30 @@ fn main() -> ExitCode {
         child.env("MALLOC_MMAP_THRESHOLD_", "131072");
         let output = child.output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        let numbers = text.split_once(' ');
-        let numbers = numbers.and_then(|(stays, peak)| Some((stays.parse().ok()?, peak.parse().ok()?)));
-        let (measured, measured_peak): (u64, u64) = numbers.unwrap_or_else(|| {
+        let numbers: Vec<u64> = text.split(' ').filter_map(|number| number.parse().ok()).collect();
+        let [measured, measured_peak, measured_idle] = numbers[..] else {
             panic!(
                 "{}: {text}{}",
                 network.name,
                 String::from_utf8_lossy(&output.stderr)
             )
-        });
+        };
         let architecture = network.architecture();
         let read = largest_read(&architecture);
-        let (memory, building) = if kernels == "own" {
+        let (memory, idle, building) = if kernels == "own" {
             let memory = cpu_memory(&architecture, CpuOptions::best(), N_THREADS).unwrap();
-            (memory, cpu_building_bytes(&memory, read))
+            (memory, memory.weights, cpu_building_bytes(&memory, read))
         } else {
             let memory = session_memory(&architecture);
-            (memory, session_building_bytes(&architecture, &memory, read))
+            let building = session_building_bytes(&architecture, &memory, read);
+            (memory, memory.total(), building)
         };
         let ratio = memory.total() as f64 / measured as f64;
         let peak = building.max(memory.total() + tile_bytes(&architecture));
         let peak_ratio = peak as f64 / measured_peak as f64;
         let mb = |bytes: u64| bytes as f64 / 1e6;
         println!(
-            "{kernels:12} {:30} counted {:7.1} MB (weights {:6.1}, activations {:6.1}, working {:6.1}), measured {:7.1} MB, ratio {ratio:.3}; at the peak {:7.1} MB, measured {:7.1} MB, ratio {peak_ratio:.3}",
+            "{kernels:12} {:30} counted {:7.1} MB (weights {:6.1}, activations {:6.1}, working {:6.1}), measured {:7.1} MB, ratio {ratio:.3}; at the peak {:7.1} MB, measured {:7.1} MB, ratio {peak_ratio:.3}; at rest {:7.1} MB, measured {:7.1} MB",
             network.name,
             mb(memory.total()),
             mb(memory.weights),
@@ -299,11 +301,14 @@ fn main() -> ExitCode {
             mb(measured),
             mb(peak),
             mb(measured_peak),
+            mb(idle),
+            mb(measured_idle),
         );
         is_right &= WITHIN.contains(&ratio) && WITHIN.contains(&peak_ratio);
+        is_right &= idle.abs_diff(measured_idle) <= (memory.total() / 20).max(2 << 20);
     }
     println!(
-        "counted over measured must be from {} to {}",
+        "counted over measured must be from {} to {}, and at rest within 5 % of what a run takes, or 2 MiB",
         WITHIN.start(),
         WITHIN.end()
     );

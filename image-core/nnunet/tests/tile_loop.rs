@@ -273,6 +273,29 @@ fn a_network_that_gives_nan_is_an_error_that_names_model_and_tile() {
     );
 }
 
+#[test]
+fn engines_rest_when_a_prediction_ends_however_it_ends() {
+    let parts = parts(&[4, 4, 4], 2, &[1.0; 3]);
+    let mut rests = Vec::new();
+    let engines = ["fold_0", "fold_1"].map(|name| {
+        let engine = FakeEngine::pointwise(shape_of(&parts), |x, class| x[0] * 2.0 * class as f32);
+        rests.push(engine.n_rests());
+        (
+            name.to_owned(),
+            EngineThread::spawn("fake", 1, || Ok(Box::new(engine))).unwrap(),
+        )
+    });
+    let model = Model::from_parts(parts, engines.into()).unwrap();
+    let of = |value| volume(Array3::from_elem((5, 5, 5), value), [1.0; 3]);
+    let failed = run(&model, &of(f32::MAX), &PredictOptions::default());
+    assert!(failed.is_err(), "a logit that is not finite");
+    run(&model, &of(1.0), &PredictOptions::default()).unwrap();
+    drop(model); // their threads have ended
+    for n_rests in rests {
+        assert_eq!(n_rests.load(Ordering::SeqCst), 2);
+    }
+}
+
 /// Cancels when the n-th run of the network is reported.
 struct CancelAfter {
     runs: u64,

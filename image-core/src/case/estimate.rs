@@ -12,7 +12,6 @@ use super::{CaseError, CaseRequest, PipelineReport, StepKind};
 use crate::core::Core;
 use crate::error::CoreError;
 use crate::masks::StepPlace;
-use crate::memory::PROCESS_BYTES;
 use crate::model::{ModelCost, Speed, SpeedSource};
 use crate::place::CaseServices;
 use crate::samples::SAMPLE_FILES;
@@ -289,7 +288,7 @@ pub(super) fn memory_here(core: &Core, plan: &Plan, cancel: &CancelToken) -> Res
 /// Scans, and what steps hold beside each other as far as the budget allows.
 fn of_process(core: &Core, plan: &Plan, phases: &BTreeSet<Phase>, needs: &[u64]) -> u64 {
     let scans = phases.iter().map(|phase| plan.scans[phase].voxel_bytes);
-    let scans = scans.fold(PROCESS_BYTES, u64::saturating_add);
+    let scans = scans.fold(core.process_bytes(), u64::saturating_add);
     scans.saturating_add(together(needs, core.memory().capacity()))
 }
 

@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::{Operations, StepPlace};
 use crate::core::Core;
 use crate::error::CoreError;
-use crate::memory::{PROCESS_BYTES, peak_rss_bytes};
+use crate::memory::peak_rss_bytes;
 
 /// A mask that goes in.
 #[derive(Debug, Clone, PartialEq)]
@@ -211,7 +211,7 @@ pub fn run_mask(
         masks,
         artefacts: outcome.artefacts.into_iter().map(artefact).collect(),
         measurements: outcome.measurements,
-        expected_memory_bytes: PROCESS_BYTES + memory.bytes(),
+        expected_memory_bytes: core.process_bytes() + memory.bytes(),
         peak_rss_bytes: peak_rss_bytes(),
         seconds: MaskSeconds {
             read: read.as_secs_f64(),

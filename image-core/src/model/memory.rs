@@ -22,7 +22,8 @@ impl ModelOnScan<'_> {
             .previous
             .map(|model| self.footprint(model, n_threads, limits))
             .transpose()?;
-        let networks = network_bytes(self.model) + self.previous.map_or(0, network_bytes);
+        let networks = idle_bytes(self.model) + self.previous.map_or(0, idle_bytes);
+        let running = |model| resident_bytes(model).saturating_sub(idle_bytes(model));
         let kept = if self.scan_stays { self.scan_bytes } else { 0 };
         let probabilities = match self.probabilities {
             true => own.mask / self.model.bytes_per_label() * 4 * self.model.n_classes as u64,
@@ -30,19 +31,20 @@ impl ModelOnScan<'_> {
         };
         // The mask of the first stage is an input of the second.
         let stage = first.map_or(0, |first| first.mask);
-        let building = self.previous.map_or(0, beyond_kept).max(beyond_kept(self.model));
+        let building = self.previous.map_or(0, beyond_idle).max(beyond_idle(self.model));
         let moments = [
             // models are loaded before the scan is read, or beside it
             networks + building + kept,
             networks + self.scan_bytes,
             networks + self.scan_bytes + stage + own.input + own.preprocess,
-            networks + kept + own.input + own.inference + own.mask + probabilities,
+            networks + running(self.model) + kept + own.input + own.inference + own.mask + probabilities,
             networks + kept + own.mask * 2 + probabilities + WRITING,
             first.map_or(0, |first| {
                 networks + self.scan_bytes + first.input + first.preprocess
             }),
             first.map_or(0, |first| {
-                networks + self.scan_bytes + first.input + first.inference + first.mask
+                let running = self.previous.map_or(0, running);
+                networks + running + self.scan_bytes + first.input + first.inference + first.mask
             }),
         ];
         Ok(moments.into_iter().max().unwrap_or(0))
@@ -64,20 +66,27 @@ impl ModelOnScan<'_> {
 
 /// What loading a model holds at its peak: the networks of all chosen folds, the last of which is just made.
 pub(crate) fn loading_bytes(model: &ModelDescription) -> u64 {
-    network_bytes(model).saturating_add(beyond_kept(model))
+    idle_bytes(model).saturating_add(beyond_idle(model))
 }
 
 /// What making the network of one fold holds at its peak beyond what that network keeps. Networks are made one after the other.
-fn beyond_kept(model: &ModelDescription) -> u64 {
-    let of_fold = network_bytes(model) / model.folds.len().max(1) as u64;
+fn beyond_idle(model: &ModelDescription) -> u64 {
+    let of_fold = idle_bytes(model) / model.folds.len().max(1) as u64;
     model.building_bytes.unwrap_or(0).saturating_sub(of_fold)
 }
 
+/// Networks of all chosen folds, as they are kept between predictions.
+fn idle_bytes(model: &ModelDescription) -> u64 {
+    model.idle_bytes.unwrap_or(unknown_bytes(model))
+}
+
 /// Networks of all chosen folds, each with what it needs to run a tile.
-fn network_bytes(model: &ModelDescription) -> u64 {
-    model
-        .resident_bytes
-        .unwrap_or(UNKNOWN_NETWORK * model.folds.len() as u64)
+fn resident_bytes(model: &ModelDescription) -> u64 {
+    model.resident_bytes.unwrap_or(unknown_bytes(model))
+}
+
+fn unknown_bytes(model: &ModelDescription) -> u64 {
+    UNKNOWN_NETWORK * model.folds.len() as u64
 }
 
 #[cfg(test)]
@@ -141,12 +150,14 @@ mod tests {
             for n_threads in [1, 3] {
                 let models = models(Provider::Cpu, n_threads, cpu);
                 let description = described(&models);
-                let said = description.resident_bytes.unwrap();
+                let [resident, idle] =
+                    [description.resident_bytes, description.idle_bytes].map(Option::unwrap);
                 let opened = models.open(&choice(), &CancelToken::new()).unwrap();
                 let (loaded, _) = models.load(&opened, &CancelToken::new()).unwrap();
-                assert_eq!(said, loaded.memory_bytes(), "{cpu:?}, {n_threads} threads");
-                assert!(description.building_bytes.unwrap() >= said / 2, "two folds");
-                of_all.push(said);
+                assert_eq!(idle, loaded.idle_bytes(), "{cpu:?}, {n_threads} threads");
+                assert!(idle < resident, "{cpu:?}, {n_threads} threads");
+                assert!(description.building_bytes.unwrap() >= resident / 2, "two folds");
+                of_all.push(resident);
             }
         }
         assert!(
@@ -173,12 +184,17 @@ mod tests {
         assert_ne!(session.building_bytes, kernels.building_bytes);
         let weights = 4 * session.n_parameters.unwrap();
         assert!(session.building_bytes.unwrap() > 2 * weights);
+        assert_eq!(
+            session.idle_bytes, session.resident_bytes,
+            "a session gives nothing back"
+        );
     }
 
-    /// Two folds that keep half of `resident` each; one of them holds `building` while it is made.
-    fn model(resident: u64, building: u64) -> ModelDescription {
+    /// Two folds that keep half of `idle` each; one of them holds `building` while it is made.
+    fn model(idle: u64, building: u64) -> ModelDescription {
         ModelDescription {
-            resident_bytes: Some(resident),
+            resident_bytes: Some(idle),
+            idle_bytes: Some(idle),
             building_bytes: Some(building),
             ..described(&models(Provider::Cpu, 1, CpuSettings::default()))
         }
@@ -223,9 +239,27 @@ mod tests {
     }
 
     #[test]
+    fn what_runs_need_is_counted_while_they_last() {
+        let runs = |idle, running| ModelDescription {
+            resident_bytes: Some(idle + running),
+            ..model(idle, idle / 2)
+        };
+        let assert_about = |bytes, expected| {
+            assert!((expected..expected + (16 << 20)).contains(&bytes), "{bytes}");
+        };
+        assert_about(peak(&runs(2 * GIB, 0), None, false), 2 * GIB);
+        assert_about(peak(&runs(2 * GIB, 3 * GIB), None, false), 5 * GIB);
+        // The first stage of a cascade rests when the second begins.
+        let first = runs(GIB, 3 * GIB);
+        assert_about(peak(&runs(2 * GIB, 0), Some(&first), false), 6 * GIB);
+        assert_about(peak(&runs(2 * GIB, 4 * GIB), Some(&first), false), 7 * GIB);
+    }
+
+    #[test]
     fn an_exported_network_is_a_guess() {
         let exported = ModelDescription {
             resident_bytes: None,
+            idle_bytes: None,
             building_bytes: None,
             ..model(0, 0)
         };

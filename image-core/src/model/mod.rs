@@ -157,7 +157,7 @@ impl Models {
                 self.hashes.around(model, cancel, || {
                     let options = open::options(&model.choice);
                     let loaded = Model::load(&model.folder, &options, &self.limits, &self.runtime, cancel)?;
-                    let bytes = loaded.memory_bytes();
+                    let bytes = loaded.idle_bytes();
                     Ok((loaded, bytes))
                 })
             };

@@ -15,6 +15,7 @@ use nephrite_types::CancelToken;
 
 use super::OpenModel;
 use crate::error::CoreError;
+use crate::memory::{ONNX_RUNTIME_BYTES, PROCESS_BYTES};
 
 /// How our own kernels compute, which run the networks that nephrite builds on provider `cpu`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,6 +73,15 @@ impl RuntimeSettings {
         }
     }
 
+    /// What the process holds besides its requests. An exported graph on provider `cpu` loads ONNX Runtime too, which the guess
+    /// of such a network covers.
+    pub(crate) fn process_bytes(&self) -> u64 {
+        match self.provider {
+            Provider::Cpu => PROCESS_BYTES,
+            _ => PROCESS_BYTES + ONNX_RUNTIME_BYTES,
+        }
+    }
+
     /// Refuses settings that no network can be run with here. For programs, before they read anything.
     ///
     /// # Errors
@@ -126,6 +136,11 @@ impl Runtime {
             library: Mutex::new(None),
             threads: Mutex::new(None),
         }
+    }
+
+    /// As [`RuntimeSettings::process_bytes`].
+    pub(crate) fn process_bytes(&self) -> u64 {
+        self.settings.process_bytes()
     }
 
     /// Starts what runs every network of this provider: our own kernels on `cpu`, ONNX Runtime on any other.
@@ -270,5 +285,17 @@ impl EngineFactory for Runtime {
                 })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_of_onnx_runtime_is_counted_where_it_runs_all_networks() {
+        let of = |provider| RuntimeSettings::new(provider, None, None, None).process_bytes();
+        assert_eq!(of(Provider::OpenVino) - of(Provider::Cpu), ONNX_RUNTIME_BYTES);
+        assert_eq!(of(Provider::Cuda), of(Provider::OpenVino));
     }
 }

@@ -17,7 +17,7 @@ use super::warnings::warn;
 use super::{PostprocessingChoice, StageClock, StageSeconds};
 use crate::core::Core;
 use crate::error::CoreError;
-use crate::memory::{PROCESS_BYTES, peak_rss_bytes};
+use crate::memory::peak_rss_bytes;
 use crate::model::{ModelChoice, OpenModel};
 
 /// A scan to be segmented by one model.
@@ -106,7 +106,7 @@ fn run(
         total_seconds: 0.0,
         tiles: found.tiles,
         peak_rss_bytes: 0,
-        expected_memory_bytes: PROCESS_BYTES + memory.bytes(),
+        expected_memory_bytes: runtime.process_bytes() + memory.bytes(),
         provider: runtime.provider(),
         precision: runtime.precision(),
         threads: runtime.n_threads(),

@@ -420,7 +420,7 @@ fn read_resident(section: &mut Section<'_>, models: &ModelBudget, steps: &StepBu
             "max_model_bytes",
             whole(0..),
             models.max_model_bytes,
-            "what they hold: weights, the runtime's copies, activations",
+            "what they hold between runs: weights as they are computed with; with ONNX Runtime activations, too",
         ),
     };
     let volumes = section.get(

@@ -204,7 +204,7 @@ fn time_and_memory_are_for_the_scans_named_or_for_an_assumed_one() {
     assert_eq!(estimate["speed"], "calibrated");
     assert_eq!(estimate["scans"][0]["memory_bytes"], 24 * 20 * 18 * 2);
     let step = estimate["steps"][0]["memory_bytes"].as_u64().unwrap();
-    let process = 42_000_000;
+    let process = 16_000_000;
     assert_eq!(estimate["memory_bytes"], process + step + 24 * 20 * 18 * 2);
 
     let refused = |scans: &[&str], exit: i32, says: &[&str]| {

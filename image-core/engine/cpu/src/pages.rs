@@ -23,6 +23,13 @@ impl Pages {
         Ok(Pages(memory))
     }
 
+    /// Gives the memory back to the system and takes as much for later, all zero again. Where there is none, the old stays.
+    pub(crate) fn renew(&mut self) {
+        if let Ok(fresh) = Pages::zeros(self.values().len()) {
+            *self = fresh;
+        }
+    }
+
     pub(crate) fn values(&self) -> &[f32] {
         bytemuck::cast_slice(&self.0)
     }

@@ -1,7 +1,7 @@
 //! Runs a network: one step after the other.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::layer_time::{LayerTime, layer_time};
@@ -68,6 +68,14 @@ impl Runner {
     /// The flag that ends a run soon, within a task, once it is set; runs fail until it is cleared.
     pub fn stop_flag(&self) -> Arc<AtomicBool> {
         self.stop.clone()
+    }
+
+    /// Gives back the memory that only a run needs; the next run takes it again.
+    pub fn rest(&mut self) {
+        self.memory.renew();
+        for scratch in &mut self.scratch {
+            scratch.get_mut().unwrap_or_else(PoisonError::into_inner).renew();
+        }
     }
 
     /// Runs the network: `input` is `[channel, z, y, x]`, `output` receives the logits, `[class, z, y, x]`.
