@@ -282,7 +282,7 @@ impl Built {
         Ok(Built {
             network: EngineNetwork::Cpu(built.network),
             n_parameters: built.n_parameters,
-            idle_bytes: built.memory.weights,
+            idle_bytes: NetworkRuntime::from(kernels).idle_bytes(&built.memory),
         })
     }
 }
@@ -291,7 +291,7 @@ impl From<OnnxNetwork> for Built {
     fn from(network: OnnxNetwork) -> Self {
         Built {
             n_parameters: network.n_parameters,
-            idle_bytes: network.memory.total(),
+            idle_bytes: NetworkRuntime::OnnxRuntime.idle_bytes(&network.memory),
             network: EngineNetwork::Onnx(network.bytes),
         }
     }
@@ -415,7 +415,7 @@ pub struct ModelDescription {
     /// What they keep of that between predictions. `None` if the network is not built in.
     pub idle_bytes: Option<u64>,
     /// What making the engine of one fold holds at its peak, in bytes, with the runtime that was asked about; no less than what
-    /// it keeps of that. `None` if the network is not built in.
+    /// it keeps between predictions. `None` if the network is not built in.
     #[serde(skip)]
     pub building_bytes: Option<u64>,
     /// [`ModelDescription::resident_bytes`], and class sums of one patch depth on a plane of 512 × 512. `None` if the
