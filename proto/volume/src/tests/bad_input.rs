@@ -109,6 +109,91 @@ fn broken_gzip_is_refused() {
     );
 }
 
+/// A member with fields in its header: `flags` of RFC 1952 (2: checksum of the header, 4: extra, 8: name, 16: comment).
+fn with_fields(bytes: &[u8], flags: u8) -> Vec<u8> {
+    let plain = gzip(bytes);
+    let mut packed = plain[..10].to_vec();
+    packed[3] = flags;
+    if flags & 4 != 0 {
+        packed.extend([6, 0]);
+        packed.extend(b"BC\x02\0\xff\x1f");
+    }
+    if flags & 8 != 0 {
+        packed.extend(b"scan.nii\0");
+    }
+    if flags & 16 != 0 {
+        packed.extend(b"a comment\0");
+    }
+    if flags & 2 != 0 {
+        packed.extend(&crc32fast::hash(&packed).to_le_bytes()[..2]);
+    }
+    packed.extend(&plain[10..]);
+    packed
+}
+
+#[test]
+fn fields_in_the_header_of_a_member_are_passed_over() {
+    let whole = read(&good()).unwrap().volume;
+    for flags in (0..32).filter(|flags| flags & 1 == 0) {
+        let packed = with_fields(&good(), flags);
+        assert_eq!(read(&packed).unwrap().volume, whole, "flags {flags}");
+        // also of a later member
+        let whole_file = good();
+        let (first, second) = whole_file.split_at(370);
+        let members = [gzip(first), with_fields(second, flags)].concat();
+        assert_eq!(read(&members).unwrap().volume, whole, "flags {flags}");
+        let n_header = packed.len() - gzip(&good()).len() + 10;
+        for n in 1..n_header {
+            check(&packed[..n], &[]);
+        }
+        if flags & 2 != 0 {
+            let mut wrong = packed.clone();
+            wrong[n_header - 1] ^= 1;
+            check(&wrong, &["broken gzip"]);
+        }
+    }
+    check(&with_fields(&good(), 32), &["broken gzip"]);
+}
+
+#[test]
+fn every_member_is_checked() {
+    let whole = good();
+    for at in [100, 360, 380] {
+        let (first, second) = whole.split_at(at);
+        for broken in [0, 1] {
+            let mut members = [gzip(first), gzip(second)];
+            let n = members[broken].len();
+            members[broken][n - 8] ^= 1;
+            check(&members.concat(), &["broken gzip"]);
+        }
+    }
+}
+
+#[test]
+fn what_follows_the_last_member_and_is_none_is_passed_over() {
+    let packed = gzip(&good());
+    let expected = read(&packed).unwrap().volume;
+    for behind in [&[0; 70_000][..], b"garbage", &[0x1f, 0x8c], &[0x8b, 0x1f]] {
+        let bytes = [&packed[..], behind].concat();
+        assert_eq!(read(&bytes).unwrap().volume, expected);
+    }
+    // what begins like a member must be one
+    for behind in [&[0x1f][..], &[0x1f, 0x8b], &[0x1f, 0x8b, 8, 0, 0]] {
+        check(&[&packed[..], behind].concat(), &["broken gzip"]);
+    }
+}
+
+#[test]
+fn more_than_the_voxels_may_follow_them_for_a_while() {
+    let longer = |n: usize| gzip(&[good(), vec![5; n]].concat());
+    let expected = read(&good()).unwrap().volume;
+    assert_eq!(read(&longer(1 << 20)).unwrap().volume, expected);
+    assert!(matches!(
+        read(&longer((1 << 20) + 1)),
+        Err(VolumeError::TrailingData { .. })
+    ));
+}
+
 #[test]
 fn impossible_headers_are_refused() {
     check(&changed(|h| h.dim[1] = 0), &["dim[1] is 0"]);
@@ -216,6 +301,49 @@ fn a_cancelled_read_stops() {
     )
     .unwrap_err();
     assert_eq!(error.code(), ErrorCode::Cancelled);
+}
+
+#[test]
+fn a_read_is_cancelled_on_its_way() {
+    /// Cancels when it has given half of its bytes.
+    struct Cancelling<'a> {
+        bytes: &'a [u8],
+        half: usize,
+        cancel: &'a CancelToken,
+    }
+    impl std::io::Read for Cancelling<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            if self.bytes.len() < self.half {
+                self.cancel.cancel();
+            }
+            self.bytes.read(buffer)
+        }
+    }
+    let mut header = plain(Version::One, false);
+    header.dim = [3, 1000, 1000, 8, 1, 1, 1, 1];
+    let noise = std::iter::successors(Some(1u32), |v| {
+        Some(v.wrapping_mul(1_664_525).wrapping_add(1_013_904_223))
+    });
+    let noise: Vec<u8> = noise.map(|v| (v >> 24) as u8).take(16_000_000).collect();
+    let whole = file(&header, &noise);
+    for bytes in [gzip(&whole), whole] {
+        let cancel = CancelToken::new();
+        let (size, half) = (bytes.len(), bytes.len() / 2);
+        let mut file = Cancelling {
+            bytes: &bytes,
+            half,
+            cancel: &cancel,
+        };
+        let limits = Limits::default();
+        let reader = Reader::Nibabel;
+        let error = read_stream(&mut file, size as u64, "t.nii", reader, &limits, &cancel).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Cancelled);
+        assert!(
+            file.bytes.len() > size / 4,
+            "it read on: {} are left",
+            file.bytes.len()
+        );
+    }
 }
 
 #[test]
