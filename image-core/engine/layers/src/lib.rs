@@ -1,6 +1,9 @@
 //! A network as a list of layers in the order of execution: where a description of it ends, and what every runtime of it
 //! starts from.
 
+#[cfg(feature = "test-util")]
+pub mod test_util;
+
 /// Index into [`LayerGraph::values`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ValueId(pub usize);

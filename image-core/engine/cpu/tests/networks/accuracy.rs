@@ -2,9 +2,10 @@
 
 use nephrite_cpu::{CpuOptions, Precision};
 
-use crate::case::{Builder, Case};
-use crate::check::{Difference, difference, levels, options, profile, threads};
-use crate::reference;
+use crate::check::{levels, options, profile, threads};
+use nephrite_layers::test_util::case::{Builder, Case};
+use nephrite_layers::test_util::difference::{Difference, difference};
+use nephrite_layers::test_util::reference;
 
 /// A convolution of as many to as many channels that is computed so, and its largest errors: measured, and a third more.
 struct Row {

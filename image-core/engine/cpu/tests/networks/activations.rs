@@ -1,7 +1,7 @@
 //! Activations of every slope, applied by every kind of step.
 
-use crate::case::Builder;
 use crate::check::{check, tolerance};
+use nephrite_layers::test_util::case::Builder;
 
 const SLOPES: [f32; 6] = [0.0, 0.01, 0.2, 1.0, -0.5, -2.0];
 

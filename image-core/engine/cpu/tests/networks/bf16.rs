@@ -2,9 +2,10 @@
 
 use nephrite_cpu::{CpuOptions, Precision};
 
-use crate::case::{Builder, Case};
-use crate::check::{Difference, difference, run_on_all_threads};
-use crate::reference;
+use crate::check::run_on_all_threads;
+use nephrite_layers::test_util::case::{Builder, Case};
+use nephrite_layers::test_util::difference::{Difference, difference};
+use nephrite_layers::test_util::reference;
 
 /// Rounded factors are up to 2⁻⁹ off, each; of many products of random sign the error is less than that beside their sum, and
 /// transforms make it more. Per layer, rms, in standard deviations.

@@ -2,8 +2,9 @@
 
 use nephrite_cpu::{CpuError, CpuOptions, LayerTime, Level, Network, Precision, Runner, Threads};
 
-use crate::case::Case;
-use crate::reference;
+use nephrite_layers::test_util::case::Case;
+use nephrite_layers::test_util::difference::{Difference, difference};
+use nephrite_layers::test_util::reference;
 
 /// Largest error per layer, in standard deviations of the reference's output; `accuracy.rs` measures what they really are.
 ///
@@ -75,31 +76,6 @@ pub(crate) fn run_on_all_threads(case: &Case, options: CpuOptions) -> (Vec<f32>,
     assert!(bits(&one) == bits(&two), "{level}: 1 and 2 threads differ");
     assert!(bits(&one) == bits(&three), "{level}: 1 and 3 threads differ");
     (one, times.into_iter().map(|time| time.kind).collect())
-}
-
-/// Differences to the reference, in standard deviations of the reference.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Difference {
-    pub(crate) rms: f64,
-    pub(crate) max: f64,
-}
-
-pub(crate) fn difference<T: Copy + Into<f64>>(reference: &[f64], found: &[T]) -> Difference {
-    assert_eq!(reference.len(), found.len());
-    let n = reference.len() as f64;
-    let mean = reference.iter().sum::<f64>() / n;
-    let std = (reference.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt();
-    let differences = reference
-        .iter()
-        .zip(found)
-        .map(|(a, &b)| (a - b.into()).abs() / std);
-    let squares: f64 = differences.clone().map(|v| v * v).sum();
-    // NaN is larger than anything.
-    let max = differences.fold(0.0, |max, v| if v <= max { max } else { v });
-    Difference {
-        rms: (squares / n).sqrt(),
-        max,
-    }
 }
 
 /// Compares with the reference at every level, and asserts what ran; a copy to the logits need not be named.

@@ -1,7 +1,7 @@
 //! Convolutions of all kernels, strides, sizes and channel counts, each by the algorithm that its size asks for.
 
-use crate::case::{Builder, Case};
 use nephrite_cpu::Level;
+use nephrite_layers::test_util::case::{Builder, Case};
 
 use crate::check::{check, check_at, levels, run, tolerance};
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use nephrite_cpu::{CpuError, CpuOptions, Level, Network, Precision, cpu_memory};
 use nephrite_layers::{LayerGraph, ValueId};
 
-use crate::case::{Builder, Case};
 use crate::check::{levels, load, options, run, runner, threads};
+use nephrite_layers::test_util::case::{Builder, Case};
 
 fn network() -> Case {
     let mut network = Builder::new(2, &[9, 11, 13]);

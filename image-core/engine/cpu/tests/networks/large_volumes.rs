@@ -3,8 +3,8 @@
 
 use nephrite_cpu::{Level, cpu_memory};
 
-use crate::case::{Builder, Case};
 use crate::check::{check_at, options, tolerance};
+use nephrite_layers::test_util::case::{Builder, Case};
 
 const W244: &str = "winograd 2x4x4";
 const COLUMNS: &str = "winograd columns";

@@ -5,7 +5,6 @@
 mod accuracy;
 mod activations;
 mod bf16;
-mod case;
 mod check;
 mod convolutions;
 mod errors;
@@ -13,8 +12,6 @@ mod large_volumes;
 mod memory;
 mod norms;
 mod not_finite;
-mod random;
 mod random_networks;
-mod reference;
 mod steps;
 mod thread_numbers;

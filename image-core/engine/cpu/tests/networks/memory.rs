@@ -3,8 +3,8 @@
 use nephrite_cpu::{Level, cpu_memory};
 use nephrite_layers::LayerGraph;
 
-use crate::case::{Builder, Case};
 use crate::check::{levels, load, options, threads};
+use nephrite_layers::test_util::case::{Builder, Case};
 
 fn network() -> Case {
     let mut network = Builder::new(3, &[8, 12, 14]);

@@ -3,10 +3,11 @@
 use nephrite_cpu::Level;
 use nephrite_layers::{LayerGraph, ValueId};
 
-use crate::case::{Builder, Case, EPS};
-use crate::check::{check, difference, levels, run, tolerance};
-use crate::random::Random;
-use crate::reference;
+use crate::check::{check, levels, run, tolerance};
+use nephrite_layers::test_util::case::{Builder, Case, EPS};
+use nephrite_layers::test_util::difference::difference;
+use nephrite_layers::test_util::random::Random;
+use nephrite_layers::test_util::reference;
 
 /// A volume for each algorithm: 2×4×4, 2×2×2, and too small for both.
 const VOLUMES: [([usize; 3], &str, f64); 3] = [

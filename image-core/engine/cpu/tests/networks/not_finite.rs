@@ -1,8 +1,8 @@
 //! What is not a number stays that: a broken tile must not look like a segmentation.
 
-use crate::case::{Builder, Case};
 use crate::check::{levels, run};
-use crate::reference;
+use nephrite_layers::test_util::case::{Builder, Case};
+use nephrite_layers::test_util::reference;
 
 /// A small U-Net without norms, whose logits depend on near voxels only, or with them.
 fn network(spatial: [usize; 3], has_norms: bool) -> Case {

@@ -1,7 +1,7 @@
 //! Transposed convolutions, averages, sums, and where logits come from.
 
-use crate::case::Builder;
 use crate::check::{check, tolerance};
+use nephrite_layers::test_util::case::Builder;
 
 #[test]
 fn a_transposed_convolution_makes_a_box_of_every_voxel() {

@@ -2,8 +2,8 @@
 
 use nephrite_cpu::{Level, Threads};
 
-use crate::case::Builder;
 use crate::check::{options, profile, threads};
+use nephrite_layers::test_util::case::Builder;
 
 #[test]
 fn pinned_threads_and_many_threads_give_the_same_bytes() {

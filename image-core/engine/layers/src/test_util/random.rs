@@ -3,10 +3,10 @@
 /// A generator (SplitMix64).
 ///
 /// Source: Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators" (OOPSLA 2014).
-pub(crate) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Random(seed)
     }
 
@@ -23,17 +23,17 @@ impl Random {
     }
 
     /// Near a normal distribution: the sum of twelve fractions.
-    pub(crate) fn normal(&mut self) -> f32 {
+    pub fn normal(&mut self) -> f32 {
         ((0..12).map(|_| self.fraction()).sum::<f64>() - 6.0) as f32
     }
 
     /// Of mean 0 and the standard deviation given.
-    pub(crate) fn values(&mut self, n: usize, std: f32) -> Vec<f32> {
+    pub fn values(&mut self, n: usize, std: f32) -> Vec<f32> {
         (0..n).map(|_| self.normal() * std).collect()
     }
 
     /// Between two numbers.
-    pub(crate) fn between(&mut self, low: f32, high: f32, n: usize) -> Vec<f32> {
+    pub fn between(&mut self, low: f32, high: f32, n: usize) -> Vec<f32> {
         (0..n)
             .map(|_| low + (high - low) * self.fraction() as f32)
             .collect()

@@ -4,12 +4,12 @@
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, Range, Sub};
 
-use nephrite_layers::{Layer, Op, ParamId, ValueId};
+use crate::{Layer, Op, ParamId, ValueId};
 
-use crate::case::Case;
+use super::case::Case;
 
 /// In what is computed.
-pub(crate) trait Real:
+pub trait Real:
     Copy
     + PartialOrd
     + From<f32>
@@ -64,7 +64,7 @@ impl<T: Real> Array<T> {
 }
 
 /// The logits, `[class, z, y, x]`.
-pub(crate) fn run<T: Real>(case: &Case) -> Vec<T> {
+pub fn run<T: Real>(case: &Case) -> Vec<T> {
     let graph = &case.graph;
     let zeros = |value: ValueId| {
         let shape = graph.shape(value);

@@ -1,31 +1,31 @@
 //! Networks with weights and a tile, built layer by layer.
 
-use nephrite_layers::{Layer, LayerGraph, Op, Param, ParamId, ValueId, ValueShape};
+use crate::{Layer, LayerGraph, Op, Param, ParamId, ValueId, ValueShape};
 
-use crate::random::Random;
+use super::random::Random;
 
 /// A network, its weights and what it is run on.
 #[derive(Debug, Clone)]
-pub(crate) struct Case {
-    pub(crate) graph: LayerGraph,
+pub struct Case {
+    pub graph: LayerGraph,
     /// As [`LayerGraph::params`].
-    pub(crate) params: Vec<Vec<f32>>,
+    pub params: Vec<Vec<f32>>,
     /// `[channel, z, y, x]`.
-    pub(crate) tile: Vec<f32>,
+    pub tile: Vec<f32>,
 }
 
 /// Adds layers with random weights.
-pub(crate) struct Builder {
-    pub(crate) random: Random,
+pub struct Builder {
+    pub random: Random,
     graph: LayerGraph,
     params: Vec<Vec<f32>>,
 }
 
-pub(crate) const EPS: f32 = 1e-5;
+pub const EPS: f32 = 1e-5;
 
 impl Builder {
     /// A network whose tile has so many channels and this size.
-    pub(crate) fn new(channels: usize, spatial: &[usize]) -> Self {
+    pub fn new(channels: usize, spatial: &[usize]) -> Self {
         Builder {
             random: Random::new(
                 spatial
@@ -46,20 +46,20 @@ impl Builder {
         }
     }
 
-    pub(crate) fn tile(&self) -> ValueId {
+    pub fn tile(&self) -> ValueId {
         self.graph.input
     }
 
-    pub(crate) fn shape(&self, value: ValueId) -> &ValueShape {
+    pub fn shape(&self, value: ValueId) -> &ValueShape {
         self.graph.shape(value)
     }
 
-    pub(crate) fn channels(&self, value: ValueId) -> usize {
+    pub fn channels(&self, value: ValueId) -> usize {
         self.shape(value).channels
     }
 
     /// A weight tensor.
-    pub(crate) fn param(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> ParamId {
+    pub fn param(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> ParamId {
         assert_eq!(values.len(), shape.iter().product::<usize>());
         self.params.push(values);
         self.graph.params.push(Param {
@@ -69,13 +69,7 @@ impl Builder {
         ParamId(self.params.len() - 1)
     }
 
-    pub(crate) fn layer(
-        &mut self,
-        op: Op,
-        inputs: &[ValueId],
-        channels: usize,
-        spatial: Vec<usize>,
-    ) -> ValueId {
+    pub fn layer(&mut self, op: Op, inputs: &[ValueId], channels: usize, spatial: Vec<usize>) -> ValueId {
         let output = ValueId(self.graph.values.len());
         self.graph.values.push(ValueShape { channels, spatial });
         self.graph.layers.push(Layer {
@@ -94,13 +88,7 @@ impl Builder {
 
     /// Random weights that keep the spread of the values, and a bias that is small beside it: what is a constant adds to the
     /// rounding and not to the spread.
-    pub(crate) fn conv(
-        &mut self,
-        input: ValueId,
-        channels: usize,
-        kernel: &[usize],
-        stride: &[usize],
-    ) -> ValueId {
+    pub fn conv(&mut self, input: ValueId, channels: usize, kernel: &[usize], stride: &[usize]) -> ValueId {
         let n_in = self.channels(input);
         let factors = n_in * kernel.iter().product::<usize>();
         let weight = self
@@ -111,19 +99,19 @@ impl Builder {
     }
 
     /// Stride 1, all axes of the kernel 3.
-    pub(crate) fn conv3(&mut self, input: ValueId, channels: usize) -> ValueId {
+    pub fn conv3(&mut self, input: ValueId, channels: usize) -> ValueId {
         let n_axes = self.shape(input).spatial.len();
         self.conv(input, channels, &[3, 3, 3][..n_axes], &[1, 1, 1][..n_axes])
     }
 
     /// Stride 1, kernel 1.
-    pub(crate) fn conv1(&mut self, input: ValueId, channels: usize) -> ValueId {
+    pub fn conv1(&mut self, input: ValueId, channels: usize) -> ValueId {
         let n_axes = self.shape(input).spatial.len();
         self.conv(input, channels, &[1, 1, 1][..n_axes], &[1, 1, 1][..n_axes])
     }
 
     /// With the weights given, `[out, in, kernel…]`.
-    pub(crate) fn conv_of(
+    pub fn conv_of(
         &mut self,
         input: ValueId,
         channels: usize,
@@ -151,7 +139,7 @@ impl Builder {
         self.layer(op, &[input], channels, spatial)
     }
 
-    pub(crate) fn transposed(&mut self, input: ValueId, channels: usize, stride: &[usize]) -> ValueId {
+    pub fn transposed(&mut self, input: ValueId, channels: usize, stride: &[usize]) -> ValueId {
         let n_in = self.channels(input);
         let n = n_in * channels * stride.iter().product::<usize>();
         let weight = self.random.values(n, 1.0 / (n_in as f32).sqrt());
@@ -188,13 +176,13 @@ impl Builder {
         )
     }
 
-    pub(crate) fn instance_norm(&mut self, input: ValueId) -> ValueId {
+    pub fn instance_norm(&mut self, input: ValueId) -> ValueId {
         let affine = Some(self.affine(self.channels(input)));
         self.same_shape(Op::InstanceNorm { affine, eps: EPS }, &[input])
     }
 
     /// Without scale and bias.
-    pub(crate) fn plain_instance_norm(&mut self, input: ValueId) -> ValueId {
+    pub fn plain_instance_norm(&mut self, input: ValueId) -> ValueId {
         let op = Op::InstanceNorm {
             affine: None,
             eps: EPS,
@@ -202,7 +190,7 @@ impl Builder {
         self.same_shape(op, &[input])
     }
 
-    pub(crate) fn batch_norm(&mut self, input: ValueId, is_affine: bool) -> ValueId {
+    pub fn batch_norm(&mut self, input: ValueId, is_affine: bool) -> ValueId {
         let channels = self.channels(input);
         let affine = is_affine.then(|| self.affine(channels));
         let mean = self.random.values(channels, 1.0);
@@ -216,21 +204,21 @@ impl Builder {
         self.same_shape(op, &[input])
     }
 
-    pub(crate) fn leaky_relu(&mut self, input: ValueId, slope: f32) -> ValueId {
+    pub fn leaky_relu(&mut self, input: ValueId, slope: f32) -> ValueId {
         self.same_shape(Op::LeakyRelu { slope }, &[input])
     }
 
-    pub(crate) fn relu(&mut self, input: ValueId) -> ValueId {
+    pub fn relu(&mut self, input: ValueId) -> ValueId {
         self.same_shape(Op::Relu, &[input])
     }
 
     /// Norm with scale and bias, leaky ReLU of 0.01.
-    pub(crate) fn norm_and_activation(&mut self, input: ValueId) -> ValueId {
+    pub fn norm_and_activation(&mut self, input: ValueId) -> ValueId {
         let normalized = self.instance_norm(input);
         self.leaky_relu(normalized, 0.01)
     }
 
-    pub(crate) fn average_pool(&mut self, input: ValueId, stride: &[usize]) -> ValueId {
+    pub fn average_pool(&mut self, input: ValueId, stride: &[usize]) -> ValueId {
         let ValueShape { channels, spatial } = self.shape(input).clone();
         let spatial = spatial.iter().zip(stride).map(|(n, s)| n / s).collect();
         let op = Op::AveragePool {
@@ -239,24 +227,24 @@ impl Builder {
         self.layer(op, &[input], channels, spatial)
     }
 
-    pub(crate) fn add(&mut self, a: ValueId, b: ValueId) -> ValueId {
+    pub fn add(&mut self, a: ValueId, b: ValueId) -> ValueId {
         self.same_shape(Op::Add, &[a, b])
     }
 
-    pub(crate) fn concat(&mut self, inputs: &[ValueId]) -> ValueId {
+    pub fn concat(&mut self, inputs: &[ValueId]) -> ValueId {
         let channels = inputs.iter().map(|&input| self.channels(input)).sum();
         let spatial = self.shape(inputs[0]).spatial.clone();
         self.layer(Op::Concat, inputs, channels, spatial)
     }
 
     /// With a random tile.
-    pub(crate) fn finish(mut self, output: ValueId) -> Case {
+    pub fn finish(mut self, output: ValueId) -> Case {
         let n = self.shape(self.graph.input).n_values() as usize;
         let tile = self.random.values(n, 1.0);
         self.finish_with(output, tile)
     }
 
-    pub(crate) fn finish_with(mut self, output: ValueId, tile: Vec<f32>) -> Case {
+    pub fn finish_with(mut self, output: ValueId, tile: Vec<f32>) -> Case {
         self.graph.output = output;
         Case {
             graph: self.graph,
