@@ -6,10 +6,11 @@ RUNTIME := build/onnxruntime
 STATIC  := x86_64-unknown-linux-musl
 ARM     := aarch64-unknown-linux-gnu
 PLUGIN_PYTHON := build/plugin-python
+NVRTC   := build/nvrtc
 MODE    ?= monolith
 
 .DEFAULT_GOAL := help
-.PHONY: help build mask-services demo images up down test bench bench-nnunet bench-network bench-masks bench-modes bench-memory bench-load docs fmt lint onnxruntime onnxruntime-openvino plugin-python node-client nats-server test-jobs test-neon bench-jobs test-containers clean
+.PHONY: help build mask-services demo images up down test bench bench-nnunet bench-network bench-masks bench-modes bench-memory bench-load bench-gpu docs fmt lint onnxruntime onnxruntime-openvino plugin-python node-client nats-server nvrtc test-jobs test-neon test-gpu bench-jobs test-containers clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -31,6 +32,9 @@ node-client: ## packages of the Node client, for the test that runs it
 
 nats-server: ## fetch the pinned NATS server, for the tests of jobs on many machines
 	@$(PYTHON) image-core/jobs/nats/server/fetch.py --out build/nats-server || echo "no NATS server: the tests that need one will be skipped"
+
+nvrtc: ## fetch the pinned NVRTC, for the test that compiles the kernels of NVIDIA cards; no card is needed
+	@$(PYTHON) image-core/engine/cuda/nvrtc/fetch.py --out $(NVRTC) || echo "no NVRTC: the test that compiles the kernels of cards will be skipped"
 
 build: onnxruntime ## the optimized binary target/release/nephrite, with the demo
 	$(CARGO) build --release --locked -p nephrite-image-core --features demo
@@ -55,8 +59,12 @@ down: ## stop the containers
 test-containers: ## the modes in real containers; starts a Docker engine where none answers
 	tests/containers/run.sh
 
-test: onnxruntime onnxruntime-openvino plugin-python node-client nats-server ## all tests, against the optimized libraries
-	$(CARGO) test --workspace --locked --release
+test: onnxruntime onnxruntime-openvino plugin-python node-client nats-server nvrtc ## all tests, against the optimized libraries
+	if [ -z "$${NEPHRITE_CUDA_LIBRARIES:-}" ] && [ -d $(NVRTC) ]; then export NEPHRITE_CUDA_LIBRARIES="$(CURDIR)/$(NVRTC)"; fi; \
+	    $(CARGO) test --workspace --locked --release
+
+test-gpu: nvrtc ## kernels and networks on an NVIDIA card of this machine; under compute-sanitizer, too, where it is on the PATH
+	@CARGO="$(CARGO)" $(PYTHON) image-core/engine/cuda/test_gpu.py
 
 test-neon: ## the kernels of the CPU with NEON, under an emulator (qemu-user, gcc-aarch64-linux-gnu); a quarter of an hour
 	@rustup target list --installed | grep -qx $(ARM) || rustup target add $(ARM)
@@ -91,6 +99,9 @@ bench-load: build ## a thousand mixed requests, and a storm under a memory cap
 	$(PYTHON) benches/load/soak.py
 	$(PYTHON) benches/load/storm.py
 	$(PYTHON) benches/load/storm.py --waiting 200
+
+bench-gpu: build ## on a machine with an NVIDIA GPU: patches, whole cases, agreement, mixed requests, beside torch and nnunetv2
+	$(PYTHON) benches/gpu/run.py
 
 bench-jobs: nats-server ## many simulated workers through the real engines of jobs
 	$(CARGO) build --release --locked -p nephrite-bench-jobs

@@ -14,6 +14,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use half::f16;
 use nephrite_cpu::Level;
+use nephrite_cuda::Precision;
 use nephrite_nnunet::preprocess::NetworkInput;
 use nephrite_nnunet::tiles::TileGrid;
 use nephrite_nnunet::{ModelDescription, predict, predict_preprocessed};
@@ -63,6 +64,7 @@ fn every_case_agrees_with_nnunet() {
         }
     }
     check_all(&Factory::onnxruntime().unwrap()).unwrap();
+    check_all(&Factory::twin(Precision::Single)).unwrap();
 }
 
 fn check_all(factory: &Factory) -> Result<()> {

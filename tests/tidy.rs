@@ -87,7 +87,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("nephrite-resample", &["nephrite-types"]),
     ("nephrite-layers", &[]),
     ("nephrite-cpu", &["nephrite-types", "nephrite-layers"]),
-    ("nephrite-engine", &["nephrite-types", "nephrite-cpu"]),
+    ("nephrite-cuda", &["nephrite-types", "nephrite-layers"]),
+    (
+        "nephrite-engine",
+        &["nephrite-types", "nephrite-cpu", "nephrite-cuda"],
+    ),
     ("nephrite-phantom", &["nephrite-types"]),
     (
         "nephrite-demo",
@@ -118,7 +122,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("nephrite-nnunet-folder", &["nephrite-types"]),
     (
         "nephrite-nnunet-network",
-        &["nephrite-types", "nephrite-layers", "nephrite-cpu"],
+        &[
+            "nephrite-types",
+            "nephrite-layers",
+            "nephrite-cpu",
+            "nephrite-cuda",
+        ],
     ),
     (
         "nephrite-nnunet",
@@ -128,6 +137,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-runs",
             "nephrite-resample",
             "nephrite-cpu",
+            "nephrite-cuda",
             "nephrite-engine",
             "nephrite-nnunet-folder",
             "nephrite-nnunet-network",
@@ -144,6 +154,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-volume",
             "nephrite-resample",
             "nephrite-cpu",
+            "nephrite-cuda",
             "nephrite-engine",
             "nephrite-demo",
             "nephrite-jobs",
@@ -165,6 +176,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// They may use anything; nothing may use them.
 const LAST: &[&str] = &[
     "nephrite-tests",
+    "nephrite-bench-gpu",
     "nephrite-bench-jobs",
     "nephrite-bench-masks",
     "nephrite-bench-network",
@@ -182,6 +194,8 @@ const LICENCES_OF_THE_BOOK: &[&str] = &["MPL-2.0", "CC-BY-4.0"];
 const CONFINED: &[(&str, &[&str])] = &[
     ("ort", &["nephrite-engine"]),
     ("pulp", &["nephrite-cpu"]),
+    ("cudarc", &["nephrite-cuda"]),
+    ("libloading", &["nephrite-cuda"]),
     ("nifti", &["nephrite-volume"]),
     ("toml", &["nephrite-settings"]),
     ("rusqlite", &["nephrite-jobs-sqlite"]),

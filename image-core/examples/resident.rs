@@ -39,6 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             folder: model,
             folds: FoldSelection::Available,
             checkpoint: CheckpointKind::Final,
+            precision: None,
         },
         inputs: vec![scan],
         previous_stage: None,

@@ -11,7 +11,9 @@ use nephrite_types::{CancelToken, Limits};
 
 use crate::error::CoreError;
 use crate::memory::{Gate, ScanKey, Volumes};
-use crate::model::{ModelBudget, ModelChoice, ModelKey, Models, OpenModel, RuntimeSettings, loading_bytes};
+use crate::model::{
+    CardLease, ModelBudget, ModelChoice, ModelKey, Models, OpenModel, RuntimeSettings, loading_bytes,
+};
 
 /// What a [`Core`] is made from.
 #[derive(Debug)]
@@ -82,7 +84,12 @@ impl Core {
         let root = Arc::new(root);
         Core {
             memory: MemoryBudget::new(allowance, runtime.process_bytes()),
-            models: Models::new(root.clone(), limits.clone(), runtime, models),
+            models: Models::new(
+                root.clone(),
+                limits.clone(),
+                runtime.with_networks(steps.max_networks),
+                models,
+            ),
             volumes: Volumes::new(root.clone(), limits.clone(), steps.max_volume_bytes),
             networks: Gate::new(steps.max_networks.max(1) as u64),
             strict_geometry: false,
@@ -98,13 +105,25 @@ impl Core {
         self
     }
 
-    /// Starts what runs the networks of the provider: our own kernels on `cpu`, ONNX Runtime on any other. A server calls it
+    /// Starts what runs the networks of the provider: our own kernels on `cpu`, the cards on `cuda`, ONNX Runtime on any other. A server calls it
     /// before it listens.
     ///
     /// # Errors
     /// As [`RuntimeSettings::check`]; [`CoreError::Engine`] without the library.
     pub fn start_runtime(&self) -> Result<(), CoreError> {
         self.models.runtime().start()
+    }
+
+    /// Whether requests can be served now: the root is there, and a card if networks run on cards.
+    ///
+    /// # Errors
+    /// [`CoreError::Path`], [`CoreError::CardsLost`].
+    pub(crate) fn check_health(&self) -> Result<(), CoreError> {
+        self.root.check()?;
+        match self.models.runtime().open_cards() {
+            Some(cards) => cards.check_health(),
+            None => Ok(()),
+        }
     }
 
     /// Where paths may lead.
@@ -153,7 +172,12 @@ impl Core {
         let model = self.models.open(choice, cancel)?;
         let needed = loading_bytes(&model.description);
         let _memory = self.reserve("the model", needed, &[model.key()], None, cancel)?;
-        let (_, weight_bytes_read) = self.models.load(&model, cancel)?;
+        let on_card = model.description.on_card.unwrap_or_default();
+        let on_card = on_card.weights.saturating_add(on_card.arena);
+        let card = self.place_on_card("the model", on_card, &[&*model], cancel)?;
+        let precision = self.models.runtime().precision_of(choice);
+        let at = card.as_ref().map(|card| card.lease.at());
+        let (_, weight_bytes_read) = self.models.load(&model, precision, at, cancel)?;
         Ok(WarmModel {
             weight_bytes_read,
             folds: model.description.folds.clone(),
@@ -234,16 +258,43 @@ impl Core {
         self.memory.reserve(what, bytes, &residents, cancel)
     }
 
+    /// A place on a card for those models that run on cards, once so many bytes fit there; `None` if none does.
+    ///
+    /// # Errors
+    /// [`CoreError::CardMemory`] at once if they can never fit; [`CoreError::CardsLost`]; what opening the cards says.
+    pub(crate) fn place_on_card(
+        &self,
+        what: &'static str,
+        bytes: u64,
+        models: &[&OpenModel],
+        cancel: &CancelToken,
+    ) -> Result<Option<CardPlace<'_>>, CoreError> {
+        let runtime = self.models.runtime();
+        let mut models = models.to_vec();
+        models.retain(|model| runtime.is_on_card(model));
+        if models.is_empty() {
+            return Ok(None);
+        }
+        let is_there = |at| self.models.are_on_card(models.iter().copied(), at);
+        let lease = runtime.cards()?.lease(is_there)?;
+        let idle = CardResidents {
+            core: self,
+            lease: &lease,
+            wanted_models: &models.iter().map(|model| model.key()).collect::<Vec<_>>(),
+        };
+        let _memory = lease.reserve(what, bytes, &idle, cancel)?;
+        Ok(Some(CardPlace { lease, _memory }))
+    }
+
     /// Versions of what takes part when these models run, for reports.
     pub(crate) fn versions<'m>(
         &self,
         models: impl IntoIterator<Item = &'m OpenModel>,
     ) -> BTreeMap<&'static str, String> {
         let runtime = self.models.runtime();
-        let of_models = models.into_iter().filter_map(|model| runtime.version_for(model));
-        std::iter::once(("nephrite", env!("CARGO_PKG_VERSION")))
+        let of_models = models.into_iter().flat_map(|model| runtime.versions_for(model));
+        std::iter::once(("nephrite", env!("CARGO_PKG_VERSION").to_owned()))
             .chain(of_models)
-            .map(|(name, version)| (name, version.to_owned()))
             .collect()
     }
 }
@@ -254,6 +305,53 @@ pub(crate) struct WarmModel {
     pub(crate) weight_bytes_read: u64,
     /// `fold_0` …, in order.
     pub(crate) folds: Vec<String>,
+}
+
+/// A request's place on a card, and what it may take there; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct CardPlace<'a> {
+    pub(crate) lease: CardLease<'a>,
+    _memory: Reservation<'a>,
+}
+
+/// What stays on a card between requests, as its budget sees it.
+struct CardResidents<'a> {
+    core: &'a Core,
+    lease: &'a CardLease<'a>,
+    wanted_models: &'a [&'a ModelKey],
+}
+
+impl CardResidents<'_> {
+    /// What is neither a model nor anybody's: values between layers, and scans.
+    fn bytes_beside_models(&self) -> u64 {
+        if !self.lease.is_alone() {
+            return 0; // those that use them have reserved them
+        }
+        let of_models = self.core.models.card_bytes(self.lease.at());
+        self.lease.card().used_bytes().saturating_sub(of_models)
+    }
+}
+
+impl Idle for CardResidents<'_> {
+    fn bytes(&self) -> u64 {
+        let of_models = self
+            .core
+            .models
+            .idle_card_bytes(self.lease.at(), self.wanted_models);
+        of_models.saturating_add(self.bytes_beside_models())
+    }
+
+    fn drop_bytes(&self, bytes: u64) {
+        let before = self.bytes_beside_models();
+        if before > 0 {
+            self.core.volumes.leave_cards();
+            self.lease.card().rest();
+        }
+        let left = bytes.saturating_sub(before);
+        if left > 0 {
+            (self.core.models).drop_from_card(self.lease.at(), left, self.wanted_models);
+        }
+    }
 }
 
 /// What stays in memory between requests, as the budget sees it; what the asking request will use is left alone.

@@ -53,6 +53,24 @@ pub enum CoreError {
         /// The model's folder.
         model: PathBuf,
     },
+    /// More memory than may be taken on a card.
+    #[error("{what} needs about {needed} bytes on {device}, of which {available} may be taken")]
+    CardMemory {
+        /// What needs it.
+        what: &'static str,
+        /// `cuda:0`
+        device: String,
+        /// Bytes.
+        needed: u64,
+        /// Bytes.
+        available: u64,
+    },
+    /// All cards have failed.
+    #[error("no card is left: {}", cards.join("; "))]
+    CardsLost {
+        /// What became of each.
+        cards: Vec<String>,
+    },
     /// The plans name an image reader that nephrite does not have.
     #[error("{}/plans.json: {source}", model.display())]
     Reader {
@@ -342,7 +360,8 @@ impl Coded for CoreError {
             | CoreError::OutputName { .. }
             | CoreError::Field { .. }
             | CoreError::MaskOutput { .. } => ErrorCode::InvalidArgument,
-            CoreError::FileTooLarge { .. } => ErrorCode::LimitExceeded,
+            CoreError::CardsLost { .. } => ErrorCode::Unavailable,
+            CoreError::CardMemory { .. } | CoreError::FileTooLarge { .. } => ErrorCode::LimitExceeded,
             CoreError::Memory(error) => error.code(),
             CoreError::OutOfMemory(error) => error.code(),
             CoreError::Reader { source, .. } | CoreError::NotAMask { source, .. } => source.code(),

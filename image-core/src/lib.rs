@@ -40,8 +40,8 @@ pub use core::{Core, CoreSettings, StepBudget};
 pub use error::CoreError;
 pub use memory::{Counters, ResidentEntry, peak_rss_bytes, read_small_file};
 pub use model::{
-    CpuSettings, FileRecord, ModelBudget, ModelChoice, ModelKey, ModelListing, ModelReport, Models,
-    RuntimeSettings, Speed, SpeedMeter, SpeedSource,
+    CpuSettings, CudaSettings, Device, FileRecord, ModelBudget, ModelChoice, ModelKey, ModelListing,
+    ModelReport, Models, ResidentKey, RuntimeSettings, Speed, SpeedMeter, SpeedSource,
 };
 pub use resize::{ResizeKind, ResizeReport, ResizeRequest, resize};
 pub use segment::{

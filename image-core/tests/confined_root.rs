@@ -43,6 +43,7 @@ fn model(folder: &str) -> ModelChoice {
         folder: folder.into(),
         folds: FoldSelection::Available,
         checkpoint: CheckpointKind::Final,
+        precision: None,
     }
 }
 

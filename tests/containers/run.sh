@@ -109,6 +109,23 @@ files() {
 # shellcheck disable=SC2046
 in_mode() { compose --project-directory compose $(files) "$@"; }
 container() { in_mode ps --quiet "$1"; }
+
+# on_cards MODE OVERRIDE.yml SERVICE...: these and no others get a card, the image for it, a folder for kernels and a configuration
+# with provider cuda. Nothing is started: this machine need not have a card.
+on_cards() {
+    local MODE=$1 OVERRIDES=("compose/$2") folder=$SCRATCH/on-cards config
+    mkdir -p "$folder/state" "$folder/data/scans/mine" && NEPHRITE_STATE=$folder/state NEPHRITE_DATA=$folder/data compose/prepare.sh || return 1
+    NEPHRITE_STATE=$folder/state in_mode config >"$folder/config.yml" && cat "$folder/config.yml" || return 1
+    for config in $(grep -o '/[^ ]*-cuda\.toml' "$folder/config.yml" | sort -u); do
+        target/release/nephrite config --check "$config" && grep -x 'provider = "cuda"' "$config" || return 1
+    done
+    # Each line: a service, and how many lines of its block say these things.
+    awk '/^services:/ { inside = 1; next } /^[^ ]/ { inside = 0 } !inside { next }
+        /^  [^ ]/ { service = $1; sub(":", "", service) }
+        /image: nephrite\/image-core-cuda:|driver: nvidia|-cuda\.toml|\/state\/kernels/ { n[service]++ }
+        END { for (service in n) print service, n[service] }' "$folder/config.yml" | sort >"$folder/found"
+    cat "$folder/found" && diff "$folder/found" <(printf '%s 4\n' "${@:3}" | sort)
+}
 # Any command of the client, in a container that has no volume.
 client() { in_mode run --rm -T client "$@"; }
 DEMO=(--scan arterial=scans/demo/arterial.nii.gz --scan portal_venous=scans/demo/portal_venous.nii.gz --scan delayed=scans/demo/delayed.nii.gz)
@@ -223,6 +240,13 @@ dies_and_comes_back() {
     docker kill "$id" && sleep "${2:-0}" && docker start "$id" && healthy "$1"
 }
 core_comes_back() { dies_and_comes_back core; }
+
+# --- NVIDIA cards, as far as this machine can tell
+
+check "monolith on cards: one container has one" on_cards monolith gpu.yml core
+check "hybrid on cards: one container has one" on_cards hybrid gpu-hybrid.yml core
+check "microservices on cards: the cores that own models have one" on_cards microservices gpu-microservices.yml kidney-core vessel-core ureter-core
+check "cluster on cards: the workers have one" on_cards cluster gpu-cluster.yml worker-1 worker-2
 
 # --- the modes
 

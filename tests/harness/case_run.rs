@@ -15,7 +15,7 @@ use nephrite_nnunet::tiles::{
     Accumulator, TileGrid, add_flipped, flip_combinations, flip_into, gather_tile, importance_map,
 };
 use nephrite_nnunet::{
-    CpuKernels, EngineFactory, EngineNetwork, Model, ModelDescription, ModelOptions, NetworkRuntime,
+    EngineFactory, EngineNetwork, Kernels, Model, ModelDescription, ModelOptions, NetworkRuntime,
     PredictOptions, describe,
 };
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection, ModelFolder};
@@ -55,8 +55,8 @@ impl EngineFactory for KeepHandles<'_> {
         Ok(engine)
     }
 
-    fn cpu_kernels(&self) -> Result<Option<CpuKernels>, EngineError> {
-        self.factory.cpu_kernels()
+    fn kernels(&self) -> Result<Kernels, EngineError> {
+        self.factory.kernels()
     }
 }
 

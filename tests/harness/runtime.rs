@@ -6,11 +6,12 @@ use anyhow::{Context as _, Result};
 use half::f16;
 use ndarray::ArrayD;
 use nephrite_cpu::{CpuOptions, Level, Threads};
+use nephrite_cuda::{Card, Precision};
 use nephrite_engine::{
-    CpuEngine, EngineError, EngineOptions, EngineThread, FakeEngine, InferenceEngine, LibrarySearch,
-    OnnxRuntime, OrtEngine, Provider, TileShape, thread_count_from_cgroup,
+    CpuEngine, CudaEngine, EngineError, EngineOptions, EngineThread, FakeEngine, InferenceEngine,
+    LibrarySearch, OnnxRuntime, OrtEngine, Provider, TileShape, thread_count_from_cgroup,
 };
-use nephrite_nnunet::{CpuKernels, EngineFactory, EngineNetwork};
+use nephrite_nnunet::{CpuKernels, CudaKernels, EngineFactory, EngineNetwork, Kernels};
 use nephrite_types::CancelToken;
 
 /// What runs the networks of a test, on the CPU.
@@ -18,6 +19,8 @@ use nephrite_types::CancelToken;
 pub enum Factory {
     /// Our own kernels.
     Own(CpuKernels),
+    /// Our own kernels on a card, or on the twin of one.
+    Cuda(CudaKernels),
     /// ONNX Runtime, as for the other providers.
     OnnxRuntime(OnnxRuntime),
 }
@@ -38,6 +41,15 @@ impl Factory {
         }))
     }
 
+    /// Our own kernels on the twin of a card.
+    pub fn twin(precision: Precision) -> Self {
+        Factory::Cuda(CudaKernels {
+            card: Card::twin(0, 4 << 30),
+            precision,
+            half_check: None,
+        })
+    }
+
     /// ONNX Runtime from `ORT_DYLIB_PATH`, or from the project's build folder.
     ///
     /// # Errors
@@ -55,16 +67,18 @@ impl Factory {
     pub fn name(&self) -> String {
         match self {
             Factory::Own(kernels) => format!("own, {}", kernels.options.level),
+            Factory::Cuda(kernels) => format!("{}, {:?}", kernels.card.info().name, kernels.precision),
             Factory::OnnxRuntime(_) => "ONNX Runtime".to_owned(),
         }
     }
 }
 
 impl EngineFactory for Factory {
-    fn cpu_kernels(&self) -> Result<Option<CpuKernels>, EngineError> {
+    fn kernels(&self) -> Result<Kernels, EngineError> {
         Ok(match self {
-            Factory::Own(kernels) => Some(kernels.clone()),
-            Factory::OnnxRuntime(_) => None,
+            Factory::Own(kernels) => Kernels::Cpu(kernels.clone()),
+            Factory::Cuda(kernels) => Kernels::Cuda(kernels.clone()),
+            Factory::OnnxRuntime(_) => Kernels::OnnxRuntime,
         })
     }
 
@@ -84,6 +98,10 @@ impl EngineFactory for Factory {
                     Ok(Box::new(engine) as Box<dyn InferenceEngine>)
                 })
             }
+            (Factory::Cuda(_), EngineNetwork::Cuda(network)) => EngineThread::spawn(name, 2, move || {
+                let engine = CudaEngine::build(network, shape)?;
+                Ok(Box::new(engine) as Box<dyn InferenceEngine>)
+            }),
             (Factory::OnnxRuntime(runtime), EngineNetwork::Onnx(onnx)) => {
                 let runtime = runtime.clone();
                 EngineThread::spawn(name, 2, move || {

@@ -76,6 +76,9 @@ pub enum EngineError {
         /// Values given.
         found: usize,
     },
+    /// A card, its libraries, or a network on it.
+    #[error(transparent)]
+    Cuda(#[from] nephrite_cuda::CudaError),
     /// Stopped from outside while it was being built.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -94,6 +97,7 @@ impl Coded for EngineError {
             | EngineError::Run { .. } => ErrorCode::Environment,
             EngineError::Load { .. } | EngineError::WrongShape { .. } => ErrorCode::InvalidModel,
             EngineError::WrongLength { .. } | EngineError::Stopped => ErrorCode::Internal,
+            EngineError::Cuda(error) => error.code(),
             EngineError::Cancelled(cancelled) => cancelled.code(),
         }
     }

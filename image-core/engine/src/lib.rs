@@ -1,10 +1,11 @@
-//! The inference engine: one small synchronous trait; our own CPU kernels and ONNX Runtime behind it, a scripted fake for
+//! The inference engine: one small synchronous trait; our own kernels for CPUs and NVIDIA cards, and ONNX Runtime behind it, a scripted fake for
 //! tests.
 //!
 //! An engine runs one network on one tile at a time. It is owned by one thread ([`EngineThread`]); everybody else
 //! holds an [`EngineHandle`] and sends tiles over a bounded channel. This is the only crate that knows `ort`.
 
 mod cpu_engine;
+mod cuda_engine;
 mod engine;
 mod error;
 #[cfg(any(test, feature = "test-util"))]
@@ -13,6 +14,7 @@ mod fake;
 mod library;
 #[cfg(feature = "onnxruntime")]
 mod ort_engine;
+mod precision;
 mod provider;
 #[cfg(feature = "onnxruntime")]
 mod stoppable;
@@ -20,6 +22,7 @@ mod thread;
 mod thread_count;
 
 pub use cpu_engine::CpuEngine;
+pub use cuda_engine::CudaEngine;
 pub use engine::{InferenceEngine, Interrupt, TileShape};
 pub use error::EngineError;
 #[cfg(any(test, feature = "test-util"))]
@@ -28,6 +31,7 @@ pub use fake::FakeEngine;
 pub use library::{LibrarySearch, OnnxRuntime};
 #[cfg(feature = "onnxruntime")]
 pub use ort_engine::{EngineOptions, OrtEngine};
+pub use precision::{card_precision, cpu_precision, precision_of_card, precisions};
 pub use provider::Provider;
 pub use thread::{EngineHandle, EngineThread, PendingTile};
 pub use thread_count::thread_count_from_cgroup;

@@ -184,6 +184,21 @@ pub enum NnunetError {
         /// All tiles.
         n_tiles: usize,
     },
+    /// A network that labels too many voxels otherwise in half precision than in f32.
+    #[error(
+        "model {model}, {fold}: in half precision {:.3} % of voxels are labeled as in f32, and {:.3} % are needed; ask for precision f32",
+        found * 100.0, needed * 100.0
+    )]
+    HalfDiffers {
+        /// Path of the model folder.
+        model: String,
+        /// Which fold.
+        fold: String,
+        /// Share of voxels that agree, 0 to 1.
+        found: f64,
+        /// Share that is needed.
+        needed: f64,
+    },
     /// Class sums that overflow half precision, where nnU-Net stops too.
     #[error("model {model}: a logit overflows half precision in plane {plane} of the network grid")]
     HalfOverflow {
@@ -239,6 +254,7 @@ impl Coded for NnunetError {
             | NnunetError::UnsupportedOrder { .. }
             | NnunetError::PostprocessingValue { .. }
             | NnunetError::NotFinite { .. }
+            | NnunetError::HalfDiffers { .. }
             | NnunetError::HalfOverflow { .. } => ErrorCode::InvalidModel,
             NnunetError::ChannelCount { .. }
             | NnunetError::ChannelsDiffer { .. }

@@ -2,9 +2,11 @@
 //! makes. A change there belongs here too; `make bench-memory` compares the two with what processes really held.
 
 use half::f16;
+use nephrite_cuda::ClassSums;
 use nephrite_nnunet_folder::Resampling;
 use nephrite_types::{Limits, Numerics};
 
+use crate::on_card::case_bytes;
 use crate::predict::{BUFFERS_PER_TILE, PLANES_PER_FLUSH};
 use crate::tiles::{Accumulator, TileGrid};
 use crate::{ModelDescription, NnunetError};
@@ -29,6 +31,8 @@ pub struct Footprint {
     pub inference: u64,
     /// The mask in dense form, on the grid of the scan.
     pub mask: u64,
+    /// On an NVIDIA card, besides the networks and what lies between their layers; 0 if nothing runs there.
+    pub on_card: u64,
 }
 
 impl ModelDescription {
@@ -60,11 +64,21 @@ impl ModelDescription {
             })?;
         crate::preprocess::check_size(grid, self.recipe.n_input_channels(), limits)?;
         let n_scan = product(scan.shape);
+        let stays_on_card = self.on_card.is_some() && numerics == Numerics::Fast;
+        // where tiles lie changes nothing: a step of a whole patch makes the fewest
+        let tiles = TileGrid::new(grid, &self.patch_size, 1.0, &NO_TILE_LIMIT)?;
         Ok(Footprint {
             input: product(grid) * self.recipe.n_input_channels() as u64 * F32,
             preprocess: self.preprocess_bytes(shape, grid, numerics, n_threads as u64),
-            inference: self.inference_bytes(grid, numerics)?,
+            inference: match stays_on_card {
+                true => self.host_bytes_of_card(&tiles),
+                false => self.inference_bytes(&tiles, numerics),
+            },
             mask: n_scan * self.bytes_per_label(),
+            on_card: match stays_on_card {
+                true => case_bytes(&tiles, self.recipe.n_input_channels(), self.n_classes),
+                false => 0,
+            },
         })
     }
 
@@ -96,21 +110,24 @@ impl ModelDescription {
         resizing
     }
 
-    fn inference_bytes(&self, grid: [usize; 3], numerics: Numerics) -> Result<u64, NnunetError> {
-        // where tiles lie changes nothing: a step of a whole patch makes the fewest
-        let tiles = TileGrid::new(grid, &self.patch_size, 1.0, &NO_TILE_LIMIT)?;
+    /// What the host holds while tiles run on a card: importance, and labels or logits on their way.
+    fn host_bytes_of_card(&self, tiles: &TileGrid) -> u64 {
+        product(tiles.patch) * F32 + 2 * ClassSums::OUTPUT_BYTES as u64
+    }
+
+    fn inference_bytes(&self, tiles: &TileGrid, numerics: Numerics) -> u64 {
+        let grid = tiles.shape;
         let sums = match numerics {
-            Numerics::Fast => Accumulator::<f32>::n_bytes(&tiles, self.n_classes, 1),
-            Numerics::Reference => Accumulator::<f16>::n_bytes(&tiles, self.n_classes, self.folds.len()),
+            Numerics::Fast => Accumulator::<f32>::n_bytes(tiles, self.n_classes, 1),
+            Numerics::Reference => Accumulator::<f16>::n_bytes(tiles, self.n_classes, self.folds.len()),
         };
         let n_patch = product(tiles.patch);
         let n_classes = self.n_classes as u64;
         let n_planes = (PLANES_PER_FLUSH + 2).min(grid[0]) as u64;
         let window = n_planes * plane(grid) * (n_classes * F32 + 2);
         let one_tile = n_patch * (self.recipe.n_input_channels() as u64 + n_classes) * F32;
-        Ok(sums
-            .unwrap_or(u64::MAX)
-            .saturating_add(window + one_tile * BUFFERS_PER_TILE + n_patch * F32))
+        sums.unwrap_or(u64::MAX)
+            .saturating_add(window + one_tile * BUFFERS_PER_TILE + n_patch * F32)
     }
 }
 

@@ -19,23 +19,28 @@
 mod error;
 pub mod export;
 mod footprint;
+mod half_check;
 mod half_rounding;
 mod load;
 mod model;
 mod network_runtime;
+mod on_card;
 mod options;
 pub mod postprocess;
 mod predict;
 pub mod preprocess;
 pub mod recipe;
 mod recipe_key;
+mod run;
+mod scans_on_cards;
 pub mod tiles;
 
 pub use error::NnunetError;
 pub use footprint::{Footprint, ScanSize};
+pub use half_check::{HalfCheck, Otherwise};
 pub use load::{
-    ChannelDescription, CpuKernels, EngineFactory, EngineNetwork, FoldDescription, LabelDescription,
-    ModelDescription, ModelOptions, NetworkRuns, describe,
+    ChannelDescription, CpuKernels, CudaKernels, EngineFactory, EngineNetwork, FoldDescription, Kernels,
+    LabelDescription, ModelDescription, ModelOptions, NetworkRuns, describe,
 };
 pub use model::{Model, ModelParts};
 pub use network_runtime::NetworkRuntime;
@@ -43,3 +48,4 @@ pub use options::PredictOptions;
 pub use predict::{Prediction, predict, predict_preprocessed};
 pub use preprocess::{NetworkInput, preprocess};
 pub use recipe_key::RecipeKey;
+pub use scans_on_cards::ScansOnCards;

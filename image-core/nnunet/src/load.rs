@@ -2,20 +2,23 @@
 
 use std::error::Error;
 use std::io::Read;
+use std::sync::Arc;
 
 use nephrite_cpu::{CpuOptions, Network, Threads};
+use nephrite_cuda::{Card, NetworkBytes};
 use nephrite_engine::{EngineError, EngineThread, TileShape};
 use nephrite_nnunet_folder::{
     Checkpoint, CheckpointKind, Configuration, FoldName, FoldSelection, Heads, ModelFolder, Resampling,
 };
 use nephrite_nnunet_network::{
-    Architecture, NetworkError, OnnxExpectation, OnnxNetwork, WeightSource, build_cpu, build_onnx,
-    check_onnx, multiply_adds,
+    Architecture, NetworkError, OnnxExpectation, OnnxNetwork, WeightSource, build_cpu, build_cuda,
+    build_onnx, check_onnx, multiply_adds,
 };
 use nephrite_types::{CancelToken, Limits, SegmentationOptions};
 use serde::Serialize;
 
 use crate::export::LabelRule;
+use crate::half_check::{HalfCheck, HalfFault, Otherwise, check_half};
 use crate::recipe::Recipe;
 use crate::tiles::TileGrid;
 use crate::{Model, ModelParts, NetworkRuntime, NnunetError};
@@ -35,13 +38,24 @@ pub trait EngineFactory {
         cancel: &CancelToken,
     ) -> Result<EngineThread, EngineError>;
 
-    /// Our own kernels, if they run the networks that nephrite builds; otherwise those come as ONNX models.
+    /// What runs the networks that nephrite builds.
     ///
     /// # Errors
-    /// [`EngineError`] if there are no threads for them.
-    fn cpu_kernels(&self) -> Result<Option<CpuKernels>, EngineError> {
-        Ok(None)
+    /// [`EngineError`] if there are no threads for it, or no card.
+    fn kernels(&self) -> Result<Kernels, EngineError> {
+        Ok(Kernels::OnnxRuntime)
     }
+}
+
+/// What runs the networks that nephrite builds.
+#[derive(Debug, Clone)]
+pub enum Kernels {
+    /// Our own kernels on the CPU.
+    Cpu(CpuKernels),
+    /// Our own kernels on an NVIDIA card.
+    Cuda(CudaKernels),
+    /// ONNX Runtime, to which they come as ONNX models.
+    OnnxRuntime,
 }
 
 /// A network as an engine takes it.
@@ -49,11 +63,13 @@ pub trait EngineFactory {
 pub enum EngineNetwork {
     /// A serialized ONNX model, checked.
     Onnx(Vec<u8>),
-    /// For our own kernels.
+    /// For our own kernels on the CPU.
     Cpu(Network),
+    /// On an NVIDIA card already.
+    Cuda(Arc<nephrite_cuda::Network>),
 }
 
-/// How our own kernels run.
+/// How our own kernels run on the CPU.
 #[derive(Debug, Clone)]
 pub struct CpuKernels {
     /// Instructions and precision.
@@ -62,12 +78,29 @@ pub struct CpuKernels {
     pub threads: Threads,
 }
 
-impl From<Option<&CpuKernels>> for NetworkRuntime {
-    fn from(kernels: Option<&CpuKernels>) -> Self {
-        kernels.map_or(NetworkRuntime::OnnxRuntime, |kernels| NetworkRuntime::Kernels {
-            options: kernels.options,
-            n_threads: kernels.threads.len(),
-        })
+/// How our own kernels run on an NVIDIA card.
+#[derive(Debug, Clone)]
+pub struct CudaKernels {
+    /// Where the networks go.
+    pub card: Arc<Card>,
+    /// In what they compute.
+    pub precision: nephrite_cuda::Precision,
+    /// What networks in half precision must show; nothing if `None`.
+    pub half_check: Option<HalfCheck>,
+}
+
+impl From<&Kernels> for NetworkRuntime {
+    fn from(kernels: &Kernels) -> Self {
+        match kernels {
+            Kernels::Cpu(kernels) => NetworkRuntime::Kernels {
+                options: kernels.options,
+                n_threads: kernels.threads.len(),
+            },
+            Kernels::Cuda(kernels) => NetworkRuntime::Cuda {
+                precision: kernels.precision,
+            },
+            Kernels::OnnxRuntime => NetworkRuntime::OnnxRuntime,
+        }
     }
 }
 
@@ -192,71 +225,193 @@ impl Model {
             model: open.name.clone(),
             source,
         };
-        let kernels = factory.cpu_kernels().map_err(in_engine)?;
+        let mut kernels = factory.kernels().map_err(in_engine)?;
         if let Ok(architecture) = &open.architecture {
             let in_network = |source| NnunetError::Network {
                 model: open.name.clone(),
                 source,
             };
-            let runtime = NetworkRuntime::from(kernels.as_ref());
+            let runtime = NetworkRuntime::from(&kernels);
             let memory = runtime.memory(architecture).map_err(in_network)?;
-            check_network_memory(&open.name, memory.total(), limits)?;
+            let on_card = runtime.on_card(architecture).map_err(in_network)?;
+            let on_card = on_card.map_or(0, |bytes| bytes.weights.saturating_add(bytes.arena));
+            check_network_memory(&open.name, memory.total().max(on_card), limits)?;
         }
-        let shape = TileShape {
-            n_channels: open.parts.recipe.n_input_channels(),
-            n_classes: open.parts.n_classes,
-            patch: open.parts.patch.clone(),
+        let mut loading = Loading {
+            folder,
+            limits,
+            cancel,
+            shape: TileShape {
+                n_channels: open.parts.recipe.n_input_channels(),
+                n_classes: open.parts.n_classes,
+                patch: open.parts.patch.clone(),
+            },
+            open: &mut open,
+            weight_bytes_read: 0,
         };
+        let built = match loading.all_folds(&kernels) {
+            Err(NnunetError::HalfDiffers { fold, found, .. }) if may_run_in_single(&mut kernels) => {
+                tracing::warn!(
+                    model = loading.open.name,
+                    fold,
+                    agreement = found,
+                    "half precision does not agree with f32: the model runs in f32"
+                );
+                loading.all_folds(&kernels)
+            }
+            built => built,
+        }?;
+        let (shape, weight_bytes_read) = (loading.shape, loading.weight_bytes_read);
+        let idle_bytes = built
+            .iter()
+            .fold(0u64, |sum, (_, built)| sum.saturating_add(built.idle_bytes));
         let mut engines = Vec::new();
-        let (mut weight_bytes_read, mut idle_bytes) = (0, 0u64);
-        for (fold, mut checkpoint) in std::mem::take(&mut open.folds) {
-            let fold_name = fold.directory();
-            let network = match &open.architecture {
-                Ok(architecture) => {
-                    let built = Built::new(architecture, &mut checkpoint, kernels.as_ref(), cancel);
-                    built.map_err(|source| {
-                        cancel.check().err().map_or_else(
-                            || NnunetError::Network {
-                                model: format!("{}/{fold_name}", open.name),
-                                source,
-                            },
-                            NnunetError::Cancelled,
-                        )
-                    })?
-                }
-                Err(unknown) => {
-                    let network = exported_network(folder, fold, &shape, limits, unknown)?;
-                    check_network_memory(&open.name, network.memory.total(), limits)?;
-                    weight_bytes_read += network.bytes.len() as u64;
-                    Built::from(network)
-                }
-            };
-            weight_bytes_read += checkpoint.bytes_read();
-            idle_bytes = idle_bytes.saturating_add(network.idle_bytes);
-            tracing::debug!(
-                model = open.name,
-                fold = fold_name,
-                parameters = network.n_parameters,
-                "network built"
-            );
-            let engine = factory
-                .build(
-                    &format!("{}-{fold_name}", open.configuration.name),
-                    network.network,
-                    shape.clone(),
-                    cancel,
-                )
-                .map_err(|source| match source {
-                    EngineError::Cancelled(cancelled) => NnunetError::Cancelled(cancelled),
-                    source => NnunetError::Engine {
-                        model: open.name.clone(),
-                        source,
-                    },
-                })?;
+        let mut on_card = Vec::new();
+        for (fold_name, built) in built {
+            if let EngineNetwork::Cuda(network) = &built.network {
+                on_card.push(network.clone());
+            }
+            let name = format!("{}-{fold_name}", open.configuration.name);
+            let engine = factory.build(&name, built.network, shape.clone(), cancel);
+            let engine = engine.map_err(|source| match source {
+                EngineError::Cancelled(cancelled) => NnunetError::Cancelled(cancelled),
+                source => NnunetError::Engine {
+                    model: open.name.clone(),
+                    source,
+                },
+            })?;
             engines.push((fold_name, engine));
         }
-        Ok(Model::from_parts(open.parts, engines)?.with_costs(weight_bytes_read, idle_bytes))
+        let model = Model::from_parts(open.parts, engines)?.with_costs(weight_bytes_read, idle_bytes);
+        Ok(match on_card.is_empty() {
+            true => model,
+            false => model.with_networks_on_card(on_card),
+        })
     }
+}
+
+/// Asks for f32 if half precision was asked for, and may be left.
+fn may_run_in_single(kernels: &mut Kernels) -> bool {
+    match kernels {
+        Kernels::Cuda(kernels)
+            if kernels
+                .half_check
+                .is_some_and(|check| check.otherwise == Otherwise::Single) =>
+        {
+            kernels.precision = nephrite_cuda::Precision::Single;
+            kernels.half_check = None;
+            true
+        }
+        _ => false,
+    }
+}
+
+/// The networks of a model on their way into memory.
+struct Loading<'a> {
+    folder: &'a ModelFolder,
+    limits: &'a Limits,
+    cancel: &'a CancelToken,
+    shape: TileShape,
+    open: &'a mut OpenModel,
+    weight_bytes_read: u64,
+}
+
+impl Loading<'_> {
+    /// The network of each fold, with the fold's name.
+    fn all_folds(&mut self, kernels: &Kernels) -> Result<Vec<(String, Built)>, NnunetError> {
+        let n_folds = self.open.folds.len();
+        (0..n_folds).map(|fold| self.fold(fold, kernels)).collect()
+    }
+
+    fn fold(&mut self, at: usize, kernels: &Kernels) -> Result<(String, Built), NnunetError> {
+        let OpenModel {
+            name,
+            folds,
+            parts,
+            architecture,
+            ..
+        } = &mut *self.open;
+        let (fold, checkpoint) = &mut folds[at];
+        let fold_name = fold.directory();
+        let before = checkpoint.bytes_read();
+        let network = match architecture {
+            Ok(architecture) => {
+                let built = Built::new(architecture, checkpoint, kernels, self.cancel);
+                let built = built.map_err(|source| network_error(name, &fold_name, source, self.cancel))?;
+                if let Kernels::Cuda(kernels) = kernels {
+                    let rule = &parts.label_rule;
+                    let checked = check_fold(architecture, checkpoint, &built, kernels, rule, self.cancel);
+                    checked.map_err(|fault| half_error(name, &fold_name, fault, self.cancel))?;
+                }
+                built
+            }
+            Err(unknown) => {
+                let network = exported_network(self.folder, *fold, &self.shape, self.limits, unknown)?;
+                check_network_memory(name, network.memory.total(), self.limits)?;
+                self.weight_bytes_read += network.bytes.len() as u64;
+                Built::from(network)
+            }
+        };
+        self.weight_bytes_read += checkpoint.bytes_read() - before;
+        tracing::debug!(
+            model = name,
+            fold = fold_name,
+            parameters = network.n_parameters,
+            "network built"
+        );
+        Ok((fold_name, network))
+    }
+}
+
+fn network_error(model: &str, fold: &str, source: NetworkError, cancel: &CancelToken) -> NnunetError {
+    let of_network = || NnunetError::Network {
+        model: format!("{model}/{fold}"),
+        source,
+    };
+    cancel
+        .check()
+        .err()
+        .map_or_else(of_network, NnunetError::Cancelled)
+}
+
+fn half_error(model: &str, fold: &str, fault: FoldFault, cancel: &CancelToken) -> NnunetError {
+    match fault {
+        FoldFault::Network(source) => network_error(model, fold, source, cancel),
+        FoldFault::Half(HalfFault::Cuda(source)) => network_error(model, fold, source.into(), cancel),
+        FoldFault::Half(HalfFault::Differs { found, needed }) => NnunetError::HalfDiffers {
+            model: model.to_owned(),
+            fold: fold.to_owned(),
+            found,
+            needed,
+        },
+    }
+}
+
+/// Why the check of a fold failed.
+enum FoldFault {
+    Network(NetworkError),
+    Half(HalfFault),
+}
+
+/// Compares a network in half precision with the same in f32, which is dropped then.
+fn check_fold(
+    architecture: &Architecture,
+    checkpoint: &mut Checkpoint,
+    built: &Built,
+    kernels: &CudaKernels,
+    rule: &LabelRule,
+    cancel: &CancelToken,
+) -> Result<(), FoldFault> {
+    let (Some(check), EngineNetwork::Cuda(half)) = (&kernels.half_check, &built.network) else {
+        return Ok(());
+    };
+    if half.precision() != nephrite_cuda::Precision::Half {
+        return Ok(());
+    }
+    let single = nephrite_cuda::Precision::Single;
+    let mut weights = CheckpointWeights(checkpoint);
+    let single = build_cuda(architecture, &mut weights, &kernels.card, single, cancel);
+    check_half(half, &single.map_err(FoldFault::Network)?, rule, check).map_err(FoldFault::Half)
 }
 
 /// A network with its weights, and what is known of it.
@@ -271,19 +426,30 @@ impl Built {
     fn new(
         architecture: &Architecture,
         checkpoint: &mut Checkpoint,
-        kernels: Option<&CpuKernels>,
+        kernels: &Kernels,
         cancel: &CancelToken,
     ) -> Result<Self, NetworkError> {
         let mut weights = CheckpointWeights(checkpoint);
-        let Some(CpuKernels { options, threads }) = kernels else {
-            return build_onnx(architecture, &mut weights).map(Built::from);
-        };
-        let built = build_cpu(architecture, &mut weights, *options, threads, cancel)?;
-        Ok(Built {
-            network: EngineNetwork::Cpu(built.network),
-            n_parameters: built.n_parameters,
-            idle_bytes: NetworkRuntime::from(kernels).idle_bytes(&built.memory),
-        })
+        let runtime = NetworkRuntime::from(kernels);
+        match kernels {
+            Kernels::OnnxRuntime => build_onnx(architecture, &mut weights).map(Built::from),
+            Kernels::Cpu(CpuKernels { options, threads }) => {
+                let built = build_cpu(architecture, &mut weights, *options, threads, cancel)?;
+                Ok(Built {
+                    network: EngineNetwork::Cpu(built.network),
+                    n_parameters: built.n_parameters,
+                    idle_bytes: runtime.idle_bytes(&built.memory),
+                })
+            }
+            Kernels::Cuda(CudaKernels { card, precision, .. }) => {
+                let network = build_cuda(architecture, &mut weights, card, *precision, cancel)?;
+                Ok(Built {
+                    network: EngineNetwork::Cuda(Arc::new(network)),
+                    n_parameters: architecture.n_parameters(),
+                    idle_bytes: runtime.idle_bytes(&runtime.memory(architecture)?),
+                })
+            }
+        }
     }
 }
 
@@ -421,6 +587,10 @@ pub struct ModelDescription {
     /// [`ModelDescription::resident_bytes`], and class sums of one patch depth on a plane of 512 × 512. `None` if the
     /// network is not built in.
     pub expected_memory_bytes: Option<u64>,
+    /// What the networks of all chosen folds take on an NVIDIA card at most, in bytes: weights as long as they are loaded, and values between
+    /// layers while one runs. `None` if they are not on one, or not built in.
+    #[serde(skip)]
+    pub on_card: Option<NetworkBytes>,
     /// Multiply-accumulates of one run of the network of one fold on one patch. `None` if the network is not built in.
     pub multiply_adds_per_tile: Option<u64>,
     /// What happens before and after the network.
@@ -552,6 +722,11 @@ pub fn describe(
     let largest_read = reads.max().unwrap_or(0);
     let building_bytes =
         of_fold.map(|(architecture, kept)| runtime.building_bytes(architecture, &kept, largest_read));
+    let on_card = architecture.and_then(|architecture| runtime.on_card(architecture).ok().flatten());
+    let on_card = on_card.map(|of_fold| NetworkBytes {
+        weights: of_fold.weights.saturating_mul(n_folds),
+        ..of_fold
+    });
     let sums = class_sums(&configuration.patch_size, DESCRIBED_PLANE, open.parts.n_classes);
     let available_folds = folder.folds()?;
     Ok(ModelDescription {
@@ -605,6 +780,7 @@ pub fn describe(
         previous_stage: configuration.previous_stage.clone(),
         multiply_adds_per_tile: architecture.map(multiply_adds),
         recipe: open.parts.recipe.clone(),
+        on_card,
         resident_bytes,
         idle_bytes,
         building_bytes,

@@ -1,5 +1,8 @@
 //! A trained model in memory: its recipe and one engine per fold.
 
+use std::sync::Arc;
+
+use nephrite_cuda::{Network, Precision};
 use nephrite_engine::{EngineError, EngineHandle, EngineThread, Provider};
 
 use crate::NnunetError;
@@ -12,6 +15,8 @@ pub struct Model {
     parts: ModelParts,
     /// Keeps the threads alive; in the order of the handles.
     folds: Vec<Fold>,
+    /// The networks of the folds, if they are on an NVIDIA card.
+    on_card: Vec<Arc<Network>>,
     weight_bytes_read: u64,
     idle_bytes: u64,
 }
@@ -74,6 +79,7 @@ impl Model {
         let model = Model {
             parts,
             folds,
+            on_card: Vec::new(),
             weight_bytes_read: 0,
             idle_bytes: 0,
         };
@@ -104,6 +110,45 @@ impl Model {
             idle_bytes,
             ..self
         }
+    }
+
+    /// With the networks of all folds on one card, in order: whole cases stay there.
+    ///
+    /// # Panics
+    /// If there is not one for each fold, or they are on different cards or of different precisions.
+    #[must_use]
+    pub fn with_networks_on_card(self, networks: Vec<Arc<Network>>) -> Self {
+        let together = |network: &Arc<Network>| {
+            Arc::ptr_eq(network.card(), networks[0].card()) && network.precision() == networks[0].precision()
+        };
+        assert!(
+            networks.len() == self.folds.len() && networks.iter().all(together),
+            "one card"
+        );
+        Model {
+            on_card: networks,
+            ..self
+        }
+    }
+
+    /// The networks of all folds, if they are on an NVIDIA card.
+    pub(crate) fn on_card(&self) -> &[Arc<Network>] {
+        &self.on_card
+    }
+
+    /// The card that the networks are on; `None` if they are on none.
+    pub fn card(&self) -> Option<&Arc<nephrite_cuda::Card>> {
+        self.on_card.first().map(|network| network.card())
+    }
+
+    /// In what the networks compute on a card; `None` if they are on none.
+    pub fn card_precision(&self) -> Option<Precision> {
+        self.on_card.first().map(|network| network.precision())
+    }
+
+    /// Bytes that the weights of all folds take on a card.
+    pub fn card_bytes(&self) -> u64 {
+        self.on_card.iter().map(|network| network.bytes().weights).sum()
     }
 
     /// Bytes that the engines of all folds keep in memory between predictions. The same number as

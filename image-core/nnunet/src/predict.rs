@@ -5,12 +5,11 @@ use ndarray::{Array3, Array4, ArrayViewMut3, ArrayViewMut4, Ix3, Ix4, s};
 use nephrite_types::{CancelToken, Labels, Limits, Numerics, OutOfMemory, Progress, Stage, Volume, memory};
 use rayon::prelude::*;
 
-use crate::export::{AxisMap, SlabExporter, StoredLabel, Target, probability_taps};
+use crate::export::{SlabExporter, StoredLabel, Target};
+use crate::on_card::CardLoop;
 use crate::preprocess::{NetworkInput, preprocess};
-use crate::tiles::importance_map;
-use crate::tiles::{
-    Accumulator, ClassSum, Flip, TileGrid, add_flipped, flip_combinations, flip_into, gather_tile,
-};
+use crate::run::Run;
+use crate::tiles::{Accumulator, ClassSum, Flip, add_flipped, flip_into, gather_tile};
 use crate::{Model, NnunetError, PredictOptions};
 
 /// Planes of the network grid that are finished before the exporter runs: enough to keep all threads busy, few
@@ -103,19 +102,6 @@ pub fn predict_preprocessed(
     })
 }
 
-/// Everything that stays the same during one prediction.
-struct Run<'a> {
-    model: &'a Model,
-    input: &'a NetworkInput,
-    grid: TileGrid,
-    importance: Vec<f32>,
-    flips: Vec<Flip>,
-    taps: [AxisMap; 3],
-    numerics: Numerics,
-    progress: &'a dyn Progress,
-    cancel: &'a CancelToken,
-}
-
 /// However the tiles end, their engines rest then.
 struct RestAtTheEnd<'a>(&'a Model);
 
@@ -136,56 +122,7 @@ struct Job {
     is_last_of_tile: bool,
 }
 
-impl<'a> Run<'a> {
-    fn new(
-        model: &'a Model,
-        input: &'a NetworkInput,
-        options: &PredictOptions,
-        limits: &Limits,
-        progress: &'a dyn Progress,
-        cancel: &'a CancelToken,
-    ) -> Result<Self, NnunetError> {
-        let (_, n0, n1, n2) = input.data.dim();
-        let options = options.segmentation;
-        let grid = TileGrid::new([n0, n1, n2], model.patch(), options.tile_step_size, limits)?;
-        let (n_sums, n_bytes) = match options.numerics {
-            Numerics::Fast => (1, Accumulator::<f32>::n_bytes(&grid, model.n_classes(), 1)),
-            Numerics::Reference => {
-                let n_folds = model.n_folds();
-                (
-                    n_folds,
-                    Accumulator::<f16>::n_bytes(&grid, model.n_classes(), n_folds),
-                )
-            }
-        };
-        let n_bytes = n_bytes.unwrap_or(u64::MAX);
-        if n_bytes > limits.max_accumulator_bytes {
-            let limit = limits.max_accumulator_bytes;
-            return Err(NnunetError::OverLimit {
-                what: "the class sums",
-                unit: "bytes",
-                limit,
-                found: n_bytes,
-            });
-        }
-        tracing::debug!(tiles = grid.n_tiles(), n_sums, n_bytes, grid = ?grid.shape, "tile grid");
-        Ok(Run {
-            importance: importance_map(grid.patch, options.gaussian),
-            flips: flip_combinations(if options.mirroring {
-                model.mirroring_axes()
-            } else {
-                &[]
-            }),
-            taps: probability_taps(model, input),
-            model,
-            input,
-            grid,
-            numerics: options.numerics,
-            progress,
-            cancel,
-        })
-    }
-
+impl Run<'_> {
     /// Runs all tiles and writes the result into arrays on the reader's grid that hold what lies outside the crop.
     fn fill<L: StoredLabel>(
         &self,
@@ -206,6 +143,10 @@ impl<'a> Run<'a> {
             }),
         };
         match self.numerics {
+            Numerics::Fast if !self.model.on_card().is_empty() => {
+                let _rest = RestAtTheEnd(self.model);
+                CardLoop::new(self, self.model.on_card(), L::MAX == u16::MAX)?.run(&mut target)
+            }
             Numerics::Fast => self.run_tiles::<f32, L>(&mut target),
             Numerics::Reference => self.run_tiles::<f16, L>(&mut target),
         }
@@ -356,16 +297,11 @@ impl<'a> Run<'a> {
         }
         let of_fold = if apart { job.fold } else { 0 };
         if !accumulator.add_tile(job.start, of_fold, sum, &self.importance) {
-            return Err(NnunetError::NotFinite {
-                model: self.model.name().to_owned(),
-                fold: if apart {
-                    self.model.fold_name(job.fold)
-                } else {
-                    self.model.fold_names()
-                },
-                tile: job.tile + 1,
-                n_tiles: self.grid.n_tiles(),
-            });
+            let mut error = self.not_finite(job.tile);
+            if let (true, NnunetError::NotFinite { fold, .. }) = (apart, &mut error) {
+                *fold = self.model.fold_name(job.fold);
+            }
+            return Err(error);
         }
         Ok(spare)
     }

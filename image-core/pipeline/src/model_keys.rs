@@ -2,7 +2,8 @@
 
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 use nephrite_settings::Section;
-use nephrite_settings::kind::{choice, either, list};
+use nephrite_settings::kind::{choice, either, list, parsed};
+use nephrite_types::Precision;
 
 /// `folds`: such as `[0, 1]`, `["0", "1"]` or `["all"]`.
 pub fn folds(table: &mut Section<'_>) -> FoldSelection {
@@ -28,5 +29,15 @@ pub fn checkpoint(table: &mut Section<'_>) -> CheckpointKind {
         kinds,
         CheckpointKind::Final,
         "which checkpoint of each fold",
+    )
+}
+
+/// `precision`: in what its networks compute.
+pub fn precision(table: &mut Section<'_>) -> Option<Precision> {
+    table.option(
+        "precision",
+        parsed("f32, bf16, tf32 or half"),
+        "that of the process that runs it",
+        "in what its networks compute; a provider that cannot refuses the model",
     )
 }

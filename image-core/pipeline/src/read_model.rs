@@ -5,7 +5,7 @@ use nephrite_settings::kind::{Kind, choice, flag, list, number, one_of, path, te
 use nephrite_types::{OptionKind, Phase, SegmentationOptions};
 
 use crate::keys::{any, labels, margin_mm, phase};
-use crate::model_keys::{checkpoint, folds};
+use crate::model_keys::{checkpoint, folds, precision};
 use crate::step::{Crop, MaskChannel, ModelStep};
 
 pub(crate) fn model_step(table: &mut Section<'_>, id: String) -> Option<ModelStep> {
@@ -18,6 +18,7 @@ pub(crate) fn model_step(table: &mut Section<'_>, id: String) -> Option<ModelSte
     let optional = table.get("optional", flag(), false, help);
     let folds = folds(table);
     let checkpoint = checkpoint(table);
+    let precision = precision(table);
     let options = options(table);
     let help = "apply the postprocessing file in the model's folder";
     let postprocessing = table.get("postprocessing", flag(), false, help);
@@ -45,6 +46,7 @@ pub(crate) fn model_step(table: &mut Section<'_>, id: String) -> Option<ModelSte
         optional,
         folds,
         checkpoint,
+        precision,
         options,
         postprocessing,
         crop: match crop {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use nephrite_kernel::ParameterValue;
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
-use nephrite_types::{Phase, SegmentationOptions};
+use nephrite_types::{Phase, Precision, SegmentationOptions};
 
 /// One step.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +35,8 @@ pub struct ModelStep {
     pub folds: FoldSelection,
     /// Which checkpoint of each fold.
     pub checkpoint: CheckpointKind,
+    /// In what its networks compute; what the process that runs it says if `None`.
+    pub precision: Option<Precision>,
     /// How its mask is made.
     pub options: SegmentationOptions,
     /// Apply the postprocessing file in the model's folder.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use nephrite_cpu::Precision;
 use nephrite_engine::Provider;
 use nephrite_kernel::{LabelVolume, Measurement, ParameterValue};
+use nephrite_types::Precision;
 use nephrite_types::{Phase, SegmentationOptions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Profile, StepKind};
 use crate::masks::StepPlace;
 use crate::memory::Counters;
-use crate::model::{FileRecord, PrecisionName};
+use crate::model::FileRecord;
 use crate::segment::{StageSeconds, WarningReport};
 
 /// The format that this version writes and reads.
@@ -298,8 +298,8 @@ pub struct ModelRecord {
     pub files: Vec<FileRecord>,
     /// What ran it.
     pub provider: Provider,
-    /// In what the factors of its products were held. Records of versions that knew f32 only do not say it.
-    #[serde(default, with = "PrecisionName")]
+    /// In what its networks computed. Records of versions that knew f32 only do not say it.
+    #[serde(default)]
     pub precision: Precision,
     /// CPU threads.
     pub threads: usize,

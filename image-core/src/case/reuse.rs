@@ -92,7 +92,8 @@ fn is_current(
             (PlannedStep::Model(model), Some(StepWork::Model { model: was, .. })) => {
                 let open = core.models().open(&model.run.model, cancel)?;
                 let runtime = core.models().runtime();
-                let is_run_alike = runtime.provider() == was.provider && runtime.precision() == was.precision;
+                let is_run_alike =
+                    runtime.provider() == was.provider && core.models().precision(&open) == was.precision;
                 core.models().hashes(&open, cancel)? == was.files
                     && model.run.options == was.options
                     && (!model.place.is_here() || is_run_alike)

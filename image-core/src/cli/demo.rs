@@ -47,6 +47,7 @@ fn request(task: &Task) -> SegmentRequest {
             folder: task.model.clone(),
             folds: FoldSelection::Available,
             checkpoint: CheckpointKind::Final,
+            precision: None,
         },
         inputs: vec![task.scan.clone()],
         previous_stage: None,

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use nephrite_cpu::Precision;
 use nephrite_image_core::{ModelChoice, PostprocessingChoice, SegmentReport, SegmentRequest, segment};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
+use nephrite_types::Precision;
 use nephrite_types::count;
 
 use super::failure::Failure;
@@ -99,6 +99,7 @@ pub(crate) fn model_choice(folder: PathBuf, arguments: ModelArguments) -> ModelC
             CheckpointArgument::Final => CheckpointKind::Final,
             CheckpointArgument::Best => CheckpointKind::Best,
         },
+        precision: None,
     }
 }
 

@@ -27,6 +27,10 @@ pub(crate) fn work_at(config: PathBuf) -> Result<(), Failure> {
 fn begin(config: &Path) -> Result<ServeConfig, Failure> {
     let mut config = ServeConfig::read(config)?;
     config.ort_dylib_path = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);
+    if config.cuda.libraries.is_empty() {
+        config.cuda.libraries = start::cuda_libraries();
+    }
+    config.cuda.cache = config.cuda.cache.or_else(start::kernel_cache);
     log_to_stderr(config.log_format);
     start::limit_threads(None);
     Ok(config)

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
-use nephrite_cpu::{Level, Precision};
+use nephrite_cpu::Level;
 use nephrite_engine::Provider;
-use nephrite_image_core::CpuSettings;
+use nephrite_image_core::{CpuSettings, CudaSettings, Device};
+use nephrite_nnunet::{HalfCheck, Otherwise};
 use nephrite_nnunet_folder::FoldName;
+use nephrite_types::Precision;
 
 #[derive(Debug, Args)]
 pub(crate) struct RuntimeArguments {
@@ -18,21 +20,22 @@ pub(crate) struct RuntimeArguments {
     /// CPU threads of the network and of what is around it [default: what the control group grants]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
+    /// In what the network computes: f32 or bf16 on the CPU, half, tf32 or f32 on NVIDIA cards [default: f32, on cards half]
+    #[arg(long, value_name = "f32|bf16|tf32|half")]
+    pub(crate) precision: Option<Precision>,
     #[command(flatten)]
     pub(crate) cpu: CpuArguments,
     #[command(flatten)]
+    pub(crate) cuda: CudaArguments,
+    #[command(flatten)]
     pub(crate) memory: MemoryArguments,
-    /// ONNX Runtime's shared library, or the folder that holds it; not needed with provider cpu, unless the model's network is
-    /// an exported one [default: ORT_DYLIB_PATH, then beside the program, then the build folder]
+    /// ONNX Runtime's shared library, or the folder that holds it; needed for exported networks, and with provider openvino [default: ORT_DYLIB_PATH, then beside the program, then the build folder]
     #[arg(long, value_name = "FILE")]
     pub(crate) onnxruntime: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct CpuArguments {
-    /// In what the factors of the network's products are held; bf16 needs provider cpu and a processor with AVX-512 BF16
-    #[arg(long, default_value_t, value_name = "f32|bf16")]
-    pub(crate) precision: Precision,
     /// Instructions that the network uses on provider cpu, for tests and comparisons [default: the best of this processor]
     #[arg(long, value_name = "avx512|avx2|neon|portable")]
     pub(crate) instructions: Option<Level>,
@@ -45,14 +48,75 @@ impl CpuArguments {
     /// The library's name for what was typed.
     pub(crate) fn settings(self) -> CpuSettings {
         let CpuArguments {
-            precision,
             instructions,
             pin_threads,
         } = self;
         CpuSettings {
-            precision,
             instructions,
             pin_threads,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct CudaArguments {
+    /// NVIDIA cards that run networks, with provider cuda [default: cuda:0]
+    #[arg(long, value_name = "cuda:0,cuda:1", value_delimiter = ',')]
+    pub(crate) devices: Vec<Device>,
+    /// What becomes of a network that labels voxels otherwise in half precision than in f32, as it shows when it is loaded: it runs in
+    /// f32, is refused, or nobody looks [default: f32]
+    #[arg(long, value_enum, value_name = "f32|refuse|off")]
+    pub(crate) half_check: Option<HalfCheckArgument>,
+    /// Share of the voxels of fixed tiles that a network in half precision must label as in f32, 0 to 1 [default: 0.995]
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) half_agreement: Option<f64>,
+    /// Bytes that may be taken on each card [default: most of what is free]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_card_bytes: Option<u64>,
+    /// Folders that hold cuDNN and NVRTC, if they are not where the system looks for libraries [default: those that
+    /// NEPHRITE_CUDA_LIBRARIES names]
+    #[arg(long, value_name = "DIR", value_delimiter = ',')]
+    pub(crate) cuda_libraries: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum HalfCheckArgument {
+    /// It runs in f32
+    F32,
+    /// It is refused
+    Refuse,
+    /// Nobody looks
+    Off,
+}
+
+impl CudaArguments {
+    /// The library's name for what was typed; `libraries` and `cache` are for what was not.
+    pub(crate) fn settings(self, libraries: Vec<PathBuf>, cache: Option<PathBuf>) -> CudaSettings {
+        let default = CudaSettings::default();
+        let min_agreement = self.half_agreement.unwrap_or(HalfCheck::default().min_agreement);
+        let check = |otherwise| {
+            Some(HalfCheck {
+                min_agreement,
+                otherwise,
+            })
+        };
+        CudaSettings {
+            devices: match self.devices.is_empty() {
+                true => default.devices,
+                false => self.devices,
+            },
+            half_check: match self.half_check {
+                None | Some(HalfCheckArgument::F32) => check(Otherwise::Single),
+                Some(HalfCheckArgument::Refuse) => check(Otherwise::Refuse),
+                Some(HalfCheckArgument::Off) => None,
+            },
+            max_memory_bytes: self.max_card_bytes,
+            libraries: match self.cuda_libraries.is_empty() {
+                true => libraries,
+                false => self.cuda_libraries,
+            },
+            cache,
+            ..default
         }
     }
 }

@@ -9,7 +9,7 @@ use nephrite_server::pool_threads;
 use nephrite_types::Limits;
 
 use super::failure::Failure;
-use super::shared_arguments::{CpuArguments, MemoryArguments, RuntimeArguments};
+use super::shared_arguments::{CpuArguments, CudaArguments, MemoryArguments, RuntimeArguments};
 
 /// A core for one command: paths as the user's shell sees them.
 pub(super) fn core(runtime: RuntimeArguments) -> Result<Core, Failure> {
@@ -29,7 +29,9 @@ fn runtime(arguments: RuntimeArguments) -> RuntimeSettings {
     let ort_dylib_path = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);
     let threads = limit_threads(arguments.threads);
     RuntimeSettings {
+        precision: arguments.precision,
         cpu: arguments.cpu.settings(),
+        cuda: arguments.cuda.settings(cuda_libraries(), kernel_cache()),
         ..RuntimeSettings::new(
             arguments.provider,
             arguments.threads.and(threads),
@@ -37,6 +39,20 @@ fn runtime(arguments: RuntimeArguments) -> RuntimeSettings {
             ort_dylib_path,
         )
     }
+}
+
+/// Folders that `NEPHRITE_CUDA_LIBRARIES` names, with colons between.
+pub(super) fn cuda_libraries() -> Vec<PathBuf> {
+    let folders = std::env::var_os("NEPHRITE_CUDA_LIBRARIES");
+    folders.iter().flat_map(std::env::split_paths).collect()
+}
+
+/// Where compiled kernels, and what models have shown, are kept between starts: in the user's folder for what can be made again.
+pub(super) fn kernel_cache() -> Option<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let of_home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
+    let cache = cache.filter(|path| path.is_absolute()).or_else(of_home)?;
+    Some(cache.join("nephrite"))
 }
 
 fn new_core(root: Root, runtime: RuntimeSettings, max_memory_bytes: Option<u64>) -> Core {
@@ -69,7 +85,9 @@ pub(super) fn idle_core(memory: MemoryArguments) -> Core {
     let runtime = runtime(RuntimeArguments {
         provider: Provider::Cpu,
         threads: None,
+        precision: None,
         cpu: CpuArguments::default(),
+        cuda: CudaArguments::default(),
         memory,
         onnxruntime: None,
     });

@@ -38,7 +38,7 @@ pub enum EngineChoice {
 pub struct WorkerConfig {
     /// What they are called; the name of the machine and a number if `None`.
     pub name: Option<String>,
-    /// What jobs may ask for, besides the provider, and the precision if that is not f32.
+    /// What jobs may ask for, besides the provider, and the precision if that was set to another one than the provider takes by itself.
     pub capabilities: Vec<String>,
     /// Folders beneath the root; jobs with models elsewhere are left to others. All models if empty.
     pub models: Vec<PathBuf>,

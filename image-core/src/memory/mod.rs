@@ -11,9 +11,9 @@ mod volumes;
 pub use counters::Counters;
 pub use file_state::read_small_file;
 pub(crate) use file_state::{changed, identity, io_error};
-pub(crate) use gate::Gate;
+pub(crate) use gate::{Gate, Pass};
 pub use peak::peak_rss_bytes;
-pub(crate) use peak::{ONNX_RUNTIME_BYTES, PROCESS_BYTES};
+pub(crate) use peak::{CUDA_BYTES, ONNX_RUNTIME_BYTES, PROCESS_BYTES};
 pub use resident::ResidentEntry;
 pub(crate) use resident::ResidentStore;
 pub(crate) use volumes::{

@@ -6,6 +6,9 @@ pub(crate) const PROCESS_BYTES: u64 = 16_000_000;
 /// Of the library of ONNX Runtime, once it is loaded: 26 MB, measured.
 pub(crate) const ONNX_RUNTIME_BYTES: u64 = 26_000_000;
 
+/// Of the libraries of CUDA, once a card is open and a network has run there.
+pub(crate) const CUDA_BYTES: u64 = 600_000_000;
+
 /// Most memory that this process ever held resident, in bytes; 0 where the system does not tell.
 pub fn peak_rss_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -175,16 +175,48 @@ impl<K: Clone + Eq + Hash, V> ResidentStore<K, V> {
 
     /// Bytes of what nobody uses and nobody is about to use.
     pub(crate) fn idle_bytes(&self, is_wanted: impl Fn(&K) -> bool) -> u64 {
+        self.idle_sum(is_wanted, |_, bytes| bytes)
+    }
+
+    /// As [`ResidentStore::idle_bytes`], of what `measure` says of a value and its bytes.
+    pub(crate) fn idle_sum(&self, is_wanted: impl Fn(&K) -> bool, measure: impl Fn(&V, u64) -> u64) -> u64 {
         let state = self.lock();
         let idle = state
             .resident
             .iter()
             .filter(|(key, r)| r.is_idle() && !is_wanted(key));
-        idle.fold(0, |sum, (_, resident)| sum.saturating_add(resident.bytes))
+        idle.fold(0, |sum, (_, resident)| {
+            sum.saturating_add(measure(&resident.value, resident.bytes))
+        })
+    }
+
+    /// The sum over all that is resident.
+    pub(crate) fn sum(&self, measure: impl Fn(&K, &V) -> u64) -> u64 {
+        let state = self.lock();
+        let measures = state
+            .resident
+            .iter()
+            .map(|(key, resident)| measure(key, &resident.value));
+        measures.fold(0, u64::saturating_add)
+    }
+
+    /// Whether something is resident.
+    pub(crate) fn has(&self, key: &K) -> bool {
+        self.lock().resident.contains_key(key)
     }
 
     /// Drops what is idle, least recently used first, until at least so many bytes are gone; says how many were.
     pub(crate) fn drop_idle(&self, bytes: u64, is_wanted: impl Fn(&K) -> bool) -> u64 {
+        self.drop_sum(bytes, is_wanted, |_, bytes| bytes)
+    }
+
+    /// As [`ResidentStore::drop_idle`], of what `measure` says of a value and its bytes.
+    pub(crate) fn drop_sum(
+        &self,
+        bytes: u64,
+        is_wanted: impl Fn(&K) -> bool,
+        measure: impl Fn(&V, u64) -> u64,
+    ) -> u64 {
         let mut state = self.lock();
         let mut dropped: Vec<Resident<V>> = Vec::new();
         let mut sum = 0u64;
@@ -193,7 +225,7 @@ impl<K: Clone + Eq + Hash, V> ResidentStore<K, V> {
                 break;
             };
             if let Some(resident) = state.resident.remove(&key) {
-                sum = sum.saturating_add(resident.bytes);
+                sum = sum.saturating_add(measure(&resident.value, resident.bytes));
                 dropped.push(resident);
             }
         }

@@ -233,6 +233,16 @@ impl Volumes {
         self.store.drop_idle(bytes, |key| Some(key.scan()) == wanted)
     }
 
+    /// Gives back what cards hold of network inputs.
+    pub(crate) fn leave_cards(&self) {
+        self.store.sum(|_, volume| {
+            if let StoredVolume::Input(input) = volume {
+                input.leave_cards();
+            }
+            0
+        });
+    }
+
     /// The file of a scan, and what makes it that scan.
     fn open(&self, scan: ScanFile<'_>) -> Result<(File, ScanKey), CoreError> {
         let ScanFile { path, reader, .. } = scan;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
+use nephrite_types::Precision;
 
 /// Which model, and what of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,4 +14,6 @@ pub struct ModelChoice {
     pub folds: FoldSelection,
     /// Which checkpoint of each fold.
     pub checkpoint: CheckpointKind,
+    /// In what its networks compute; what the process says if `None`.
+    pub precision: Option<Precision>,
 }

@@ -30,6 +30,8 @@ pub(crate) struct ModelCost {
     pub(crate) network_runs: u64,
     /// Multiply-accumulates of all runs; `None` if a network is not built in.
     pub(crate) multiply_adds: Option<u64>,
+    /// On an NVIDIA card at the peak; 0 if nothing runs there.
+    pub(crate) card_bytes: u64,
     /// At the peak, besides the process; of a network that is not built in, a guess.
     pub(crate) peak_bytes: u64,
 }
@@ -54,6 +56,7 @@ impl ModelOnScan<'_> {
             tiles,
             network_runs,
             multiply_adds,
+            card_bytes: self.card_bytes(limits)?,
             peak_bytes: self.peak_bytes(n_threads, limits)?,
         })
     }

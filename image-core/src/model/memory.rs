@@ -50,6 +50,18 @@ impl ModelOnScan<'_> {
         Ok(moments.into_iter().max().unwrap_or(0))
     }
 
+    /// Bytes on a card: networks of all stages, and what the larger one needs while it runs.
+    pub(super) fn card_bytes(&self, limits: &Limits) -> Result<u64, NnunetError> {
+        let (mut weights, mut running) = (0u64, 0u64);
+        for model in self.previous.into_iter().chain([self.model]) {
+            let Some(of_model) = model.on_card else { continue };
+            let case = self.footprint(model, 1, limits)?.on_card;
+            weights = weights.saturating_add(of_model.weights);
+            running = running.max(of_model.arena.saturating_add(case));
+        }
+        Ok(weights.saturating_add(running))
+    }
+
     fn footprint(
         &self,
         model: &ModelDescription,
@@ -94,11 +106,11 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
-    use nephrite_cpu::{Level, Precision};
+    use nephrite_cpu::Level;
     use nephrite_engine::Provider;
     use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
     use nephrite_root::Root;
-    use nephrite_types::{Affine, CancelToken, Geometry, SegmentationOptions, Shape3, Spacing};
+    use nephrite_types::{Affine, CancelToken, Geometry, Precision, SegmentationOptions, Shape3, Spacing};
 
     use super::*;
     use crate::model::{CpuSettings, ModelBudget, ModelChoice, Models, RuntimeSettings};
@@ -106,10 +118,20 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     fn models(provider: Provider, n_threads: usize, cpu: CpuSettings) -> Models {
+        models_in(None, provider, n_threads, cpu)
+    }
+
+    fn models_in(
+        precision: Option<Precision>,
+        provider: Provider,
+        n_threads: usize,
+        cpu: CpuSettings,
+    ) -> Models {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/models");
         let settings = RuntimeSettings {
             n_threads,
             cpu,
+            precision,
             ..RuntimeSettings::new(provider, None, None, None)
         };
         let root = Arc::new(Root::beneath(&golden).unwrap());
@@ -122,6 +144,7 @@ mod tests {
             folder: "Dataset901_Iso/nnUNetTrainer__nnUNetPlans__3d_fullres".into(),
             folds: FoldSelection::List(["0", "1"].map(|fold| fold.parse().unwrap()).to_vec()),
             checkpoint: CheckpointKind::Final,
+            precision: None,
         }
     }
 
@@ -132,28 +155,28 @@ mod tests {
 
     #[test]
     fn what_a_model_is_said_to_keep_is_what_it_keeps_with_the_settings_in_force() {
-        let with = |instructions, precision| CpuSettings {
+        let with = |instructions| CpuSettings {
             instructions,
-            precision,
             pin_threads: false,
         };
         let mut settings = vec![
-            with(None, Precision::F32),
-            with(Some(Level::Portable), Precision::F32),
+            (Precision::F32, with(None)),
+            (Precision::F32, with(Some(Level::Portable))),
         ];
-        let bf16 = with(None, Precision::Bf16);
-        if nephrite_cpu::check(bf16.options()).is_ok() {
-            settings.push(bf16);
+        if nephrite_cpu::check(with(None).options(nephrite_cpu::Precision::Bf16)).is_ok() {
+            settings.push((Precision::Bf16, with(None)));
         }
         let (mut of_all, mut reads) = (Vec::new(), Vec::new());
-        for cpu in settings {
+        for (precision, cpu) in settings {
             for n_threads in [1, 3] {
-                let models = models(Provider::Cpu, n_threads, cpu);
+                let models = models_in(Some(precision), Provider::Cpu, n_threads, cpu);
                 let description = described(&models);
                 let [resident, idle] =
                     [description.resident_bytes, description.idle_bytes].map(Option::unwrap);
                 let opened = models.open(&choice(), &CancelToken::new()).unwrap();
-                let (loaded, _) = models.load(&opened, &CancelToken::new()).unwrap();
+                let (loaded, _) = models
+                    .load(&opened, precision, None, &CancelToken::new())
+                    .unwrap();
                 assert_eq!(idle, loaded.idle_bytes(), "{cpu:?}, {n_threads} threads");
                 assert!(idle < resident, "{cpu:?}, {n_threads} threads");
                 // two folds, and the largest tensor as it is read
@@ -175,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn providers_other_than_cpu_are_counted_as_onnx_runtime() {
+    fn openvino_is_counted_as_onnx_runtime_and_a_card_by_what_lies_there() {
         let with = |provider, n_threads| described(&models(provider, n_threads, CpuSettings::default()));
         let session = with(Provider::OpenVino, 1);
         assert_eq!(
@@ -183,7 +206,17 @@ mod tests {
             with(Provider::OpenVino, 3),
             "threads have nothing of their own"
         );
-        assert_eq!(session, with(Provider::Cuda, 1));
+        let on_card = with(Provider::Cuda, 1);
+        let bytes = on_card.on_card.unwrap();
+        assert!(
+            bytes.weights >= 2 * 2 * session.n_parameters.unwrap(),
+            "two folds in half precision"
+        );
+        assert!(bytes.arena > 0 && session.on_card.is_none());
+        assert!(
+            on_card.resident_bytes.unwrap() < 64 << 20,
+            "the host keeps next to nothing"
+        );
         let kernels = with(Provider::Cpu, 1);
         assert_ne!(session.resident_bytes, kernels.resident_bytes);
         assert_ne!(session.building_bytes, kernels.building_bytes);

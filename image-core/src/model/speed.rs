@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use nephrite_cpu::{Precision, Threads, roofline};
+use nephrite_cpu::{Threads, roofline};
+use nephrite_engine::Provider;
+use nephrite_types::Precision;
 use serde::{Deserialize, Serialize};
 
 use super::CpuSettings;
@@ -46,6 +48,8 @@ impl Speed {
 /// Knows how fast networks run here: from what runs took, or from arithmetic of a few milliseconds before any has run.
 #[derive(Debug)]
 pub struct SpeedMeter {
+    provider: Provider,
+    precision: Precision,
     n_threads: usize,
     cpu: CpuSettings,
     state: Mutex<MeterState>,
@@ -60,10 +64,12 @@ struct MeterState {
 }
 
 impl SpeedMeter {
-    /// `n_threads` work on one network. The guess is for our own kernels as `cpu` sets them up; the default, best instructions
-    /// and f32, stands for any other provider too.
-    pub fn new(n_threads: usize, cpu: CpuSettings) -> SpeedMeter {
+    /// `n_threads` work on one network on the CPU. The guess is for our own kernels, on the CPU as `cpu` sets them up, which stands for
+    /// OpenVINO too; on cards it is that of no particular one.
+    pub fn new(provider: Provider, precision: Precision, n_threads: usize, cpu: CpuSettings) -> SpeedMeter {
         SpeedMeter {
+            provider,
+            precision,
             n_threads: n_threads.max(1),
             cpu,
             state: Mutex::default(),
@@ -93,7 +99,10 @@ impl SpeedMeter {
             };
         }
         let calibrated = state.calibrated;
-        let multiply_adds_per_second = calibrated.unwrap_or_else(|| calibrate(self.n_threads, self.cpu));
+        let multiply_adds_per_second = calibrated.unwrap_or_else(|| match self.provider {
+            Provider::Cuda => guess_of_cards(self.precision),
+            Provider::Cpu | Provider::OpenVino => calibrate(self.n_threads, self.cpu, self.precision),
+        });
         state.calibrated = Some(multiply_adds_per_second);
         Speed {
             multiply_adds_per_second,
@@ -103,11 +112,11 @@ impl SpeedMeter {
 }
 
 /// Multiply-accumulates per second of a whole network, guessed from the arithmetic that these threads can do.
-fn calibrate(n_threads: usize, cpu: CpuSettings) -> f64 {
+fn calibrate(n_threads: usize, cpu: CpuSettings, precision: Precision) -> f64 {
     let peak = Threads::new(n_threads, cpu.pin_threads)
-        .and_then(|threads| roofline::peak_gflops(cpu.options().level, &threads))
+        .and_then(|threads| roofline::peak_gflops(cpu.options(nephrite_cpu::Precision::F32).level, &threads))
         .unwrap_or(1.0);
-    peak / 2.0 * 1e9 * network_share(cpu.precision)
+    peak / 2.0 * 1e9 * network_share(precision)
 }
 
 /// What a network reaches of the f32 arithmetic of the processor, counted as plain sums. In f32, minimal filtering saves more
@@ -115,8 +124,17 @@ fn calibrate(n_threads: usize, cpu: CpuSettings) -> f64 {
 fn network_share(precision: Precision) -> f64 {
     const OF_F32: f64 = 1.5;
     match precision {
-        Precision::F32 => OF_F32,
         Precision::Bf16 => OF_F32 / 0.8,
+        _ => OF_F32,
+    }
+}
+
+/// Multiply-accumulates per second of a network on a card: a third of what an H200 does.
+fn guess_of_cards(precision: Precision) -> f64 {
+    match precision {
+        Precision::Half => 4e13,
+        Precision::Tf32 => 2e13,
+        _ => 3e12,
     }
 }
 
@@ -128,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_was_measured_replaces_the_guess_and_newer_runs_count_more() {
-        let meter = SpeedMeter::new(2, CpuSettings::default());
+        let meter = SpeedMeter::new(Provider::Cpu, Precision::F32, 2, CpuSettings::default());
         meter.observe(0, 1.0);
         meter.observe(1000, f64::NAN);
         meter.observe(1000, 1e-9);
@@ -155,9 +173,10 @@ mod tests {
             let cpu = CpuSettings {
                 instructions,
                 pin_threads,
-                ..CpuSettings::default()
             };
-            SpeedMeter::new(1, cpu).speed().multiply_adds_per_second
+            SpeedMeter::new(Provider::Cpu, Precision::F32, 1, cpu)
+                .speed()
+                .multiply_adds_per_second
         };
         let (portable, best) = (guess(Some(Level::Portable), false), guess(None, true));
         assert!(2.0 * portable < best, "{portable:e} and {best:e}");

@@ -3,6 +3,7 @@
 use nephrite_nnunet::Model;
 use nephrite_nnunet_folder::CheckpointKind;
 use nephrite_types::FileIdentity;
+use nephrite_types::Precision;
 
 use crate::memory::ResidentStore;
 
@@ -40,5 +41,16 @@ pub struct ModelKey {
     pub files: Vec<Option<FileIdentity>>,
 }
 
+/// A model in memory.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ResidentKey {
+    /// What it was made of.
+    pub model: ModelKey,
+    /// In what it was asked to compute.
+    pub precision: Precision,
+    /// Which of the cards of this process it is on; `None` if it is on none.
+    pub card: Option<usize>,
+}
+
 /// The resident models.
-pub(crate) type ModelStore = ResidentStore<ModelKey, Model>;
+pub(crate) type ModelStore = ResidentStore<ResidentKey, Model>;

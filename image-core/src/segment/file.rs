@@ -85,8 +85,8 @@ fn run(
     for warning in &open.elsewhere {
         warn(warning, strict, clock)?;
     }
-    let memory = open.admit(cancel)?;
-    let found = open.predict(clock, cancel)?;
+    let admission = open.admit(cancel)?;
+    let found = open.predict(&admission, clock, cancel)?;
     clock.stage(Stage::Write);
     cancel.check()?;
     let (frame, model) = (&open.part.frame, &open.model);
@@ -106,9 +106,9 @@ fn run(
         total_seconds: 0.0,
         tiles: found.tiles,
         peak_rss_bytes: 0,
-        expected_memory_bytes: runtime.process_bytes() + memory.bytes(),
+        expected_memory_bytes: runtime.process_bytes() + admission.memory.bytes(),
         provider: runtime.provider(),
-        precision: runtime.precision(),
+        precision: found.precision,
         threads: runtime.n_threads(),
         input_bytes_read: found.counters.scan_bytes_read,
         weight_bytes_read: found.counters.weight_bytes_read,

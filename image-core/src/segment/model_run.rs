@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use nephrite_engine::precision_of_card;
 use nephrite_nnunet::{Model, NnunetError, PredictOptions, Prediction, predict_preprocessed};
 use nephrite_nnunet_folder::RemoveAllButLargest;
 use nephrite_server::memory::Reservation;
-use nephrite_types::{CancelToken, Limits, Progress as _, Stage, Warning};
+use nephrite_types::{CancelToken, Numerics, Precision, Progress as _, Stage, Warning};
 use nephrite_volume::{FileHash, Reader, SourceGeometry};
 
 use super::StageClock;
@@ -15,10 +16,10 @@ use super::part::Part;
 use super::postprocessing::read_postprocessing;
 use super::previous_stage::{OpenPreviousStage, read_mask};
 use super::request::ModelRun;
-use crate::core::Core;
+use crate::core::{CardPlace, Core};
 use crate::error::CoreError;
 use crate::memory::{Counters, InputLease, ScanKey, ScanLease, ScanSize, changed};
-use crate::model::{FileRecord, ModelKey, ModelOnScan, OpenModel};
+use crate::model::{FileRecord, ModelCost, ModelKey, ModelOnScan, OpenModel};
 
 /// A run whose parts fit together; nothing large has been read.
 pub(crate) struct OpenRun<'a> {
@@ -40,6 +41,8 @@ pub(crate) struct OpenRun<'a> {
 pub(crate) struct ModelPrediction {
     /// Labels of the part, in the order of the reader.
     pub(crate) prediction: Prediction,
+    /// In what the network computed.
+    pub(crate) precision: Precision,
     /// Tile positions over folds and previous stage; mirrored copies not counted.
     pub(crate) tiles: u64,
     pub(crate) counters: Counters,
@@ -47,6 +50,22 @@ pub(crate) struct ModelPrediction {
     pub(crate) scan: FileHash,
     /// Of the model, if the run is a step.
     pub(crate) model_files: Vec<FileRecord>,
+}
+
+/// What a run may hold, and where its networks run, until dropped.
+pub(crate) struct Admission<'a> {
+    /// Of this process.
+    pub(crate) memory: Reservation<'a>,
+    /// `None` if its networks do not run on cards.
+    card: Option<CardPlace<'a>>,
+}
+
+impl Admission<'_> {
+    /// The card that a model goes to, if it goes to one.
+    fn card_of(&self, core: &Core, model: &OpenModel) -> Option<usize> {
+        let card = self.card.as_ref().map(|card| card.lease.at());
+        card.filter(|_| core.models().runtime().is_on_card(model))
+    }
 }
 
 /// What needs the memory, in messages.
@@ -108,7 +127,7 @@ impl<'a> OpenRun<'a> {
     }
 
     /// What the run holds at its peak, from headers and plans; refuses too many tiles.
-    pub(crate) fn peak_bytes(&self) -> Result<u64, CoreError> {
+    fn cost(&self) -> Result<ModelCost, CoreError> {
         let grid = self.part.grid()?;
         let of_scans = self.headers().fold(0u64, |n, size| n.saturating_add(size.bytes));
         let of_masks = (self.run.masks.len() as u64).saturating_mul(grid.shape.n_voxels() as u64);
@@ -118,38 +137,51 @@ impl<'a> OpenRun<'a> {
             ..self.run.on_grid(&self.model.description, previous, &grid)
         };
         let cost = on_scan.cost(self.core.models().runtime().n_threads(), self.core.limits());
-        Ok(cost.map_err(|error| self.on_scan(error))?.peak_bytes)
+        cost.map_err(|error| self.on_scan(error))
     }
 
     /// Refuses a run that this process can never do.
     pub(crate) fn check_memory(&self) -> Result<(), CoreError> {
-        Ok(self.core.memory().check(NEEDS_MEMORY, self.peak_bytes()?)?)
+        let needed = self.cost()?;
+        self.core.memory().check(NEEDS_MEMORY, needed.peak_bytes)?;
+        match self.core.models().runtime().open_cards() {
+            Some(cards) => cards.check(NEEDS_MEMORY, needed.card_bytes),
+            None => Ok(()),
+        }
     }
 
-    /// Waits until what the run will hold at its peak fits.
-    pub(crate) fn admit(&self, cancel: &CancelToken) -> Result<Reservation<'a>, CoreError> {
-        let needed = self.peak_bytes()?;
-        let models: Vec<&ModelKey> = self.models().map(OpenModel::key).collect();
+    /// Waits until what the run will hold at its peak fits, here and on a card if it runs on one.
+    pub(crate) fn admit(&self, cancel: &CancelToken) -> Result<Admission<'a>, CoreError> {
+        let needed = self.cost()?;
+        let keys: Vec<&ModelKey> = self.models().map(OpenModel::key).collect();
         let scan = self.run.is_step.then_some(&self.scans[0].0);
-        self.core.reserve(NEEDS_MEMORY, needed, &models, scan, cancel)
+        let memory = self
+            .core
+            .reserve(NEEDS_MEMORY, needed.peak_bytes, &keys, scan, cancel)?;
+        let models: Vec<&OpenModel> = self.models().collect();
+        let card = self
+            .core
+            .place_on_card(NEEDS_MEMORY, needed.card_bytes, &models, cancel)?;
+        Ok(Admission { memory, card })
     }
 
     /// Loads the models or takes the resident ones, reads each scan once, and predicts when the network is free.
     pub(crate) fn predict(
         &self,
+        admission: &Admission<'_>,
         clock: &StageClock<'_>,
         cancel: &CancelToken,
     ) -> Result<ModelPrediction, CoreError> {
         let mut counters = Counters::default();
         clock.stage(Stage::LoadModel);
-        let network = self.load(&self.model, &mut counters, cancel)?;
+        let network = self.load(&self.model, admission, &mut counters, cancel)?;
         let model_files = match self.run.is_step {
             true => self.core.models().hashes(&self.model, cancel)?,
             false => Vec::new(),
         };
         let first_network = self
             .previous_model()
-            .map(|stage| self.load(stage, &mut counters, cancel));
+            .map(|stage| self.load(stage, admission, &mut counters, cancel));
         let first_network = first_network.transpose()?;
 
         clock.stage(Stage::Read);
@@ -178,7 +210,8 @@ impl<'a> OpenRun<'a> {
         clock.stage(Stage::Preprocess);
         if let Some(network) = &first_network {
             let input = inputs.of_scans_alone(network)?;
-            let first = self.predict_alone(network, &input, &options, clock, cancel)?;
+            let stage = (self.previous_model().unwrap_or(&self.model), &**network);
+            let (first, _) = self.predict_alone(stage, admission, &input, &options, clock, cancel)?;
             tiles += first.n_tiles;
             previous = Some(first.labels);
             clock.stage(Stage::Preprocess);
@@ -187,13 +220,16 @@ impl<'a> OpenRun<'a> {
         drop(inputs); // hundreds of megabytes that only preprocessing needs
         options.probabilities = self.run.probabilities;
         options.postprocessing = self.postprocessing.clone();
-        let prediction = self.predict_alone(&network, &input, &options, clock, cancel)?;
+        let model = (&*self.model, &*network);
+        let (prediction, precision) =
+            self.predict_alone(model, admission, &input, &options, clock, cancel)?;
         tiles += prediction.n_tiles;
         if first_network.is_none() {
             self.observe_speed(&network, &prediction, clock);
         }
         Ok(ModelPrediction {
             prediction,
+            precision,
             tiles,
             counters,
             scan,
@@ -224,20 +260,50 @@ impl<'a> OpenRun<'a> {
         Ok(leases)
     }
 
-    /// Predicts when the network is free: networks share the threads of the runtime, so one after the other is faster.
+    /// Predicts when the network is free: networks share the threads of the runtime, or a card, so one after the other is faster. A
+    /// model whose numbers do not fit half precision runs in f32, if it may.
     fn predict_alone(
         &self,
-        network: &Model,
+        (model, network): (&OpenModel, &Model),
+        admission: &Admission<'_>,
         input: &InputLease,
         options: &PredictOptions,
         clock: &StageClock<'_>,
         cancel: &CancelToken,
-    ) -> Result<Prediction, CoreError> {
+    ) -> Result<(Prediction, Precision), CoreError> {
         clock.wait(); // for others is no stage of this run
-        let _network = self.core.networks().enter(1, cancel)?;
-        let limits: &Limits = self.core.limits();
-        predict_preprocessed(network, input.get(), options, limits, clock, cancel)
-            .map_err(|error| self.on_scan(error))
+        let _network = match &admission.card {
+            Some(card) if network.card().is_some() => card.lease.enter(cancel)?,
+            _ => self.core.networks().enter(1, cancel)?,
+        };
+        let models = self.core.models();
+        let precision = |network: &Model| match network.card_precision() {
+            Some(precision) => precision_of_card(precision),
+            None => models.runtime().precision_without_card(&model.choice),
+        };
+        let predict = |network: &Model| {
+            let predicted =
+                predict_preprocessed(network, input.get(), options, self.core.limits(), clock, cancel);
+            predicted.map(|prediction| (prediction, precision(network)))
+        };
+        let error = match predict(network) {
+            Err(error) if models.runtime().may_fall_back() && network.may_succeed_in_single(&error) => error,
+            predicted => return predicted.map_err(|error| self.on_scan(error)),
+        };
+        tracing::warn!(%error, "half precision will not do: the model runs in f32");
+        models.remember_single(model);
+        let (single, _) = models.load(model, Precision::F32, admission.card_of(self.core, model), cancel)?;
+        predict(&single).map_err(|error| self.on_scan(error))
+    }
+
+    /// In what the networks of a model compute. nnU-Net's own rounding means nothing on top of half precision, unless that is asked for.
+    fn precision(&self, model: &OpenModel) -> Precision {
+        let models = self.core.models();
+        let is_reference = self.run.options.numerics == Numerics::Reference;
+        match model.choice.precision {
+            None if is_reference && models.runtime().is_on_card(model) => Precision::F32,
+            _ => models.precision(model),
+        }
     }
 
     /// Tells the meter what the network took.
@@ -263,10 +329,13 @@ impl<'a> OpenRun<'a> {
     fn load(
         &self,
         model: &OpenModel,
+        admission: &Admission<'_>,
         counters: &mut Counters,
         cancel: &CancelToken,
     ) -> Result<Arc<Model>, CoreError> {
-        let (network, bytes) = self.core.models().load(model, cancel)?;
+        let precision = self.precision(model);
+        let at = admission.card_of(self.core, model);
+        let (network, bytes) = self.core.models().load(model, precision, at, cancel)?;
         if bytes == 0 {
             counters.model_cache_hits += 1;
         } else {

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use nephrite_cpu::Precision;
 use nephrite_engine::Provider;
 use nephrite_kernel::{LabelStatus, LabelVolume};
 use nephrite_nnunet::LabelDescription;
+use nephrite_types::Precision;
 use nephrite_types::{Geometry, Labels, SegmentationOptions, Stage, Warning, WarningCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ModelReport, PrecisionName};
+use crate::model::ModelReport;
 
 /// Seconds of wall time per stage. Loading and reading of a previous stage are included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -105,8 +105,7 @@ pub struct SegmentReport {
     pub expected_memory_bytes: u64,
     /// What ran the network.
     pub provider: Provider,
-    /// In what the factors of its products were held.
-    #[serde(with = "PrecisionName")]
+    /// In what it computed.
     pub precision: Precision,
     /// CPU threads of the network.
     pub threads: usize,

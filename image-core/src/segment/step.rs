@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use nephrite_cpu::Precision;
 use nephrite_engine::Provider;
 use nephrite_kernel::Mask;
+use nephrite_types::Precision;
 use nephrite_types::{CancelToken, Progress, Warning};
 use nephrite_volume::FileHash;
 
@@ -67,8 +67,8 @@ fn run_open(
     for warning in &open.elsewhere {
         warn(warning, core.strict_geometry(), clock)?;
     }
-    let _memory = open.admit(cancel)?;
-    let found = open.predict(clock, cancel)?;
+    let admission = open.admit(cancel)?;
+    let found = open.predict(&admission, clock, cancel)?;
     cancel.check()?;
     let runs = open.part.whole_mask(found.prediction.labels, core.limits())?;
     let description = &open.model.description;
@@ -81,7 +81,7 @@ fn run_open(
         stages: StageSeconds::default(),
         tiles: found.tiles,
         provider: runtime.provider(),
-        precision: runtime.precision(),
+        precision: found.precision,
         threads: runtime.n_threads(),
         counters: found.counters,
         scan: found.scan,

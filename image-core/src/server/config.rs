@@ -6,21 +6,24 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nephrite_cpu::{Level, Precision};
-use nephrite_engine::Provider;
+use nephrite_cpu::Level;
+use nephrite_engine::{Provider, precisions};
+use nephrite_nnunet::{HalfCheck, Otherwise};
 use nephrite_pipeline::model_keys;
 use nephrite_server::LogFormat;
 use nephrite_server::settings::{self, MAX_SECONDS, limit};
-use nephrite_settings::kind::{Kind, either, flag, list, parsed, path, seconds, text, whole};
+use nephrite_settings::kind::{Kind, choice, either, flag, list, number, parsed, path, seconds, text, whole};
 use nephrite_settings::{Fault, Reference, Section, parse, read_config};
-use nephrite_types::Limits;
+use nephrite_types::{Limits, Precision};
 
 use super::ServeError;
 use super::jobs_config::{read_jobs, read_worker};
 use crate::core::StepBudget;
 use crate::jobs::{JobsConfig, WorkerConfig};
 use crate::masks::{Endpoint, OperationSettings};
-use crate::model::{CpuSettings, ModelBudget, ModelChoice, RuntimeSettings};
+use crate::model::{
+    CpuSettings, CudaSettings, Device, ModelBudget, ModelChoice, RuntimeSettings, precisions_of,
+};
 use crate::place::{RemoteCoreSettings, ServiceSettings};
 
 /// What `nephrite serve` is told by its configuration file; all of it checked.
@@ -34,8 +37,12 @@ pub struct ServeConfig {
     pub provider: Provider,
     /// CPU threads of the network; what the control group grants if not given.
     pub threads: Option<NonZeroUsize>,
+    /// In what networks compute; what the provider takes if `None`.
+    pub precision: Option<Precision>,
     /// How our own kernels compute, with provider `cpu`.
     pub cpu: CpuSettings,
+    /// How cards run networks, with provider `cuda`.
+    pub cuda: CudaSettings,
     /// ONNX Runtime's library or its folder.
     pub onnxruntime: Option<PathBuf>,
     /// The value of `ORT_DYLIB_PATH`, as the program read it; not from the file.
@@ -85,7 +92,9 @@ impl ServeConfig {
             root,
             provider: Provider::Cpu,
             threads: None,
+            precision: None,
             cpu: CpuSettings::default(),
+            cuda: CudaSettings::default(),
             onnxruntime: None,
             ort_dylib_path: None,
             models: Vec::new(),
@@ -109,7 +118,9 @@ impl ServeConfig {
     /// What runs the networks.
     pub fn runtime(&self) -> RuntimeSettings {
         RuntimeSettings {
+            precision: self.precision,
             cpu: self.cpu,
+            cuda: self.cuda.clone(),
             ..RuntimeSettings::new(
                 self.provider,
                 self.threads.map(NonZeroUsize::get),
@@ -119,12 +130,14 @@ impl ServeConfig {
         }
     }
 
-    /// What jobs may ask of this process: its provider, its precision if that is not f32, and what its workers have.
+    /// What jobs may ask of this process: its provider, its precision if that is not what the provider takes by itself, and what its
+    /// workers have.
     pub(super) fn capabilities(&self) -> Vec<String> {
         let mut capabilities = vec![self.provider.name().to_owned()];
-        if self.cpu.precision != Precision::default() {
-            capabilities.push(self.cpu.precision.name().to_owned());
-        }
+        let precision = self
+            .precision
+            .filter(|precision| *precision != precisions(self.provider)[0]);
+        capabilities.extend(precision.map(|precision| precision.name().to_owned()));
         capabilities.extend(self.worker.capabilities.iter().cloned());
         capabilities
     }
@@ -177,13 +190,15 @@ fn read_top(top: &mut Section<'_>, folder: &Path) -> ServeConfig {
         listen,
         provider,
         threads: settings::threads(top),
+        precision: read_precision(top, provider),
         cpu: read_cpu(top, provider),
+        cuda: read_cuda(top, provider, folder),
         onnxruntime: top
             .option(
                 "onnxruntime",
                 path("a file or folder"),
                 library,
-                "ONNX Runtime's shared library, or its folder, relative to the file; exported networks need it, and providers but cpu",
+                "ONNX Runtime's shared library, or its folder, relative to the file; exported networks need it, and provider openvino",
             )
             .map(|path| folder.join(path)),
         max_concurrent_runs: settings::max_concurrent(
@@ -261,12 +276,6 @@ fn read_top(top: &mut Section<'_>, folder: &Path) -> ServeConfig {
 /// What only provider `cpu` has.
 fn read_cpu(top: &mut Section<'_>, provider: Provider) -> CpuSettings {
     let of_cpu = provider == Provider::Cpu;
-    let precision = match of_cpu {
-        true => parsed("f32 or bf16"),
-        false => text("f32 with any provider but cpu", |text| {
-            text.parse().ok().filter(|precision| *precision == Precision::F32)
-        }),
-    };
     let instructions: Kind<Level> = match of_cpu {
         true => parsed("avx512, avx2, neon or portable"),
         false => text("none with any provider but cpu", |_| None),
@@ -279,12 +288,6 @@ fn read_cpu(top: &mut Section<'_>, provider: Provider) -> CpuSettings {
     };
     let default = CpuSettings::default();
     CpuSettings {
-        precision: top.get(
-            "precision",
-            precision,
-            default.precision,
-            "of the factors of the networks' products; bf16 needs provider cpu and a processor with AVX-512 BF16",
-        ),
         instructions: top.option(
             "instructions",
             instructions,
@@ -297,6 +300,101 @@ fn read_cpu(top: &mut Section<'_>, provider: Provider) -> CpuSettings {
             default.pin_threads,
             "each thread of the networks stays on one core of those that the process may use; provider cpu only",
         ),
+    }
+}
+
+/// In what networks compute.
+fn read_precision(top: &mut Section<'_>, provider: Provider) -> Option<Precision> {
+    let precision = text(precisions_of(provider), move |text| {
+        text.parse()
+            .ok()
+            .filter(|precision| precisions(provider).contains(precision))
+    });
+    top.option(
+        "precision",
+        precision,
+        "f32, with provider cuda half",
+        "in what networks compute, unless a request says otherwise; bf16 needs provider cpu and a processor with AVX-512 BF16",
+    )
+}
+
+/// What only provider `cuda` has.
+fn read_cuda(top: &mut Section<'_>, provider: Provider, folder: &Path) -> CudaSettings {
+    let default = CudaSettings::default();
+    let of_cuda = provider == Provider::Cuda;
+    let devices = match of_cuda {
+        true => list(
+            parsed("a card such as \"cuda:0\""),
+            1,
+            "a list of at least one card such as \"cuda:0\"",
+        ),
+        false => list(
+            text("none with any provider but cuda", |_| None::<Device>),
+            1,
+            "none with any provider but cuda",
+        ),
+    };
+    let devices = top.option(
+        "devices",
+        devices,
+        "[\"cuda:0\"]",
+        "NVIDIA cards that run networks; one that is named twice counts as two with half of the memory each",
+    );
+    let read = |section: &mut Section<'_>| {
+        let kinds = choice(&[
+            ("f32", Some(Otherwise::Single)),
+            ("refuse", Some(Otherwise::Refuse)),
+            ("off", None),
+        ]);
+        let half_check = section.get(
+            "half_check",
+            kinds,
+            Some(Otherwise::Single),
+            "what becomes of a network that labels voxels otherwise in half precision than in f32: it runs in f32, is refused, or \
+             nobody looks",
+        );
+        let min_agreement = section.get(
+            "half_agreement",
+            number((Bound::Included(0.0), Bound::Included(1.0))),
+            HalfCheck::default().min_agreement,
+            "share of the voxels of fixed tiles that must be labeled alike",
+        );
+        let max_memory_bytes = section.option(
+            "max_card_bytes",
+            whole(1..),
+            "most of what is free",
+            "bytes that may be taken on each card; a model that needs more is refused before it is loaded",
+        );
+        let libraries = section.option(
+            "libraries",
+            list(path("a folder"), 0, "a list of folders"),
+            "where the system looks",
+            "folders that hold cuDNN and NVRTC, relative to the file",
+        );
+        let cache = section.option(
+            "cache",
+            path("a folder"),
+            "the user's cache folder",
+            "where compiled kernels are kept for the next start",
+        );
+        CudaSettings {
+            half_check: half_check.map(|otherwise| HalfCheck {
+                min_agreement,
+                otherwise,
+            }),
+            max_memory_bytes,
+            libraries: libraries
+                .unwrap_or_default()
+                .into_iter()
+                .map(|path| folder.join(path))
+                .collect(),
+            cache: cache.map(|path| folder.join(path)),
+            ..CudaSettings::default()
+        }
+    };
+    CudaSettings {
+        devices: devices.unwrap_or(default.devices),
+        ..top.table("cuda", "how cards run networks, with provider cuda", read)
     }
 }
 
@@ -444,6 +542,7 @@ fn read_model(section: &mut Section<'_>) -> Option<ModelChoice> {
         folder: folder?,
         folds,
         checkpoint,
+        precision: model_keys::precision(section),
     })
 }
 
@@ -483,11 +582,11 @@ mod tests {
         assert_eq!(config.root, Path::new("/data"));
         assert_eq!(config.provider, Provider::Cpu);
         let cpu = CpuSettings {
-            precision: Precision::Bf16,
             instructions: Some(Level::Avx2),
             pin_threads: true,
         };
         assert_eq!((config.cpu, config.runtime().cpu), (cpu, cpu));
+        assert_eq!(config.runtime().precision, Some(Precision::Bf16));
         assert_eq!(config.capabilities(), ["cpu", "bf16"]);
         assert_eq!(config.threads.unwrap().get(), 3);
         assert_eq!(config.onnxruntime.unwrap(), Path::new("/etc/nephrite/lib"));
@@ -555,7 +654,7 @@ mod tests {
         assert_eq!(
             told(of_cuda),
             [
-                "precision: \"bf16\", expected f32 with any provider but cpu",
+                "precision: \"bf16\", expected half, tf32 or f32 with provider cuda",
                 "instructions: \"avx2\", expected none with any provider but cpu",
                 "pin_threads: true, expected false with any provider but cpu",
             ]
@@ -563,11 +662,38 @@ mod tests {
         assert_eq!(
             told("root = '.'\nprecision = 'f16'\ninstructions = 'sse2'\npin_threads = 1"),
             [
-                "precision: \"f16\", expected f32 or bf16",
+                "precision: \"f16\", expected f32 or bf16 with provider cpu",
                 "instructions: \"sse2\", expected avx512, avx2, neon or portable",
                 "pin_threads: 1, expected true or false",
             ]
         );
+    }
+
+    #[test]
+    fn cards_are_set_up_where_cuda_runs_the_networks() {
+        let text = "root = '.'\nprovider = 'cuda'\ndevices = ['cuda:1', 'cuda:0']\nprecision = 'tf32'\n\
+             [cuda]\nhalf_check = 'refuse'\nhalf_agreement = 0.9\nmax_card_bytes = 7\nlibraries = ['l', '/m']\ncache = 'c'\n\
+             [[models]]\nmodel = 'm'\nprecision = 'f32'";
+        let config = read(text).unwrap();
+        let expected = CudaSettings {
+            devices: vec![Device(1), Device(0)],
+            half_check: Some(HalfCheck {
+                min_agreement: 0.9,
+                otherwise: Otherwise::Refuse,
+            }),
+            max_memory_bytes: Some(7),
+            libraries: vec!["/etc/nephrite/l".into(), "/m".into()],
+            cache: Some("/etc/nephrite/c".into()),
+            ..CudaSettings::default()
+        };
+        assert_eq!(config.cuda, expected);
+        assert_eq!(config.models[0].precision, Some(Precision::F32));
+        assert_eq!(config.capabilities(), ["cuda", "tf32"]);
+        let plain = read("root = '.'\nprovider = 'cuda'").unwrap();
+        assert_eq!((plain.cuda, plain.precision), (CudaSettings::default(), None));
+        let faults = read("root = '.'\ndevices = ['cuda:0']\n[cuda]\nhalf_agreement = 1.5").unwrap_err();
+        let told: Vec<String> = faults.iter().map(|fault| fault.kind.to_string()).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
     }
 
     #[test]

@@ -113,7 +113,7 @@ fn read_table(section: &mut Section<'_>, folder: &Path) -> JobsConfig {
                     "capabilities",
                     names("[\"cuda\", \"large\"]"),
                     "none",
-                    "what jobs may ask of a worker, besides this server's provider, and its precision if that is not f32",
+                    "what jobs may ask of a worker, besides this server's provider, and its precision if that was set to another one than the provider takes by itself",
                 )
                 .unwrap_or_default(),
             ..default
@@ -218,7 +218,7 @@ pub(super) fn read_worker(top: &mut Section<'_>) -> WorkerConfig {
                     "capabilities",
                     names("[\"large\"]"),
                     "none",
-                    "what jobs may ask for, besides the provider, and the precision if that is not f32",
+                    "what jobs may ask for, besides the provider, and the precision if that was set to another one than the provider takes by itself",
                 )
                 .unwrap_or_default(),
             models: section

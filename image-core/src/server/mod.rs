@@ -63,7 +63,7 @@ const MAX_MASKS_BYTES: usize = 8 << 20;
 /// who wait, lets running requests finish within the configured time, and cancels them then.
 ///
 /// Health is NOT_SERVING, and requests are refused with UNAVAILABLE, until what dead processes left beneath the root is
-/// swept away, what runs the networks has started, and the configured models are loaded and warm. While the root folder is gone, health says
+/// swept away, what runs the networks has started, and the configured models are loaded and warm. While the root folder is gone, or no card is left that works, health says
 /// NOT_SERVING; a root that is made again or mounted anew is found.
 ///
 /// # Errors
@@ -169,7 +169,7 @@ async fn start(
             }
             Ok(())
         },
-        healthy: |core: &Core| core.root().check(),
+        healthy: Core::check_health,
     };
     let stopping_of_workers = stopping.clone();
     let shutdown = async {

@@ -8,7 +8,7 @@ use super::model_choice::wire_checkpoint;
 use super::provider::{wire_precision, wire_provider};
 use super::warning;
 use crate::memory::ResidentEntry;
-use crate::model::{ModelKey, ModelListing};
+use crate::model::{ModelListing, ResidentKey};
 use crate::resize::ResizeReport;
 use crate::segment::SegmentReport;
 
@@ -99,13 +99,30 @@ pub(crate) fn listing(listing: ModelListing) -> v1::ModelListing {
     }
 }
 
-pub(crate) fn resident(model: ResidentEntry<ModelKey>) -> v1::ResidentModel {
+pub(crate) fn resident(model: ResidentEntry<ResidentKey>, device: Option<String>) -> v1::ResidentModel {
     v1::ResidentModel {
         folder: model.name,
-        folds: model.key.folds,
-        checkpoint: wire_checkpoint(model.key.checkpoint).into(),
+        folds: model.key.model.folds,
+        checkpoint: wire_checkpoint(model.key.model.checkpoint).into(),
         memory_bytes: model.bytes,
         users: small(model.users),
+        precision: wire_precision(model.key.precision).into(),
+        device: device.unwrap_or_default(),
+    }
+}
+
+pub(crate) fn card(card: &nephrite_cuda::Card) -> v1::Card {
+    let info = card.info().clone();
+    v1::Card {
+        device: info.device(),
+        name: info.name,
+        driver: info.driver.unwrap_or_default(),
+        cuda: info.cuda,
+        cudnn: info.cudnn,
+        nvrtc: info.nvrtc,
+        memory_bytes: info.memory_bytes,
+        used_bytes: card.used_bytes(),
+        failure: card.failure().map(ToString::to_string).unwrap_or_default(),
     }
 }
 

@@ -7,6 +7,7 @@ use nephrite_proto::ConvertError;
 use nephrite_proto::convert::{choice, list};
 use nephrite_proto::v1::Checkpoint;
 
+use super::provider::precision;
 use crate::model::ModelChoice;
 
 /// The model that a request names.
@@ -14,6 +15,7 @@ pub(crate) fn model_choice(
     folder: PathBuf,
     folds: &[String],
     checkpoint: Option<i32>,
+    in_precision: Option<i32>,
 ) -> Result<ModelChoice, ConvertError> {
     let folds = list("folds", folds, |name| {
         name.parse::<FoldName>().map_err(|_| ConvertError::Value {
@@ -31,6 +33,14 @@ pub(crate) fn model_choice(
         checkpoint: match choice("checkpoint", checkpoint)? {
             Some(Checkpoint::Best) => CheckpointKind::Best,
             Some(Checkpoint::Final | Checkpoint::Unspecified) | None => CheckpointKind::Final,
+        },
+        precision: match in_precision {
+            None => None,
+            Some(number) => Some(precision(number).ok_or_else(|| ConvertError::Value {
+                field: "precision",
+                expected: "a precision that this server knows",
+                found: number.to_string(),
+            })?),
         },
     })
 }

@@ -1,8 +1,8 @@
 //! What runs networks ⇄ messages.
 
-use nephrite_cpu::Precision;
 use nephrite_engine::Provider;
 use nephrite_proto::v1;
+use nephrite_types::Precision;
 
 pub(crate) fn wire_provider(provider: Provider) -> v1::Provider {
     match provider {
@@ -26,6 +26,8 @@ pub(crate) fn wire_precision(precision: Precision) -> v1::Precision {
     match precision {
         Precision::F32 => v1::Precision::F32,
         Precision::Bf16 => v1::Precision::Bf16,
+        Precision::Tf32 => v1::Precision::Tf32,
+        Precision::Half => v1::Precision::Half,
     }
 }
 
@@ -34,6 +36,8 @@ pub(crate) fn precision(number: i32) -> Option<Precision> {
     match v1::Precision::try_from(number).ok()? {
         v1::Precision::Unspecified | v1::Precision::F32 => Some(Precision::F32),
         v1::Precision::Bf16 => Some(Precision::Bf16),
+        v1::Precision::Tf32 => Some(Precision::Tf32),
+        v1::Precision::Half => Some(Precision::Half),
     }
 }
 

@@ -23,7 +23,7 @@ impl TryFrom<v1::RunRequest> for SegmentRequest {
             },
         };
         Ok(SegmentRequest {
-            model: model_choice(model, &request.folds, request.checkpoint)?,
+            model: model_choice(model, &request.folds, request.checkpoint, request.precision)?,
             inputs,
             previous_stage: optional_path("previous_stage", &request.previous_stage)?,
             output: path("output", &request.output)?,

@@ -51,6 +51,10 @@ pub(crate) fn request(
             FoldSelection::List(folds) => folds.iter().map(ToString::to_string).collect(),
         },
         checkpoint: Some(wire_checkpoint(run.model.checkpoint).into()),
+        precision: run
+            .model
+            .precision
+            .map(|precision| wire_precision(precision).into()),
         scan: text(&scan.path)?,
         options: Some(run.options.into()),
         postprocessing: run.postprocessing != PostprocessingChoice::None,
@@ -86,7 +90,12 @@ impl TryFrom<StepServiceRunRequest> for StepRequest {
             bytes: (request.scan_bytes > 0).then_some(request.scan_bytes),
         };
         let run = ModelRun {
-            model: model_choice(path("model", &request.model)?, &request.folds, request.checkpoint)?,
+            model: model_choice(
+                path("model", &request.model)?,
+                &request.folds,
+                request.checkpoint,
+                request.precision,
+            )?,
             scans: vec![scan],
             masks: Vec::new(),
             previous_stage: PreviousStage::Model,

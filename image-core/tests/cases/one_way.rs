@@ -20,6 +20,7 @@ fn request(output: &str, tile_step_size: f64) -> SegmentRequest {
             folder: KIDNEYS.into(),
             folds: FoldSelection::Available,
             checkpoint: CheckpointKind::Final,
+            precision: None,
         },
         inputs: vec!["scans/portal_venous.nii.gz".into()],
         previous_stage: None,

@@ -316,6 +316,7 @@ fn choice(reader: Reader) -> ModelChoice {
         folder: Path::new("models").join(reader.name()),
         folds: FoldSelection::Available,
         checkpoint: CheckpointKind::Final,
+        precision: None,
     }
 }
 

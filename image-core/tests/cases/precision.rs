@@ -3,14 +3,14 @@
 use std::fs;
 use std::path::Path;
 
-use nephrite_cpu::{CpuOptions, Precision};
+use nephrite_cpu::CpuOptions;
 use nephrite_engine::Provider;
+use nephrite_image_core::Core;
 use nephrite_image_core::case::{
     Caller, CaseRequest, CaseServices, NoCaseEvents, Record, ServiceSettings, VerifyPlaces, reuse_case,
     run_case, verify_record,
 };
-use nephrite_image_core::{Core, CpuSettings};
-use nephrite_types::CancelToken;
+use nephrite_types::{CancelToken, Precision};
 use serde_json::{Value, json};
 
 use crate::patient::{Around, KIDNEYS, Patient, owner};
@@ -48,7 +48,7 @@ fn reuses(core: &Core, request: &CaseRequest, earlier: &str) -> bool {
 }
 
 fn has_bf16() -> bool {
-    let precision = Precision::Bf16;
+    let precision = nephrite_cpu::Precision::Bf16;
     nephrite_cpu::check(CpuOptions {
         precision,
         ..CpuOptions::best()
@@ -127,10 +127,7 @@ fn a_step_in_another_core_has_the_precision_of_that_core() {
         false => Precision::F32,
     };
     let address = around.core(patient.root.path(), |config| {
-        config.cpu = CpuSettings {
-            precision,
-            ..CpuSettings::default()
-        };
+        config.precision = Some(precision);
     });
     let core = patient.core();
     let settings = ServiceSettings {

@@ -237,6 +237,7 @@ fn segment_sees_the_model_that_lies_there_now() {
             folder: KIDNEYS.into(),
             folds: FoldSelection::Available,
             checkpoint: CheckpointKind::Final,
+            precision: None,
         },
         inputs: vec!["scans/now.nii".into()],
         previous_stage: None,

@@ -437,13 +437,13 @@ fn what_processor_or_provider_cannot_do_is_refused_before_anything_is_read() {
         outcome.refused(exit, says);
     };
     let expected = "with any provider but cpu";
-    for provider in ["openvino", "cuda"] {
-        let provider = ["--provider", provider];
+    for name in ["openvino", "cuda"] {
+        let provider = ["--provider", name];
         let of = |more: &[&'static str]| [&provider[..], more].concat();
         check(
             &of(&["--precision", "bf16"]),
             2,
-            &["--precision is bf16", expected],
+            &["--precision is bf16", &format!("with provider {name}")],
         );
         check(
             &of(&["--instructions", "avx2"]),
@@ -453,7 +453,24 @@ fn what_processor_or_provider_cannot_do_is_refused_before_anything_is_read() {
         check(&of(&["--pin-threads"]), 2, &["--pin-threads is true", expected]);
         check(&of(&["--precision", "f32"]), INPUT, &["none"]);
     }
-    check(&["--precision", "f16"], 2, &["--precision", "f32, bf16"]);
+    check(
+        &["--precision", "f16"],
+        2,
+        &["--precision", "f32, bf16, tf32, half"],
+    );
+    check(
+        &["--precision", "half"],
+        2,
+        &["--precision is half", "with provider cpu"],
+    );
+    check(
+        &["--devices", "cuda:1"],
+        2,
+        &["--devices is cuda:1", "with any provider but cuda"],
+    );
+    check(&["--devices", "gpu"], 2, &["--devices", "cuda:0"]);
+    let share = ["--provider", "cuda", "--half-agreement", "1.5"];
+    check(&share, 2, &["--half-agreement is 1.5", "0 to 1"]);
     check(&["--instructions", "sse2"], 2, &["--instructions", "avx2, neon"]);
     for level in Level::ALL.into_iter().filter(|level| !level.is_available()) {
         check(

@@ -13,7 +13,8 @@ fn keys_are_explained_for_every_kind_of_file() {
         "max_model_bytes  (whole number: at least 0; default 8589934592 (8 GiB))",
         "root  (text: a folder; required)",
         "provider  (text: cpu, cuda or openvino; default \"cpu\")",
-        "precision  (text: f32 or bf16; default \"f32\")",
+        "precision  (text: f32 or bf16 with provider cpu; default f32, with provider cuda half)",
+        "devices  (list: ",
         "instructions  (text: avx512, avx2, neon or portable; default the best of this processor)",
     ] {
         assert!(server.contains(says), "{says} is not in\n{server}");

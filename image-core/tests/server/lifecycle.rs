@@ -4,13 +4,13 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use nephrite_cpu::{Level, Precision};
+use nephrite_cpu::Level;
 use nephrite_engine::Provider;
 use nephrite_image_core::ModelChoice;
 use nephrite_image_core::server::{self, ServeConfig, ServeError};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 use nephrite_proto::{Event, v1};
-use nephrite_types::{Coded, ErrorCode};
+use nephrite_types::{Coded, ErrorCode, Precision};
 use tokio::net::TcpListener;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -23,6 +23,7 @@ fn choice(folder: &str) -> ModelChoice {
         folder: folder.into(),
         folds: FoldSelection::Available,
         checkpoint: CheckpointKind::Final,
+        precision: None,
     }
 }
 
@@ -239,13 +240,13 @@ async fn a_server_starts_with_what_its_provider_needs() {
     assert!(error.to_string().contains("nowhere"), "{error}");
     let error = start_fails(|config| {
         config.provider = Provider::Cuda;
-        config.cpu.precision = Precision::Bf16;
+        config.precision = Some(Precision::Bf16);
     })
     .await;
     assert_eq!(error.code(), ErrorCode::InvalidArgument, "{error}");
     assert!(error.to_string().contains("precision is bf16"), "{error}");
     let error = start_fails(|config| {
-        config.cpu.precision = Precision::Bf16;
+        config.precision = Some(Precision::Bf16);
         config.cpu.instructions = Some(Level::Portable);
     })
     .await;

@@ -94,6 +94,7 @@ async fn a_run_tells_its_stages_in_order_and_gives_the_mask_of_the_command_line(
             folder: MODEL.into(),
             folds: FoldSelection::List(vec![FoldName::Number(0)]),
             checkpoint: CheckpointKind::Final,
+            precision: None,
         },
         inputs: vec![SMALL_SCAN.into()],
         previous_stage: None,
@@ -150,6 +151,7 @@ async fn weights_are_read_once_and_again_after_unload() {
         model: MODEL.to_owned(),
         folds: vec!["0".to_owned()],
         checkpoint: None,
+        precision: None,
     };
     let loaded = server.client.load_model(load.clone()).await.unwrap();
     assert_eq!(
@@ -167,6 +169,7 @@ async fn a_configured_model_is_warm_before_the_first_request() {
             folder: MODEL.into(),
             folds: FoldSelection::List(vec![FoldName::Number(0)]),
             checkpoint: CheckpointKind::Final,
+            precision: None,
         }];
     })
     .await;

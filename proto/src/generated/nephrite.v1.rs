@@ -37,6 +37,9 @@ pub struct RunRequest {
     /// unless the server's configuration says otherwise.
     #[prost(bool, tag = "10")]
     pub strict_geometry: bool,
+    /// In what the network computes. Default: as the server is set up.
+    #[prost(enumeration = "Precision", optional, tag = "11")]
+    pub precision: ::core::option::Option<i32>,
 }
 /// How a mask is made, whoever asks.
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
@@ -453,7 +456,7 @@ impl Provider {
         }
     }
 }
-/// In what the factors of a network's products are held. Sums, statistics, and all that flows between layers are single precision.
+/// In what a network computes. Sums and statistics are single precision always.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Precision {
@@ -461,8 +464,12 @@ pub enum Precision {
     Unspecified = 0,
     /// Single precision.
     F32 = 1,
-    /// 8 bits of mantissa; on CPUs with AVX-512 BF16.
+    /// Factors of products have 8 bits of mantissa; on CPUs with AVX-512 BF16.
     Bf16 = 2,
+    /// Factors of convolutions have 10 bits of mantissa; on NVIDIA cards.
+    Tf32 = 3,
+    /// Values and factors in half precision; on NVIDIA cards.
+    Half = 4,
 }
 impl Precision {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -474,6 +481,8 @@ impl Precision {
             Self::Unspecified => "PRECISION_UNSPECIFIED",
             Self::F32 => "PRECISION_F32",
             Self::Bf16 => "PRECISION_BF16",
+            Self::Tf32 => "PRECISION_TF32",
+            Self::Half => "PRECISION_HALF",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -482,6 +491,8 @@ impl Precision {
             "PRECISION_UNSPECIFIED" => Some(Self::Unspecified),
             "PRECISION_F32" => Some(Self::F32),
             "PRECISION_BF16" => Some(Self::Bf16),
+            "PRECISION_TF32" => Some(Self::Tf32),
+            "PRECISION_HALF" => Some(Self::Half),
             _ => None,
         }
     }
@@ -1397,6 +1408,40 @@ pub struct ListResponse {
     /// Models in memory, most recently used first; wherever their folders lie.
     #[prost(message, repeated, tag = "2")]
     pub resident: ::prost::alloc::vec::Vec<ResidentModel>,
+    /// The NVIDIA cards that run networks, in the order of the configuration.
+    #[prost(message, repeated, tag = "3")]
+    pub cards: ::prost::alloc::vec::Vec<Card>,
+}
+/// An NVIDIA card that runs networks, and the libraries that it is used through.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Card {
+    /// Such as `cuda:0`.
+    #[prost(string, tag = "1")]
+    pub device: ::prost::alloc::string::String,
+    /// As its maker calls it.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Version of the kernel driver; empty if it does not say so.
+    #[prost(string, tag = "3")]
+    pub driver: ::prost::alloc::string::String,
+    /// Version of CUDA that the driver supports.
+    #[prost(string, tag = "4")]
+    pub cuda: ::prost::alloc::string::String,
+    /// Version of cuDNN.
+    #[prost(string, tag = "5")]
+    pub cudnn: ::prost::alloc::string::String,
+    /// Version of NVRTC.
+    #[prost(string, tag = "6")]
+    pub nvrtc: ::prost::alloc::string::String,
+    /// Bytes of its memory, used or not.
+    #[prost(uint64, tag = "7")]
+    pub memory_bytes: u64,
+    /// Bytes that models and requests take of it now; its libraries take more.
+    #[prost(uint64, tag = "8")]
+    pub used_bytes: u64,
+    /// Why nothing runs on it any longer; empty if it works.
+    #[prost(string, tag = "9")]
+    pub failure: ::prost::alloc::string::String,
 }
 /// A folder that looks like a trained nnU-Net.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1438,6 +1483,12 @@ pub struct ResidentModel {
     /// Runs that use it now.
     #[prost(uint32, tag = "5")]
     pub users: u32,
+    /// In what it was asked to compute.
+    #[prost(enumeration = "Precision", tag = "6")]
+    pub precision: i32,
+    /// The card that it is on, such as `cuda:0`; empty if it is on none.
+    #[prost(string, tag = "7")]
+    pub device: ::prost::alloc::string::String,
 }
 /// Which model.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1451,6 +1502,9 @@ pub struct ModelServiceInspectRequest {
     /// As in RunRequest. Default: final.
     #[prost(enumeration = "Checkpoint", optional, tag = "3")]
     pub checkpoint: ::core::option::Option<i32>,
+    /// As in RunRequest.
+    #[prost(enumeration = "Precision", optional, tag = "4")]
+    pub precision: ::core::option::Option<i32>,
 }
 /// What a model folder is.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1564,6 +1618,9 @@ pub struct LoadRequest {
     /// As in RunRequest. Default: final.
     #[prost(enumeration = "Checkpoint", optional, tag = "3")]
     pub checkpoint: ::core::option::Option<i32>,
+    /// As in RunRequest.
+    #[prost(enumeration = "Precision", optional, tag = "4")]
+    pub precision: ::core::option::Option<i32>,
 }
 /// What it cost.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4400,7 +4457,7 @@ pub struct WorkerStatus {
     /// The process that it is part of.
     #[prost(string, tag = "2")]
     pub process: ::prost::alloc::string::String,
-    /// What it has; its provider is among it, and its precision if that is not f32.
+    /// What it has; its provider is among it, and its precision if it was set to another one than the provider takes by itself.
     #[prost(string, repeated, tag = "3")]
     pub capabilities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Folders beneath which its models lie; all models if empty.
@@ -5561,6 +5618,9 @@ pub struct StepServiceRunRequest {
     /// the model's reader.
     #[prost(enumeration = "World", optional, tag = "12")]
     pub world: ::core::option::Option<i32>,
+    /// As in RunRequest.
+    #[prost(enumeration = "Precision", optional, tag = "13")]
+    pub precision: ::core::option::Option<i32>,
 }
 /// A box of voxels of some grid, and a margin around it.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -11,6 +11,14 @@ pub fn cpu_building_bytes(taken: &NetworkMemory, largest_read: u64) -> u64 {
     taken.weights.saturating_add(largest_read)
 }
 
+/// Bytes that the host holds at the peak while a network is made on an NVIDIA card: its weights as the card will read them, of which f32
+/// take the most, and one tensor as it was read and as it is packed.
+pub fn cuda_building_bytes(architecture: &Architecture, kept: &NetworkMemory, largest_read: u64) -> u64 {
+    let packed = architecture.n_parameters().saturating_mul(4);
+    let read = largest_read.saturating_mul(2);
+    kept.total().saturating_add(packed).saturating_add(read)
+}
+
 /// Bytes at the peak from the first weight that is read to the end of the first run, of a session of ONNX Runtime that will keep
 /// so much.
 ///

@@ -183,6 +183,9 @@ pub enum NetworkError {
     /// Our own kernels cannot run the network.
     #[error(transparent)]
     Cpu(#[from] nephrite_cpu::CpuError),
+    /// The network cannot be run on a card, or the card refuses.
+    #[error(transparent)]
+    Cuda(#[from] nephrite_cuda::CudaError),
     /// Stopped from outside while weights were read.
     #[error(transparent)]
     Cancelled(#[from] nephrite_types::Cancelled),
@@ -193,6 +196,7 @@ impl Coded for NetworkError {
         match self {
             NetworkError::TooLarge { .. } => ErrorCode::LimitExceeded,
             NetworkError::Cpu(error) => error.code(),
+            NetworkError::Cuda(error) => error.code(),
             NetworkError::Cancelled(cancelled) => cancelled.code(),
             _ => ErrorCode::InvalidModel,
         }

@@ -1,8 +1,8 @@
 //! From plans and weights to a network that runs; checks graphs that come from outside.
 //!
 //! The way in is [`Architecture::parse`], which turns the `architecture` entry of `plans.json` into a checked value.
-//! [`build_cpu`] joins it with the tensors of a checkpoint (any [`WeightSource`]) into a network for our own kernels,
-//! [`build_onnx`] into the bytes of an ONNX model with fixed shapes. For networks that nephrite cannot build, [`check_onnx`] takes an exported `network.onnx` and refuses
+//! [`build_cpu`] joins it with the tensors of a checkpoint (any [`WeightSource`]) into a network for our own kernels on the CPU,
+//! [`build_cuda`] into one on an NVIDIA card, [`build_onnx`] into the bytes of an ONNX model with fixed shapes. For networks that nephrite cannot build, [`check_onnx`] takes an exported `network.onnx` and refuses
 //! everything in it that could read a file, run for ever or do something other than segment.
 //!
 //! Inside, an architecture becomes a small list of layers ([`nephrite_layers::LayerGraph`]), from which both are made. Everything is pure and synchronous; nothing is read from disk here.
@@ -29,6 +29,7 @@ mod architecture;
 mod arena;
 mod assemble;
 mod build_cpu;
+mod build_cuda;
 mod build_onnx;
 mod building_memory;
 mod error;
@@ -54,8 +55,9 @@ mod reference;
 
 pub use architecture::{Activation, Architecture, Block, NetworkKind, Norm, Stage};
 pub use build_cpu::{CpuNetwork, build_cpu};
+pub use build_cuda::{build_cuda, cuda_bytes};
 pub use build_onnx::{OnnxNetwork, build_onnx};
-pub use building_memory::{cpu_building_bytes, session_building_bytes};
+pub use building_memory::{cpu_building_bytes, cuda_building_bytes, session_building_bytes};
 pub use error::NetworkError;
 pub use multiply_adds::multiply_adds;
 pub use onnx_check::{OnnxExpectation, check_onnx};

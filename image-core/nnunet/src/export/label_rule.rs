@@ -68,6 +68,14 @@ impl LabelRule {
         }
     }
 
+    /// The label that each region writes, in order; `None` if classes are no regions.
+    pub fn class_order(&self) -> Option<&[u16]> {
+        match self {
+            LabelRule::Argmax => None,
+            LabelRule::Regions { class_order } => Some(class_order),
+        }
+    }
+
     /// The label that a deciding channel stands for.
     #[inline]
     pub fn label(&self, decision: u16) -> u16 {

@@ -13,6 +13,7 @@ use super::fill_holes::fill_holes;
 use super::normalize::Normalizer;
 use super::previous_stage::{PreviousStage, append_one_hot};
 use crate::recipe::{Recipe, resize_plan};
+use crate::scans_on_cards::ScansOnCards;
 use crate::{Model, NnunetError};
 
 /// What goes into the sliding window, and what is needed to come back from it.
@@ -30,12 +31,19 @@ pub struct NetworkInput {
     pub scan_spacing: [f64; 3],
     /// Spacing of the network grid in mm, network axis order.
     pub network_spacing: [f64; 3],
+    /// What cards hold of it.
+    pub on_cards: ScansOnCards,
 }
 
 impl NetworkInput {
     /// Shape of the cropped scan, network axis order.
     pub fn cropped_shape(&self) -> [usize; 3] {
         permuted(self.crop.shape(), self.transpose_forward)
+    }
+
+    /// Gives back what cards hold of it.
+    pub fn leave_cards(&self) {
+        self.on_cards.leave();
     }
 
     /// Shape of the network grid, network axis order.
@@ -144,6 +152,7 @@ pub fn preprocess(
         reader_shape,
         scan_spacing,
         network_spacing,
+        on_cards: ScansOnCards::default(),
     })
 }
 

@@ -83,6 +83,7 @@ fn bare_step(
         optional: false,
         folds: FoldSelection::Available,
         checkpoint: CheckpointKind::Final,
+        precision: None,
         options: SegmentationOptions::default(),
         postprocessing: false,
         crop: None,

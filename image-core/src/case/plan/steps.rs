@@ -131,6 +131,7 @@ pub(super) fn model_choice(step: &ModelStep) -> ModelChoice {
         folder: step.model.clone(),
         folds: step.folds.clone(),
         checkpoint: step.checkpoint,
+        precision: step.precision,
     }
 }
 

@@ -50,12 +50,19 @@ impl ModelService for Models {
         let root = root.unwrap_or_else(|| PathBuf::from("."));
         let listed = self.work.light(move |core, cancel| {
             let models = core.models().list(&root, &until(cancel, deadline))?;
-            Ok::<_, CoreError>((models, core.models().resident()))
+            let resident = core.models().resident().into_iter();
+            let resident = resident.map(|model| {
+                let device = model.key.card.and_then(|card| core.models().device(card));
+                description::resident(model, device)
+            });
+            let cards = core.models().cards().map(description::card);
+            Ok::<_, CoreError>((models, resident.collect(), cards.collect()))
         });
-        let (models, resident) = listed.await?;
+        let (models, resident, cards) = listed.await?;
         Ok(Response::new(ListResponse {
             models: models.into_iter().map(description::listing).collect(),
-            resident: resident.into_iter().map(description::resident).collect(),
+            resident,
+            cards,
         }))
     }
 
@@ -68,9 +75,10 @@ impl ModelService for Models {
             model,
             folds,
             checkpoint,
+            precision,
         } = request.into_inner();
         let folder = path("model", &model).map_err(Refusal::from)?;
-        let choice = model_choice(folder, &folds, checkpoint).map_err(Refusal::from)?;
+        let choice = model_choice(folder, &folds, checkpoint, precision).map_err(Refusal::from)?;
         let description = self
             .work
             .light(move |core, cancel| core.inspect_model(&choice, &until(cancel, deadline)));
@@ -83,9 +91,10 @@ impl ModelService for Models {
             model,
             folds,
             checkpoint,
+            precision,
         } = request.into_inner();
         let folder = path("model", &model).map_err(Refusal::from)?;
-        let choice = model_choice(folder, &folds, checkpoint).map_err(Refusal::from)?;
+        let choice = model_choice(folder, &folds, checkpoint, precision).map_err(Refusal::from)?;
         let loaded = self.work.heavy(deadline, move |core, cancel| {
             let started = Instant::now();
             let WarmModel {
