@@ -101,7 +101,8 @@ bench-load: build ## a thousand mixed requests, and a storm under a memory cap
 	$(PYTHON) benches/load/storm.py --waiting 200
 
 bench-gpu: build ## on a machine with an NVIDIA GPU: patches, whole cases, agreement, mixed requests, beside torch and nnunetv2
-	$(PYTHON) benches/gpu/run.py
+	$(CARGO) build --release --locked -p nephrite-bench-gpu
+	$(PYTHON) benches/gpu/run.py --time-network target/release/time_network
 
 bench-jobs: nats-server ## many simulated workers through the real engines of jobs
 	$(CARGO) build --release --locked -p nephrite-bench-jobs

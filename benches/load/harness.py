@@ -1,6 +1,7 @@
 """What soak and storm share: data, a server process, and what the kernel says of it."""
 
 import gzip
+import importlib.util
 import os
 import re
 import shutil
@@ -32,11 +33,13 @@ def client_python() -> Path:
 
 
 def in_client_environment() -> None:
-    """Starts the script again where grpcio is."""
+    """Starts the script again where grpcio is, unless it is here."""
+    sys.path.insert(0, str(CLIENT))
+    if importlib.util.find_spec("grpc") and importlib.util.find_spec("grpc_reflection"):
+        return
     python = client_python()
     if Path(sys.prefix) != python.parents[1]:
         os.execv(python, [str(python), *sys.argv])
-    sys.path.insert(0, str(CLIENT))
 
 
 def prepare(data: Path, nephrite: Path) -> None:

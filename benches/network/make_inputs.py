@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SLAB_BYTES = 1 << 29  # of what torch unrolls for a convolution in double precision
 
 
-def write_model(folder: Path, network: dict) -> None:
+def write_model(folder: Path, network: dict, n_classes: int = N_CLASSES, spacing: float = 1.0) -> None:
+    """A trained model folder with random weights; `spacing` is that of the network's grid, mm."""
     axes = len(network["patch"])
     name = "2d" if axes == 2 else "3d_fullres"
     resampling = {"is_seg": False, "order": 1, "order_z": 0, "force_separate_z": None}
@@ -32,7 +33,7 @@ def write_model(folder: Path, network: dict) -> None:
     }
     configuration = {
         "data_identifier": "bench", "preprocessor_name": "DefaultPreprocessor", "batch_size": 2,
-        "patch_size": network["patch"], "median_image_size_in_voxels": [256.0] * axes, "spacing": [1.0] * axes,
+        "patch_size": network["patch"], "median_image_size_in_voxels": [256.0] * axes, "spacing": [spacing] * axes,
         "normalization_schemes": ["CTNormalization"], "use_mask_for_norm": [False],
         "resampling_fn_data": "resample_data_or_seg_to_shape", "resampling_fn_seg": "resample_data_or_seg_to_shape",
         "resampling_fn_probabilities": "resample_data_or_seg_to_shape",
@@ -50,10 +51,10 @@ def write_model(folder: Path, network: dict) -> None:
     }
     dataset = {
         "channel_names": {"0": "CT"}, "numTraining": 1, "file_ending": ".nii.gz",
-        "labels": {"background": 0} | {f"structure_{i}": i for i in range(1, N_CLASSES)},
+        "labels": {"background": 0} | {f"structure_{i}": i for i in range(1, n_classes)},
     }
     torch.manual_seed(network["seed"])
-    module = build(architecture, 1, N_CLASSES)
+    module = build(architecture, 1, n_classes)
     for part in module.modules():
         if getattr(part, "affine", False):  # a norm; residual blocks begin with a last one of zeros
             torch.nn.init.normal_(part.weight, 1.0, 0.3)

@@ -10,16 +10,16 @@ import numpy as np
 import SimpleITK as sitk
 
 
-def main(first: str, second: str) -> None:
-    a, b = (sitk.GetArrayFromImage(sitk.ReadImage(path)) for path in (first, second))
+def compare(first: str, second: str) -> dict:
+    a, b = (sitk.GetArrayFromImage(sitk.ReadImage(str(path))) for path in (first, second))
     assert a.shape == b.shape, (a.shape, b.shape)
     dice = {}
     for label in np.union1d(np.unique(a), np.unique(b)):
         if label != 0:
             total = int((a == label).sum()) + int((b == label).sum())
             dice[int(label)] = 2 * int(((a == label) & (b == label)).sum()) / total
-    print(json.dumps({"equal": float((a == b).mean()), "dice": dice}))
+    return {"equal": float((a == b).mean()), "dice": dice}
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    print(json.dumps(compare(*sys.argv[1:3])))

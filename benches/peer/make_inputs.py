@@ -20,24 +20,30 @@ from dynamic_network_architectures.architectures.unet import PlainConvUNet
 SHAPE_ZYX = (336, 404, 488)
 
 
-def make_scans(base: sitk.Image, scan: Path, scan_long: Path) -> None:
-    if scan.exists() and scan_long.exists():
-        return
-    size = SHAPE_ZYX[::-1]
-    spacing = [old * n / m for old, n, m in zip(base.GetSpacing(), base.GetSize(), size)]
+def noisy_copy(base: sitk.Image, shape_zyx: tuple = SHAPE_ZYX) -> sitk.Image:
+    """`base` on a grid of this shape, with noise, as int16."""
+    size = shape_zyx[::-1]
     grid = sitk.Image(size, sitk.sitkFloat32)
-    grid.SetSpacing(spacing)
+    grid.SetSpacing([old * n / m for old, n, m in zip(base.GetSpacing(), base.GetSize(), size)])
     grid.SetOrigin(base.GetOrigin())
     grid.SetDirection(base.GetDirection())
     resampled = sitk.Resample(base, grid, sitk.Transform(), sitk.sitkLinear, -1024.0, sitk.sitkFloat32)
     large = sitk.GetArrayFromImage(resampled)
     large += np.random.default_rng(0).normal(0, 12, large.shape).astype(np.float32)
-    large = np.rint(large).astype(np.int16)
-    for path, array in ((scan, large), (scan_long, np.concatenate([large, large]))):
-        image = sitk.GetImageFromArray(array)
-        image.SetSpacing(spacing)
-        image.SetOrigin(base.GetOrigin())
-        image.SetDirection(base.GetDirection())
+    image = sitk.GetImageFromArray(np.rint(large).astype(np.int16))
+    image.CopyInformation(grid)
+    return image
+
+
+def make_scans(base: sitk.Image, scan: Path, scan_long: Path) -> None:
+    if scan.exists() and scan_long.exists():
+        return
+    large = noisy_copy(base)
+    array = sitk.GetArrayFromImage(large)
+    twice = sitk.GetImageFromArray(np.concatenate([array, array]))
+    for get, set_ in ((large.GetSpacing, twice.SetSpacing), (large.GetOrigin, twice.SetOrigin), (large.GetDirection, twice.SetDirection)):
+        set_(get())
+    for path, image in ((scan, large), (scan_long, twice)):
         sitk.WriteImage(image, str(path), useCompression=True)
 
 
