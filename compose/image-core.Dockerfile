@@ -2,7 +2,8 @@
 #
 #   docker build -f compose/image-core.Dockerfile -t nephrite/image-core .
 #
-# FLAVOR=cuda takes the CUDA build of ONNX Runtime; BASE_IMAGE must then bring CUDA and cuDNN (gpu.yml).
+# FLAVOR=cuda takes the CUDA build of ONNX Runtime, for exported networks. For NVIDIA cards BASE_IMAGE must bring cuDNN 9 and NVRTC 13,
+# and for exported networks CUDA 13 (images.sh, gpu*.yml).
 # PREBUILT names a binary below build/prebuilt that was compiled outside; nothing is compiled then.
 # The three images can be replaced, by ones that know a proxy's certificate for instance.
 ARG RUST_IMAGE=rust:1.95-slim-trixie
@@ -21,8 +22,9 @@ RUN mkdir /image && \
 # The pinned wheel, its hash checked; only its shared libraries and licenses are kept.
 FROM ${PYTHON_IMAGE} AS onnxruntime
 ARG FLAVOR=cpu
-COPY image-core/engine/onnxruntime /fetch
-RUN python3 /fetch/fetch.py --flavor "${FLAVOR}" --out /fetched && mv "/fetched/${FLAVOR}" /image
+COPY image-core/pinned_wheel.py /fetch/
+COPY image-core/engine/onnxruntime /fetch/engine/onnxruntime
+RUN python3 /fetch/engine/onnxruntime/fetch.py --flavor "${FLAVOR}" --out /fetched && mv "/fetched/${FLAVOR}" /image
 
 FROM ${BASE_IMAGE}
 # The library is looked for beside the program.

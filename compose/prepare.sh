@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the shared folder: exchange/ and results/ for the containers' user, and the demo's scans, models and pipelines
-# where there are no scans yet. Makes the folder of the servers' state: jobs, and what the mode `cluster` needs: a password of
-# NATS, once, and configurations with it.
+# where there are no scans yet. Makes the folder of the servers' state: jobs, compiled kernels of cards, and what the mode `cluster`
+# needs: a password of NATS, once, and configurations with it.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./settings.sh
@@ -29,16 +29,16 @@ fi
 
 umask 077
 state=$NEPHRITE_STATE
-mkdir -p "$state"/{jobs,nats,cluster}
+mkdir -p "$state"/{jobs,kernels,nats,cluster}
 if [ ! -s "$state/cluster/auth.conf" ]; then
     password=$(od -An -N 24 -t x1 /dev/urandom | tr -d ' \n')
     echo "authorization { user: nephrite, password: \"$password\" }" >"$state/cluster/auth.conf"
 fi
 password=$(sed -E 's/.*"(.*)".*/\1/' "$state/cluster/auth.conf")
-for config in cluster worker; do
+for config in cluster worker worker-cuda; do
     sed "/^url =/s/PASSWORD/$password/" "config/$config.toml" >"$state/cluster/$config.toml"
 done
 
 if [ "$(id -u)" -eq 0 ]; then
-    chown "$NEPHRITE_UID:$NEPHRITE_GID" "$data/exchange" "$data/results" "$state"/{jobs,nats} "$state"/cluster/*
+    chown "$NEPHRITE_UID:$NEPHRITE_GID" "$data/exchange" "$data/results" "$state"/{jobs,kernels,nats} "$state"/cluster/*
 fi

@@ -10,12 +10,11 @@ mode=${1:-monolith}
 files=(--file "$mode.yml")
 for override in "${@:2}"; do files+=(--file "$override"); done
 
-for image in image-core mask-services client; do
-    docker image inspect "nephrite/$image:$NEPHRITE_TAG" >/dev/null 2>&1 || ./images.sh $image
+# Images of ours that the services have, and that of the client, which is no service.
+wanted=$(compose "${files[@]}" config | sed -nE 's|^ +image: nephrite/([a-z-]+):.*|\1|p')
+for image in $(sort -u <<<"$wanted"$'\n'client); do
+    docker image inspect "nephrite/$image:$NEPHRITE_TAG" >/dev/null 2>&1 || ./images.sh "$image"
 done
-if [[ " ${*:2} " == *" plugin.yml "* ]]; then
-    docker image inspect "nephrite/centreline:$NEPHRITE_TAG" >/dev/null 2>&1 || ./images.sh centreline
-fi
 ./prepare.sh
 
 compose "${files[@]}" up --detach --remove-orphans
