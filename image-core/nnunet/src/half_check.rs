@@ -25,10 +25,11 @@ pub enum Otherwise {
 }
 
 impl Default for HalfCheck {
-    /// 99.5 % of voxels, or f32. Trained networks agree on 99.9 % and more, networks with random weights on 99.6 %.
+    /// 99.98 % of voxels, or f32. Trained networks agree on 99.99 % and more, networks with random weights on 99.6 %, and networks
+    /// that were barely trained, which label a scan in half precision no better than nnU-Net's autocast, on 99.93 to 99.98 %.
     fn default() -> Self {
         HalfCheck {
-            min_agreement: 0.995,
+            min_agreement: 0.9998,
             otherwise: Otherwise::Single,
         }
     }

@@ -67,7 +67,7 @@ pub(crate) struct CudaArguments {
     /// f32, is refused, or nobody looks [default: f32]
     #[arg(long, value_enum, value_name = "f32|refuse|off")]
     pub(crate) half_check: Option<HalfCheckArgument>,
-    /// Share of the voxels of fixed tiles that a network in half precision must label as in f32, 0 to 1 [default: 0.995]
+    /// Share of the voxels of fixed tiles that a network in half precision must label as in f32, 0 to 1 [default: 0.9998]
     #[arg(long, value_name = "SHARE")]
     pub(crate) half_agreement: Option<f64>,
     /// Bytes that may be taken on each card [default: most of what is free]

@@ -81,7 +81,7 @@ mod tests {
         of(1, &card, &check).keep();
         assert!(of(1, &card, &check).is_known());
         let stricter = HalfCheck {
-            min_agreement: 0.999,
+            min_agreement: 0.9999,
             ..check
         };
         let other_card = CardInfo {

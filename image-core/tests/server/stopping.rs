@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use nephrite_engine::Provider;
+use nephrite_image_core::{CudaSettings, Device};
 use nephrite_proto::v1::{LoadRequest, RunRequest};
 use nephrite_proto::{Event, RunEvents};
 use nephrite_types::ErrorCode;
@@ -38,6 +40,25 @@ async fn cancel_stops_within_one_tile_and_the_next_request_is_served() {
     let mut events = server.client.run(long_run("results/mask.nii.gz")).await.unwrap();
     let request_id = first_tile(&mut events).await;
     drop(events); // resets the stream; the connection stays
+    check_stopped_within_one_tile(&log_of(&request_id, "run ended").await);
+    server.serves().await;
+    assert!(server.results().is_empty(), "{:?}", server.results());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancel_stops_work_on_a_card() {
+    let server = TestServer::start(|config| {
+        config.provider = Provider::Cuda;
+        config.cuda = CudaSettings {
+            devices: vec![Device(0)],
+            simulated: Some(1 << 30),
+            ..CudaSettings::default()
+        };
+    })
+    .await;
+    let mut events = server.client.run(long_run("results/mask.nii.gz")).await.unwrap();
+    let request_id = first_tile(&mut events).await;
+    drop(events);
     check_stopped_within_one_tile(&log_of(&request_id, "run ended").await);
     server.serves().await;
     assert!(server.results().is_empty(), "{:?}", server.results());

@@ -2,8 +2,12 @@
 
 use crate::{CudaError, Network};
 
-/// Tiles that are compared.
-const N_TILES: u32 = 2;
+/// Tiles that are compared, at least.
+const MIN_TILES: usize = 2;
+/// Of small patches so many are compared that a few voxels in ten thousand show.
+const MIN_VOXELS: usize = 1 << 18;
+/// Tiles that are compared, at most.
+const MAX_TILES: usize = 256;
 
 /// Share of voxels of fixed tiles that two networks of the same weights label alike, 0 to 1; 0 if the first gives logits that are infinite
 /// or NaN. `class_order` is as in [`crate::Outcome`].
@@ -15,7 +19,7 @@ const N_TILES: u32 = 2;
 /// What the driver says.
 pub fn agreement(lower: &Network, higher: &Network, class_order: Option<&[u16]>) -> Result<f64, CudaError> {
     let (mut n_same, mut n_all) = (0u64, 0u64);
-    for seed in 0..N_TILES {
+    for seed in 0..n_tiles(lower.patch()) {
         let tile = fixed_tile(lower.n_channels(), lower.patch(), seed);
         let Some(found) = lower.labels_of_tile(&tile, class_order)? else {
             return Ok(0.0);
@@ -33,6 +37,11 @@ pub fn agreement(lower: &Network, higher: &Network, class_order: Option<&[u16]>)
     })
 }
 
+fn n_tiles(patch: [usize; 3]) -> u32 {
+    let n_voxels: usize = patch.iter().product();
+    MIN_VOXELS.div_ceil(n_voxels.max(1)).clamp(MIN_TILES, MAX_TILES) as u32
+}
+
 /// `[channel, z, y, x]`, the same everywhere.
 fn fixed_tile(n_channels: usize, [n_z, n_y, n_x]: [usize; 3], seed: u32) -> Vec<f32> {
     let mut state = 0x9e37_79b9u32.wrapping_mul(seed + 1);
@@ -45,7 +54,7 @@ fn fixed_tile(n_channels: usize, [n_z, n_y, n_x]: [usize; 3], seed: u32) -> Vec<
         }
         sum * 3f32.sqrt()
     };
-    let period = 12 + 20 * seed as usize;
+    let period = 12 + 20 * (seed as usize % 2);
     let mut tile = Vec::with_capacity(n_channels * n_z * n_y * n_x);
     for channel in 0..n_channels {
         for z in 0..n_z {
@@ -58,4 +67,26 @@ fn fixed_tile(n_channels: usize, [n_z, n_y, n_x]: [usize; 3], seed: u32) -> Vec<
         }
     }
     tile
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_patches_are_compared_in_more_tiles() {
+        assert_eq!(n_tiles([128, 128, 128]), 2);
+        assert_eq!(n_tiles([64, 64, 64]), 2);
+        assert_eq!(n_tiles([16, 32, 32]), 16);
+        assert_eq!(n_tiles([1, 8, 8]), 256);
+    }
+
+    #[test]
+    fn no_two_tiles_are_alike() {
+        let tiles: Vec<_> = (0..4).map(|seed| fixed_tile(1, [4, 16, 16], seed)).collect();
+        for (n, tile) in tiles.iter().enumerate() {
+            assert_eq!(*tile, fixed_tile(1, [4, 16, 16], n as u32));
+            assert!(tiles[..n].iter().all(|other| other != tile));
+        }
+    }
 }
