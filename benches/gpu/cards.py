@@ -9,6 +9,7 @@ import shutil
 import statistics
 
 import peer
+import serve
 import watch
 from common import FOLDER, NotRun, seconds_left, spread, table
 
@@ -33,7 +34,8 @@ def one(options, precision: str, devices: list) -> dict:
     output.parent.mkdir(exist_ok=True)
     shutil.rmtree(output, ignore_errors=True)
     command = [options.nephrite, "run", "--root", data, "--pipeline", path, "--scan", f"portal_venous={data / 'scan.nii.gz'}",
-               "--output", output, "--provider", "cuda", "--precision", precision, "--devices", ",".join(devices)]
+               "--output", output, "--provider", "cuda", "--precision", precision, "--devices", ",".join(devices),
+               "--half-agreement", serve.RANDOM_AGREEMENT]
     found = watch.run(command, seconds_left(options))
     steps = json.loads((output / "record.json").read_text())["steps"]
     masks = {mask.name: mask.read_bytes() for mask in output.glob("*.nii.gz")}

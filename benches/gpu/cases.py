@@ -33,7 +33,8 @@ def cold(options, name: str) -> dict:
     report, data = options.data / "report.json", peer.inputs(options)
     command = [options.nephrite, "segment", "--model", peer.model(options, model), "--folds", "0", "--input", data / "scan.nii.gz",
                "--output", data / "results/cold.nii.gz", "--report", report, "--provider", options.provider,
-               *(["--precision", options.precision] if options.precision else []), *([] if mirroring else ["--no-mirroring"])]
+               *(["--precision", options.precision] if options.precision else []), *([] if mirroring else ["--no-mirroring"]),
+               *(["--half-agreement", serve.RANDOM_AGREEMENT] if options.provider == "cuda" else [])]
     found = watch.run(command, seconds_left(options), first=r"tile \d+ of")
     return found | {"stages": json.loads(report.read_text())["stages"]}
 
@@ -74,7 +75,7 @@ def start(options, name: str) -> serve.Warm:
     """A server that has answered its first request."""
     card = watch.card.find()
     before = card.used_bytes() if card else None
-    server = serve.Warm(options, options.precision)
+    server = serve.Warm(options, options.precision, config=serve.random_weights(options))
     server.device_before = before
     try:
         warm(options, server, name)

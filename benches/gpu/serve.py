@@ -13,6 +13,9 @@ sys.path.insert(0, str(HERE.parent / "load"))
 import harness  # noqa: E402
 
 RUN = "nephrite.v1.SegmentationService/Run"
+# Random weights label a scan like noise: half precision gives fewer voxels of it the same label than nephrite asks of a model.
+RANDOM_AGREEMENT = 0.99
+UNCHECKED = "[cuda]\nhalf_check = 'off'\n"
 
 
 class Warm:
@@ -36,12 +39,15 @@ class Warm:
     def pid(self) -> int:
         return self.process.child.pid
 
-    def events(self, model: Path, scans: list, output: Path, timeout: float, folds=("0",), checkpoint: str = "final", **more):
-        """Events of one run, as dictionaries. `more` are the options of the run. Raises `grpc.RpcError`."""
+    def events(self, model: Path, scans: list, output: Path, timeout: float, folds=("0",), checkpoint: str = "final",
+               precision: str | None = None, **more):
+        """Events of one run, as dictionaries. `precision` is none for that of the server; `more` are the options of the run. Raises
+        `grpc.RpcError`."""
+        chosen = {"precision": f"PRECISION_{precision.upper()}"} if precision else {}
         return self.server.call(RUN, {
             "model": str(model), "input": [str(scan) for scan in scans], "output": str(output), "folds": list(folds),
             "checkpoint": f"CHECKPOINT_{checkpoint.upper()}", "options": more,
-        }, timeout)
+        } | chosen, timeout)
 
     def run(self, *arguments, **more) -> dict:
         """Wall time as the client sees it, when the first tile was heard of, and what the server says of the run."""
@@ -55,6 +61,16 @@ class Warm:
 
     def stop(self) -> None:
         self.process.stop()
+
+
+def random_weights(options) -> str:
+    """Section of a configuration with which networks of random weights may run in half precision."""
+    return f"[cuda]\nhalf_agreement = {RANDOM_AGREEMENT}\n" if options.provider == "cuda" else ""
+
+
+def precision(done: dict) -> str:
+    """In what a run computed."""
+    return done.get("precision", "PRECISION_UNSPECIFIED").removeprefix("PRECISION_").lower()
 
 
 def stages(done: dict) -> dict:

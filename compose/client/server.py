@@ -37,7 +37,13 @@ class Server:
         kind = self.channel.unary_stream if method.server_streaming else self.channel.unary_unary
         send = kind(f"/{name}", request_serializer=asked.SerializeToString, response_deserializer=answered.FromString)
         answers = send(message, timeout=timeout)
-        yield from answers if method.server_streaming else [answers]
+        if not method.server_streaming:
+            yield answers
+            return
+        try:
+            yield from answers
+        finally:
+            answers.cancel()  # the server is told at once that nobody listens any longer
 
     def call(self, name, request, timeout=None):
         """As `messages`, as dictionaries."""
