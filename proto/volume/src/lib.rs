@@ -22,6 +22,7 @@ mod array_geometry;
 mod atomic;
 mod atomic_files;
 mod error;
+mod from_grid;
 #[doc(hidden)]
 pub mod fuzzing;
 mod grid;

@@ -262,11 +262,7 @@ pub(crate) fn read_content<R: Read>(
     };
     let voxels = payload.read(&mut input)?;
     input.finish()?;
-    let voxels = if reader.is_itk() && !scale.is_identity() {
-        wide_integers_to_f32(voxels)
-    } else {
-        voxels
-    };
+    let voxels = as_scaled(voxels, scale, reader);
     let (volume, source) = orient(voxels, scale, &header, &grid, geometry, reader, name)?;
     Ok(Scan {
         volume,
@@ -274,6 +270,25 @@ pub(crate) fn read_content<R: Read>(
         bytes_read: input.bytes_read(),
         header: ScanHeader::new(header, is_gzip, size, limits, name),
     })
+}
+
+/// The voxels in the type, and the scale, that the reader has them in.
+pub(crate) fn scaled(
+    voxels: Voxels,
+    header: &Header,
+    reader: Reader,
+    name: &str,
+) -> Result<(Voxels, IntensityScale), VolumeError> {
+    let scale = intensity_scale(header, reader, name)?;
+    Ok((as_scaled(voxels, scale, reader), scale))
+}
+
+fn as_scaled(voxels: Voxels, scale: IntensityScale, reader: Reader) -> Voxels {
+    if reader.is_itk() && !scale.is_identity() {
+        wide_integers_to_f32(voxels)
+    } else {
+        voxels
+    }
 }
 
 /// ITK rounds integers to f32 before it scales them; up to 16 bits nothing is lost, beyond 24 bits the result differs.
@@ -290,7 +305,7 @@ fn wide_integers_to_f32(voxels: Voxels) -> Voxels {
 }
 
 /// Turns the axes where the reader does, and puts volume and source geometry together.
-fn orient(
+pub(crate) fn orient(
     voxels: Voxels,
     scale: IntensityScale,
     header: &Header,

@@ -58,6 +58,10 @@ impl ScanHeader {
         }
     }
 
+    pub(crate) fn file_header(&self) -> &Header {
+        &self.header
+    }
+
     /// Of a scan that is not there yet: 16-bit integers on a straight grid. What a program says of scans like it holds for
     /// all readers alike.
     pub fn assumed(shape: Shape3, spacing: Spacing, limits: &Limits, name: &str) -> ScanHeader {

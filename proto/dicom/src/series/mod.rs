@@ -1,0 +1,25 @@
+//! Series of a folder: listed by their headers, then read.
+
+mod assemble;
+mod axes;
+mod fault;
+mod folder;
+mod list;
+mod model;
+mod options;
+mod phase;
+mod placed;
+mod read;
+mod record;
+mod stack;
+mod study;
+mod vector;
+
+pub use axes::ArrayAxes;
+pub use fault::{DuplicatePixels, SeriesFault};
+pub use list::list;
+pub use model::{Listing, OtherFile, Problem, Series, SeriesSummary, SourceSlice};
+pub use options::{BrokenFiles, Duplicates, FrameOfReference, Layout, SeriesOptions};
+pub use phase::{PhaseContradiction, PhaseEvidence, check_phase};
+pub use read::{DicomScan, hash_series, read};
+pub use study::Study;

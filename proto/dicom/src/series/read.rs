@@ -1,0 +1,233 @@
+//! Voxels of a series: files are read and decoded beside each other, each once.
+
+use cap_std::fs::Dir;
+use ndarray::{Array3, ArrayViewMut2, Axis, Ix3};
+use nephrite_types::memory::{self, Zeroable};
+use nephrite_types::{CancelToken, FileIdentity, IntensityScale, Limits, VoxelType, Voxels};
+use nephrite_volume::{FileHash, Reader, Scan, VolumeError};
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use super::fault::{DuplicatePixels, SeriesFault};
+use super::folder::open;
+use super::model::{Plan, PlannedSlice, Series, SeriesFile};
+use crate::decode::Frames;
+use crate::error::DicomError;
+use crate::file_error::{FileError, FileFault};
+use crate::guard::{DicomObject, StreamError, object_of, read_bytes, read_unchanged};
+use crate::limits::DicomLimits;
+
+/// A series as a scan.
+#[derive(Debug, Clone)]
+pub struct DicomScan {
+    /// As a reader of nnU-Net would have the NIfTI file of it; `bytes_read` are those of the files.
+    pub scan: Scan,
+    /// Of all files of the series, see [`hash_series`].
+    pub hash: FileHash,
+}
+
+/// Reads a series that [`list`](super::list) found in `dir`, as `reader` of nnU-Net would read the NIfTI file that dcm2niix
+/// writes of it.
+///
+/// Voxels are stored values, 16-bit integers, with one scale, or f32 intensities where slices differ in scale or sign.
+///
+/// # Errors
+/// [`DicomError::Series`] if it is not read; [`DicomError::File`] for a file that changed since it was listed, or whose
+/// pixels are not what its header says; [`DicomError::Volume`] over `limits`.
+pub fn read(
+    dir: &Dir,
+    series: &Series,
+    reader: Reader,
+    limits: &Limits,
+    dicom_limits: &DicomLimits,
+    cancel: &CancelToken,
+) -> Result<DicomScan, DicomError> {
+    let plan = series.plan()?;
+    check_limits(series, plan, limits)?;
+    let context = Context {
+        dir,
+        series,
+        plan,
+        limits: dicom_limits,
+        cancel,
+    };
+    let (voxels, hashes) = match plan.voxel_type {
+        VoxelType::I16 => {
+            let (array, hashes) = context.array(|value, _| value as i16)?;
+            (Voxels::I16(array), hashes)
+        }
+        VoxelType::U16 => {
+            let (array, hashes) = context.array(|value, _| value as u16)?;
+            (Voxels::U16(array), hashes)
+        }
+        _ => {
+            let (array, hashes) = context.array(|value, scale: IntensityScale| scale.apply(value))?;
+            (Voxels::F32(array), hashes)
+        }
+    };
+    let hash = joined(&hashes);
+    let scan = Scan::of_grid(voxels, &plan.geometry, plan.scale, reader, limits, &series.summary.id)?;
+    Ok(DicomScan {
+        scan: Scan {
+            bytes_read: hash.bytes,
+            ..scan
+        },
+        hash,
+    })
+}
+
+/// What the files of a series hold: SHA-256 over `SOPInstanceUID SHA-256-of-the-file` lines, sorted, and the bytes of all.
+/// Files that moved keep it; files that changed do not.
+///
+/// # Errors
+/// [`DicomError::File`], [`DicomError::Cancelled`]
+pub fn hash_series(dir: &Dir, series: &Series, limits: &DicomLimits, cancel: &CancelToken) -> Result<FileHash, DicomError> {
+    let hash = |file: &SeriesFile| -> Result<(String, FileHash), DicomError> {
+        cancel.check()?;
+        let open = open(dir, &file.path)?;
+        let hash = read_unchanged(&open, &file.name, limits, |open, size| Ok(FileHash::of(&read_bytes(open, size)?)))?;
+        Ok((file.sop_instance.clone(), hash))
+    };
+    let hashes = series.files.par_iter().map(hash).collect::<Result<Vec<_>, DicomError>>()?;
+    Ok(joined(&hashes))
+}
+
+fn joined(hashes: &[(String, FileHash)]) -> FileHash {
+    let mut lines: Vec<String> = hashes.iter().map(|(uid, hash)| format!("{uid} {hash}\n")).collect();
+    lines.sort();
+    let mut all = Sha256::new();
+    for line in &lines {
+        all.update(line);
+    }
+    FileHash {
+        sha256: all.finalize().into(),
+        bytes: hashes.iter().map(|(_, hash)| hash.bytes).sum(),
+    }
+}
+
+/// Before memory is taken.
+fn check_limits(series: &Series, plan: &Plan, limits: &Limits) -> Result<(), VolumeError> {
+    let name = series.summary.id.clone();
+    let voxels = plan.geometry.shape.n_voxels() as u64;
+    let bytes = voxels.saturating_mul(plan.voxel_type.n_bytes() as u64);
+    if voxels > limits.max_voxels {
+        return Err(VolumeError::TooManyVoxels {
+            name,
+            found: voxels,
+            limit: limits.max_voxels,
+        });
+    }
+    if bytes > limits.max_payload_bytes {
+        return Err(VolumeError::TooManyBytes {
+            name,
+            found: bytes,
+            limit: limits.max_payload_bytes,
+        });
+    }
+    Ok(())
+}
+
+/// A slice of the array, and the image that it is filled with.
+type Filled<'a, T> = (ArrayViewMut2<'a, T>, &'a PlannedSlice);
+
+struct Context<'a> {
+    dir: &'a Dir,
+    series: &'a Series,
+    plan: &'a Plan,
+    limits: &'a DicomLimits,
+    cancel: &'a CancelToken,
+}
+
+impl Context<'_> {
+    /// The array `[z, y, x]`, and the hash of each file.
+    fn array<T: Copy + Zeroable + Send + Sync + PartialEq>(
+        &self,
+        voxel: impl Fn(i32, IntensityScale) -> T + Sync,
+    ) -> Result<(Array3<T>, Vec<(String, FileHash)>), DicomError> {
+        let [z, y, x] = self.plan.geometry.shape.zyx();
+        let mut array = memory::zeroed_array(Ix3(z, y, x), "a scan")?;
+        let mut of_file: Vec<Vec<Filled<'_, T>>> = self.series.files.iter().map(|_| Vec::new()).collect();
+        let mut slices = self.plan.axes.source_view(array.view_mut());
+        for (plane, slice) in slices.axis_iter_mut(Axis(0)).zip(&self.plan.slices) {
+            of_file[slice.file].push((plane, slice));
+        }
+        let hashes = of_file
+            .into_par_iter()
+            .zip(&self.series.files)
+            .map(|(planes, file)| {
+                self.cancel.check()?;
+                let (object, hash) = self.object(file)?;
+                self.fill(file, &object, planes, &voxel)?;
+                Ok((file.sop_instance.clone(), hash))
+            })
+            .collect::<Result<Vec<_>, DicomError>>()?;
+        self.compare_twice(&mut array, &voxel)?;
+        Ok((array, hashes))
+    }
+
+    /// Reads a file as a whole; it must be the one that was listed.
+    fn object(&self, file: &SeriesFile) -> Result<(DicomObject, FileHash), DicomError> {
+        let open = open(self.dir, &file.path)?;
+        let identity = FileIdentity::of(&open).map_err(|source| FileError::Read {
+            name: file.name.clone(),
+            source,
+        })?;
+        if identity != file.identity {
+            return Err(FileError::Changed { name: file.name.clone() }.into());
+        }
+        let read = read_unchanged(&open, &file.name, self.limits, |open, size| {
+            let bytes = read_bytes(open, size)?;
+            let hash = FileHash::of(&bytes);
+            Ok((object_of(bytes, self.limits).map_err(StreamError::Fault)?, hash))
+        })?;
+        Ok(read)
+    }
+
+    fn fill<T: Copy + Send>(
+        &self,
+        file: &SeriesFile,
+        object: &DicomObject,
+        planes: Vec<Filled<'_, T>>,
+        voxel: &(impl Fn(i32, IntensityScale) -> T + Sync),
+    ) -> Result<(), DicomError> {
+        let failed = |fault: FileFault| DicomError::from(fault.of(&file.name));
+        let frames = Frames::of(object).map_err(failed)?;
+        planes.into_par_iter().try_for_each(|(mut plane, slice)| {
+            self.cancel.check()?;
+            let values = frames.decode(slice.frame).map_err(failed)?;
+            for (mut row, values) in plane.rows_mut().into_iter().zip(values.chunks_exact(slice.source.columns as usize)) {
+                for (to, &value) in row.iter_mut().zip(values) {
+                    *to = voxel(value, slice.scale);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Images that lie where a slice lies must show the same.
+    fn compare_twice<T: Copy + Zeroable + PartialEq>(
+        &self,
+        array: &mut Array3<T>,
+        voxel: &impl Fn(i32, IntensityScale) -> T,
+    ) -> Result<(), DicomError> {
+        let slices = self.plan.axes.source_view(array.view_mut());
+        for (image, rank) in &self.plan.twice {
+            self.cancel.check()?;
+            let file = &self.series.files[image.file];
+            let failed = |fault: FileFault| DicomError::from(fault.of(&file.name));
+            let (object, _) = self.object(file)?;
+            let values = Frames::of(&object).and_then(|frames| frames.decode(image.frame)).map_err(failed)?;
+            let kept = slices.index_axis(Axis(0), *rank);
+            let same = kept.iter().zip(&values).all(|(kept, &value)| *kept == voxel(value, image.scale));
+            if !same {
+                let other = &self.series.files[self.plan.slices[*rank].file];
+                return Err(self.series.error(SeriesFault::DuplicatePosition {
+                    n: 1,
+                    pixels: DuplicatePixels::Different,
+                    files: vec![other.name.clone(), file.name.clone()],
+                }));
+            }
+        }
+        Ok(())
+    }
+}
