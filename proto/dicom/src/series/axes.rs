@@ -52,15 +52,10 @@ impl ArrayAxes {
         view
     }
 
-    /// The same voxels with axes to R, A, S, and the axes that lead there.
+    /// The same voxels with axes to R, A, S, and the axes that lead there. Oblique grids turn as dcm2niix turns them.
     pub(super) fn to_ras(self, grid: &Geometry) -> Result<(ArrayAxes, Geometry), GeometryError> {
         let rows = grid.affine.rows();
-        let norms = grid.affine.column_norms_xyz();
-        const WAYS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
-        // Old axis (x, y, z) for each new one, so that the cosines add up to most.
-        let follows = |way: &[usize; 3]| (0..3).map(|w| (rows[w][way[w]] / norms[way[w]]).abs()).sum::<f64>();
-        let way = WAYS.iter().fold(WAYS[0], |best, way| if follows(way) > follows(&best) + 1e-12 { *way } else { best });
-        let backward: [bool; 3] = std::array::from_fn(|w| rows[w][way[w]] < 0.0);
+        let (way, backward) = ras_axes(grid);
         let shape = grid.shape.xyz();
         let first: [f64; 3] = {
             let mut index = [0.0; 3];
@@ -91,4 +86,29 @@ impl ArrayAxes {
         }
         Ok((axes, turned))
     }
+}
+
+/// The axis (x, y, z) of the grid for each of R, A, S, and whether it runs backward.
+///
+/// Source: dcm2niix 1.0.20260724 `nii_ortho.cpp` (`minCornerFlip`, `getBestOrient`), which 224 series were compared with: axes
+/// run from the corner that is nearest to the left, posterior and inferior end of the whole, and then follow the world best,
+/// lengths of voxels counted.
+fn ras_axes(grid: &Geometry) -> ([usize; 3], [bool; 3]) {
+    let shape = grid.shape.xyz();
+    let far = |corner: usize, axis: usize| corner >> axis & 1 == 1;
+    let corners: [[f64; 3]; 8] = std::array::from_fn(|corner| {
+        let end = |axis: usize| if far(corner, axis) { shape[axis] as f64 - 1.0 } else { 0.0 };
+        grid.affine.world_from_voxel(std::array::from_fn(end))
+    });
+    let lowest: [f64; 3] = std::array::from_fn(|r| corners.iter().map(|corner| corner[r]).fold(f64::INFINITY, f64::min));
+    let distance = |corner: usize| (0..3).map(|r| (corners[corner][r] - lowest[r]).powi(2)).sum::<f64>();
+    let nearest = (0..8).fold(0, |best, corner| if distance(corner) < distance(best) { corner } else { best });
+    const WAYS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    let rows = grid.affine.rows();
+    let follows = |way: &[usize; 3]| {
+        let step = |w: usize| if far(nearest, way[w]) { -rows[w][way[w]] } else { rows[w][way[w]] };
+        (0..3).map(step).sum::<f64>()
+    };
+    let way = WAYS.iter().fold(WAYS[0], |best, way| if follows(way) > follows(&best) { *way } else { best });
+    (way, way.map(|axis| far(nearest, axis)))
 }
