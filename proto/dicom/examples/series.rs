@@ -29,8 +29,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         [id, out] => {
             let series = listing.select(Some(id.as_str()).filter(|id| *id != "-"))?;
-            let scan = read(&dir, series, Reader::SimpleItk, &Limits::default(), &limits, &cancel)?;
-            println!("listed in {listed:?}, with reading {:?}, {}", start.elapsed(), scan.hash);
+            let scan = read(
+                &dir,
+                series,
+                Reader::SimpleItk,
+                &Limits::default(),
+                &limits,
+                &cancel,
+            )?;
+            println!(
+                "listed in {listed:?}, with reading {:?}, {}",
+                start.elapsed(),
+                scan.hash
+            );
             let out = std::path::Path::new(out);
             let parent = Dir::open_ambient_dir(out.parent().ok_or("no folder")?, ambient_authority())?;
             let name = out.file_name().and_then(|name| name.to_str()).ok_or("no name")?;

@@ -12,9 +12,14 @@ pub(crate) fn text(object: &InMemDicomObject, tag: Tag) -> Option<String> {
 
 /// All values as text, padding removed; empty ones at the end are not there.
 pub(crate) fn texts(object: &InMemDicomObject, tag: Tag) -> Vec<String> {
-    let value = object.get(tag).and_then(|element| element.value().to_multi_str().ok());
+    let value = object
+        .get(tag)
+        .and_then(|element| element.value().to_multi_str().ok());
     let trimmed = |text: &String| text.trim_matches(['\0', ' ']).to_owned();
-    let mut texts: Vec<String> = value.iter().flat_map(|values| values.iter().map(trimmed)).collect();
+    let mut texts: Vec<String> = value
+        .iter()
+        .flat_map(|values| values.iter().map(trimmed))
+        .collect();
     while texts.last().is_some_and(String::is_empty) {
         texts.pop();
     }
@@ -42,7 +47,9 @@ pub(crate) fn numbers(
         attribute,
         what: "is not made of numbers".to_owned(),
     };
-    let is_blank = element.to_multi_str().is_ok_and(|texts| texts.iter().all(|text| text.trim_matches(['\0', ' ']).is_empty()));
+    let is_blank = element
+        .to_multi_str()
+        .is_ok_and(|texts| texts.iter().all(|text| text.trim_matches(['\0', ' ']).is_empty()));
     if is_blank {
         return Ok(None);
     }
@@ -78,5 +85,8 @@ pub(crate) fn exactly<const N: usize>(
 
 /// The items of a sequence, none if it is absent.
 pub(crate) fn items(object: &InMemDicomObject, tag: Tag) -> &[InMemDicomObject] {
-    object.get(tag).and_then(|element| element.items()).unwrap_or_default()
+    object
+        .get(tag)
+        .and_then(|element| element.items())
+        .unwrap_or_default()
 }

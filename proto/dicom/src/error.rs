@@ -6,7 +6,7 @@ use nephrite_types::{Cancelled, Coded, ErrorCode, OutOfMemory};
 use nephrite_volume::VolumeError;
 
 use crate::file_error::FileError;
-use crate::series::SeriesFault;
+use crate::series::{SeriesFault, some};
 
 /// What can go wrong while a folder is listed or a series is read.
 #[derive(Debug, thiserror::Error)]
@@ -35,12 +35,14 @@ pub enum DicomError {
         limit: u64,
     },
     /// No image of a scan lies in the folder.
-    #[error("{name} holds no DICOM series that can be read ({n_files} files)")]
+    #[error("{name} holds no DICOM series that can be read: of {n_files} files {} are broken ({})", broken.len(), some(broken))]
     NoImages {
         /// As named by the caller.
         name: String,
         /// Files that lie there.
         n_files: usize,
+        /// Those that begin as DICOM files do, and cannot be read.
+        broken: Vec<String>,
     },
     /// Which series is meant?
     #[error("{name} holds {} series; name one of {}", ids.len(), ids.join(", "))]
@@ -85,7 +87,9 @@ impl Coded for DicomError {
     fn code(&self) -> ErrorCode {
         match self {
             DicomError::File(error) => error.code(),
-            DicomError::Folder { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorCode::NotFound,
+            DicomError::Folder { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                ErrorCode::NotFound
+            }
             DicomError::Folder { .. } => ErrorCode::Environment,
             DicomError::FolderTooLarge { .. } => ErrorCode::LimitExceeded,
             DicomError::NoImages { .. } => ErrorCode::InvalidInput,

@@ -27,6 +27,8 @@ mod guard;
 mod limits;
 mod pixel_format;
 mod series;
+#[cfg(feature = "test-util")]
+pub mod test_util;
 
 #[cfg(test)]
 mod tests;
@@ -35,13 +37,13 @@ pub use decode::Frames;
 pub use error::DicomError;
 pub use file_error::{FileError, FileFault};
 pub use guard::{
-    DicomHeader, DicomObject, Encoding, Fragments, PixelCoding, PixelElement, TransferSyntax, open_bytes, open_header,
-    open_object,
+    DicomHeader, DicomObject, Encoding, Fragments, PixelCoding, PixelElement, TransferSyntax, open_bytes,
+    open_header, open_object,
 };
 pub use limits::DicomLimits;
 pub use pixel_format::PixelFormat;
 pub use series::{
-    ArrayAxes, BrokenFiles, DicomScan, DuplicatePixels, Duplicates, FrameOfReference, Layout, Listing, OtherFile,
-    PhaseContradiction, PhaseEvidence, Problem, Series, SeriesFault, SeriesOptions, SeriesSummary, SourceSlice, Study,
-    check_phase, hash_series, list, read,
+    ArrayAxes, BrokenFiles, DicomScan, DuplicatePixels, Duplicates, FrameOfReference, Layout, Listing,
+    OtherFile, PhaseContradiction, PhaseEvidence, Problem, Series, SeriesFault, SeriesOptions, SeriesSummary,
+    SourceSlice, Study, check_phase, hash_series, list, read,
 };

@@ -52,15 +52,43 @@ impl PixelFormat {
         let photometric = text(object, tags::PHOTOMETRIC_INTERPRETATION).unwrap_or_default();
         let is_gray = matches!(photometric.as_str(), "MONOCHROME1" | "MONOCHROME2" | "");
         let faults = [
-            (rows == 0 || rows > 65535, "Rows (0028,0010)", "is not from 1 to 65535"),
-            (columns == 0 || columns > 65535, "Columns (0028,0011)", "is not from 1 to 65535"),
+            (
+                rows == 0 || rows > 65535,
+                "Rows (0028,0010)",
+                "is not from 1 to 65535",
+            ),
+            (
+                columns == 0 || columns > 65535,
+                "Columns (0028,0011)",
+                "is not from 1 to 65535",
+            ),
             (frames == 0, "NumberOfFrames (0028,0008)", "is 0"),
             (samples != 1, "SamplesPerPixel (0028,0002)", "is not 1"),
-            (!is_gray, "PhotometricInterpretation (0028,0004)", "is not MONOCHROME1 or MONOCHROME2"),
-            (!matches!(bits_allocated, 8 | 16), "BitsAllocated (0028,0100)", "is not 8 or 16"),
-            (bits_stored == 0 || bits_stored > bits_allocated, "BitsStored (0028,0101)", "does not fit BitsAllocated"),
-            (high_bit + 1 < bits_stored || high_bit >= bits_allocated, "HighBit (0028,0102)", "does not fit BitsStored"),
-            (representation > 1, "PixelRepresentation (0028,0103)", "is not 0 or 1"),
+            (
+                !is_gray,
+                "PhotometricInterpretation (0028,0004)",
+                "is not MONOCHROME1 or MONOCHROME2",
+            ),
+            (
+                !matches!(bits_allocated, 8 | 16),
+                "BitsAllocated (0028,0100)",
+                "is not 8 or 16",
+            ),
+            (
+                bits_stored == 0 || bits_stored > bits_allocated,
+                "BitsStored (0028,0101)",
+                "does not fit BitsAllocated",
+            ),
+            (
+                high_bit + 1 < bits_stored || high_bit >= bits_allocated,
+                "HighBit (0028,0102)",
+                "does not fit BitsStored",
+            ),
+            (
+                representation > 1,
+                "PixelRepresentation (0028,0103)",
+                "is not 0 or 1",
+            ),
         ];
         match faults.into_iter().find(|(is_fault, ..)| *is_fault) {
             Some((_, attribute, what)) => Err(wrong(attribute, what)),

@@ -11,7 +11,9 @@ pub(super) fn decode(stream: &[u8], format: &PixelFormat, frame: u32) -> Result<
     let mut decoder = Decoder::new(stream);
     decoder.set_max_decoding_buffer_size(format.n_pixels() * 2);
     decoder.read_info().map_err(failed)?;
-    let info = decoder.info().ok_or_else(|| decode_fault(frame, "there is no image"))?;
+    let info = decoder
+        .info()
+        .ok_or_else(|| decode_fault(frame, "there is no image"))?;
     same("rows", u32::from(info.height), format.rows)?;
     same("columns", u32::from(info.width), format.columns)?;
     let bytes = decoder.decode().map_err(failed)?;
@@ -19,7 +21,10 @@ pub(super) fn decode(stream: &[u8], format: &PixelFormat, frame: u32) -> Result<
         Samples::L8 => bytes.iter().map(|&byte| format.value(u32::from(byte))).collect(),
         Samples::L16 => {
             let (words, _) = bytes.as_chunks::<2>();
-            words.iter().map(|&word| format.value(u32::from(u16::from_ne_bytes(word)))).collect()
+            words
+                .iter()
+                .map(|&word| format.value(u32::from(u16::from_ne_bytes(word))))
+                .collect()
         }
         _ => return Err(decode_fault(frame, "it is not gray")),
     };

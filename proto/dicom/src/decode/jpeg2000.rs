@@ -45,13 +45,18 @@ pub(super) fn decode(stream: &[u8], format: &PixelFormat, frame: u32) -> Result<
         return Err(decode_fault(frame, format!("it has {} tiles", size.tiles)));
     }
     let parameters = DecodeParameters::new().strict(true);
-    let image = Image::from_bytes_with(stream, parameters).map_err(|error| decode_fault(frame, error.to_string()))?;
+    let image =
+        Image::from_bytes_with(stream, parameters).map_err(|error| decode_fault(frame, error.to_string()))?;
     let [component] = image.components() else {
         return Err(decode_fault(frame, "it is not gray"));
     };
     same("rows", component.height(), format.rows)?;
     same("columns", component.width(), format.columns)?;
-    Ok(component.data().iter().map(|&value| format.value(value as u32)).collect())
+    Ok(component
+        .data()
+        .iter()
+        .map(|&value| format.value(value as u32))
+        .collect())
 }
 
 /// The size marker of a code stream, or of the one in a JP2 file: one component, no offsets, no subsampling.
@@ -77,7 +82,9 @@ fn size(stream: &[u8]) -> Option<Size> {
     Some(Size {
         columns,
         rows,
-        tiles: columns.div_ceil(tile_columns).saturating_mul(rows.div_ceil(tile_rows)),
+        tiles: columns
+            .div_ceil(tile_columns)
+            .saturating_mul(rows.div_ceil(tile_rows)),
         precision: u32::from(depth & 0x7f) + 1,
         signed: depth & 0x80 != 0,
     })

@@ -69,7 +69,11 @@ impl<'a> Frames<'a> {
             Content::Native(bytes) => {
                 let n = format.frame_bytes();
                 let bytes = &bytes[index * n..(index + 1) * n];
-                Ok(native(bytes, format, self.object.header.syntax.encoding.big_endian))
+                Ok(native(
+                    bytes,
+                    format,
+                    self.object.header.syntax.encoding.big_endian,
+                ))
             }
             Content::Compressed(frames) => {
                 let joined;
@@ -120,8 +124,14 @@ fn native(bytes: &[u8], format: &PixelFormat, big_endian: bool) -> Vec<i32> {
     }
     let (words, _) = bytes.as_chunks::<2>();
     if big_endian {
-        words.iter().map(|&word| format.value(u32::from(u16::from_be_bytes(word)))).collect()
+        words
+            .iter()
+            .map(|&word| format.value(u32::from(u16::from_be_bytes(word))))
+            .collect()
     } else {
-        words.iter().map(|&word| format.value(u32::from(u16::from_le_bytes(word)))).collect()
+        words
+            .iter()
+            .map(|&word| format.value(u32::from(u16::from_le_bytes(word))))
+            .collect()
     }
 }

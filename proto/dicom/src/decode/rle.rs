@@ -8,7 +8,9 @@ const HEADER_BYTES: usize = 64;
 
 pub(super) fn decode(stream: &[u8], format: &PixelFormat, frame: u32) -> Result<Vec<i32>, FileFault> {
     let broken = |what: &str| decode_fault(frame, what);
-    let header = stream.get(..HEADER_BYTES).ok_or_else(|| broken("the header of RLE is cut"))?;
+    let header = stream
+        .get(..HEADER_BYTES)
+        .ok_or_else(|| broken("the header of RLE is cut"))?;
     let (numbers, _) = header.as_chunks::<4>();
     let numbers: Vec<usize> = numbers.iter().map(|&n| u32::from_le_bytes(n) as usize).collect();
     let n_segments = format.bits_allocated as usize / 8;
@@ -18,7 +20,11 @@ pub(super) fn decode(stream: &[u8], format: &PixelFormat, frame: u32) -> Result<
     let mut words = vec![0u32; format.n_pixels()];
     for segment in 0..n_segments {
         let start = numbers[1 + segment];
-        let end = if segment + 1 < n_segments { numbers[2 + segment] } else { stream.len() };
+        let end = if segment + 1 < n_segments {
+            numbers[2 + segment]
+        } else {
+            stream.len()
+        };
         let packed = stream.get(start..end).filter(|_| start >= HEADER_BYTES);
         let packed = packed.ok_or_else(|| broken("an RLE segment lies outside of the frame"))?;
         unpack(packed, &mut words).ok_or_else(|| broken("an RLE segment is too short"))?;

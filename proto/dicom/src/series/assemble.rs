@@ -4,10 +4,10 @@ use dicom_dictionary_std::uids;
 use nephrite_types::{IntensityScale, VoxelType};
 
 use super::axes::ArrayAxes;
-use super::fault::SeriesFault;
+use super::fault::{DuplicatePixels, SeriesFault};
 use super::list::Read;
 use super::model::{Plan, PlannedSlice, Problem, Series, SeriesFile, SeriesSummary, SourceSlice};
-use super::options::{FrameOfReference, Layout, SeriesOptions};
+use super::options::{Duplicates, FrameOfReference, Layout, SeriesOptions};
 use super::phase::PhaseEvidence;
 use super::placed::{Placed, Plane, place};
 use super::stack::Image;
@@ -42,6 +42,8 @@ pub(super) fn assemble(
         options,
     };
     let plan = context.plan(broken);
+    let duplicates = plan.as_ref().ok().and_then(|plan| context.duplicates(plan));
+    let fault = plan.as_ref().err().or(duplicates.as_ref());
     let first = stack[0];
     let mut syntaxes: Vec<String> = indices.iter().map(|&index| reads[index].syntax.clone()).collect();
     syntaxes.sort();
@@ -58,10 +60,7 @@ pub(super) fn assemble(
         spacing: plan.as_ref().ok().map(|plan| plan.geometry.spacing.zyx()),
         shape: plan.as_ref().ok().map(|plan| plan.geometry.shape.zyx()),
         syntaxes,
-        problem: plan.as_ref().err().map(|fault| Problem {
-            kind: fault.kind(),
-            message: fault.to_string(),
-        }),
+        problem: fault.map(Problem::of),
         notes: context.notes(),
         phase: PhaseEvidence::of(&header.object),
     };
@@ -78,6 +77,7 @@ pub(super) fn assemble(
         direction: first.frame.orientation.map(|values| values.map(thousandths)),
         pixel_spacing: first.frame.spacing.map(|values| values.map(thousandths)),
         plan,
+        duplicates,
         files,
     }
 }
@@ -111,13 +111,25 @@ impl Context<'_> {
 
     /// The files of images that are so.
     fn those(&self, is: impl Fn(&Image<'_>) -> bool) -> Vec<String> {
-        self.stack.iter().filter(|image| is(image)).map(|image| self.name(image)).collect()
+        self.stack
+            .iter()
+            .filter(|image| is(image))
+            .map(|image| self.name(image))
+            .collect()
     }
 
     /// The first that holds something; `fault` makes the fault of the files.
-    fn none(&self, is: impl Fn(&Image<'_>) -> bool, fault: impl Fn(Vec<String>) -> SeriesFault) -> Result<(), SeriesFault> {
+    fn none(
+        &self,
+        is: impl Fn(&Image<'_>) -> bool,
+        fault: impl Fn(Vec<String>) -> SeriesFault,
+    ) -> Result<(), SeriesFault> {
         let files = self.those(is);
-        if files.is_empty() { Ok(()) } else { Err(fault(files)) }
+        if files.is_empty() {
+            Ok(())
+        } else {
+            Err(fault(files))
+        }
     }
 
     fn plan(&self, broken: Option<&SeriesFault>) -> Result<Plan, SeriesFault> {
@@ -136,7 +148,10 @@ impl Context<'_> {
     fn kind(&self) -> Result<(), SeriesFault> {
         let modalities = &self.options.modalities;
         let modality = &self.stack[0].of.modality;
-        self.none(|image| image.of.is_localizer(), |files| SeriesFault::Localizer { files })?;
+        self.none(
+            |image| image.of.is_localizer(),
+            |files| SeriesFault::Localizer { files },
+        )?;
         self.none(
             |image| CAPTURES.contains(&image.of.sop_class.as_str()),
             |files| SeriesFault::SecondaryCapture {
@@ -170,7 +185,10 @@ impl Context<'_> {
     fn pixels(&self) -> Result<(), SeriesFault> {
         let fault = |image: &Image<'_>| -> Option<FileFault> {
             let read = &self.reads[image.file];
-            let fault = read.has_known_syntax.clone().or_else(|| image.of.format.clone().err());
+            let fault = read
+                .has_known_syntax
+                .clone()
+                .or_else(|| image.of.format.clone().err());
             fault.or_else(|| image.frame.fault.clone())
         };
         if let Some((image, fault)) = self.stack.iter().find_map(|image| Some((image, fault(image)?))) {
@@ -191,16 +209,25 @@ impl Context<'_> {
                 files,
             },
         )?;
-        let frames = |image: &Image<'_>| image.of.format.as_ref().map_or(0, |format| format.frames as usize);
+        let frames = |image: &Image<'_>| {
+            image
+                .of
+                .format
+                .as_ref()
+                .map_or(0, |format| format.frames as usize)
+        };
         self.none(
-            |image| frames(image) != image.of.frames.len() && image.of.frames.len() < 2,
+            |image| frames(image) != image.of.frames.len(),
             |files| SeriesFault::Geometry {
                 attribute: "PerFrameFunctionalGroupsSequence (5200,9230)",
                 what: "does not have an item for each frame",
                 files,
             },
         )?;
-        self.none(|image| image.frame.has_lut, |files| SeriesFault::ModalityLut { files })
+        self.none(
+            |image| image.frame.has_lut,
+            |files| SeriesFault::ModalityLut { files },
+        )
     }
 
     /// One file for each instance.
@@ -209,8 +236,11 @@ impl Context<'_> {
         let mut all: Vec<(&String, &String)> = self.indices.iter().map(instance).collect();
         all.sort();
         // Files that were made anonymous may have none.
-        match all.windows(2).find(|pair| pair[0].0 == pair[1].0 && !pair[0].0.is_empty()) {
-            Some(pair) if self.options.duplicates == super::options::Duplicates::Refuse => Err(SeriesFault::SameInstance {
+        match all
+            .windows(2)
+            .find(|pair| pair[0].0 == pair[1].0 && !pair[0].0.is_empty())
+        {
+            Some(pair) if self.options.duplicates == Duplicates::Refuse => Err(SeriesFault::SameInstance {
                 uid: pair[0].0.clone(),
                 files: vec![pair[0].1.clone(), pair[1].1.clone()],
             }),
@@ -224,7 +254,10 @@ impl Context<'_> {
         let is_ct = self.stack[0].of.modality == "CT";
         let has = |image: &Image<'_>| (image.frame.slope.is_some(), image.frame.intercept.is_some());
         // A CT without them is in no unit; of MR they are optional.
-        self.none(|image| is_ct && has(image) != (true, true), bad("are missing in a CT"))?;
+        self.none(
+            |image| is_ct && has(image) != (true, true),
+            bad("are missing in a CT"),
+        )?;
         self.none(|image| has(image).0 != has(image).1, bad("are not there both"))?;
         self.none(|image| image.frame.slope == Some(0.0), bad("have slope 0"))?;
         Ok(self
@@ -238,16 +271,28 @@ impl Context<'_> {
     }
 
     fn planes(&self) -> Result<Vec<Plane>, SeriesFault> {
-        let missing = |attribute| move |files| SeriesFault::Geometry {
-            attribute,
-            what: "is missing",
-            files,
+        let missing = |attribute| {
+            move |files| SeriesFault::Geometry {
+                attribute,
+                what: "is missing",
+                files,
+            }
         };
-        self.none(|i| i.frame.position.is_none(), missing("ImagePositionPatient (0020,0032)"))?;
-        self.none(|i| i.frame.orientation.is_none(), missing("ImageOrientationPatient (0020,0037)"))?;
+        self.none(
+            |i| i.frame.position.is_none(),
+            missing("ImagePositionPatient (0020,0032)"),
+        )?;
+        self.none(
+            |i| i.frame.orientation.is_none(),
+            missing("ImageOrientationPatient (0020,0037)"),
+        )?;
         self.none(|i| i.frame.spacing.is_none(), missing("PixelSpacing (0028,0030)"))?;
         self.none(
-            |i| i.frame.spacing.is_some_and(|spacing| spacing.iter().any(|&mm| mm <= 0.0)),
+            |i| {
+                i.frame
+                    .spacing
+                    .is_some_and(|spacing| spacing.iter().any(|&mm| mm <= 0.0))
+            },
             |files| SeriesFault::Geometry {
                 attribute: "PixelSpacing (0028,0030)",
                 what: "is not positive",
@@ -266,6 +311,23 @@ impl Context<'_> {
         Ok(self.stack.iter().enumerate().filter_map(plane).collect())
     }
 
+    /// Images that lie where others lie, if they are refused: pairs of files.
+    fn duplicates(&self, plan: &Plan) -> Option<SeriesFault> {
+        if plan.twice.is_empty() || self.options.duplicates != Duplicates::Refuse {
+            return None;
+        }
+        let name = |slice: &PlannedSlice| self.reads[self.indices[slice.file]].name.clone();
+        let pairs = plan
+            .twice
+            .iter()
+            .flat_map(|(image, rank)| [name(&plan.slices[*rank]), name(image)]);
+        Some(SeriesFault::DuplicatePosition {
+            n: plan.twice.len(),
+            pixels: DuplicatePixels::Unread,
+            files: pairs.collect(),
+        })
+    }
+
     fn finish(&self, placed: &Placed, scales: Vec<IntensityScale>) -> Result<Plan, SeriesFault> {
         let first = &self.stack[placed.order[0]];
         let format = first.of.format.clone().map_err(|fault| SeriesFault::File {
@@ -280,12 +342,19 @@ impl Context<'_> {
         let shape = [placed.order.len(), format.rows as usize, format.columns as usize];
         let mut axes = ArrayAxes::slices(shape);
         let mut geometry = placed.grid(format.rows, format.columns).map_err(no_grid)?;
-        let is_three_d = self.stack.iter().all(|image| image.of.is_three_d && image.of.modality == "MR");
+        let is_three_d = self
+            .stack
+            .iter()
+            .all(|image| image.of.is_three_d && image.of.modality == "MR");
         if self.options.layout == Layout::Dcm2niix && is_three_d {
             (axes, geometry) = axes.to_ras(&geometry).map_err(no_grid)?;
         }
         let one_scale = scales.iter().all(|scale| *scale == scales[0]);
-        let signs: Vec<bool> = self.stack.iter().filter_map(|i| i.of.format.as_ref().ok().map(|f| f.signed)).collect();
+        let signs: Vec<bool> = self
+            .stack
+            .iter()
+            .filter_map(|i| i.of.format.as_ref().ok().map(|f| f.signed))
+            .collect();
         let one_sign = signs.iter().all(|&sign| sign == signs[0]);
         let (voxel_type, scale) = match (one_scale && one_sign, signs[0]) {
             (false, _) => (VoxelType::F32, IntensityScale::IDENTITY),
@@ -314,7 +383,11 @@ impl Context<'_> {
         let rank = |index: usize| placed.order.iter().position(|&other| other == index).unwrap_or(0);
         Ok(Plan {
             slices: placed.order.iter().map(|&index| slice(index)).collect(),
-            twice: placed.twice.iter().map(|&(index, other)| (slice(index), rank(other))).collect(),
+            twice: placed
+                .twice
+                .iter()
+                .map(|&(index, other)| (slice(index), rank(other)))
+                .collect(),
             geometry,
             axes,
             voxel_type,

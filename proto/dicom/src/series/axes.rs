@@ -28,7 +28,11 @@ impl ArrayAxes {
     pub fn source_index(&self, zyx: [usize; 3]) -> [usize; 3] {
         std::array::from_fn(|i| {
             let index = zyx[self.axis[i]];
-            if self.reversed[i] { self.shape[i] - 1 - index } else { index }
+            if self.reversed[i] {
+                self.shape[i] - 1 - index
+            } else {
+                index
+            }
         })
     }
 
@@ -36,7 +40,11 @@ impl ArrayAxes {
     pub fn array_index(&self, source: [usize; 3]) -> [usize; 3] {
         let mut zyx = [0; 3];
         for i in 0..3 {
-            zyx[self.axis[i]] = if self.reversed[i] { self.shape[i] - 1 - source[i] } else { source[i] };
+            zyx[self.axis[i]] = if self.reversed[i] {
+                self.shape[i] - 1 - source[i]
+            } else {
+                source[i]
+            };
         }
         zyx
     }
@@ -60,7 +68,11 @@ impl ArrayAxes {
         let first: [f64; 3] = {
             let mut index = [0.0; 3];
             for w in 0..3 {
-                index[way[w]] = if backward[w] { shape[way[w]] as f64 - 1.0 } else { 0.0 };
+                index[way[w]] = if backward[w] {
+                    shape[way[w]] as f64 - 1.0
+                } else {
+                    0.0
+                };
             }
             grid.affine.world_from_voxel(index)
         };
@@ -97,18 +109,48 @@ fn ras_axes(grid: &Geometry) -> ([usize; 3], [bool; 3]) {
     let shape = grid.shape.xyz();
     let far = |corner: usize, axis: usize| corner >> axis & 1 == 1;
     let corners: [[f64; 3]; 8] = std::array::from_fn(|corner| {
-        let end = |axis: usize| if far(corner, axis) { shape[axis] as f64 - 1.0 } else { 0.0 };
+        let end = |axis: usize| {
+            if far(corner, axis) {
+                shape[axis] as f64 - 1.0
+            } else {
+                0.0
+            }
+        };
         grid.affine.world_from_voxel(std::array::from_fn(end))
     });
-    let lowest: [f64; 3] = std::array::from_fn(|r| corners.iter().map(|corner| corner[r]).fold(f64::INFINITY, f64::min));
-    let distance = |corner: usize| (0..3).map(|r| (corners[corner][r] - lowest[r]).powi(2)).sum::<f64>();
-    let nearest = (0..8).fold(0, |best, corner| if distance(corner) < distance(best) { corner } else { best });
+    let lowest: [f64; 3] = std::array::from_fn(|r| {
+        corners
+            .iter()
+            .map(|corner| corner[r])
+            .fold(f64::INFINITY, f64::min)
+    });
+    let distance = |corner: usize| {
+        (0..3)
+            .map(|r| (corners[corner][r] - lowest[r]).powi(2))
+            .sum::<f64>()
+    };
+    let nearest = (0..8).fold(0, |best, corner| {
+        if distance(corner) < distance(best) {
+            corner
+        } else {
+            best
+        }
+    });
     const WAYS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     let rows = grid.affine.rows();
     let follows = |way: &[usize; 3]| {
-        let step = |w: usize| if far(nearest, way[w]) { -rows[w][way[w]] } else { rows[w][way[w]] };
+        let step = |w: usize| {
+            if far(nearest, way[w]) {
+                -rows[w][way[w]]
+            } else {
+                rows[w][way[w]]
+            }
+        };
         (0..3).map(step).sum::<f64>()
     };
-    let way = WAYS.iter().fold(WAYS[0], |best, way| if follows(way) > follows(&best) { *way } else { best });
+    let way = WAYS.iter().fold(
+        WAYS[0],
+        |best, way| if follows(way) > follows(&best) { *way } else { best },
+    );
     (way, way.map(|axis| far(nearest, axis)))
 }

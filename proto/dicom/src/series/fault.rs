@@ -29,7 +29,10 @@ pub enum SeriesFault {
         files: Vec<String>,
     },
     /// Files that begin as DICOM files do lie beside the series, and cannot be read: slices may be among them.
-    #[error("files in the folder are broken, and may belong to the series: {}", some(files))]
+    #[error(
+        "files in the folder are broken, and may belong to the series: {}",
+        some(files)
+    )]
     BrokenFiles {
         /// Name and fault of each.
         files: Vec<String>,
@@ -55,7 +58,10 @@ pub enum SeriesFault {
         files: Vec<String>,
     },
     /// Slope or intercept is absent where it must be, or is no factor.
-    #[error("rescale slope and intercept (0028,1053), (0028,1052) {what}: {}", some(files))]
+    #[error(
+        "rescale slope and intercept (0028,1053), (0028,1052) {what}: {}",
+        some(files)
+    )]
     BadRescale {
         /// What is wrong.
         what: &'static str,
@@ -109,7 +115,9 @@ pub enum SeriesFault {
         files: [String; 2],
     },
     /// Steps from slice to slice differ.
-    #[error("slices are not evenly spaced: {file} lies {deviation:.3} mm from its place at a step of {step:.3} mm")]
+    #[error(
+        "slices are not evenly spaced: {file} lies {deviation:.3} mm from its place at a step of {step:.3} mm"
+    )]
     UnevenSpacing {
         /// mm.
         deviation: f64,
@@ -222,7 +230,7 @@ impl SeriesFault {
 }
 
 /// The first few names.
-fn some(files: &[String]) -> String {
+pub(crate) fn some(files: &[String]) -> String {
     const N: usize = 4;
     let shown = files[..files.len().min(N)].join(", ");
     match files.len() {

@@ -18,7 +18,12 @@ pub(super) struct Files {
 }
 
 /// All files beneath `dir`. `name` stands in messages.
-pub(super) fn files(dir: &Dir, name: &str, limits: &DicomLimits, cancel: &CancelToken) -> Result<Files, DicomError> {
+pub(super) fn files(
+    dir: &Dir,
+    name: &str,
+    limits: &DicomLimits,
+    cancel: &CancelToken,
+) -> Result<Files, DicomError> {
     let failed = |source| DicomError::Folder {
         name: name.to_owned(),
         source,
@@ -36,14 +41,21 @@ pub(super) fn files(dir: &Dir, name: &str, limits: &DicomLimits, cancel: &Cancel
     let mut waiting = vec![(PathBuf::new(), 0)];
     while let Some((folder, depth)) = waiting.pop() {
         cancel.check()?;
-        let here: &Path = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
+        let here: &Path = if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            &folder
+        };
         for entry in dir.read_dir(here).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let path = folder.join(entry.file_name());
             let kind = entry.file_type().map_err(failed)?;
             if kind.is_dir() {
                 if depth >= limits.max_folder_depth {
-                    return Err(too_large("folders within folders", limits.max_folder_depth as u64));
+                    return Err(too_large(
+                        "folders within folders",
+                        limits.max_folder_depth as u64,
+                    ));
                 }
                 waiting.push((path, depth + 1));
                 continue;
@@ -69,8 +81,10 @@ pub(super) fn files(dir: &Dir, name: &str, limits: &DicomLimits, cancel: &Cancel
 
 /// Opens a file beneath the folder.
 pub(super) fn open(dir: &Dir, path: &Path) -> Result<std::fs::File, FileError> {
-    dir.open(path).map(File::into_std).map_err(|source| FileError::Read {
-        name: path.to_string_lossy().into_owned(),
-        source,
-    })
+    dir.open(path)
+        .map(File::into_std)
+        .map_err(|source| FileError::Read {
+            name: path.to_string_lossy().into_owned(),
+            source,
+        })
 }

@@ -12,6 +12,7 @@ use super::fault::SeriesFault;
 use super::folder::{Files, files, open};
 use super::model::{Listing, OtherFile, Series};
 use super::options::{BrokenFiles, SeriesOptions};
+use super::read::duplicate_pixels;
 use super::record::ImageFile;
 use super::stack::{Image, stacks};
 use crate::error::DicomError;
@@ -75,13 +76,16 @@ pub fn list(
         }
     }
     others.sort_by(|a, b| a.file.cmp(&b.file));
-    let broken: Vec<String> =
-        others.iter().filter(|file| file.is_broken).map(|file| format!("{}: {}", file.file, file.what)).collect();
+    let broken: Vec<String> = others
+        .iter()
+        .filter(|file| file.is_broken)
+        .map(|file| format!("{}: {}", file.file, file.what))
+        .collect();
     let broken = match options.broken_files {
         BrokenFiles::Refuse if !broken.is_empty() => Some(SeriesFault::BrokenFiles { files: broken }),
         _ => None,
     };
-    let series = all_series(dir, &images, limits, options, broken.as_ref())?;
+    let series = all_series(dir, &images, limits, options, broken.as_ref(), cancel)?;
     Ok(Listing {
         name: name.to_owned(),
         series,
@@ -95,6 +99,7 @@ fn all_series(
     limits: &DicomLimits,
     options: &SeriesOptions,
     broken: Option<&SeriesFault>,
+    cancel: &CancelToken,
 ) -> Result<Vec<Series>, DicomError> {
     let images: Vec<Image<'_>> = reads
         .iter()
@@ -112,7 +117,12 @@ fn all_series(
     for stack in stacks(&images) {
         let first = &reads[stack[0].file];
         let header = open_header(&open(dir, &first.path)?, &first.name, limits)?;
-        series.push(assemble(&stack, reads, &header, options, broken));
+        let mut one = assemble(&stack, reads, &header, options, broken);
+        if one.duplicates.is_some() {
+            let pixels = duplicate_pixels(dir, &one, limits, cancel)?;
+            one.tell_duplicates(pixels);
+        }
+        series.push(one);
     }
     name_stacks(&mut series);
     Ok(series)
@@ -127,7 +137,11 @@ fn name_stacks(series: &mut [Series]) {
                 "" => "unnamed",
                 uid => uid,
             };
-            stack.summary.id = if several { format!("{uid}:{}", index + 1) } else { uid.to_owned() };
+            stack.summary.id = if several {
+                format!("{uid}:{}", index + 1)
+            } else {
+                uid.to_owned()
+            };
         }
     }
 }
@@ -144,7 +158,10 @@ fn look(dir: &Dir, path: PathBuf, limits: &DicomLimits) -> Result<Found, DicomEr
     let file = open(dir, &path)?;
     let header = match open_header(&file, &name, limits) {
         Ok(header) => header,
-        Err(FileError::Content { fault: FileFault::NotDicom, .. }) => {
+        Err(FileError::Content {
+            fault: FileFault::NotDicom,
+            ..
+        }) => {
             return Ok(other("no DICOM file".to_owned(), false));
         }
         Err(FileError::Content { fault, .. }) => return Ok(other(fault.to_string(), true)),
@@ -152,7 +169,8 @@ fn look(dir: &Dir, path: PathBuf, limits: &DicomLimits) -> Result<Found, DicomEr
     };
     if let Some(what) = no_image(&header) {
         // An image that lost its pixels is a slice that is missing.
-        let was_image = header.object.get(dicom_dictionary_std::tags::ROWS).is_some() && header.pixels.is_none();
+        let was_image =
+            header.object.get(dicom_dictionary_std::tags::ROWS).is_some() && header.pixels.is_none();
         return Ok(other(what, was_image));
     }
     let identity = FileIdentity::of(&file).map_err(|source| FileError::Read {
@@ -164,10 +182,11 @@ fn look(dir: &Dir, path: PathBuf, limits: &DicomLimits) -> Result<Found, DicomEr
         return Ok(other("an image without frames".to_owned(), true));
     }
     let syntax = &header.syntax;
-    let unsupported = (syntax.coding == crate::guard::PixelCoding::Unsupported).then(|| FileFault::UnsupportedSyntax {
-        uid: syntax.uid.clone(),
-        name: syntax.name,
-    });
+    let unsupported =
+        (syntax.coding == crate::guard::PixelCoding::Unsupported).then(|| FileFault::UnsupportedSyntax {
+            uid: syntax.uid.clone(),
+            name: syntax.name,
+        });
     Ok(Found::Image(Box::new(Read {
         syntax: format!("{} ({})", syntax.uid, syntax.name),
         has_known_syntax: unsupported,
@@ -181,7 +200,9 @@ fn look(dir: &Dir, path: PathBuf, limits: &DicomLimits) -> Result<Found, DicomEr
 /// What a file is that holds no image to be shown.
 fn no_image(header: &DicomHeader) -> Option<String> {
     let class = crate::attributes::text(&header.object, dicom_dictionary_std::tags::SOP_CLASS_UID);
-    let class = class.filter(|class| !class.is_empty()).unwrap_or_else(|| header.media_sop_class.clone());
+    let class = class
+        .filter(|class| !class.is_empty())
+        .unwrap_or_else(|| header.media_sop_class.clone());
     let known = match class.as_str() {
         uids::MEDIA_STORAGE_DIRECTORY_STORAGE => "a DICOMDIR",
         uids::SEGMENTATION_STORAGE | uids::LABEL_MAP_SEGMENTATION_STORAGE => "a segmentation",

@@ -16,6 +16,7 @@ mod study;
 mod vector;
 
 pub use axes::ArrayAxes;
+pub(crate) use fault::some;
 pub use fault::{DuplicatePixels, SeriesFault};
 pub use list::list;
 pub use model::{Listing, OtherFile, Problem, Series, SeriesSummary, SourceSlice};

@@ -5,7 +5,7 @@ use nephrite_volume::ScanHeader;
 use serde::Serialize;
 
 use super::axes::ArrayAxes;
-use super::fault::SeriesFault;
+use super::fault::{DuplicatePixels, SeriesFault};
 use super::phase::PhaseEvidence;
 use super::study::Study;
 use crate::error::DicomError;
@@ -41,6 +41,8 @@ pub struct Series {
     pub study: Study,
     /// Why it is not read, or how it is.
     pub(super) plan: Result<Plan, SeriesFault>,
+    /// Images lie where others lie, and are refused.
+    pub(super) duplicates: Option<SeriesFault>,
     /// Of its slices, in thousandths; what several stacks of one series are told apart by.
     pub(super) direction: Option<[i64; 6]>,
     pub(super) pixel_spacing: Option<[i64; 2]>,
@@ -144,9 +146,31 @@ pub struct Problem {
     pub message: String,
 }
 
+impl Problem {
+    pub(super) fn of(fault: &SeriesFault) -> Problem {
+        Problem {
+            kind: fault.kind(),
+            message: fault.to_string(),
+        }
+    }
+}
+
 impl Series {
     pub(super) fn plan(&self) -> Result<&Plan, DicomError> {
-        self.plan.as_ref().map_err(|fault| self.error(fault.clone()))
+        match (&self.plan, &self.duplicates) {
+            (Err(fault), _) | (_, Some(fault)) => Err(self.error(fault.clone())),
+            (Ok(plan), None) => Ok(plan),
+        }
+    }
+
+    /// Says of images at one place what their pixels are to each other.
+    pub(super) fn tell_duplicates(&mut self, found: DuplicatePixels) {
+        if let Some(fault) = &mut self.duplicates {
+            if let SeriesFault::DuplicatePosition { pixels, .. } = fault {
+                *pixels = found;
+            }
+            self.summary.problem = Some(Problem::of(fault));
+        }
     }
 
     pub(super) fn error(&self, fault: SeriesFault) -> DicomError {
@@ -188,7 +212,13 @@ impl Series {
     pub fn header(&self, limits: &Limits) -> Result<ScanHeader, DicomError> {
         let plan = self.plan()?;
         let name = &self.summary.id;
-        Ok(ScanHeader::of_grid(&plan.geometry, plan.voxel_type, plan.scale, limits, name)?)
+        Ok(ScanHeader::of_grid(
+            &plan.geometry,
+            plan.voxel_type,
+            plan.scale,
+            limits,
+            name,
+        )?)
     }
 
     /// Where each slice comes from, along the normal of the slices.
@@ -196,7 +226,12 @@ impl Series {
     /// # Errors
     /// [`DicomError::Series`] if it is not read.
     pub fn slices(&self) -> Result<Vec<SourceSlice>, DicomError> {
-        Ok(self.plan()?.slices.iter().map(|slice| slice.source.clone()).collect())
+        Ok(self
+            .plan()?
+            .slices
+            .iter()
+            .map(|slice| slice.source.clone())
+            .collect())
     }
 
     /// How array indices lead to slices (as [`Series::slices`] has them), rows and columns.
@@ -229,7 +264,12 @@ impl Listing {
     /// [`DicomError::NoImages`], [`DicomError::SeveralSeries`], [`DicomError::UnknownSeries`]; [`DicomError::Series`] if what
     /// is named cannot be read.
     pub fn select(&self, id: Option<&str>) -> Result<&Series, DicomError> {
-        let ids = |series: &[&Series]| series.iter().map(|series| series.summary.id.clone()).collect::<Vec<_>>();
+        let ids = |series: &[&Series]| {
+            series
+                .iter()
+                .map(|series| series.summary.id.clone())
+                .collect::<Vec<_>>()
+        };
         let counts = |series: &&Series| {
             !matches!(
                 series.plan,
@@ -244,7 +284,11 @@ impl Listing {
             Some(id) => match all.iter().find(|series| series.summary.id == id) {
                 Some(exact) => vec![*exact],
                 None => {
-                    let of_uid: Vec<&Series> = all.iter().copied().filter(|series| series.summary.uid == id).collect();
+                    let of_uid: Vec<&Series> = all
+                        .iter()
+                        .copied()
+                        .filter(|series| series.summary.uid == id)
+                        .collect();
                     let scans: Vec<&Series> = of_uid.iter().copied().filter(counts).collect();
                     if scans.is_empty() { of_uid } else { scans }
                 }
@@ -265,7 +309,14 @@ impl Listing {
                 _ => {
                     return Err(DicomError::NoImages {
                         name: self.name.clone(),
-                        n_files: self.others.len() + all.iter().map(|series| series.files.len()).sum::<usize>(),
+                        broken: self
+                            .others
+                            .iter()
+                            .filter(|file| file.is_broken)
+                            .map(|file| file.file.clone())
+                            .collect(),
+                        n_files: self.others.len()
+                            + all.iter().map(|series| series.files.len()).sum::<usize>(),
                     });
                 }
             },

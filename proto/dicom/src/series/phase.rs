@@ -51,7 +51,9 @@ impl PhaseEvidence {
                 .or_else(|| shared.and_then(usage))
                 .or_else(|| value(tags::CONTRAST_BOLUS_AGENT_PHASE)),
             agent: value(tags::CONTRAST_BOLUS_AGENT),
-            seconds_after_start: seconds(tags::ACQUISITION_TIME).zip(start).map(|(at, start)| at - start),
+            seconds_after_start: seconds(tags::ACQUISITION_TIME)
+                .zip(start)
+                .map(|(at, start)| at - start),
             series_description: value(tags::SERIES_DESCRIPTION),
             protocol: value(tags::PROTOCOL_NAME),
         }
@@ -60,7 +62,9 @@ impl PhaseEvidence {
 
 /// Whole seconds of `HHMMSS.FFFFFF`.
 fn seconds_of_day(time: &str) -> Option<i64> {
-    let digits = time.get(..6).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let digits = time
+        .get(..6)
+        .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
     let part = |from: usize| digits[from..from + 2].parse::<i64>().ok();
     Some(part(0)? * 3600 + part(2)? * 60 + part(4)?)
 }
@@ -79,7 +83,10 @@ fn phase_of_term(term: &str) -> Option<Phase> {
 /// Phases that a description names, by words that mean nothing else.
 fn phases_of_words(text: &str) -> Vec<Phase> {
     let lower = text.to_lowercase();
-    let words: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = lower
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect();
     let says = |terms: &[&str]| words.iter().any(|word| terms.contains(word));
     let mut phases = Vec::new();
     let mut add = |found: bool, phase| {
@@ -87,9 +94,15 @@ fn phases_of_words(text: &str) -> Vec<Phase> {
             phases.push(phase);
         }
     };
-    add(says(&["nativ", "native", "noncontrast", "unenhanced", "precontrast"]), Phase::NonContrast);
+    add(
+        says(&["nativ", "native", "noncontrast", "unenhanced", "precontrast"]),
+        Phase::NonContrast,
+    );
     add(says(&["arterial", "arteriell"]), Phase::Arterial);
-    add(says(&["portal", "portalvenous", "portalvenös", "portovenös"]), Phase::PortalVenous);
+    add(
+        says(&["portal", "portalvenous", "portalvenös", "portovenös"]),
+        Phase::PortalVenous,
+    );
     add(says(&["delayed", "excretory", "urographic"]), Phase::Delayed);
     phases
 }
@@ -147,8 +160,17 @@ mod tests {
         assert_eq!(refused.tag, "ContrastBolusAgentPhase (0018,9344)");
         let refused = check_phase(Phase::PortalVenous, &described("Abdomen arteriell 1.0")).unwrap_err();
         assert_eq!(refused.tag, "SeriesDescription (0008,103E)");
-        for unclear in ["CT Body 3.0", "arterial + portal", "post contrast", "venous", "subarterialis"] {
-            assert!(check_phase(Phase::NonContrast, &described(unclear)).is_ok(), "{unclear}");
+        for unclear in [
+            "CT Body 3.0",
+            "arterial + portal",
+            "post contrast",
+            "venous",
+            "subarterialis",
+        ] {
+            assert!(
+                check_phase(Phase::NonContrast, &described(unclear)).is_ok(),
+                "{unclear}"
+            );
         }
         assert!(check_phase(Phase::Arterial, &PhaseEvidence::default()).is_ok());
     }

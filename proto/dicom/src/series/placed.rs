@@ -2,7 +2,7 @@
 
 use nephrite_types::{Affine, Geometry, GeometryError, Shape3, Spacing};
 
-use super::fault::{DuplicatePixels, SeriesFault};
+use super::fault::SeriesFault;
 use super::options::SeriesOptions;
 use super::vector::{cross, dot, length, minus, plus, times};
 
@@ -49,18 +49,39 @@ pub(super) struct Placed {
 /// Sorts and checks; all planes have one direction and one spacing (up to rounding).
 pub(super) fn place(planes: &[Plane], options: &SeriesOptions) -> Result<Placed, SeriesFault> {
     let first = match planes {
-        [] => return Err(geometry("ImagePositionPatient (0020,0032)", "is missing", Vec::new())),
-        [one] => return Err(SeriesFault::OneSlice { file: one.file.clone() }),
+        [] => {
+            return Err(geometry(
+                "ImagePositionPatient (0020,0032)",
+                "is missing",
+                Vec::new(),
+            ));
+        }
+        [one] => {
+            return Err(SeriesFault::OneSlice {
+                file: one.file.clone(),
+            });
+        }
         [first, ..] => first,
     };
     let [a, b, c, d, e, f] = first.orientation;
     let (row, column) = unit_axes([a, b, c], [d, e, f]).ok_or_else(|| {
         let what = "is not two directions at right angles";
-        geometry("ImageOrientationPatient (0020,0037)", what, vec![first.file.clone()])
+        geometry(
+            "ImageOrientationPatient (0020,0037)",
+            what,
+            vec![first.file.clone()],
+        )
     })?;
     let normal = cross(row, column);
-    let mut sorted: Vec<(f64, &Plane)> = planes.iter().map(|plane| (dot(normal, plane.position), plane)).collect();
-    sorted.sort_by(|(t, a), (u, b)| t.total_cmp(u).then_with(|| a.file.cmp(&b.file)).then(a.index.cmp(&b.index)));
+    let mut sorted: Vec<(f64, &Plane)> = planes
+        .iter()
+        .map(|plane| (dot(normal, plane.position), plane))
+        .collect();
+    sorted.sort_by(|(t, a), (u, b)| {
+        t.total_cmp(u)
+            .then_with(|| a.file.cmp(&b.file))
+            .then(a.index.cmp(&b.index))
+    });
     let (low, high) = (sorted[0].0, sorted[sorted.len() - 1].0);
     if high - low < SAME_PLACE_MM {
         return Err(SeriesFault::NotAVolume {
@@ -68,27 +89,22 @@ pub(super) fn place(planes: &[Plane], options: &SeriesOptions) -> Result<Placed,
             files: sorted.iter().map(|(_, plane)| plane.file.clone()).collect(),
         });
     }
-    let mut steps: Vec<f64> = sorted.windows(2).map(|pair| pair[1].0 - pair[0].0).filter(|&d| d > SAME_PLACE_MM).collect();
+    let mut steps: Vec<f64> = sorted
+        .windows(2)
+        .map(|pair| pair[1].0 - pair[0].0)
+        .filter(|&d| d > SAME_PLACE_MM)
+        .collect();
     steps.sort_by(f64::total_cmp);
     let median = steps[steps.len() / 2];
 
     let (mut kept, mut twice): (Vec<(f64, &Plane)>, Vec<(usize, usize)>) = (Vec::new(), Vec::new());
-    let mut files = Vec::new();
     for (t, plane) in sorted {
         match kept.last() {
             Some((before, other)) if t - before < (SAME_PLACE * median).max(SAME_PLACE_MM) => {
                 twice.push((plane.index, other.index));
-                files.extend([other.file.clone(), plane.file.clone()]);
             }
             _ => kept.push((t, plane)),
         }
-    }
-    if !twice.is_empty() && options.duplicates == super::options::Duplicates::Refuse {
-        return Err(SeriesFault::DuplicatePosition {
-            n: twice.len(),
-            pixels: DuplicatePixels::Unread,
-            files,
-        });
     }
     let step = even_step(&kept, median, options)?;
     line(&kept, normal, first.spacing, options)?;
@@ -105,7 +121,11 @@ pub(super) fn place(planes: &[Plane], options: &SeriesOptions) -> Result<Placed,
 }
 
 fn geometry(attribute: &'static str, what: &'static str, files: Vec<String>) -> SeriesFault {
-    SeriesFault::Geometry { attribute, what, files }
+    SeriesFault::Geometry {
+        attribute,
+        what,
+        files,
+    }
 }
 
 /// Both of length 1 and at right angles, as they are up to the digits that a file has.
@@ -125,11 +145,20 @@ fn even_step(kept: &[(f64, &Plane)], median: f64, options: &SeriesOptions) -> Re
     let (low, high) = (kept[0].0, kept[n - 1].0);
     let step = (high - low) / (n as f64 - 1.0);
     let off = |index: usize| kept[index].0 - (low + index as f64 * step);
-    let worst = (0..n).fold(0, |worst, index| if off(index).abs() > off(worst).abs() { index } else { worst });
+    let worst = (0..n).fold(0, |worst, index| {
+        if off(index).abs() > off(worst).abs() {
+            index
+        } else {
+            worst
+        }
+    });
     if off(worst).abs() <= options.spacing_tolerance * step {
         return Ok(step);
     }
-    let gaps: Vec<f64> = kept.windows(2).map(|pair| (pair[1].0 - pair[0].0) / median).collect();
+    let gaps: Vec<f64> = kept
+        .windows(2)
+        .map(|pair| (pair[1].0 - pair[0].0) / median)
+        .collect();
     let is_whole = |gap: f64| (gap - gap.round()).abs() < WHOLE_STEPS && gap.round() >= 1.0;
     let first_gap = gaps.iter().position(|gap| gap.round() > 1.0);
     match first_gap {

@@ -51,6 +51,10 @@ pub fn read(
         limits: dicom_limits,
         cancel,
     };
+    if let Some((pixels, files)) = context.compare_twice(DuplicatePixels::Different)? {
+        let n = plan.twice.len();
+        return Err(series.error(SeriesFault::DuplicatePosition { n, pixels, files }));
+    }
     let (voxels, hashes) = match plan.voxel_type {
         VoxelType::I16 => {
             let (array, hashes) = context.array(|value, _| value as i16)?;
@@ -66,7 +70,14 @@ pub fn read(
         }
     };
     let hash = joined(&hashes);
-    let scan = Scan::of_grid(voxels, &plan.geometry, plan.scale, reader, limits, &series.summary.id)?;
+    let scan = Scan::of_grid(
+        voxels,
+        &plan.geometry,
+        plan.scale,
+        reader,
+        limits,
+        &series.summary.id,
+    )?;
     Ok(DicomScan {
         scan: Scan {
             bytes_read: hash.bytes,
@@ -76,24 +87,63 @@ pub fn read(
     })
 }
 
+/// Whether the images of a series that lie where others lie show the same; one that cannot be decoded leaves it open.
+pub(super) fn duplicate_pixels(
+    dir: &Dir,
+    series: &Series,
+    limits: &DicomLimits,
+    cancel: &CancelToken,
+) -> Result<DuplicatePixels, DicomError> {
+    let Ok(plan) = &series.plan else {
+        return Ok(DuplicatePixels::Unread);
+    };
+    let context = Context {
+        dir,
+        series,
+        plan,
+        limits,
+        cancel,
+    };
+    match context.compare_twice(DuplicatePixels::Different) {
+        Ok(Some((pixels, _))) => Ok(pixels),
+        Ok(None) => Ok(DuplicatePixels::Same),
+        Err(stopped @ DicomError::Cancelled(_)) => Err(stopped),
+        Err(_) => Ok(DuplicatePixels::Unread),
+    }
+}
+
 /// What the files of a series hold: SHA-256 over `SOPInstanceUID SHA-256-of-the-file` lines, sorted, and the bytes of all.
 /// Files that moved keep it; files that changed do not.
 ///
 /// # Errors
 /// [`DicomError::File`], [`DicomError::Cancelled`]
-pub fn hash_series(dir: &Dir, series: &Series, limits: &DicomLimits, cancel: &CancelToken) -> Result<FileHash, DicomError> {
+pub fn hash_series(
+    dir: &Dir,
+    series: &Series,
+    limits: &DicomLimits,
+    cancel: &CancelToken,
+) -> Result<FileHash, DicomError> {
     let hash = |file: &SeriesFile| -> Result<(String, FileHash), DicomError> {
         cancel.check()?;
         let open = open(dir, &file.path)?;
-        let hash = read_unchanged(&open, &file.name, limits, |open, size| Ok(FileHash::of(&read_bytes(open, size)?)))?;
+        let hash = read_unchanged(&open, &file.name, limits, |open, size| {
+            Ok(FileHash::of(&read_bytes(open, size)?))
+        })?;
         Ok((file.sop_instance.clone(), hash))
     };
-    let hashes = series.files.par_iter().map(hash).collect::<Result<Vec<_>, DicomError>>()?;
+    let hashes = series
+        .files
+        .par_iter()
+        .map(hash)
+        .collect::<Result<Vec<_>, DicomError>>()?;
     Ok(joined(&hashes))
 }
 
 fn joined(hashes: &[(String, FileHash)]) -> FileHash {
-    let mut lines: Vec<String> = hashes.iter().map(|(uid, hash)| format!("{uid} {hash}\n")).collect();
+    let mut lines: Vec<String> = hashes
+        .iter()
+        .map(|(uid, hash)| format!("{uid} {hash}\n"))
+        .collect();
     lines.sort();
     let mut all = Sha256::new();
     for line in &lines {
@@ -161,7 +211,6 @@ impl Context<'_> {
                 Ok((file.sop_instance.clone(), hash))
             })
             .collect::<Result<Vec<_>, DicomError>>()?;
-        self.compare_twice(&mut array, &voxel)?;
         Ok((array, hashes))
     }
 
@@ -173,7 +222,10 @@ impl Context<'_> {
             source,
         })?;
         if identity != file.identity {
-            return Err(FileError::Changed { name: file.name.clone() }.into());
+            return Err(FileError::Changed {
+                name: file.name.clone(),
+            }
+            .into());
         }
         let read = read_unchanged(&open, &file.name, self.limits, |open, size| {
             let bytes = read_bytes(open, size)?;
@@ -195,7 +247,11 @@ impl Context<'_> {
         planes.into_par_iter().try_for_each(|(mut plane, slice)| {
             self.cancel.check()?;
             let values = frames.decode(slice.frame).map_err(failed)?;
-            for (mut row, values) in plane.rows_mut().into_iter().zip(values.chunks_exact(slice.source.columns as usize)) {
+            for (mut row, values) in plane
+                .rows_mut()
+                .into_iter()
+                .zip(values.chunks_exact(slice.source.columns as usize))
+            {
                 for (to, &value) in row.iter_mut().zip(values) {
                     *to = voxel(value, slice.scale);
                 }
@@ -204,30 +260,32 @@ impl Context<'_> {
         })
     }
 
-    /// Images that lie where a slice lies must show the same.
-    fn compare_twice<T: Copy + Zeroable + PartialEq>(
+    /// The first image that lies where a slice lies and is to the slice as is asked for: the files of both.
+    fn compare_twice(
         &self,
-        array: &mut Array3<T>,
-        voxel: &impl Fn(i32, IntensityScale) -> T,
-    ) -> Result<(), DicomError> {
-        let slices = self.plan.axes.source_view(array.view_mut());
+        wanted: DuplicatePixels,
+    ) -> Result<Option<(DuplicatePixels, Vec<String>)>, DicomError> {
         for (image, rank) in &self.plan.twice {
             self.cancel.check()?;
-            let file = &self.series.files[image.file];
-            let failed = |fault: FileFault| DicomError::from(fault.of(&file.name));
-            let (object, _) = self.object(file)?;
-            let values = Frames::of(&object).and_then(|frames| frames.decode(image.frame)).map_err(failed)?;
-            let kept = slices.index_axis(Axis(0), *rank);
-            let same = kept.iter().zip(&values).all(|(kept, &value)| *kept == voxel(value, image.scale));
-            if !same {
-                let other = &self.series.files[self.plan.slices[*rank].file];
-                return Err(self.series.error(SeriesFault::DuplicatePosition {
-                    n: 1,
-                    pixels: DuplicatePixels::Different,
-                    files: vec![other.name.clone(), file.name.clone()],
-                }));
+            let kept = &self.plan.slices[*rank];
+            let same = kept.scale == image.scale && self.values(kept)? == self.values(image)?;
+            let pixels = if same {
+                DuplicatePixels::Same
+            } else {
+                DuplicatePixels::Different
+            };
+            if pixels == wanted {
+                let name = |slice: &PlannedSlice| self.series.files[slice.file].name.clone();
+                return Ok(Some((pixels, vec![name(kept), name(image)])));
             }
         }
-        Ok(())
+        Ok(None)
+    }
+
+    fn values(&self, slice: &PlannedSlice) -> Result<Vec<i32>, DicomError> {
+        let file = &self.series.files[slice.file];
+        let (object, _) = self.object(file)?;
+        let values = Frames::of(&object).and_then(|frames| frames.decode(slice.frame));
+        Ok(values.map_err(|fault| fault.of(&file.name))?)
     }
 }

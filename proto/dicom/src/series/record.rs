@@ -69,11 +69,20 @@ impl ImageFile {
         let n_frames = format.as_ref().map_or(1, |format| format.frames);
         let frames = if per_frame.is_empty() && shared.is_none() {
             // Frames that no group places, as of a secondary capture, lie nowhere but the first.
-            (1..=n_frames.min(2)).map(|number| Frame::of(number, &[object], object)).collect()
+            (1..=n_frames.min(2))
+                .map(|number| Frame::of(number, &[object], object))
+                .collect()
         } else {
-            let groups = |index: usize| [per_frame.get(index), shared, Some(object)].into_iter().flatten().collect::<Vec<_>>();
+            let groups = |index: usize| {
+                [per_frame.get(index), shared, Some(object)]
+                    .into_iter()
+                    .flatten()
+                    .collect::<Vec<_>>()
+            };
             let n = (n_frames as usize).min(per_frame.len().max(1));
-            (0..n).map(|index| Frame::of(index as u32 + 1, &groups(index), object)).collect()
+            (0..n)
+                .map(|index| Frame::of(index as u32 + 1, &groups(index), object))
+                .collect()
         };
         ImageFile {
             sop_class: or(first(tags::SOP_CLASS_UID), &header.media_sop_class),
@@ -85,11 +94,15 @@ impl ImageFile {
             description: first(tags::SERIES_DESCRIPTION),
             image_type: texts(object, tags::IMAGE_TYPE),
             is_three_d: text(object, tags::MR_ACQUISITION_TYPE).as_deref() == Some("3D"),
-            is_lossy: header.syntax.lossy || text(object, tags::LOSSY_IMAGE_COMPRESSION).as_deref() == Some("01"),
+            is_lossy: header.syntax.lossy
+                || text(object, tags::LOSSY_IMAGE_COMPRESSION).as_deref() == Some("01"),
             has_burned_in: text(object, tags::BURNED_IN_ANNOTATION).as_deref() == Some("YES"),
             has_philips_scale: object.get(PHILIPS_SCALE).is_some(),
             format,
-            rows_columns: [whole(object, tags::ROWS).unwrap_or(0), whole(object, tags::COLUMNS).unwrap_or(0)],
+            rows_columns: [
+                whole(object, tags::ROWS).unwrap_or(0),
+                whole(object, tags::COLUMNS).unwrap_or(0),
+            ],
             padding: whole(object, tags::PIXEL_PADDING_VALUE),
             frames,
         }
@@ -143,7 +156,9 @@ impl Frame {
         frame.splits = [
             groups.text(tags::FRAME_CONTENT_SEQUENCE, tags::TEMPORAL_POSITION_INDEX),
             text(object, tags::TEMPORAL_POSITION_IDENTIFIER),
-            groups.text(tags::MR_ECHO_SEQUENCE, tags::EFFECTIVE_ECHO_TIME).or_else(|| text(object, tags::ECHO_NUMBERS)),
+            groups
+                .text(tags::MR_ECHO_SEQUENCE, tags::EFFECTIVE_ECHO_TIME)
+                .or_else(|| text(object, tags::ECHO_NUMBERS)),
             text(object, tags::ACQUISITION_NUMBER),
             groups.text(tags::CT_IMAGE_FRAME_TYPE_SEQUENCE, tags::FRAME_TYPE),
             Some(texts(object, tags::IMAGE_TYPE).join("\\")),
@@ -153,15 +168,24 @@ impl Frame {
 
     fn numbers(&mut self, groups: &Groups<'_>) -> Result<(), FileFault> {
         self.position = groups.find(tags::PLANE_POSITION_SEQUENCE, |object| {
-            exactly(object, tags::IMAGE_POSITION_PATIENT, "ImagePositionPatient (0020,0032)")
+            exactly(
+                object,
+                tags::IMAGE_POSITION_PATIENT,
+                "ImagePositionPatient (0020,0032)",
+            )
         })?;
         self.orientation = groups.find(tags::PLANE_ORIENTATION_SEQUENCE, |object| {
-            exactly(object, tags::IMAGE_ORIENTATION_PATIENT, "ImageOrientationPatient (0020,0037)")
+            exactly(
+                object,
+                tags::IMAGE_ORIENTATION_PATIENT,
+                "ImageOrientationPatient (0020,0037)",
+            )
         })?;
         self.spacing = groups.find(tags::PIXEL_MEASURES_SEQUENCE, |object| {
             exactly(object, tags::PIXEL_SPACING, "PixelSpacing (0028,0030)")
         })?;
-        let first = |object: &InMemDicomObject, tag, name| Ok(numbers(object, tag, name)?.map(|values| values[0]));
+        let first =
+            |object: &InMemDicomObject, tag, name| Ok(numbers(object, tag, name)?.map(|values| values[0]));
         self.slope = groups.find(tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE, |object| {
             first(object, tags::RESCALE_SLOPE, "RescaleSlope (0028,1053)")
         })?;

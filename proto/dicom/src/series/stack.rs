@@ -44,7 +44,10 @@ impl Key {
             sop_class: image.of.sop_class.clone(),
             rows_columns: image.of.rows_columns,
             orientation: image.frame.orientation.map(|values| values.map(rounded)),
-            spacing: image.frame.spacing.map(|values| values.map(|v| (v * 1e3).round() as i64)),
+            spacing: image
+                .frame
+                .spacing
+                .map(|values| values.map(|v| (v * 1e3).round() as i64)),
             kind: image.of.image_type.get(2).cloned(),
             stack: image.frame.stack.clone(),
         }
@@ -59,7 +62,8 @@ pub(super) fn stacks<'a>(images: &[Image<'a>]) -> Vec<Vec<Image<'a>>> {
         // Rounding may cut one direction in two; of so many directions none is that of a scan.
         if by_key.len() < MAX_COMPARED
             && !by_key.contains_key(&key)
-            && let Some(near) = by_key.keys().find(|other| is_near(other, &key)) {
+            && let Some(near) = by_key.keys().find(|other| is_near(other, &key))
+        {
             key = near.clone();
         }
         by_key.entry(key).or_default().push(*image);
@@ -78,7 +82,15 @@ fn is_near(a: &Key, b: &Key) -> bool {
     }
     near(&a.orientation, &b.orientation)
         && near(&a.spacing, &b.spacing)
-        && Key { orientation: None, spacing: None, ..a.clone() } == Key { orientation: None, spacing: None, ..b.clone() }
+        && Key {
+            orientation: None,
+            spacing: None,
+            ..a.clone()
+        } == Key {
+            orientation: None,
+            spacing: None,
+            ..b.clone()
+        }
 }
 
 /// Images of one key at the same places, told apart by the first attribute that does it: phases, echoes, acquisitions.
@@ -89,7 +101,10 @@ fn apart(images: Vec<Image<'_>>) -> Vec<Vec<Image<'_>>> {
     for split in 0..N_SPLITS {
         let mut parts: BTreeMap<Option<&str>, Vec<Image<'_>>> = BTreeMap::new();
         for image in &images {
-            parts.entry(image.frame.splits[split].as_deref()).or_default().push(*image);
+            parts
+                .entry(image.frame.splits[split].as_deref())
+                .or_default()
+                .push(*image);
         }
         // A slice that was sent twice is no stack of its own.
         let are_stacks = parts.values().all(|part| part.len() > 1 && !has_repeats(part));
@@ -103,7 +118,10 @@ fn apart(images: Vec<Image<'_>>) -> Vec<Vec<Image<'_>>> {
 /// Whether two images lie at one place, to a hundredth of a millimeter.
 fn has_repeats(images: &[Image<'_>]) -> bool {
     let rounded = |position: [f64; 3]| position.map(|v| (v * 100.0).round() as i64);
-    let mut places: Vec<[i64; 3]> = images.iter().filter_map(|image| image.frame.position.map(rounded)).collect();
+    let mut places: Vec<[i64; 3]> = images
+        .iter()
+        .filter_map(|image| image.frame.position.map(rounded))
+        .collect();
     let n = places.len();
     places.sort_unstable();
     places.dedup();

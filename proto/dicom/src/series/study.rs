@@ -65,7 +65,10 @@ pub struct Study {
 
 /// The elements of an object that are copied.
 pub(super) fn copied(object: &InMemDicomObject) -> Vec<InMemElement> {
-    let mut elements: Vec<InMemElement> = COPIED.iter().filter_map(|&tag| object.get(tag).cloned()).collect();
+    let mut elements: Vec<InMemElement> = COPIED
+        .iter()
+        .filter_map(|&tag| object.get(tag).cloned())
+        .collect();
     elements.sort_by_key(|element| dicom_core::header::Header::tag(element));
     elements
 }
