@@ -7,10 +7,11 @@ STATIC  := x86_64-unknown-linux-musl
 ARM     := aarch64-unknown-linux-gnu
 PLUGIN_PYTHON := build/plugin-python
 NVRTC   := build/nvrtc
+DICOM_SAMPLES := build/dicom-samples
 MODE    ?= monolith
 
 .DEFAULT_GOAL := help
-.PHONY: help build mask-services demo images up down test bench bench-nnunet bench-network bench-masks bench-modes bench-memory bench-load bench-gpu docs fmt lint onnxruntime onnxruntime-openvino plugin-python node-client nats-server nvrtc test-jobs test-neon test-gpu bench-jobs test-containers clean
+.PHONY: help build mask-services demo images up down test bench bench-nnunet bench-network bench-masks bench-modes bench-memory bench-load bench-gpu docs fmt lint onnxruntime onnxruntime-openvino plugin-python node-client nats-server nvrtc dicom-samples test-jobs test-neon test-gpu bench-jobs test-containers clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -36,6 +37,9 @@ nats-server: ## fetch the pinned NATS server, for the tests of jobs on many mach
 nvrtc: ## fetch the pinned NVRTC, for the test that compiles the kernels of NVIDIA cards; no card is needed
 	@$(PYTHON) image-core/engine/cuda/nvrtc/fetch.py --out $(NVRTC) || echo "no NVRTC: the test that compiles the kernels of cards will be skipped"
 
+dicom-samples: ## fetch the pinned wheels whose DICOM files tests read
+	@$(PYTHON) proto/dicom/tests/samples/fetch.py --out $(DICOM_SAMPLES) || echo "no DICOM samples: the tests that need them will be skipped"
+
 build: onnxruntime ## the optimized binary target/release/nephrite, with the demo
 	$(CARGO) build --release --locked -p nephrite-image-core --features demo
 
@@ -59,7 +63,7 @@ down: ## stop the containers
 test-containers: ## the modes in real containers; starts a Docker engine where none answers
 	tests/containers/run.sh
 
-test: onnxruntime onnxruntime-openvino plugin-python node-client nats-server nvrtc ## all tests, against the optimized libraries
+test: onnxruntime onnxruntime-openvino plugin-python node-client nats-server nvrtc dicom-samples ## all tests, against the optimized libraries
 	if [ -z "$${NEPHRITE_CUDA_LIBRARIES:-}" ] && [ -d $(NVRTC) ]; then export NEPHRITE_CUDA_LIBRARIES="$(CURDIR)/$(NVRTC)"; fi; \
 	    $(CARGO) test --workspace --locked --release
 
