@@ -23,6 +23,8 @@ mod attributes;
 mod decode;
 mod error;
 mod file_error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod limits;
 mod pixel_format;

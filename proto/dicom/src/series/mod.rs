@@ -24,3 +24,11 @@ pub use options::{BrokenFiles, Duplicates, FrameOfReference, Layout, SeriesOptio
 pub use phase::{PhaseContradiction, PhaseEvidence, check_phase};
 pub use read::{DicomScan, hash_series, read};
 pub use study::Study;
+
+/// Reads all that a listing reads of one file.
+pub(crate) fn read_header(header: &crate::guard::DicomHeader) {
+    let image = record::ImageFile::of(header);
+    let _ = image.is_localizer();
+    let _ = phase::PhaseEvidence::of(&header.object);
+    let _ = study::copied(&header.object);
+}
