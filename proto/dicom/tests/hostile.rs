@@ -38,9 +38,14 @@ impl Random {
 }
 
 fn volume() -> Volume {
-    let (shape, spacing) = (Shape3::new([4, 16, 12]).unwrap(), Spacing::new([2.0, 1.0, 1.0]).unwrap());
+    let (shape, spacing) = (
+        Shape3::new([4, 16, 12]).unwrap(),
+        Spacing::new([2.0, 1.0, 1.0]).unwrap(),
+    );
     Volume {
-        voxels: Voxels::I16(Array3::from_shape_fn((4, 16, 12), |(z, y, x)| (z * 100 + y * 7 + x) as i16)),
+        voxels: Voxels::I16(Array3::from_shape_fn((4, 16, 12), |(z, y, x)| {
+            (z * 100 + y * 7 + x) as i16
+        })),
         scale: IntensityScale::IDENTITY,
         geometry: Geometry {
             shape,
@@ -79,7 +84,13 @@ fn seeds() -> Vec<Vec<u8>> {
 
 fn deflated(dataset: &[u8]) -> Vec<u8> {
     let uid = b"1.2.840.10008.1.2.1.99";
-    let mut bytes = [&[0; 128][..], b"DICM\x02\0\x10\0UI", &(uid.len() as u16).to_le_bytes(), uid].concat();
+    let mut bytes = [
+        &[0; 128][..],
+        b"DICM\x02\0\x10\0UI",
+        &(uid.len() as u16).to_le_bytes(),
+        uid,
+    ]
+    .concat();
     let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(dataset).unwrap();
     bytes.extend(encoder.finish().unwrap());
@@ -136,13 +147,24 @@ fn hostile(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
             let content = match random.below(3) {
                 0 => vec![0; n],
                 1 => b"\x08\0\x60\0CS\0\0".repeat(n / 8),
-                _ => b"\x08\0\x60\0CS\xfe\xff".iter().copied().chain(std::iter::repeat_n(b'\\', n)).collect(),
+                _ => b"\x08\0\x60\0CS\xfe\xff"
+                    .iter()
+                    .copied()
+                    .chain(std::iter::repeat_n(b'\\', n))
+                    .collect(),
             };
             bytes = deflated(&content);
         }
         // Headers of rows, columns and bits that are anything.
         _ => {
-            let tags: [&[u8]; 6] = [b"(\0\x10\0US", b"(\0\x11\0US", b"(\0\0\x01US", b"(\0\x01\x01US", b"(\0\x03\x01US", b"(\0\x08\0IS"];
+            let tags: [&[u8]; 6] = [
+                b"(\0\x10\0US",
+                b"(\0\x11\0US",
+                b"(\0\0\x01US",
+                b"(\0\x01\x01US",
+                b"(\0\x03\x01US",
+                b"(\0\x08\0IS",
+            ];
             let tag = tags[random.below(tags.len())];
             if let Some(at) = bytes.windows(6).position(|window| window == tag) {
                 let value = random.next().to_le_bytes();
@@ -175,11 +197,20 @@ fn hostile_files_cost_little_and_end_nothing() {
         let (time, used) = (start.elapsed(), ALLOCATOR.peak_usage().saturating_sub(before));
         assert!(used < MAX_BYTES, "file {index} took {used} bytes");
         // Debug builds of the decoders are slower.
-        let allowed = if cfg!(debug_assertions) { 5 * MAX_TIME } else { MAX_TIME };
+        let allowed = if cfg!(debug_assertions) {
+            5 * MAX_TIME
+        } else {
+            MAX_TIME
+        };
         assert!(time < allowed, "file {index} took {time:?}");
         worst_bytes = worst_bytes.max(used);
         worst_time = worst_time.max(time);
     }
-    println!("{n} files, {opened} opened, {decoded} frames decoded; at most {worst_bytes} bytes, {worst_time:?}");
-    assert!(opened > n / 20 && decoded > n / 20, "{opened} opened, {decoded} decoded: nothing was tried");
+    println!(
+        "{n} files, {opened} opened, {decoded} frames decoded; at most {worst_bytes} bytes, {worst_time:?}"
+    );
+    assert!(
+        opened > n / 20 && decoded > n / 20,
+        "{opened} opened, {decoded} decoded: nothing was tried"
+    );
 }

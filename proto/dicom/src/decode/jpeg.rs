@@ -2,7 +2,7 @@
 
 use jpeg_decoder::{Decoder, PixelFormat as Samples};
 
-use super::{decode_fault, same};
+use super::{decode_fault, same, unpanicked};
 use crate::file_error::FileFault;
 use crate::pixel_format::PixelFormat;
 
@@ -10,13 +10,13 @@ pub(super) fn decode(stream: &[u8], format: &PixelFormat, frame: u32) -> Result<
     let failed = |error: jpeg_decoder::Error| decode_fault(frame, error.to_string());
     let mut decoder = Decoder::new(stream);
     decoder.set_max_decoding_buffer_size(format.n_pixels() * 2);
-    decoder.read_info().map_err(failed)?;
+    unpanicked(frame, || decoder.read_info())?.map_err(failed)?;
     let info = decoder
         .info()
         .ok_or_else(|| decode_fault(frame, "there is no image"))?;
     same("rows", u32::from(info.height), format.rows)?;
     same("columns", u32::from(info.width), format.columns)?;
-    let bytes = decoder.decode().map_err(failed)?;
+    let bytes = unpanicked(frame, || decoder.decode())?.map_err(failed)?;
     let words: Vec<i32> = match info.pixel_format {
         Samples::L8 => bytes.iter().map(|&byte| format.value(u32::from(byte))).collect(),
         Samples::L16 => {

@@ -2,7 +2,7 @@
 
 use jpeg2k::{DecodeParameters, Image};
 
-use super::{decode_fault, same};
+use super::{decode_fault, same, unpanicked};
 use crate::file_error::FileFault;
 use crate::pixel_format::PixelFormat;
 
@@ -44,9 +44,10 @@ pub(super) fn decode(stream: &[u8], format: &PixelFormat, frame: u32) -> Result<
     if size.tiles > MAX_TILES {
         return Err(decode_fault(frame, format!("it has {} tiles", size.tiles)));
     }
-    let parameters = DecodeParameters::new().strict(true);
-    let image =
-        Image::from_bytes_with(stream, parameters).map_err(|error| decode_fault(frame, error.to_string()))?;
+    let decoded = unpanicked(frame, || {
+        Image::from_bytes_with(stream, DecodeParameters::new().strict(true))
+    })?;
+    let image = decoded.map_err(|error| decode_fault(frame, error.to_string()))?;
     let [component] = image.components() else {
         return Err(decode_fault(frame, "it is not gray"));
     };

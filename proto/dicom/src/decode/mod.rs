@@ -109,6 +109,12 @@ fn decode_fault(frame: u32, what: impl Into<String>) -> FileFault {
     }
 }
 
+/// A decoder that panics over a hostile frame gives a fault of the frame.
+fn unpanicked<T>(frame: u32, decode: impl FnOnce() -> T) -> Result<T, FileFault> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode))
+        .map_err(|_| decode_fault(frame, "the decoder gave up"))
+}
+
 /// The code stream and the header must say the same.
 fn same(what: &'static str, stream: u32, header: u32) -> Result<(), FileFault> {
     if stream == header {
@@ -118,7 +124,8 @@ fn same(what: &'static str, stream: u32, header: u32) -> Result<(), FileFault> {
     }
 }
 
-fn native(bytes: &[u8], format: &PixelFormat, big_endian: bool) -> Vec<i32> {
+/// Values of native pixels, as many as there are bytes for.
+pub(crate) fn native(bytes: &[u8], format: &PixelFormat, big_endian: bool) -> Vec<i32> {
     if format.bits_allocated == 8 {
         return bytes.iter().map(|&byte| format.value(u32::from(byte))).collect();
     }

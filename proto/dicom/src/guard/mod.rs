@@ -124,7 +124,7 @@ pub(crate) fn read_unchanged<T>(
     })
 }
 
-fn header_of(file: &File, limits: &DicomLimits) -> Result<DicomHeader, StreamError> {
+pub(crate) fn header_of(file: &File, limits: &DicomLimits) -> Result<DicomHeader, StreamError> {
     let mut stream = Stream::new(file);
     stream.fill(FIRST_BYTES)?;
     let meta = read_meta(&stream.bytes).map_err(StreamError::Fault)?;

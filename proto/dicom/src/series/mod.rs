@@ -11,6 +11,7 @@ mod phase;
 mod placed;
 mod read;
 mod record;
+mod source;
 mod stack;
 mod study;
 mod vector;

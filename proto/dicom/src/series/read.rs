@@ -3,7 +3,7 @@
 use cap_std::fs::Dir;
 use ndarray::{Array3, ArrayViewMut2, Axis, Ix3};
 use nephrite_types::memory::{self, Zeroable};
-use nephrite_types::{CancelToken, FileIdentity, IntensityScale, Limits, VoxelType, Voxels};
+use nephrite_types::{CancelToken, IntensityScale, Limits, VoxelType, Voxels};
 use nephrite_volume::{FileHash, Reader, Scan, VolumeError};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -11,10 +11,9 @@ use sha2::{Digest, Sha256};
 use super::fault::{DuplicatePixels, SeriesFault};
 use super::folder::open;
 use super::model::{Plan, PlannedSlice, Series, SeriesFile};
-use crate::decode::Frames;
+use super::source::{Source, hash_listed};
 use crate::error::DicomError;
-use crate::file_error::{FileError, FileFault};
-use crate::guard::{DicomObject, StreamError, object_of, read_bytes, read_unchanged};
+use crate::file_error::FileFault;
 use crate::limits::DicomLimits;
 
 /// A series as a scan.
@@ -117,18 +116,11 @@ pub(super) fn duplicate_pixels(
 ///
 /// # Errors
 /// [`DicomError::File`], [`DicomError::Cancelled`]
-pub fn hash_series(
-    dir: &Dir,
-    series: &Series,
-    limits: &DicomLimits,
-    cancel: &CancelToken,
-) -> Result<FileHash, DicomError> {
+pub fn hash_series(dir: &Dir, series: &Series, cancel: &CancelToken) -> Result<FileHash, DicomError> {
     let hash = |file: &SeriesFile| -> Result<(String, FileHash), DicomError> {
         cancel.check()?;
         let open = open(dir, &file.path)?;
-        let hash = read_unchanged(&open, &file.name, limits, |open, size| {
-            Ok(FileHash::of(&read_bytes(open, size)?))
-        })?;
+        let hash = hash_listed(&open, &file.name, cancel)?;
         Ok((file.sop_instance.clone(), hash))
     };
     let hashes = series
@@ -177,6 +169,9 @@ fn check_limits(series: &Series, plan: &Plan, limits: &Limits) -> Result<(), Vol
     Ok(())
 }
 
+/// Decodes a frame, counted from 1.
+type Decode<'a> = &'a (dyn Fn(u32) -> Result<Vec<i32>, FileFault> + Sync);
+
 /// A slice of the array, and the image that it is filled with.
 type Filled<'a, T> = (ArrayViewMut2<'a, T>, &'a PlannedSlice);
 
@@ -206,47 +201,26 @@ impl Context<'_> {
             .zip(&self.series.files)
             .map(|(planes, file)| {
                 self.cancel.check()?;
-                let (object, hash) = self.object(file)?;
-                self.fill(file, &object, planes, &voxel)?;
+                let source = Source::open(self.dir, file, self.limits)?;
+                let fill = |decode: Decode<'_>| self.fill(file, decode, planes, &voxel);
+                let hash = source.with_frames(self.cancel, fill, &file.name)?;
                 Ok((file.sop_instance.clone(), hash))
             })
             .collect::<Result<Vec<_>, DicomError>>()?;
         Ok((array, hashes))
     }
 
-    /// Reads a file as a whole; it must be the one that was listed.
-    fn object(&self, file: &SeriesFile) -> Result<(DicomObject, FileHash), DicomError> {
-        let open = open(self.dir, &file.path)?;
-        let identity = FileIdentity::of(&open).map_err(|source| FileError::Read {
-            name: file.name.clone(),
-            source,
-        })?;
-        if identity != file.identity {
-            return Err(FileError::Changed {
-                name: file.name.clone(),
-            }
-            .into());
-        }
-        let read = read_unchanged(&open, &file.name, self.limits, |open, size| {
-            let bytes = read_bytes(open, size)?;
-            let hash = FileHash::of(&bytes);
-            Ok((object_of(bytes, self.limits).map_err(StreamError::Fault)?, hash))
-        })?;
-        Ok(read)
-    }
-
     fn fill<T: Copy + Send>(
         &self,
         file: &SeriesFile,
-        object: &DicomObject,
+        decode: Decode<'_>,
         planes: Vec<Filled<'_, T>>,
         voxel: &(impl Fn(i32, IntensityScale) -> T + Sync),
     ) -> Result<(), DicomError> {
         let failed = |fault: FileFault| DicomError::from(fault.of(&file.name));
-        let frames = Frames::of(object).map_err(failed)?;
         planes.into_par_iter().try_for_each(|(mut plane, slice)| {
             self.cancel.check()?;
-            let values = frames.decode(slice.frame).map_err(failed)?;
+            let values = decode(slice.frame).map_err(failed)?;
             for (mut row, values) in plane
                 .rows_mut()
                 .into_iter()
@@ -284,8 +258,12 @@ impl Context<'_> {
 
     fn values(&self, slice: &PlannedSlice) -> Result<Vec<i32>, DicomError> {
         let file = &self.series.files[slice.file];
-        let (object, _) = self.object(file)?;
-        let values = Frames::of(&object).and_then(|frames| frames.decode(slice.frame));
-        Ok(values.map_err(|fault| fault.of(&file.name))?)
+        let mut values = Vec::new();
+        let read = |decode: Decode<'_>| {
+            values = decode(slice.frame).map_err(|fault| fault.of(&file.name))?;
+            Ok(())
+        };
+        Source::open(self.dir, file, self.limits)?.with_frames(self.cancel, read, &file.name)?;
+        Ok(values)
     }
 }
