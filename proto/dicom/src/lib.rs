@@ -47,5 +47,5 @@ pub use pixel_format::PixelFormat;
 pub use series::{
     ArrayAxes, BrokenFiles, DicomScan, DuplicatePixels, Duplicates, FrameOfReference, Layout, Listing,
     OtherFile, PhaseContradiction, PhaseEvidence, Problem, Series, SeriesFault, SeriesOptions, SeriesSummary,
-    SourceSlice, Study, check_phase, hash_series, list, read,
+    SourceSlice, Study, Tilt, check_phase, hash_series, list, read,
 };

@@ -7,7 +7,7 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::mem::InMemElement;
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use dicom_transfer_syntax_registry::entries;
-use nephrite_types::{Volume, Voxels, with_voxels};
+use nephrite_types::{Volume, Voxels};
 
 /// Which axis of a volume slices, rows and columns follow, and which of them run backward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,8 +173,11 @@ fn slices(volume: &Volume, way: Way) -> Slices {
 }
 
 fn word(voxels: &Voxels, [z, y, x]: [usize; 3]) -> [u8; 2] {
-    let value = with_voxels!(voxels, array => array[[z, y, x]] as i64);
-    (value as u16).to_le_bytes()
+    match voxels {
+        Voxels::I16(array) => array[[z, y, x]].to_le_bytes(),
+        Voxels::U16(array) => array[[z, y, x]].to_le_bytes(),
+        _ => panic!("16-bit integers"),
+    }
 }
 
 /// What all images of a series have.

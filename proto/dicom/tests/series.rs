@@ -5,7 +5,11 @@
 mod harness;
 #[path = "it/irregular.rs"]
 mod irregular;
+#[path = "it/pixels.rs"]
+mod pixels;
 #[path = "it/round_trip.rs"]
 mod round_trip;
 #[path = "it/selection.rs"]
 mod selection;
+#[path = "it/tilt.rs"]
+mod tilt;

@@ -168,6 +168,9 @@ pub enum SeriesFault {
         /// What they are called.
         ids: Vec<String>,
     },
+    /// Something wants pixels of the images, where voxels lie between them.
+    #[error("the series was resampled, since the gantry was tilted: its voxels are no pixels of its images")]
+    Resampled,
     /// Several files claim to be one image.
     #[error("two files have SOPInstanceUID {uid}: {}", some(files))]
     SameInstance {
@@ -224,6 +227,7 @@ impl SeriesFault {
             MixedOrientation { .. } => "mixed_orientation",
             MixedMatrix { .. } => "mixed_matrix",
             SeveralStacks { .. } => "several_stacks",
+            Resampled => "resampled",
             SameInstance { .. } => "same_instance",
         }
     }

@@ -71,6 +71,19 @@ pub(super) struct Plan {
     pub(super) voxel_type: VoxelType,
     /// Of all slices; identity where each has its own.
     pub(super) scale: IntensityScale,
+    /// Rows are resampled.
+    pub(super) tilt: Option<PlannedTilt>,
+}
+
+/// How rows of a tilted gantry are put back.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PlannedTilt {
+    /// Rows of the array before the first row of the first image.
+    pub(super) rows_before: f64,
+    /// Rows that each image is shifted by against the one before it.
+    pub(super) by: f64,
+    /// Where nothing was measured.
+    pub(super) fill: f32,
 }
 
 /// One image.
@@ -237,9 +250,22 @@ impl Series {
     /// How array indices lead to slices (as [`Series::slices`] has them), rows and columns.
     ///
     /// # Errors
-    /// [`DicomError::Series`] if it is not read.
+    /// [`DicomError::Series`] if it is not read, or is resampled: [`SeriesFault::Resampled`].
     pub fn axes(&self) -> Result<ArrayAxes, DicomError> {
-        Ok(self.plan()?.axes)
+        let plan = self.plan()?;
+        match plan.tilt {
+            None => Ok(plan.axes),
+            Some(_) => Err(self.error(SeriesFault::Resampled)),
+        }
+    }
+
+    /// True if voxels are no longer pixels of the images, since the gantry was tilted: what is made on the array has a grid of
+    /// its own.
+    ///
+    /// # Errors
+    /// [`DicomError::Series`] if it is not read.
+    pub fn is_resampled(&self) -> Result<bool, DicomError> {
+        Ok(self.plan()?.tilt.is_some())
     }
 
     /// SOP Instance UIDs of all its files, sorted.

@@ -10,6 +10,8 @@ pub struct SeriesOptions {
     pub spacing_tolerance: f64,
     /// How far slices may shift against each other within their plane from first to last, as a fraction of a pixel.
     pub shift_tolerance: f64,
+    /// What becomes of a series whose gantry was tilted.
+    pub tilt: Tilt,
     /// What becomes of two slices at one place.
     pub duplicates: Duplicates,
     /// Modalities that are read.
@@ -20,6 +22,17 @@ pub struct SeriesOptions {
     pub broken_files: BrokenFiles,
     /// How the axes of the array run.
     pub layout: Layout,
+}
+
+/// What becomes of a series whose gantry was tilted: slices shift along their columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tilt {
+    /// It is refused.
+    Refuse,
+    /// Rows are shifted back, with linear interpolation; the array has more rows, and PixelPaddingValue where nothing was
+    /// measured, or else what air (CT) or nothing (MR) has. Its voxels are no longer pixels of the images.
+    Resample,
 }
 
 /// What becomes of two slices at one place.
@@ -69,6 +82,7 @@ impl Default for SeriesOptions {
         SeriesOptions {
             spacing_tolerance: 0.01,
             shift_tolerance: 0.1,
+            tilt: Tilt::Refuse,
             duplicates: Duplicates::Refuse,
             modalities: vec!["CT".to_owned(), "MR".to_owned()],
             frame_of_reference: FrameOfReference::Require,

@@ -3,7 +3,7 @@
 use nephrite_types::{Affine, Geometry, GeometryError, Shape3, Spacing};
 
 use super::fault::SeriesFault;
-use super::options::SeriesOptions;
+use super::options::{SeriesOptions, Tilt};
 use super::vector::{cross, dot, length, minus, plus, times};
 
 /// Images closer than this fraction of a step lie at one place.
@@ -44,6 +44,8 @@ pub(super) struct Placed {
     /// Of the first slice.
     pub(super) origin: [f64; 3],
     pub(super) normal: [f64; 3],
+    /// Rows that each slice is shifted by against the one before it, of a tilted gantry.
+    pub(super) tilt_rows: Option<f64>,
 }
 
 /// Sorts and checks; all planes have one direction and one spacing (up to rounding).
@@ -97,7 +99,8 @@ pub(super) fn place(planes: &[Plane], options: &SeriesOptions) -> Result<Placed,
     steps.sort_by(f64::total_cmp);
     let median = steps[steps.len() / 2];
 
-    let (mut kept, mut twice): (Vec<(f64, &Plane)>, Vec<(usize, usize)>) = (Vec::new(), Vec::new());
+    let mut kept: Vec<(f64, &Plane)> = Vec::new();
+    let mut twice = Vec::new();
     for (t, plane) in sorted {
         match kept.last() {
             Some((before, other)) if t - before < (SAME_PLACE * median).max(SAME_PLACE_MM) => {
@@ -107,7 +110,8 @@ pub(super) fn place(planes: &[Plane], options: &SeriesOptions) -> Result<Placed,
         }
     }
     let step = even_step(&kept, median, options)?;
-    line(&kept, normal, first.spacing, options)?;
+    let shift = line(&kept, normal, first.spacing, options)?;
+    let tilt_rows = tilt(&kept, shift, [row, column], first.spacing, options)?;
     Ok(Placed {
         order: kept.iter().map(|(_, plane)| plane.index).collect(),
         twice,
@@ -117,6 +121,7 @@ pub(super) fn place(planes: &[Plane], options: &SeriesOptions) -> Result<Placed,
         step,
         origin: kept[0].1.position,
         normal,
+        tilt_rows,
     })
 }
 
@@ -176,45 +181,84 @@ fn even_step(kept: &[(f64, &Plane)], median: f64, options: &SeriesOptions) -> Re
     }
 }
 
-/// Slices must lie on one line, and the line along the normal.
+/// Shift within the plane from first to last, mm, and the way along the normal; slices must lie on one line.
+#[derive(Clone, Copy)]
+struct Shift {
+    vector: [f64; 3],
+    height: f64,
+}
+
 fn line(
     kept: &[(f64, &Plane)],
     normal: [f64; 3],
     spacing: [f64; 2],
     options: &SeriesOptions,
-) -> Result<(), SeriesFault> {
+) -> Result<Shift, SeriesFault> {
     let (first, last) = (kept[0], kept[kept.len() - 1]);
-    let pixel = spacing[0].min(spacing[1]);
     let whole = minus(last.1.position, first.1.position);
     let height = dot(whole, normal);
-    let shift = minus(whole, times(normal, height));
-    let degrees = length(shift).atan2(height).to_degrees();
-    let allowed = options.shift_tolerance * pixel;
     for (t, plane) in kept {
         let along = times(whole, (t - first.0) / height);
         let beside = length(minus(plane.position, plus(first.1.position, along)));
-        if beside > allowed.max(ROUNDED_MM) {
+        if beside > allowed_mm(spacing, options) {
             return Err(SeriesFault::Misaligned {
                 shift: beside,
                 file: plane.file.clone(),
             });
         }
     }
-    if length(shift) > allowed.max(ROUNDED_MM) {
-        return Err(SeriesFault::GantryTilt {
-            degrees,
-            shift: length(shift),
-            files: [first.1.file.clone(), last.1.file.clone()],
-        });
+    Ok(Shift {
+        vector: minus(whole, times(normal, height)),
+        height,
+    })
+}
+
+/// What counts as no shift.
+fn allowed_mm(spacing: [f64; 2], options: &SeriesOptions) -> f64 {
+    (options.shift_tolerance * spacing[0].min(spacing[1])).max(ROUNDED_MM)
+}
+
+/// Rows that slices shift by, if they may; a gantry tilts along columns only.
+fn tilt(
+    kept: &[(f64, &Plane)],
+    shift: Shift,
+    [row, column]: [[f64; 3]; 2],
+    spacing: [f64; 2],
+    options: &SeriesOptions,
+) -> Result<Option<f64>, SeriesFault> {
+    let (mm, allowed) = (length(shift.vector), allowed_mm(spacing, options));
+    if mm <= allowed {
+        return Ok(None);
     }
-    Ok(())
+    if options.tilt == Tilt::Resample && dot(shift.vector, row).abs() <= allowed {
+        let steps = kept.len() as f64 - 1.0;
+        return Ok(Some(dot(shift.vector, column) / spacing[0] / steps));
+    }
+    Err(SeriesFault::GantryTilt {
+        degrees: mm.atan2(shift.height).to_degrees(),
+        shift: mm,
+        files: [kept[0].1.file.clone(), kept[kept.len() - 1].1.file.clone()],
+    })
 }
 
 impl Placed {
+    /// Rows of the array before the first of an image, and rows of the array: those of an image, and more where slices shift.
+    pub(super) fn rows(&self, rows: u32) -> [u32; 2] {
+        let shift = self.tilt_rows.unwrap_or(0.0) * (self.order.len() as f64 - 1.0);
+        // Ends that are whole rows up to rounding take no further row.
+        let whole = |rows: f64| (rows - SAME_PLACE).ceil().max(0.0) as u32;
+        let before = whole(-shift);
+        [before, rows.saturating_add(before).saturating_add(whole(shift))]
+    }
+
     /// The grid of the array `[slice, row, column]` with rows from the last to the first, as dcm2niix has it: RAS+.
-    pub(super) fn grid(&self, rows: u32, columns: u32) -> Result<Geometry, GeometryError> {
+    pub(super) fn grid(&self, image_rows: u32, columns: u32) -> Result<Geometry, GeometryError> {
+        let [before, rows] = self.rows(image_rows);
         let [between_rows, between_columns] = self.spacing;
-        let last_row = times(self.column, between_rows * (f64::from(rows) - 1.0));
+        let last_row = times(
+            self.column,
+            between_rows * (f64::from(rows) - 1.0 - f64::from(before)),
+        );
         let steps = [
             times(self.row, between_columns),
             times(self.column, -between_rows),

@@ -3,14 +3,14 @@
 use cap_std::fs::Dir;
 use ndarray::{Array3, ArrayViewMut2, Axis, Ix3};
 use nephrite_types::memory::{self, Zeroable};
-use nephrite_types::{CancelToken, IntensityScale, Limits, VoxelType, Voxels};
+use nephrite_types::{CancelToken, Limits, VoxelType, Voxels};
 use nephrite_volume::{FileHash, Reader, Scan, VolumeError};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::fault::{DuplicatePixels, SeriesFault};
 use super::folder::open;
-use super::model::{Plan, PlannedSlice, Series, SeriesFile};
+use super::model::{Plan, PlannedSlice, PlannedTilt, Series, SeriesFile};
 use super::source::{Source, hash_listed};
 use crate::error::DicomError;
 use crate::file_error::FileFault;
@@ -54,17 +54,23 @@ pub fn read(
         let n = plan.twice.len();
         return Err(series.error(SeriesFault::DuplicatePosition { n, pixels, files }));
     }
-    let (voxels, hashes) = match plan.voxel_type {
-        VoxelType::I16 => {
-            let (array, hashes) = context.array(|value, _| value as i16)?;
+    let (voxels, hashes) = match (plan.voxel_type, plan.tilt) {
+        (VoxelType::I16, _) => {
+            let (array, hashes) = context.array(|plane, image| copy(plane, image, |value| value as i16))?;
             (Voxels::I16(array), hashes)
         }
-        VoxelType::U16 => {
-            let (array, hashes) = context.array(|value, _| value as u16)?;
+        (VoxelType::U16, _) => {
+            let (array, hashes) = context.array(|plane, image| copy(plane, image, |value| value as u16))?;
             (Voxels::U16(array), hashes)
         }
-        _ => {
-            let (array, hashes) = context.array(|value, scale: IntensityScale| scale.apply(value))?;
+        (_, None) => {
+            let (array, hashes) = context.array(|plane, image| {
+                copy(plane, image, |value| image.slice.scale.apply(value));
+            })?;
+            (Voxels::F32(array), hashes)
+        }
+        (_, Some(tilt)) => {
+            let (array, hashes) = context.array(|plane, image| straighten(plane, image, tilt))?;
             (Voxels::F32(array), hashes)
         }
     };
@@ -169,11 +175,64 @@ fn check_limits(series: &Series, plan: &Plan, limits: &Limits) -> Result<(), Vol
     Ok(())
 }
 
+/// An image and its stored values, row by row.
+struct Image<'a> {
+    values: &'a [i32],
+    slice: &'a PlannedSlice,
+    /// Counted from 0 along the normal.
+    rank: usize,
+}
+
+/// Row by row as it is.
+fn copy<T>(mut plane: ArrayViewMut2<'_, T>, image: &Image<'_>, voxel: impl Fn(i32) -> T) {
+    let rows = image.values.chunks_exact(image.slice.source.columns as usize);
+    for (mut row, values) in plane.rows_mut().into_iter().zip(rows) {
+        for (to, &value) in row.iter_mut().zip(values) {
+            *to = voxel(value);
+        }
+    }
+}
+
+/// Rows that the tilt of the gantry shifted, back at their place: intensities between two rows, linear.
+fn straighten(mut plane: ArrayViewMut2<'_, f32>, image: &Image<'_>, tilt: PlannedTilt) {
+    let columns = image.slice.source.columns as usize;
+    let rows: Vec<&[i32]> = image.values.chunks_exact(columns).collect();
+    let scale = image.slice.scale;
+    for (index, mut row) in plane.rows_mut().into_iter().enumerate() {
+        let at = index as f64 - tilt.rows_before - tilt.by * image.rank as f64;
+        let (low, part) = (at.floor(), (at - at.floor()) as f32);
+        // A row that is met up to rounding needs no neighbor.
+        let (low, part) = if part > 0.999 {
+            (low + 1.0, 0.0)
+        } else {
+            (low, part)
+        };
+        let part = if part < 0.001 { 0.0 } else { part };
+        let get = |row: f64| (row >= 0.0).then(|| rows.get(row as usize)).flatten();
+        match (get(low), get(low + 1.0)) {
+            (Some(below), Some(above)) => {
+                for (to, (&a, &b)) in row.iter_mut().zip(below.iter().zip(*above)) {
+                    *to = scale.apply(a) * (1.0 - part) + scale.apply(b) * part;
+                }
+            }
+            (Some(only), None) if part == 0.0 => {
+                row.iter_mut()
+                    .zip(*only)
+                    .for_each(|(to, &a)| *to = scale.apply(a));
+            }
+            _ => row.fill(tilt.fill),
+        }
+    }
+}
+
+/// SOPInstanceUID and hash of each file.
+type Hashes = Vec<(String, FileHash)>;
+
 /// Decodes a frame, counted from 1.
 type Decode<'a> = &'a (dyn Fn(u32) -> Result<Vec<i32>, FileFault> + Sync);
 
 /// A slice of the array, and the image that it is filled with.
-type Filled<'a, T> = (ArrayViewMut2<'a, T>, &'a PlannedSlice);
+type Filled<'a, T> = (ArrayViewMut2<'a, T>, usize, &'a PlannedSlice);
 
 struct Context<'a> {
     dir: &'a Dir,
@@ -185,16 +244,16 @@ struct Context<'a> {
 
 impl Context<'_> {
     /// The array `[z, y, x]`, and the hash of each file.
-    fn array<T: Copy + Zeroable + Send + Sync + PartialEq>(
+    fn array<T: Zeroable + Send + Sync>(
         &self,
-        voxel: impl Fn(i32, IntensityScale) -> T + Sync,
-    ) -> Result<(Array3<T>, Vec<(String, FileHash)>), DicomError> {
+        write: impl Fn(ArrayViewMut2<'_, T>, &Image<'_>) + Sync,
+    ) -> Result<(Array3<T>, Hashes), DicomError> {
         let [z, y, x] = self.plan.geometry.shape.zyx();
         let mut array = memory::zeroed_array(Ix3(z, y, x), "a scan")?;
         let mut of_file: Vec<Vec<Filled<'_, T>>> = self.series.files.iter().map(|_| Vec::new()).collect();
         let mut slices = self.plan.axes.source_view(array.view_mut());
-        for (plane, slice) in slices.axis_iter_mut(Axis(0)).zip(&self.plan.slices) {
-            of_file[slice.file].push((plane, slice));
+        for (rank, (plane, slice)) in slices.axis_iter_mut(Axis(0)).zip(&self.plan.slices).enumerate() {
+            of_file[slice.file].push((plane, rank, slice));
         }
         let hashes = of_file
             .into_par_iter()
@@ -202,7 +261,7 @@ impl Context<'_> {
             .map(|(planes, file)| {
                 self.cancel.check()?;
                 let source = Source::open(self.dir, file, self.limits)?;
-                let fill = |decode: Decode<'_>| self.fill(file, decode, planes, &voxel);
+                let fill = |decode: Decode<'_>| self.fill(file, decode, planes, &write);
                 let hash = source.with_frames(self.cancel, fill, &file.name)?;
                 Ok((file.sop_instance.clone(), hash))
             })
@@ -210,26 +269,28 @@ impl Context<'_> {
         Ok((array, hashes))
     }
 
-    fn fill<T: Copy + Send>(
+    fn fill<T: Send>(
         &self,
         file: &SeriesFile,
         decode: Decode<'_>,
         planes: Vec<Filled<'_, T>>,
-        voxel: &(impl Fn(i32, IntensityScale) -> T + Sync),
+        write: &(impl Fn(ArrayViewMut2<'_, T>, &Image<'_>) + Sync),
     ) -> Result<(), DicomError> {
         let failed = |fault: FileFault| DicomError::from(fault.of(&file.name));
-        planes.into_par_iter().try_for_each(|(mut plane, slice)| {
+        planes.into_par_iter().try_for_each(|(plane, rank, slice)| {
             self.cancel.check()?;
             let values = decode(slice.frame).map_err(failed)?;
-            for (mut row, values) in plane
-                .rows_mut()
-                .into_iter()
-                .zip(values.chunks_exact(slice.source.columns as usize))
-            {
-                for (to, &value) in row.iter_mut().zip(values) {
-                    *to = voxel(value, slice.scale);
-                }
+            let expected = u64::from(slice.source.rows) * u64::from(slice.source.columns);
+            if values.len() as u64 != expected {
+                let found = values.len() as u64;
+                return Err(failed(FileFault::ShortPixels { found, expected }));
             }
+            let image = Image {
+                values: &values,
+                slice,
+                rank,
+            };
+            write(plane, &image);
             Ok(())
         })
     }

@@ -69,6 +69,6 @@ pub(super) fn copied(object: &InMemDicomObject) -> Vec<InMemElement> {
         .iter()
         .filter_map(|&tag| object.get(tag).cloned())
         .collect();
-    elements.sort_by_key(|element| dicom_core::header::Header::tag(element));
+    elements.sort_by_key(dicom_core::header::Header::tag);
     elements
 }

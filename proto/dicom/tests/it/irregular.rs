@@ -1,10 +1,10 @@
 //! Each irregularity of a series has a fault of its own, which names the files.
 
-use dicom_core::{PrimitiveValue, Tag, VR};
+use dicom_core::{PrimitiveValue, VR};
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use dicom_object::mem::InMemElement;
-use nephrite_dicom::test_util::{Labels, TestFile, Way, decimals, enhanced, single_frame, text};
+use nephrite_dicom::test_util::{Labels, TestFile, Way, decimals, single_frame, text};
 use nephrite_dicom::{
     BrokenFiles, DicomError, DuplicatePixels, Duplicates, FileError, FileFault, FrameOfReference,
     SeriesFault, SeriesOptions,
@@ -13,24 +13,24 @@ use nephrite_types::{Coded, ErrorCode};
 
 use crate::harness::{Folder, fault, volume};
 
-fn files() -> Vec<TestFile> {
+pub(crate) fn files() -> Vec<TestFile> {
     single_frame(&volume(), Way::PLAIN, &Labels::default())
 }
 
-fn changed(change: impl FnOnce(&mut Vec<TestFile>)) -> SeriesFault {
+pub(crate) fn changed(change: impl FnOnce(&mut Vec<TestFile>)) -> SeriesFault {
     let mut files = files();
     change(&mut files);
     fault(&files, &SeriesOptions::default())
 }
 
-fn each(files: &mut [TestFile], change: impl Fn(usize, &mut InMemDicomObject)) {
+pub(crate) fn each(files: &mut [TestFile], change: impl Fn(usize, &mut InMemDicomObject)) {
     for (index, file) in files.iter_mut().enumerate() {
         change(index, &mut file.object);
     }
 }
 
 /// Moves an image by mm, LPS.
-fn shift(object: &mut InMemDicomObject, by: [f64; 3]) {
+pub(crate) fn shift(object: &mut InMemDicomObject, by: [f64; 3]) {
     let position = object
         .element(tags::IMAGE_POSITION_PATIENT)
         .unwrap()
@@ -41,7 +41,7 @@ fn shift(object: &mut InMemDicomObject, by: [f64; 3]) {
 }
 
 /// mm from slice to slice along their normal, and a direction within their plane; both LPS.
-fn directions() -> ([f64; 3], [f64; 3]) {
+pub(crate) fn directions() -> ([f64; 3], [f64; 3]) {
     let files = files();
     let at = |index: usize, tag| {
         files[index]
@@ -60,33 +60,6 @@ fn directions() -> ([f64; 3], [f64; 3]) {
         std::array::from_fn(|i| second[i] - first[i]),
         std::array::from_fn(|i| along[3 + i]),
     )
-}
-
-#[test]
-fn a_tilted_gantry_is_told_with_its_angle() {
-    let (_, down) = directions();
-    let found = changed(|files| {
-        each(files, |k, object| {
-            shift(object, down.map(|v| v * 0.75 * k as f64))
-        })
-    });
-    let SeriesFault::GantryTilt {
-        degrees,
-        shift,
-        files,
-    } = &found
-    else {
-        panic!("{found}")
-    };
-    assert!((degrees - 0.25f64.atan().to_degrees()).abs() < 0.01, "{degrees}");
-    assert!((shift - 3.0).abs() < 1e-3, "{shift}");
-    assert_eq!(
-        files
-            .iter()
-            .map(String::as_str)
-            .collect::<std::collections::BTreeSet<_>>(),
-        ["000.dcm", "004.dcm"].into()
-    );
 }
 
 #[test]
@@ -126,16 +99,6 @@ fn uneven_spacing_and_missing_slices_are_two_things() {
     let mut uneven = self::files();
     shift(&mut uneven[2].object, step.map(|v| v * 0.2));
     assert!(Folder::new(&uneven).read_only(&lax).is_ok());
-}
-
-#[test]
-fn one_slice_beside_the_line_is_told() {
-    let (_, down) = directions();
-    let found = changed(|files| shift(&mut files[2].object, down));
-    assert!(
-        matches!(&found, SeriesFault::Misaligned { file, .. } if file == "002.dcm"),
-        "{found}"
-    );
 }
 
 #[test]
@@ -306,59 +269,6 @@ fn echoes_and_phases_at_the_same_places_are_stacks_with_names() {
 }
 
 #[test]
-fn rescale_must_be_there_in_ct_and_be_a_factor() {
-    let is_bad = |found: SeriesFault, says: &str| {
-        assert!(
-            matches!(&found, SeriesFault::BadRescale { what, files } if *what == says && files == &["002.dcm"]),
-            "{found}"
-        );
-    };
-    is_bad(
-        changed(|files| assert!(files[2].object.remove_element(tags::RESCALE_SLOPE))),
-        "are missing in a CT",
-    );
-    is_bad(
-        changed(|files| drop(files[2].object.put(decimals(tags::RESCALE_SLOPE, &[0.0])))),
-        "have slope 0",
-    );
-    let found = changed(|files| drop(files[2].object.put(text(tags::RESCALE_SLOPE, VR::DS, "one"))));
-    assert!(
-        matches!(
-            &found,
-            SeriesFault::File {
-                fault: FileFault::Attribute { .. },
-                ..
-            }
-        ),
-        "{found}"
-    );
-    let found = changed(|files| drop(files[2].object.put(text(tags::RESCALE_SLOPE, VR::DS, "inf"))));
-    assert!(
-        matches!(
-            &found,
-            SeriesFault::File {
-                fault: FileFault::Attribute { .. },
-                ..
-            }
-        ),
-        "{found}"
-    );
-    let found = changed(|files| {
-        let lut = dicom_core::value::DataSetSequence::new(
-            vec![InMemDicomObject::new_empty()],
-            dicom_core::Length::UNDEFINED,
-        );
-        files[2]
-            .object
-            .put(InMemElement::new(tags::MODALITY_LUT_SEQUENCE, VR::SQ, lut));
-    });
-    assert!(
-        matches!(&found, SeriesFault::ModalityLut { files } if files == &["002.dcm"]),
-        "{found}"
-    );
-}
-
-#[test]
 fn what_is_no_scan_is_told() {
     let all = |tag, vr, value: &'static str| {
         move |files: &mut Vec<TestFile>| each(files, |_, object| drop(object.put(text(tag, vr, value))))
@@ -448,121 +358,6 @@ fn places_must_be_there_and_be_places() {
 }
 
 #[test]
-fn pixels_must_be_what_the_header_says() {
-    let mut short = files();
-    short[3].object.put(InMemElement::new(
-        tags::PIXEL_DATA,
-        VR::OW,
-        PrimitiveValue::from(vec![0u8; 46]),
-    ));
-    let refused = Folder::new(&short)
-        .read_only(&SeriesOptions::default())
-        .unwrap_err();
-    let DicomError::File(FileError::Content { name, fault }) = &refused else {
-        panic!("{refused}")
-    };
-    assert_eq!(
-        (name.as_str(), fault),
-        (
-            "003.dcm",
-            &FileFault::ShortPixels {
-                found: 46,
-                expected: 48
-            }
-        )
-    );
-    // More is padding.
-    let mut padded = files();
-    let mut bytes = padded[3]
-        .object
-        .element(tags::PIXEL_DATA)
-        .unwrap()
-        .to_bytes()
-        .unwrap()
-        .into_owned();
-    bytes.extend([9; 20]);
-    padded[3].object.put(InMemElement::new(
-        tags::PIXEL_DATA,
-        VR::OW,
-        PrimitiveValue::from(bytes),
-    ));
-    let read = |files: &[TestFile]| {
-        Folder::new(files)
-            .read_only(&SeriesOptions::default())
-            .unwrap()
-            .scan
-            .volume
-    };
-    assert_eq!(read(&padded), read(&files()));
-    let number = |tag: Tag, value: u16| InMemElement::new(tag, VR::US, PrimitiveValue::from(value));
-    for (tag, value) in [
-        (tags::BITS_ALLOCATED, 32),
-        (tags::BITS_STORED, 17),
-        (tags::HIGH_BIT, 16),
-        (tags::SAMPLES_PER_PIXEL, 3),
-        (tags::PIXEL_REPRESENTATION, 2),
-    ] {
-        let found = changed(|files| each(files, |_, object| drop(object.put(number(tag, value)))));
-        assert!(
-            matches!(
-                &found,
-                SeriesFault::File {
-                    fault: FileFault::Attribute { .. },
-                    ..
-                }
-            ),
-            "{tag} {found}"
-        );
-    }
-    let found = changed(|files| {
-        each(files, |_, object| {
-            drop(object.put(text(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "RGB")))
-        })
-    });
-    assert!(
-        matches!(
-            &found,
-            SeriesFault::File {
-                fault: FileFault::Attribute { .. },
-                ..
-            }
-        ),
-        "{found}"
-    );
-}
-
-#[test]
-fn syntaxes_that_are_not_decoded_are_refused_by_name() {
-    for (uid, says) in [
-        ("1.2.840.10008.1.2.4.80", "JPEG-LS lossless"),
-        ("1.2.840.10008.1.2.4.51", "JPEG extended"),
-        ("1.2.840.113619.5.2", "GE private"),
-        ("1.2.3", "not known"),
-    ] {
-        let mut files = files();
-        for file in &mut files {
-            file.syntax = uid.to_owned();
-        }
-        let found = fault(&files, &SeriesOptions::default());
-        let SeriesFault::File {
-            fault: FileFault::UnsupportedSyntax { name, .. },
-            ..
-        } = &found
-        else {
-            panic!("{found}")
-        };
-        assert!(name.contains(says), "{name}");
-    }
-}
-
-fn fault_of(files: &[TestFile]) -> String {
-    Folder::new(files)
-        .read_only(&SeriesOptions::default())
-        .unwrap_err()
-        .to_string()
-}
-
-#[test]
 fn a_broken_file_beside_a_series_may_be_a_slice_of_it() {
     let folder = Folder::new(&files());
     let mut broken = files()[2].bytes();
@@ -610,12 +405,4 @@ fn a_file_that_changes_between_listing_and_reading_is_noticed() {
         folder.read(series).unwrap_err(),
         DicomError::File(FileError::Read { .. })
     ));
-}
-
-#[test]
-fn an_enhanced_file_with_fewer_groups_than_frames_is_refused() {
-    let mut file = enhanced(&volume(), Way::PLAIN, &Labels::default());
-    file.object.put(text(tags::NUMBER_OF_FRAMES, VR::IS, "9"));
-    let found = fault_of(&[file]);
-    assert!(found.contains("PerFrameFunctionalGroupsSequence"), "{found}");
 }
