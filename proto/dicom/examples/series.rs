@@ -1,4 +1,5 @@
-//! Lists the series of a folder; `series DIR ID OUT.nii` writes one as NIfTI and says how long reading took.
+//! Lists the series of a folder; `series DIR ID OUT.nii` writes one as NIfTI, and says how
+//! long reading took, of the series and of the NIfTI file.
 #![allow(clippy::print_stdout)] // a program
 
 use std::time::Instant;
@@ -7,7 +8,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use nephrite_dicom::{DicomLimits, SeriesOptions, list, read};
 use nephrite_types::{CancelToken, Limits};
-use nephrite_volume::{Reader, write_volume};
+use nephrite_volume::{Reader, read_volume_hashed, write_volume};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().collect();
@@ -46,6 +47,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let parent = Dir::open_ambient_dir(out.parent().ok_or("no folder")?, ambient_authority())?;
             let name = out.file_name().and_then(|name| name.to_str()).ok_or("no name")?;
             write_volume(&parent, name, &scan.scan.volume, &scan.scan.source)?;
+            let (file, start) = (std::fs::File::open(out)?, Instant::now());
+            let (nifti, _) = read_volume_hashed(file, name, Reader::SimpleItk, &Limits::default(), &cancel)?;
+            let same = nifti.volume.voxels == scan.scan.volume.voxels;
+            println!("{name} read in {:?}; the same voxels: {same}", start.elapsed());
         }
         _ => return Err("series DIR [ID|- OUT.nii]".into()),
     }

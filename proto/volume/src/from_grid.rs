@@ -6,47 +6,24 @@ use crate::VolumeError;
 use crate::grid::Grid;
 use crate::header::{Header, read_header};
 use crate::input::Input;
-use crate::orientation::Orientation;
 use crate::read::{Scan, orient, scaled};
 use crate::reader::Reader;
 use crate::scan_header::ScanHeader;
 use crate::source_geometry::SourceGeometry;
 use crate::world::file_geometry;
 
-/// Writing what was read rounds again, in the last digit; after this many times that has ended, or never will.
-const MAX_ROUNDS: usize = 8;
-
 /// The header of the file that [`write_volume`](crate::write_volume) would write of voxels on this grid, with the rounding
-/// that it brings: NIfTI-1 has numbers of 32 bits. Written again, and read again, it stays.
+/// that it brings: NIfTI-1 has numbers of 32 bits.
 fn header(
     geometry: &Geometry,
     voxel_type: VoxelType,
     scale: IntensityScale,
-    limits: &Limits,
     name: &str,
 ) -> Result<Header, VolumeError> {
-    let written = |source: SourceGeometry| -> Result<Header, VolumeError> {
-        let bytes = source.header(voxel_type, scale).encode();
-        Ok(read_header(&mut Input::new(&bytes[..], name)?, name)?.0)
-    };
-    let reader = Reader::SimpleItk;
-    let mut header = written(SourceGeometry::from_geometry(geometry))?;
-    for _ in 0..MAX_ROUNDS {
-        let grid = Grid::new(&header, reader, limits, name)?;
-        let place = file_geometry(&header, &grid, reader, name)?;
-        let again = written(SourceGeometry::of_file(
-            &grid,
-            place,
-            Orientation::RAS,
-            reader,
-            header.xyzt_units,
-        ))?;
-        if again == header {
-            break;
-        }
-        header = again;
-    }
-    Ok(header)
+    let bytes = SourceGeometry::from_geometry(geometry)
+        .header(voxel_type, scale)
+        .encode();
+    Ok(read_header(&mut Input::new(&bytes[..], name)?, name)?.0)
 }
 
 impl ScanHeader {
@@ -62,7 +39,7 @@ impl ScanHeader {
         limits: &Limits,
         name: &str,
     ) -> Result<ScanHeader, VolumeError> {
-        let header = header(geometry, voxel_type, scale, limits, name)?;
+        let header = header(geometry, voxel_type, scale, name)?;
         let voxels = geometry.shape.n_voxels() as u64;
         let size = voxels
             .saturating_mul(voxel_type.n_bytes() as u64)

@@ -165,10 +165,13 @@ fn headers_say_before_what_reading_gives_for_every_reader() {
     }
 }
 
-/// What is read of a series is what is read of the NIfTI file that it is written to, bit by bit.
+/// What is read of a series is what is read of the NIfTI file that it is written to, bit by bit if it is straight.
 #[test]
 fn a_series_reads_as_the_nifti_file_that_is_written_of_it() {
-    let folder = Folder::new(&single_frame(&volume(), Way::all()[13], &Labels::default()));
+    let spacing = nephrite_types::Spacing::new([3.0, 1.5, 2.5]).unwrap();
+    let mut straight = volume();
+    straight.geometry.affine = nephrite_types::Affine::from_spacing(spacing, [-20.5, 31.25, 404.0]);
+    let folder = Folder::new(&single_frame(&straight, Way::all()[13], &Labels::default()));
     let listing = folder.list(&SeriesOptions::default());
     let series = listing.select(None).unwrap();
     let scan = folder.read(series).unwrap().scan;

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod forms;
+mod from_grid;
 mod label_maps;
 mod round_trip;
 
