@@ -202,8 +202,14 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("dicom-core", &["nephrite-dicom", "nephrite-dicom-objects"]),
     ("dicom-parser", &["nephrite-dicom", "nephrite-dicom-objects"]),
     ("dicom-encoding", &["nephrite-dicom", "nephrite-dicom-objects"]),
-    ("dicom-transfer-syntax-registry", &["nephrite-dicom", "nephrite-dicom-objects"]),
-    ("dicom-dictionary-std", &["nephrite-dicom", "nephrite-dicom-objects"]),
+    (
+        "dicom-transfer-syntax-registry",
+        &["nephrite-dicom", "nephrite-dicom-objects"],
+    ),
+    (
+        "dicom-dictionary-std",
+        &["nephrite-dicom", "nephrite-dicom-objects"],
+    ),
     ("jpeg2k", &["nephrite-dicom"]),
     ("jpeg-decoder", &["nephrite-dicom"]),
     ("toml", &["nephrite-settings"]),

@@ -6,7 +6,7 @@ use nephrite_types::{Cancelled, Coded, ErrorCode, OutOfMemory};
 use nephrite_volume::VolumeError;
 
 use crate::file_error::FileError;
-use crate::series::{SeriesFault, some};
+use crate::series_fault::{SeriesFault, some};
 
 /// What can go wrong while a folder is listed or a series is read.
 #[derive(Debug, thiserror::Error)]

@@ -29,6 +29,7 @@ mod guard;
 mod limits;
 mod pixel_format;
 mod series;
+mod series_fault;
 #[cfg(feature = "test-util")]
 pub mod test_util;
 
@@ -45,7 +46,8 @@ pub use guard::{
 pub use limits::DicomLimits;
 pub use pixel_format::PixelFormat;
 pub use series::{
-    ArrayAxes, BrokenFiles, DicomScan, DuplicatePixels, Duplicates, FrameOfReference, Layout, Listing,
-    OtherFile, PhaseContradiction, PhaseEvidence, Problem, Series, SeriesFault, SeriesOptions, SeriesSummary,
-    SourceSlice, Study, Tilt, check_phase, hash_series, list, read,
+    ArrayAxes, BrokenFiles, DicomScan, Duplicates, FrameOfReference, Layout, Listing, OtherFile,
+    PhaseContradiction, PhaseEvidence, Problem, Series, SeriesOptions, SeriesSummary, SourceSlice, Study,
+    Tilt, check_phase, hash_series, list, read,
 };
+pub use series_fault::{DuplicatePixels, SeriesFault};

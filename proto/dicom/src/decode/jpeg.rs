@@ -2,7 +2,7 @@
 
 use jpeg_decoder::{Decoder, PixelFormat as Samples};
 
-use super::{decode_fault, same, unpanicked};
+use super::fault::{decode_fault, same, unpanicked};
 use crate::file_error::FileFault;
 use crate::pixel_format::PixelFormat;
 

@@ -2,7 +2,7 @@
 
 use jpeg2k::{DecodeParameters, Image};
 
-use super::{decode_fault, same, unpanicked};
+use super::fault::{decode_fault, same, unpanicked};
 use crate::file_error::FileFault;
 use crate::pixel_format::PixelFormat;
 

@@ -1,5 +1,6 @@
 //! One frame of stored pixels as numbers.
 
+mod fault;
 mod jpeg;
 mod jpeg2000;
 mod rle;
@@ -7,6 +8,7 @@ mod rle;
 use crate::file_error::FileFault;
 use crate::guard::{DicomObject, PixelCoding};
 use crate::pixel_format::PixelFormat;
+use fault::decode_fault;
 
 /// The frames of a file that is in memory.
 #[derive(Debug)]
@@ -99,28 +101,6 @@ fn unsupported(object: &DicomObject) -> FileFault {
     FileFault::UnsupportedSyntax {
         uid: object.header.syntax.uid.clone(),
         name: object.header.syntax.name,
-    }
-}
-
-fn decode_fault(frame: u32, what: impl Into<String>) -> FileFault {
-    FileFault::Decode {
-        frame,
-        what: what.into(),
-    }
-}
-
-/// A decoder that panics over a hostile frame gives a fault of the frame.
-fn unpanicked<T>(frame: u32, decode: impl FnOnce() -> T) -> Result<T, FileFault> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode))
-        .map_err(|_| decode_fault(frame, "the decoder gave up"))
-}
-
-/// The code stream and the header must say the same.
-fn same(what: &'static str, stream: u32, header: u32) -> Result<(), FileFault> {
-    if stream == header {
-        Ok(())
-    } else {
-        Err(FileFault::StreamMismatch { what, stream, header })
     }
 }
 

@@ -1,6 +1,6 @@
 //! RLE lossless: PackBits, one segment per byte of a pixel, the most significant first (PS3.5 annex G).
 
-use super::decode_fault;
+use super::fault::decode_fault;
 use crate::file_error::FileFault;
 use crate::pixel_format::PixelFormat;
 

@@ -1,7 +1,6 @@
 //! One stack of images becomes a series.
 
-use super::fault::SeriesFault;
-use super::list::Read;
+use super::headed::Headed;
 use super::model::{Problem, Series, SeriesFile, SeriesSummary};
 use super::options::SeriesOptions;
 use super::phase::PhaseEvidence;
@@ -9,11 +8,12 @@ use super::plan::Context;
 use super::stack::Image;
 use super::study::{Study, copied};
 use crate::guard::DicomHeader;
+use crate::series_fault::SeriesFault;
 
 /// Sums up a stack, whose first image has this header.
 pub(super) fn assemble(
     stack: &[Image<'_>],
-    reads: &[Read],
+    reads: &[Headed],
     header: &DicomHeader,
     options: &SeriesOptions,
     broken: Option<&SeriesFault>,

@@ -8,8 +8,8 @@ use nephrite_types::{CancelToken, FileIdentity};
 use rayon::prelude::*;
 
 use super::assemble::assemble;
-use super::fault::SeriesFault;
 use super::folder::{Files, files, open};
+use super::headed::Headed;
 use super::model::{Listing, OtherFile, Series};
 use super::options::{BrokenFiles, SeriesOptions};
 use super::read::duplicate_pixels;
@@ -19,20 +19,11 @@ use crate::error::DicomError;
 use crate::file_error::{FileError, FileFault};
 use crate::guard::{DicomHeader, open_header};
 use crate::limits::DicomLimits;
-
-/// A file with its header.
-pub(super) struct Read {
-    pub(super) path: PathBuf,
-    pub(super) name: String,
-    pub(super) identity: FileIdentity,
-    pub(super) syntax: String,
-    pub(super) has_known_syntax: Option<FileFault>,
-    pub(super) image: ImageFile,
-}
+use crate::series_fault::SeriesFault;
 
 /// What became of one file.
 enum Found {
-    Image(Box<Read>),
+    Image(Box<Headed>),
     Other(OtherFile),
 }
 
@@ -95,7 +86,7 @@ pub fn list(
 
 fn all_series(
     dir: &Dir,
-    reads: &[Read],
+    reads: &[Headed],
     limits: &DicomLimits,
     options: &SeriesOptions,
     broken: Option<&SeriesFault>,
@@ -187,9 +178,9 @@ fn look(dir: &Dir, path: PathBuf, limits: &DicomLimits) -> Result<Found, DicomEr
             uid: syntax.uid.clone(),
             name: syntax.name,
         });
-    Ok(Found::Image(Box::new(Read {
+    Ok(Found::Image(Box::new(Headed {
         syntax: format!("{} ({})", syntax.uid, syntax.name),
-        has_known_syntax: unsupported,
+        unsupported,
         path,
         identity,
         image,

@@ -2,8 +2,8 @@
 
 mod assemble;
 mod axes;
-mod fault;
 mod folder;
+mod headed;
 mod list;
 mod model;
 mod options;
@@ -12,14 +12,13 @@ mod placed;
 mod plan;
 mod read;
 mod record;
+mod select;
 mod source;
 mod stack;
 mod study;
 mod vector;
 
 pub use axes::ArrayAxes;
-pub(crate) use fault::some;
-pub use fault::{DuplicatePixels, SeriesFault};
 pub use list::list;
 pub use model::{Listing, OtherFile, Problem, Series, SeriesSummary, SourceSlice};
 pub use options::{BrokenFiles, Duplicates, FrameOfReference, Layout, SeriesOptions, Tilt};

@@ -2,9 +2,9 @@
 
 use nephrite_types::{Affine, Geometry, GeometryError, Shape3, Spacing};
 
-use super::fault::SeriesFault;
 use super::options::{SeriesOptions, Tilt};
 use super::vector::{cross, dot, length, minus, plus, times};
+use crate::series_fault::SeriesFault;
 
 /// Images closer than this fraction of a step lie at one place.
 const SAME_PLACE: f64 = 0.01;

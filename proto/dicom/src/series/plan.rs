@@ -4,13 +4,13 @@ use dicom_dictionary_std::uids;
 use nephrite_types::{IntensityScale, VoxelType};
 
 use super::axes::ArrayAxes;
-use super::fault::{DuplicatePixels, SeriesFault};
-use super::list::Read;
+use super::headed::Headed;
 use super::model::{Plan, PlannedSlice, PlannedTilt, SourceSlice};
 use super::options::{Duplicates, FrameOfReference, Layout, SeriesOptions};
 use super::placed::{Placed, Plane, place};
 use super::stack::Image;
 use crate::file_error::FileFault;
+use crate::series_fault::{DuplicatePixels, SeriesFault};
 
 /// Lower than what is measured in a CT.
 const AIR_HU: f32 = -1024.0;
@@ -26,7 +26,7 @@ const CAPTURES: &[&str] = &[
 
 pub(super) struct Context<'a> {
     pub(super) stack: &'a [Image<'a>],
-    pub(super) reads: &'a [Read],
+    pub(super) reads: &'a [Headed],
     /// Of the files of the stack, sorted.
     pub(super) indices: &'a [usize],
     pub(super) options: &'a SeriesOptions,
@@ -118,10 +118,7 @@ impl Context<'_> {
     fn pixels(&self) -> Result<(), SeriesFault> {
         let fault = |image: &Image<'_>| -> Option<FileFault> {
             let read = &self.reads[image.file];
-            let fault = read
-                .has_known_syntax
-                .clone()
-                .or_else(|| image.of.format.clone().err());
+            let fault = read.unsupported.clone().or_else(|| image.of.format.clone().err());
             fault.or_else(|| image.frame.fault.clone())
         };
         if let Some((image, fault)) = self.stack.iter().find_map(|image| Some((image, fault(image)?))) {

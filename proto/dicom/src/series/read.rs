@@ -8,13 +8,13 @@ use nephrite_volume::{FileHash, Reader, Scan, VolumeError};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::fault::{DuplicatePixels, SeriesFault};
 use super::folder::open;
 use super::model::{Plan, PlannedSlice, PlannedTilt, Series, SeriesFile};
 use super::source::{Source, hash_listed};
 use crate::error::DicomError;
 use crate::file_error::FileFault;
 use crate::limits::DicomLimits;
+use crate::series_fault::{DuplicatePixels, SeriesFault};
 
 /// A series as a scan.
 #[derive(Debug, Clone)]

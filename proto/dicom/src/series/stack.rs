@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::fault::SeriesFault;
-use super::model::Series;
 use super::record::{Frame, ImageFile, N_SPLITS};
-use crate::error::DicomError;
 
 /// More stacks than a folder of scans has.
 const MAX_COMPARED: usize = 1000;
@@ -126,39 +123,4 @@ fn has_repeats(images: &[Image<'_>]) -> bool {
     places.sort_unstable();
     places.dedup();
     places.len() < n
-}
-
-/// Why several stacks of one series are not one scan.
-pub(super) fn why_several(stacks: &[&Series]) -> DicomError {
-    let first = stacks[0];
-    let files: Vec<String> = stacks
-        .iter()
-        .filter_map(|series| series.files.first().map(|file| file.name.clone()))
-        .collect();
-    let differ = |value: fn(&Series) -> String| stacks.iter().any(|series| value(series) != value(first));
-    let fault = if differ(|series| format!("{:?}", series.summary.matrix)) {
-        SeriesFault::MixedMatrix {
-            what: "rows or columns",
-            files,
-        }
-    } else if differ(|series| format!("{:?}", series.direction)) {
-        SeriesFault::MixedOrientation {
-            n: stacks.len(),
-            files,
-        }
-    } else if differ(|series| format!("{:?}", series.pixel_spacing)) {
-        SeriesFault::MixedMatrix {
-            what: "pixel spacing",
-            files,
-        }
-    } else {
-        SeriesFault::SeveralStacks {
-            n: stacks.len(),
-            ids: stacks.iter().map(|series| series.summary.id.clone()).collect(),
-        }
-    };
-    DicomError::Series {
-        series: first.summary.uid.clone(),
-        fault,
-    }
 }
