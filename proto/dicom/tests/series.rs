@@ -5,6 +5,8 @@
 mod harness;
 #[path = "it/irregular.rs"]
 mod irregular;
+#[path = "it/laws.rs"]
+mod laws;
 #[path = "it/pixels.rs"]
 mod pixels;
 #[path = "it/round_trip.rs"]

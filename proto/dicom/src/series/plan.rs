@@ -361,6 +361,29 @@ impl Context<'_> {
         if self.stack.iter().any(|image| image.of.padding.is_some()) {
             notes.push("voxels outside of the field of view keep PixelPaddingValue (0028,0120)".to_owned());
         }
+        notes.extend(self.jumps());
         notes
+    }
+
+    /// Instance numbers that are not there: the first or last slices may be missing, which positions do not show.
+    fn jumps(&self) -> Option<String> {
+        let numbers: Option<Vec<i64>> = self
+            .stack
+            .iter()
+            .map(|image| image.frame.instance_number)
+            .collect();
+        let mut numbers = numbers?;
+        numbers.sort_unstable();
+        numbers.dedup();
+        let (first, last) = (*numbers.first()?, *numbers.last()?);
+        let is_whole = last.checked_sub(first)?.checked_add(1)? == numbers.len() as i64;
+        // Frames of one file share its number.
+        let is_one_each = numbers.len() == self.stack.len();
+        (is_one_each && !is_whole).then(|| {
+            let n = numbers.len();
+            format!(
+                "instance numbers go from {first} to {last}, and there are {n} images: some may be missing"
+            )
+        })
     }
 }
