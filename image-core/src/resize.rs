@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use nephrite_resample::{Interpolation, LabelInterpolation, ResizeTarget, resize_label_map, resize_volume};
-use nephrite_types::{CancelToken, LabelMap, Limits, Progress, Stage};
+use nephrite_types::{CancelToken, LabelMap, Limits, Progress, Stage, VOLUME_ENDINGS};
 use nephrite_volume::{
     Reader, SourceGeometry, labels_from_volume, read_label_volume, read_volume, write_label_map, write_volume,
 };
@@ -27,7 +27,7 @@ pub enum ResizeKind {
 pub struct ResizeRequest {
     /// The scan or label map.
     pub input: PathBuf,
-    /// Where the result goes: `.nii.gz` or `.nii`.
+    /// Where the result goes; the name ends as one of [`VOLUME_ENDINGS`].
     pub output: PathBuf,
     /// The grid wanted; the field of view stays.
     pub target: ResizeTarget,
@@ -82,7 +82,7 @@ pub fn resize(
     progress: &dyn Progress,
     cancel: &CancelToken,
 ) -> Result<ResizeReport, CoreError> {
-    let output = core.open_output("output", &request.output, &[".nii.gz", ".nii"])?;
+    let output = core.open_output("output", &request.output, &VOLUME_ENDINGS)?;
     let (path, limits) = (&request.input, core.limits());
     let mut file = core.root().open_file(path)?;
     if output.is_same_file(&file) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nephrite_kernel::is_name;
 use nephrite_settings::kind::{flag, text};
 use nephrite_settings::{Document, Section};
-use nephrite_types::{Phase, check_file_name};
+use nephrite_types::{Phase, check_file_name, has_volume_ending};
 
 use crate::fault::{Fault, PipelineFault};
 use crate::keys::{STEP_NAME, any, phase};
@@ -140,10 +140,10 @@ fn read_step(table: &mut Section<'_>, rest: impl FnOnce(&mut Section<'_>, String
 
 fn read_save(table: &mut Section<'_>) -> Option<(Save, usize)> {
     let step = table.require("step", any("the name of a step"), "whose mask it is");
-    let expected = "a plain file name that ends in .nii.gz or .nii, without invisible characters and those that turn the text";
+    let expected = "a plain file name that ends in .nii.gz, .nii, .nrrd or .mha, without invisible characters and those that turn the text";
     let file = text(expected, |file| {
         let plain = check_file_name(file).is_ok() && !file.starts_with('.') && file.len() <= 200;
-        (plain && (file.ends_with(".nii.gz") || file.ends_with(".nii"))).then(|| file.to_owned())
+        (plain && has_volume_ending(file)).then(|| file.to_owned())
     });
     let file = table.require("file", file, "unique among what is saved");
     let (step, file) = (step?, file?);

@@ -16,7 +16,7 @@ pub(crate) struct ResizeArguments {
     /// NIfTI file
     #[arg(long, value_name = "FILE")]
     pub(crate) input: PathBuf,
-    /// Where the result goes, .nii.gz or .nii
+    /// Where the result goes, .nii.gz, .nii, .nrrd or .mha
     #[arg(long, value_name = "FILE")]
     pub(crate) output: PathBuf,
     #[command(flatten)]

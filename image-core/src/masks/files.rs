@@ -12,7 +12,7 @@ use nephrite_kernel::{
     OperationError, ParameterValue, Parameters, UnreadMask, check_artefacts, quoted, write_mask,
 };
 use nephrite_root::{OutputFile, Root, remove_file_if_same, sweep};
-use nephrite_types::{CancelToken, FileIdentity};
+use nephrite_types::{CancelToken, FileIdentity, VOLUME_ENDINGS};
 use serde::Serialize;
 
 use super::{Operations, StepPlace};
@@ -36,7 +36,7 @@ pub struct MaskInput {
 pub struct MaskOutput {
     /// Name of the operation's output; `None` is its first.
     pub name: Option<String>,
-    /// Where it goes: `.nii.gz` or `.nii`.
+    /// Where it goes; the name ends as one of [`VOLUME_ENDINGS`].
     pub path: PathBuf,
 }
 
@@ -279,10 +279,7 @@ fn open_outputs(
             output: output.name.clone().unwrap_or_default(),
             known: known().collect(),
         })?;
-        Ok((
-            name,
-            core.open_output("output", &output.path, &[".nii.gz", ".nii"])?,
-        ))
+        Ok((name, core.open_output("output", &output.path, &VOLUME_ENDINGS)?))
     });
     opened.collect()
 }

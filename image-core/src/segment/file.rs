@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use nephrite_nnunet::Prediction;
 use nephrite_root::{OutputFile, remove_file_if_same};
-use nephrite_types::{CancelToken, Progress, SegmentationOptions, Stage};
+use nephrite_types::{CancelToken, Progress, SegmentationOptions, Stage, VOLUME_ENDINGS};
 use nephrite_volume::{SourceGeometry, write_label_map};
 
 use super::model_run::OpenRun;
@@ -155,7 +155,7 @@ struct Outputs {
 impl Outputs {
     /// Opens their folders; refuses one that would replace a file of the request.
     fn open(core: &Core, request: &SegmentRequest) -> Result<Outputs, CoreError> {
-        let mask = core.open_output("output", &request.output, &[".nii.gz", ".nii"])?;
+        let mask = core.open_output("output", &request.output, &VOLUME_ENDINGS)?;
         let probabilities = request.save_probabilities.as_ref();
         let probabilities = probabilities
             .map(|path| core.open_output("save_probabilities", path, &[".npz"]))

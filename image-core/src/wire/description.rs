@@ -68,7 +68,11 @@ pub(crate) fn resized(report: ResizeReport) -> v1::ResizeResponse {
 
 pub(crate) fn volume(info: VolumeInfo) -> v1::VolumeServiceInspectResponse {
     v1::VolumeServiceInspectResponse {
-        nifti_version: info.version.number().into(),
+        nifti_version: info
+            .format
+            .nifti_version()
+            .map_or(0, |version| version.number().into()),
+        format: info.format.name().to_owned(),
         compressed: info.compressed,
         big_endian: info.big_endian,
         dims: info.dims,

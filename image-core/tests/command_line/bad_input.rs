@@ -87,7 +87,7 @@ fn a_missing_file_a_folder_and_a_pipe() {
 #[test]
 fn files_that_are_not_nifti() {
     refuse_bytes(b"", INPUT, &["header"]);
-    refuse_bytes(&[7; 4096], INPUT, &["not NIfTI"]);
+    refuse_bytes(&[7; 4096], INPUT, &["neither NIfTI nor NRRD nor MetaImage"]);
     refuse_bytes(b"\x89PNG\r\n\x1a\n and then some", INPUT, &[]);
 }
 

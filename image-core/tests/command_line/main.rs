@@ -6,6 +6,7 @@ mod bad_input;
 mod config;
 mod demo;
 mod estimates;
+mod formats;
 mod geometry;
 mod mask;
 mod mask_files;

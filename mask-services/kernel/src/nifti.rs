@@ -1,15 +1,17 @@
-//! Masks in NIfTI files: what people have, and how a mask travels that is too large for a message.
+//! Masks in files of volumes: what people have, and how a mask travels that is too large for a message.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 
 use cap_std::fs::Dir;
 use nephrite_mask_codec::{LabelEntry, LabelStatus, LabelTable, Mask, MaskError, RunMask};
 use nephrite_types::{CancelToken, FileIdentity, LabelMap, Limits};
-use nephrite_volume::{SourceGeometry, read_label_map, write_label_map};
+use nephrite_volume::{NamedLabelMap, SourceGeometry, read_named_label_map, write_label_map};
 
 use crate::OperationError;
 
-/// Reads a label map. `table` names its labels; ids that the file holds and the table does not are called `label_<id>`.
+/// Reads a label map. `table` names its labels; ids that the file holds and the table does not are called as the file names them
+/// (a segmentation of 3D Slicer does), else `label_<id>`.
 /// `name` stands in messages only.
 ///
 /// The affine is taken as the file has it, shear and all, as nibabel does, in mm: where a mask lies is not for a mask
@@ -39,8 +41,9 @@ pub(crate) fn read_mask_in<E: From<OperationError>>(
     cancel: &CancelToken,
     room: impl FnOnce(u64) -> Result<(), E>,
 ) -> Result<Mask, E> {
-    let read = read_label_map(file, name, limits, cancel).map_err(OperationError::from)?;
-    let LabelMap { labels, geometry } = read;
+    let read = read_named_label_map(file, name, limits, cancel).map_err(OperationError::from)?;
+    let NamedLabelMap { map, names } = read;
+    let LabelMap { labels, geometry } = map;
     let runs = RunMask::from_labels_in(&labels, &geometry, limits, |n_runs| {
         room(n_runs).map_err(Stop::Room)
     });
@@ -49,7 +52,7 @@ pub(crate) fn read_mask_in<E: From<OperationError>>(
         Stop::Room(error) => error,
     })?;
     drop(labels);
-    Ok(name_labels(runs, table)?)
+    Ok(name_labels(runs, table, names)?)
 }
 
 /// Why reading ended.
@@ -64,21 +67,25 @@ impl<E> From<MaskError> for Stop<E> {
     }
 }
 
-fn name_labels(runs: RunMask, table: &LabelTable) -> Result<Mask, OperationError> {
+fn name_labels(
+    runs: RunMask,
+    table: &LabelTable,
+    mut names: BTreeMap<u16, String>,
+) -> Result<Mask, OperationError> {
     let unnamed = runs
         .summaries()
         .into_keys()
         .filter(|id| table.by_id(*id).is_none());
     let unnamed = unnamed.map(|id| LabelEntry {
         id,
-        name: format!("label_{id}"),
+        name: names.remove(&id).unwrap_or_else(|| format!("label_{id}")),
         status: LabelStatus::Present,
     });
     let entries = table.entries().iter().cloned().chain(unnamed);
     Ok(Mask::new(runs, LabelTable::new(entries.collect())?)?)
 }
 
-/// Writes the label map, whole or not at all, as `.nii.gz` or `.nii`; [`read_mask`] with the same table gives the same
+/// Writes the label map, whole or not at all, in the format that its name ends in; [`read_mask`] with the same table gives the same
 /// mask. Names and statuses of the labels are not in the file. Gives which file it was, for whoever may have to remove it.
 ///
 /// # Errors

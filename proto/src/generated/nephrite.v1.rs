@@ -19,7 +19,7 @@ pub struct RunRequest {
     /// folder lies beside the model's.
     #[prost(string, tag = "5")]
     pub previous_stage: ::prost::alloc::string::String,
-    /// Where the mask goes: a file name ending in .nii.gz or .nii, in a folder that exists. Required.
+    /// Where the mask goes: a file name ending in .nii.gz, .nii, .nrrd or .mha, in a folder that exists. Required.
     #[prost(string, tag = "6")]
     pub output: ::prost::alloc::string::String,
     /// How the mask is made. Default: every option's.
@@ -850,17 +850,17 @@ pub mod segmentation_service_server {
 /// One file.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct VolumeServiceInspectRequest {
-    /// NIfTI-1 or NIfTI-2, .nii or .nii.gz. Required.
+    /// NIfTI (.nii, .nii.gz), NRRD (.nrrd), or MetaImage (.mha); the content says which. Required.
     #[prost(string, tag = "1")]
     pub input: ::prost::alloc::string::String,
 }
 /// A header.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct VolumeServiceInspectResponse {
-    /// Version of the format: 1 or 2.
+    /// Version of NIfTI: 1 or 2; 0 for another format.
     #[prost(uint32, tag = "1")]
     pub nifti_version: u32,
-    /// True if the file is compressed with gzip.
+    /// True if the file, or all but its header, is compressed.
     #[prost(bool, tag = "2")]
     pub compressed: bool,
     /// True if numbers are stored most significant byte first.
@@ -890,6 +890,9 @@ pub struct VolumeServiceInspectResponse {
     /// The way x, y, z run, in three letters, such as RAS and LPS.
     #[prost(string, tag = "11")]
     pub orientation: ::prost::alloc::string::String,
+    /// What the file is: NIfTI-1, NIfTI-2, NRRD, or MetaImage.
+    #[prost(string, tag = "12")]
+    pub format: ::prost::alloc::string::String,
 }
 /// A file to be resized. Fields are named as the options of `nephrite resize`.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -897,7 +900,7 @@ pub struct ResizeRequest {
     /// NIfTI file. Required.
     #[prost(string, tag = "1")]
     pub input: ::prost::alloc::string::String,
-    /// Where the result goes: a file name ending in .nii.gz or .nii, in a folder that exists. Required.
+    /// Where the result goes: a file name ending in .nii.gz, .nii, .nrrd or .mha, in a folder that exists. Required.
     #[prost(string, tag = "2")]
     pub output: ::prost::alloc::string::String,
     /// How values between voxels are made. Default: cubic; nearest with label_map.

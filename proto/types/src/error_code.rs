@@ -10,7 +10,7 @@ pub enum ErrorCode {
     InvalidArgument,
     /// A file or folder that the request names does not exist.
     NotFound,
-    /// An input file is broken, or is not what the model needs (not NIfTI, truncated, wrong shape).
+    /// An input file is broken, or is not what the model needs (no volume, truncated, wrong shape).
     InvalidInput,
     /// A model folder is broken or not supported (malformed plans, missing tensor, unknown network).
     InvalidModel,

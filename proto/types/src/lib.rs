@@ -24,6 +24,7 @@ mod precision;
 mod progress;
 mod segmentation_options;
 mod volume;
+mod volume_endings;
 mod warning;
 
 pub use bounding_box::BoundingBox;
@@ -43,4 +44,5 @@ pub use precision::{Precision, UnknownPrecision};
 pub use progress::{NoProgress, Progress, Stage};
 pub use segmentation_options::{Numerics, OptionKey, OptionKind, OptionOutOfRange, SegmentationOptions};
 pub use volume::{IntensityScale, Stored, Volume, VoxelType, Voxels};
+pub use volume_endings::{VOLUME_ENDINGS, has_volume_ending};
 pub use warning::{Warning, WarningCode};

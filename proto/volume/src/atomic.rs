@@ -7,6 +7,7 @@
 use std::fs::{File, TryLockError};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::FileExt as _;
 
 use cap_std::fs::{Dir, MetadataExt as _, OpenOptions};
 use nephrite_types::{FileIdentity, HiddenKind, HiddenName, check_file_name};
@@ -46,10 +47,28 @@ pub fn write_identified<T>(
     file_name: &str,
     write: impl FnOnce(&mut dyn Write) -> io::Result<T>,
 ) -> Result<(T, FileIdentity), VolumeError> {
+    write_with_late_bytes(dir, file_name, |out| write(out).map(|result| (result, None)))
+}
+
+/// Bytes whose value is known only when all others are written: they replace those from `offset` on.
+pub(crate) struct LateBytes {
+    pub(crate) offset: u64,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// [`write_identified`] for a file of which a part is filled in at the end.
+pub(crate) fn write_with_late_bytes<T>(
+    dir: &Dir,
+    file_name: &str,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<(T, Option<LateBytes>)>,
+) -> Result<(T, FileIdentity), VolumeError> {
     check_name(file_name)?;
     let failed = |source| write_error(file_name, source);
     let temporary = Temporary::create(dir).map_err(failed)?;
-    let result = temporary.write(write).map_err(failed)?;
+    let (result, late) = temporary.write(write).map_err(failed)?;
+    if let Some(LateBytes { offset, bytes }) = late {
+        temporary.file.write_all_at(&bytes, offset).map_err(failed)?;
+    }
     temporary.file.sync_all().map_err(failed)?;
     let identity = temporary.publish(file_name).map_err(failed)?;
     sync_dir(dir).map_err(failed)?;

@@ -1,4 +1,4 @@
-//! What is wrong with a NIfTI file, or with the place where one is to be written.
+//! What is wrong with the file of a volume, or with the place where one is to be written.
 
 use std::io;
 
@@ -61,7 +61,13 @@ pub enum VolumeError {
         /// As named by the caller.
         name: String,
     },
-    /// The file does not begin with a NIfTI-1 or NIfTI-2 header.
+    /// The file begins with nothing that nephrite knows.
+    #[error("{name} is neither NIfTI nor NRRD nor MetaImage")]
+    UnknownFormat {
+        /// As named by the caller.
+        name: String,
+    },
+    /// The file begins like NIfTI, but is not.
     #[error("{name} is not NIfTI: {reason}")]
     NotNifti {
         /// As named by the caller.
@@ -74,6 +80,71 @@ pub enum VolumeError {
     SeparateHeader {
         /// As named by the caller.
         name: String,
+    },
+    /// NRRD or MetaImage whose voxels are in another file.
+    #[error(
+        "{name} is a header whose voxels are in another file ({data_file}); only files that hold both are read, such as \
+         {attached}"
+    )]
+    Detached {
+        /// As named by the caller.
+        name: String,
+        /// As named by the header.
+        data_file: String,
+        /// Ending of files of the format that hold both.
+        attached: &'static str,
+    },
+    /// NRRD or MetaImage inside of gzip.
+    #[error(
+        "{name} is {format} compressed as a whole, which its readers do not take; the format compresses its voxels itself"
+    )]
+    CompressedAsAWhole {
+        /// As named by the caller.
+        name: String,
+        /// What is inside.
+        format: crate::Format,
+    },
+    /// A text header goes on and on.
+    #[error("{name}: the header does not end within {limit} bytes")]
+    HeaderTooLong {
+        /// As named by the caller.
+        name: String,
+        /// The longest header that is read.
+        limit: u64,
+    },
+    /// A line of a text header is none.
+    #[error("{name}: line {line} of the header is `{found}`, expected {expected}")]
+    HeaderLine {
+        /// As named by the caller.
+        name: String,
+        /// The first one is 1.
+        line: usize,
+        /// As in the file; its beginning.
+        found: String,
+        /// What would do.
+        expected: &'static str,
+    },
+    /// A segmentation of 3D Slicer whose segments lie in several label maps, as those that overlap do.
+    #[error(
+        "{name} has {n} layers of segments ({segments}), which may overlap; only a segmentation of one layer is a label map"
+    )]
+    SegmentLayers {
+        /// As named by the caller.
+        name: String,
+        /// By the header.
+        n: i64,
+        /// Names of the first ones.
+        segments: String,
+    },
+    /// A voxel of NRRD has several values.
+    #[error("{name} has {n} values per voxel (an axis of kind {kind}), expected one")]
+    SeveralValues {
+        /// As named by the caller.
+        name: String,
+        /// By the header.
+        n: i64,
+        /// What NRRD calls the axis.
+        kind: &'static str,
     },
     /// The file, or what it decompresses to, ends inside the header.
     #[error("{name} ends inside the header: expected {expected} bytes, found {found}")]
@@ -90,7 +161,7 @@ pub enum VolumeError {
     HeaderField {
         /// As named by the caller.
         name: String,
-        /// Name in the NIfTI standard.
+        /// Name in the standard of the format.
         field: &'static str,
         /// As in the file.
         found: String,
@@ -187,10 +258,8 @@ pub enum VolumeError {
         #[source]
         source: GeometryError,
     },
-    /// The sform is sheared and there is no qform; SimpleITK refuses such files too.
-    #[error(
-        "{name}: the axes of the sform are not at right angles and there is no qform, {reader} needs right angles"
-    )]
+    /// The axes are sheared, and there is no qform to take in place of the sform. SimpleITK refuses such NIfTI files too.
+    #[error("{name}: the axes are not at right angles and there is no qform, {reader} needs right angles")]
     NotOrthonormal {
         /// As named by the caller.
         name: String,
@@ -222,6 +291,15 @@ pub enum VolumeError {
     /// The gzip stream is broken or its checksum does not match.
     #[error("{name}: broken gzip stream: {source}")]
     Gzip {
+        /// As named by the caller.
+        name: String,
+        /// What the decompressor said.
+        #[source]
+        source: io::Error,
+    },
+    /// The zlib stream is broken or its checksum does not match.
+    #[error("{name}: broken zlib stream: {source}")]
+    Zlib {
         /// As named by the caller.
         name: String,
         /// What the decompressor said.
@@ -348,6 +426,14 @@ impl Coded for VolumeError {
             LabelMap { source, .. } => source.code(),
             Cancelled(cancelled) => cancelled.code(),
             NotAFile { .. }
+            | UnknownFormat { .. }
+            | Detached { .. }
+            | CompressedAsAWhole { .. }
+            | HeaderTooLong { .. }
+            | HeaderLine { .. }
+            | SeveralValues { .. }
+            | SegmentLayers { .. }
+            | Zlib { .. }
             | NotNifti { .. }
             | SeparateHeader { .. }
             | TruncatedHeader { .. }

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use nephrite_types::{CancelToken, Limits, Voxels, with_voxels};
 
+use crate::format::OutputFormat;
 use crate::header::{Header, Version};
 use crate::label_map;
 use crate::read::{Scan, read_stream};
@@ -47,7 +48,8 @@ pub fn read_raw(bytes: &[u8]) {
 
 fn read_labels(bytes: &[u8]) {
     let (limits, cancel) = (limits(), CancelToken::new());
-    if let Ok(map) = label_map::read_stream(bytes, bytes.len() as u64, "fuzz", &limits, &cancel) {
+    if let Ok(read) = label_map::read_stream(bytes, bytes.len() as u64, "fuzz", &limits, &cancel) {
+        let map = read.map;
         assert_eq!(map.geometry.shape.zyx(), map.labels.shape());
         assert_eq!(map.geometry.measured(), map.geometry);
     }
@@ -91,6 +93,7 @@ pub fn read_plausible(data: &[u8]) {
         quatern_bcd: std::array::from_fn(|_| small() / 8.0),
         qoffset: std::array::from_fn(|_| small()),
         srow: std::array::from_fn(|_| std::array::from_fn(|_| small())),
+        data_offset: None,
     };
     let mut bytes = header.encode();
     let n_payload = dim[1..5]
@@ -105,10 +108,37 @@ pub fn read_plausible(data: &[u8]) {
     let Some(scan) = read(&bytes, reader) else { return };
 
     let mut written = Vec::new();
-    encode_volume(&mut written, &scan.volume, &scan.source, compressed).expect("memory takes all bytes");
+    encode_volume(
+        &mut written,
+        &scan.volume,
+        &scan.source,
+        OutputFormat::Nifti { compressed },
+    )
+    .expect("memory takes all bytes");
     let again = read(&written, reader).expect("what was written can be read");
     assert!(same_bits(&again.volume.voxels, &scan.volume.voxels));
     assert_eq!(again.volume.scale, scan.volume.scale);
+    for format in [OutputFormat::Nrrd, OutputFormat::MetaImage] {
+        written_as(format, &scan, reader);
+    }
+}
+
+/// Written in a format without scale factors, and read again.
+fn written_as(format: OutputFormat, scan: &Scan, reader: Reader) {
+    let mut written = Vec::new();
+    let late =
+        encode_volume(&mut written, &scan.volume, &scan.source, format).expect("memory takes all bytes");
+    if let Some(late) = late {
+        written[late.offset as usize..][..late.bytes.len()].copy_from_slice(&late.bytes);
+    }
+    let Some(again) = read(&written, reader) else {
+        // numbers of a place that is next to none are no place in another order of sums
+        return;
+    };
+    assert_eq!(again.volume.voxels.shape(), scan.volume.voxels.shape());
+    if scan.volume.scale.is_identity() {
+        assert!(same_bits(&again.volume.voxels, &scan.volume.voxels));
+    }
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -192,6 +192,9 @@ fn spatial_dims(dims: &[u64], header: &Header, reader: Reader, name: &str) -> Re
 /// Without a `vox_offset` the voxels of a single file follow its header and the four bytes after it. nibabel then takes the
 /// header itself for voxels, so that its readers have none here.
 fn payload_offset(header: &Header, reader: Reader, name: &str) -> Result<u64, VolumeError> {
+    if let Some(offset) = header.data_offset {
+        return Ok(offset);
+    }
     let refuse = |expected| VolumeError::HeaderField {
         name: name.to_owned(),
         field: "vox_offset",

@@ -40,6 +40,8 @@ pub(crate) struct Header {
     pub(crate) quatern_bcd: [f64; 3],
     pub(crate) qoffset: [f64; 3],
     pub(crate) srow: [[f64; 4]; 3],
+    /// Where the first voxel lies in the (decompressed) file, if another format says so in place of `vox_offset`.
+    pub(crate) data_offset: Option<u64>,
 }
 
 /// Byte offsets of the fields.
@@ -226,6 +228,7 @@ impl Header {
             quatern_bcd: std::array::from_fn(|i| real(at.quatern_bcd, i)),
             qoffset: std::array::from_fn(|i| real(at.qoffset, i)),
             srow: std::array::from_fn(|r| std::array::from_fn(|c| real(at.srow, 4 * r + c))),
+            data_offset: None,
         })
     }
 
@@ -316,30 +319,24 @@ fn bits_per_voxel(datatype: i16) -> i16 {
     }
 }
 
-/// The header, and how many bytes it took.
-pub(crate) fn read_header<R: Read>(
+/// The rest of a header that begins with `first`, and how many bytes it took.
+pub(crate) fn read_nifti_header<R: Read>(
     input: &mut Input<'_, R>,
+    first: [u8; SNIFF_BYTES],
+    version: Version,
+    big_endian: bool,
     name: &str,
 ) -> Result<(Header, u64), VolumeError> {
-    let truncated = |expected: usize, found: usize| VolumeError::TruncatedHeader {
-        name: name.to_owned(),
-        expected: expected as u64,
-        found: found as u64,
-    };
     let mut bytes = [0; MAX_HEADER_BYTES];
-    let n = input.read_up_to(&mut bytes[..SNIFF_BYTES])?;
-    if n < SNIFF_BYTES {
-        return Err(truncated(Version::One.n_header_bytes(), n));
-    }
-    let sniffed = Version::sniff([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    let (version, big_endian) = sniffed.ok_or_else(|| VolumeError::NotNifti {
-        name: name.to_owned(),
-        reason: "it does not begin with the size of a NIfTI header (348 or 540)",
-    })?;
+    bytes[..SNIFF_BYTES].copy_from_slice(&first);
     let n_header = version.n_header_bytes();
     let n = SNIFF_BYTES + input.read_up_to(&mut bytes[SNIFF_BYTES..n_header])?;
     if n < n_header {
-        return Err(truncated(n_header, n));
+        return Err(VolumeError::TruncatedHeader {
+            name: name.to_owned(),
+            expected: n_header as u64,
+            found: n as u64,
+        });
     }
     Ok((
         Header::parse(&bytes[..n_header], version, big_endian, name)?,
@@ -380,6 +377,7 @@ pub(crate) mod tests {
             quatern_bcd: [0.0; 3],
             qoffset: [0.0; 3],
             srow: [[2.0, 0.0, 0.0, 5.0], [0.0, 3.0, 0.0, 6.0], [0.0, 0.0, 4.0, 7.0]],
+            data_offset: None,
         }
     }
 

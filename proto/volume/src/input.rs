@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use flate2::bufread::GzDecoder;
 
 use crate::VolumeError;
+use crate::zlib::Zlib;
 
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -48,9 +49,21 @@ enum Gzip<R: Read> {
 enum Stream<R: Read> {
     Plain(File<R>),
     Gzip(Gzip<R>),
+    Zlib(Zlib<File<R>>),
+    /// While the file moves to a decoder.
+    Moving,
 }
 
-/// A NIfTI file being read from its start.
+/// How a format compresses what follows its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compression {
+    /// To the end of the file.
+    Gzip,
+    /// So many bytes.
+    Zlib { n_bytes: u64 },
+}
+
+/// A file being read from its start.
 pub(crate) struct Input<'a, R: Read> {
     stream: Stream<R>,
     name: &'a str,
@@ -78,8 +91,33 @@ impl<'a, R: Read> Input<'a, R> {
         Ok(Input { stream, name })
     }
 
-    pub(crate) fn is_gzip(&self) -> bool {
-        matches!(self.stream, Stream::Gzip(_))
+    /// As named by the caller.
+    pub(crate) fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// Whether what is read next comes out of a decoder.
+    pub(crate) fn is_compressed(&self) -> bool {
+        !matches!(self.stream, Stream::Plain(_))
+    }
+
+    /// From here on the file is compressed. Of one that is compressed as a whole nothing changes.
+    pub(crate) fn decompress(&mut self, compression: Compression) {
+        self.stream = match (std::mem::replace(&mut self.stream, Stream::Moving), compression) {
+            (Stream::Plain(file), Compression::Gzip) => Stream::Gzip(Gzip::member(file, 0)),
+            (Stream::Plain(file), Compression::Zlib { n_bytes }) => Stream::Zlib(Zlib::new(file, n_bytes)),
+            (compressed, _) => compressed,
+        };
+    }
+
+    /// Appends the rest of a line with its `\n`, at most `limit` bytes; says whether the line ended.
+    pub(crate) fn read_line(&mut self, line: &mut Vec<u8>, limit: u64) -> Result<bool, VolumeError> {
+        let read = match &mut self.stream {
+            Stream::Plain(file) => file.take(limit).read_until(b'\n', line),
+            _ => Err(io::ErrorKind::Unsupported.into()), // headers of text are not compressed
+        };
+        read.map_err(|source| self.error(source))?;
+        Ok(line.last() == Some(&b'\n'))
     }
 
     /// Bytes taken from the file so far.
@@ -87,7 +125,8 @@ impl<'a, R: Read> Input<'a, R> {
         let file = match &self.stream {
             Stream::Plain(file) | Stream::Gzip(Gzip::End(file)) => file,
             Stream::Gzip(Gzip::Member { decoder, .. }) => decoder.get_ref(),
-            Stream::Gzip(Gzip::Moving) => return 0,
+            Stream::Zlib(zlib) => zlib.file(),
+            Stream::Gzip(Gzip::Moving) | Stream::Moving => return 0,
         };
         file.get_ref().n_bytes
     }
@@ -101,7 +140,7 @@ impl<'a, R: Read> Input<'a, R> {
                 Ok(some) => n += some,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // A stream cut short: the caller knows what is missing.
-                Err(error) if self.is_gzip() && error.kind() == io::ErrorKind::UnexpectedEof => break,
+                Err(error) if self.is_compressed() && error.kind() == io::ErrorKind::UnexpectedEof => break,
                 Err(source) => return Err(self.error(source)),
             }
         }
@@ -123,9 +162,9 @@ impl<'a, R: Read> Input<'a, R> {
         Ok(n_bytes - left)
     }
 
-    /// After the last voxel: a gzip stream must end soon, and its checksum must match.
+    /// After the last voxel: a compressed stream must end soon, and its checksum must match.
     pub(crate) fn finish(&mut self) -> Result<(), VolumeError> {
-        if !self.is_gzip() {
+        if !self.is_compressed() {
             return Ok(());
         }
         let mut scratch = [0; 4096];
@@ -150,6 +189,8 @@ impl<'a, R: Read> Input<'a, R> {
         match &mut self.stream {
             Stream::Plain(file) => file.read(buffer),
             Stream::Gzip(gzip) => gzip.read(buffer),
+            Stream::Zlib(zlib) => zlib.read(buffer),
+            Stream::Moving => Ok(0),
         }
     }
 
@@ -160,10 +201,14 @@ impl<'a, R: Read> Input<'a, R> {
             source.kind(),
             io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
         );
-        if self.is_gzip() && broken && source.raw_os_error().is_none() {
-            VolumeError::Gzip { name, source }
-        } else {
-            VolumeError::Read { name, source }
+        match &self.stream {
+            Stream::Gzip(_) if broken && source.raw_os_error().is_none() => {
+                VolumeError::Gzip { name, source }
+            }
+            Stream::Zlib(_) if broken && source.raw_os_error().is_none() => {
+                VolumeError::Zlib { name, source }
+            }
+            _ => VolumeError::Read { name, source },
         }
     }
 }

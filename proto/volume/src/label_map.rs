@@ -4,14 +4,17 @@
 //! units, of a missing third axis, of a header that contradicts itself. A label map is measured, and so is read for what
 //! it says.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 
 use nephrite_types::{Affine, CancelToken, Geometry, LabelMap, Limits, Shape3, Spacing};
 
 use crate::VolumeError;
+use crate::file_header::FileHeader;
+use crate::format::read_header;
 use crate::grid::{Grid, stored_dims};
-use crate::header::{Header, read_header, without_trailing_axes};
+use crate::header::{Header, without_trailing_axes};
 use crate::input::Input;
 use crate::intensity_scale::intensity_scale;
 use crate::labels::labels_from_voxels;
@@ -23,7 +26,7 @@ use crate::world::{file_geometry, mm_per_unit, top_rows};
 /// `pixdim` may differ by this share from the lengths of the axes in the world; files are written with four digits.
 const PIXDIM_TOLERANCE: f64 = 1e-3;
 
-/// Reads a label map from NIfTI (`.nii` or `.nii.gz`, version 1 or 2, either byte order), `[z, y, x]`.
+/// Reads a label map from NIfTI, NRRD, or MetaImage, `[z, y, x]`; of NRRD a segmentation of 3D Slicer too, if it is one layer.
 ///
 /// * **Place**: the sform, else the qform, else the center at the origin, as nibabel takes them; shear stays. Units are
 ///   converted to mm (meter, millimeter, micrometer; unknown is millimeter), offsets too.
@@ -44,6 +47,28 @@ pub fn read_label_map(
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<LabelMap, VolumeError> {
+    Ok(read_named_label_map(file, name, limits, cancel)?.map)
+}
+
+/// A label map, and what its file calls the labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedLabelMap {
+    /// As [`read_label_map`] gives it.
+    pub map: LabelMap,
+    /// Names of values, as a segmentation of 3D Slicer (`.seg.nrrd`) states them; there need be no voxel of the value.
+    pub names: BTreeMap<u16, String>,
+}
+
+/// [`read_label_map`], with the names of labels that the file itself states.
+///
+/// # Errors
+/// As [`read_label_map`]; [`VolumeError::SegmentLayers`] for segments that may overlap.
+pub fn read_named_label_map(
+    file: File,
+    name: &str,
+    limits: &Limits,
+    cancel: &CancelToken,
+) -> Result<NamedLabelMap, VolumeError> {
     read_unchanged(&file, name, |file, size| {
         read_stream(file, size, name, limits, cancel)
     })
@@ -63,8 +88,8 @@ pub struct LabelMapSize {
 /// # Errors
 /// As [`read_label_map`], for what a header can have wrong in its axes and sizes.
 pub fn label_map_size(file: &File, name: &str, limits: &Limits) -> Result<LabelMapSize, VolumeError> {
-    read_unchanged(file, name, |file, _| {
-        let (header, _) = read_header(&mut Input::new(file, name)?, name)?;
+    read_unchanged(file, name, |file, size| {
+        let FileHeader { header, .. } = read_header(&mut Input::new(file, name)?, size, name)?;
         let (header, _) = three_axes(header, name)?;
         let grid = Grid::new(&header, Reader::Nibabel, limits, name)?;
         let [x, y, z] = grid.shape_xyz;
@@ -82,16 +107,21 @@ pub(crate) fn read_stream<R: Read>(
     name: &str,
     limits: &Limits,
     cancel: &CancelToken,
-) -> Result<LabelMap, VolumeError> {
+) -> Result<NamedLabelMap, VolumeError> {
     cancel.check()?;
     let mut input = Input::new(file, name)?;
-    let (header, header_bytes) = read_header(&mut input, name)?;
+    let FileHeader {
+        header,
+        n_bytes,
+        names,
+        ..
+    } = read_header(&mut input, size, name)?;
     let (header, n_axes) = three_axes(header, name)?;
     let grid = Grid::new(&header, Reader::Nibabel, limits, name)?;
     let geometry = geometry_mm(&header, &grid, n_axes, name)?;
     let scale = intensity_scale(&header, Reader::Nibabel, name)?;
-    check_size(&grid, input.is_gzip(), size, name)?;
-    skip_to_voxels(&mut input, &grid, header_bytes, name)?;
+    check_size(&grid, input.is_compressed(), size, name)?;
+    skip_to_voxels(&mut input, &grid, n_bytes, name)?;
     let payload = Payload {
         grid: &grid,
         big_endian: header.big_endian,
@@ -101,12 +131,13 @@ pub(crate) fn read_stream<R: Read>(
     };
     let voxels = payload.read(&mut input)?;
     input.finish()?;
-    Ok(LabelMap {
-        labels: labels_from_voxels(&voxels, scale).map_err(|source| VolumeError::LabelMap {
-            name: name.to_owned(),
-            source: Box::new(source),
-        })?,
-        geometry,
+    let labels = labels_from_voxels(&voxels, scale).map_err(|source| VolumeError::LabelMap {
+        name: name.to_owned(),
+        source: Box::new(source),
+    })?;
+    Ok(NamedLabelMap {
+        map: LabelMap { labels, geometry },
+        names,
     })
 }
 

@@ -1,4 +1,4 @@
-//! Reads scans from NIfTI as nnU-Net's readers do; writes label maps and volumes.
+//! Reads scans from NIfTI, NRRD, and MetaImage as nnU-Net's readers do; writes label maps and volumes.
 //!
 //! [`read_volume`] gives a [`Scan`]: the voxels `[z, y, x]` in their stored type, and a [`SourceGeometry`] with which
 //! [`write_label_map`] writes a mask that lies where the scan lay. Files come as open handles and folders as
@@ -18,32 +18,41 @@
 //! }
 //! ```
 
+mod adler;
 mod array_geometry;
 mod atomic;
 mod atomic_files;
 mod error;
 mod from_grid;
+mod file_header;
+mod foreign_header;
+mod format;
 #[doc(hidden)]
 pub mod fuzzing;
 mod grid;
 mod gzip;
 mod hash;
 mod header;
+mod header_lines;
 mod input;
 mod intensity_scale;
 mod label_map;
 mod labels;
 mod lattice;
+mod meta_image;
+mod nrrd;
 mod orientation;
 mod payload;
 mod read;
 mod reader;
 mod scan_header;
 mod source_geometry;
+mod text_headers;
 mod unchanged;
 mod voxel_bytes;
 mod world;
 mod write;
+mod zlib;
 
 #[cfg(test)]
 mod tests;
@@ -51,9 +60,10 @@ mod tests;
 pub use atomic::{write_atomically, write_identified};
 pub use atomic_files::write_files_atomically;
 pub use error::{Form, VolumeError};
+pub use file_header::Format;
 pub use hash::{FileHash, hash_file};
 pub use header::Version;
-pub use label_map::{LabelMapSize, label_map_size, read_label_map};
+pub use label_map::{LabelMapSize, NamedLabelMap, label_map_size, read_label_map, read_named_label_map};
 pub use labels::{labels_from_volume, read_label_volume};
 pub use lattice::{Displacement, displacement, same_voxels};
 pub use orientation::Orientation;

@@ -16,8 +16,8 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// Chunks under way; bounds memory and lets neither thread wait for long.
 const N_CHUNKS: usize = 4;
 /// What the header promises against what the file can hold, before memory is asked for.
-pub(crate) fn check_size(grid: &Grid, is_gzip: bool, size: u64, name: &str) -> Result<(), VolumeError> {
-    if is_gzip {
+pub(crate) fn check_size(grid: &Grid, is_compressed: bool, size: u64, name: &str) -> Result<(), VolumeError> {
+    if is_compressed {
         if grid.n_bytes > size.saturating_mul(MAX_DEFLATE_RATIO) {
             return Err(VolumeError::ImpossibleCompression {
                 name: name.to_owned(),

@@ -9,9 +9,11 @@ use nephrite_types::{Affine, CancelToken, IntensityScale, Limits, Stored, Volume
 
 use crate::VolumeError;
 use crate::array_geometry::array_geometry;
+use crate::file_header::{FileHeader, Format};
+use crate::format::read_header;
 use crate::grid::{Grid, stored_dims, voxel_type};
 use crate::hash::{FileHash, Hashing};
-use crate::header::{Header, Version, read_header, without_trailing_axes};
+use crate::header::{Header, without_trailing_axes};
 use crate::input::Input;
 use crate::intensity_scale::intensity_scale;
 use crate::orientation::Orientation;
@@ -38,9 +40,9 @@ pub struct Scan {
 /// What the header of a file says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VolumeInfo {
-    /// NIfTI-1 or NIfTI-2.
-    pub version: Version,
-    /// True if the file is compressed with gzip.
+    /// What the file is.
+    pub format: Format,
+    /// True if the file, or all but its header, is compressed.
     pub compressed: bool,
     /// True if numbers are stored most significant byte first.
     pub big_endian: bool,
@@ -95,7 +97,8 @@ impl Unit {
     }
 }
 
-/// Reads a NIfTI file (`.nii` or `.nii.gz`, version 1 or 2, either byte order) as `reader` of nnU-Net does.
+/// Reads a scan as `reader` of nnU-Net does: NIfTI (`.nii` or `.nii.gz`, version 1 or 2, either byte order), NRRD, or MetaImage, which
+/// the content tells, never the name.
 ///
 /// The result is `[z, y, x]`, in the stored type (but for integers of 32 and 64 bits with scale factors, which ITK's
 /// readers round to f32). `SimpleITKIO` takes 2-D images too, as `[1, y, x]` with a spacing of
@@ -150,17 +153,17 @@ pub fn read_volume_hashed(
     })
 }
 
-/// Reads the header of a NIfTI file.
+/// Reads the header of a file.
 ///
 /// # Errors
 /// As [`read_volume`] for a broken header. A 4-D file and a sheared one are described, not refused.
 pub fn inspect(file: File, name: &str, limits: &Limits) -> Result<VolumeInfo, VolumeError> {
-    read_unchanged(&file, name, |file, _| describe(file, name, limits))
+    read_unchanged(&file, name, |file, size| describe(file, size, name, limits))
 }
 
-fn describe(file: &File, name: &str, limits: &Limits) -> Result<VolumeInfo, VolumeError> {
+fn describe(file: &File, size: u64, name: &str, limits: &Limits) -> Result<VolumeInfo, VolumeError> {
     let mut input = Input::new(file, name)?;
-    let (header, _) = read_header(&mut input, name)?;
+    let FileHeader { format, header, .. } = read_header(&mut input, size, name)?;
     let dims = stored_dims(&header, name)?;
     // Axes past the third do not place voxels; without them the readers' rules hold for 4-D files too.
     let spatial = Header {
@@ -193,8 +196,8 @@ fn describe(file: &File, name: &str, limits: &Limits) -> Result<VolumeInfo, Volu
         source,
     };
     Ok(VolumeInfo {
-        version: header.version,
-        compressed: input.is_gzip(),
+        format,
+        compressed: input.is_compressed(),
         big_endian: header.big_endian,
         dims,
         spacing_xyz: geometry.spacing_xyz.map(|v| v * mm),
@@ -241,7 +244,12 @@ pub(crate) fn read_content<R: Read>(
 ) -> Result<Scan, VolumeError> {
     cancel.check()?;
     let mut input = Input::new(file, name)?;
-    let (header, header_bytes) = read_header(&mut input, name)?;
+    let FileHeader {
+        format,
+        header,
+        n_bytes,
+        ..
+    } = read_header(&mut input, size, name)?;
     let header = match content {
         Content::Intensities => header,
         Content::Labels => without_trailing_axes(header),
@@ -249,14 +257,15 @@ pub(crate) fn read_content<R: Read>(
     let grid = Grid::new(&header, reader, limits, name)?;
     let geometry = file_geometry(&header, &grid, reader, name)?;
     let scale = intensity_scale(&header, reader, name)?;
-    let is_gzip = input.is_gzip();
-    check_size(&grid, is_gzip, size, name)?;
+    let is_compressed = input.is_compressed();
+    check_size(&grid, is_compressed, size, name)?;
 
-    skip_to_voxels(&mut input, &grid, header_bytes, name)?;
+    skip_to_voxels(&mut input, &grid, n_bytes, name)?;
     let payload = Payload {
         grid: &grid,
         big_endian: header.big_endian,
-        only_finite: reader.is_itk() && content == Content::Intensities,
+        // Of ITK's readers only that of NIfTI looks.
+        only_finite: reader.is_itk() && content == Content::Intensities && format.nifti_version().is_some(),
         name,
         cancel,
     };
@@ -268,7 +277,7 @@ pub(crate) fn read_content<R: Read>(
         volume,
         source,
         bytes_read: input.bytes_read(),
-        header: ScanHeader::new(header, is_gzip, size, limits, name),
+        header: ScanHeader::new(header, is_compressed, size, limits, name),
     })
 }
 

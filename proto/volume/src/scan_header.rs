@@ -7,8 +7,10 @@ use nephrite_types::{Geometry, Limits, Shape3, Spacing, VoxelType, Warning, Warn
 use crate::VolumeError;
 use crate::array_geometry::array_geometry;
 use crate::error::Form;
+use crate::file_header::FileHeader;
+use crate::format::read_header;
 use crate::grid::{Grid, voxel_type};
-use crate::header::{Header, Version, read_header};
+use crate::header::{Header, Version};
 use crate::input::Input;
 use crate::orientation::Orientation;
 use crate::payload::check_size;
@@ -28,7 +30,7 @@ const SAME_LENGTH: f64 = 1e-3;
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScanHeader {
     header: Header,
-    is_gzip: bool,
+    is_compressed: bool,
     /// Of the file, bytes.
     size: u64,
     limits: Limits,
@@ -39,19 +41,25 @@ impl ScanHeader {
     /// Reads the header of a file; `name` stands in messages.
     ///
     /// # Errors
-    /// See [`VolumeError`]: what is no NIfTI file. What a reader refuses is for the other functions to say.
+    /// See [`VolumeError`]: what is no volume. What a reader refuses is for the other functions to say.
     pub fn read(file: File, name: &str, limits: &Limits) -> Result<ScanHeader, VolumeError> {
         read_unchanged(&file, name, |file, size| {
             let mut input = Input::new(file, name)?;
-            let (header, _) = read_header(&mut input, name)?;
-            Ok(ScanHeader::new(header, input.is_gzip(), size, limits, name))
+            let FileHeader { header, .. } = read_header(&mut input, size, name)?;
+            Ok(ScanHeader::new(header, input.is_compressed(), size, limits, name))
         })
     }
 
-    pub(crate) fn new(header: Header, is_gzip: bool, size: u64, limits: &Limits, name: &str) -> ScanHeader {
+    pub(crate) fn new(
+        header: Header,
+        is_compressed: bool,
+        size: u64,
+        limits: &Limits,
+        name: &str,
+    ) -> ScanHeader {
         ScanHeader {
             header,
-            is_gzip,
+            is_compressed,
             size,
             limits: limits.clone(),
             name: name.to_owned(),
@@ -82,6 +90,7 @@ impl ScanHeader {
             quatern_bcd: [0.0; 3],
             qoffset: [0.0; 3],
             srow: [[sx, 0.0, 0.0, 0.0], [0.0, sy, 0.0, 0.0], [0.0, 0.0, sz, 0.0]],
+            data_offset: None,
         };
         let size = (shape.n_voxels() as u64).saturating_mul(2).saturating_add(352);
         ScanHeader::new(header, false, size, limits, name)
@@ -119,7 +128,7 @@ impl ScanHeader {
     fn file(&self, reader: Reader) -> Result<(Grid, FileGeometry), VolumeError> {
         let grid = Grid::new(&self.header, reader, &self.limits, &self.name)?;
         let file = file_geometry(&self.header, &grid, reader, &self.name)?;
-        check_size(&grid, self.is_gzip, self.size, &self.name)?;
+        check_size(&grid, self.is_compressed, self.size, &self.name)?;
         Ok((grid, file))
     }
 

@@ -6,7 +6,7 @@ use crate::grid::{Grid, datatype_code};
 use crate::header::{Header, Version};
 use crate::orientation::{Orientation, closest_orthogonal};
 use crate::reader::Reader;
-use crate::world::{FileGeometry, has_orthonormal_columns, top_rows, unit_columns};
+use crate::world::{FileGeometry, has_orthonormal_columns, mm_per_unit, top_rows, unit_columns};
 
 /// How the voxels of a source file lay, so that a result can be written the same way: axes turned back, the world
 /// geometry that the reader saw, two axes if the source had two.
@@ -147,7 +147,18 @@ impl SourceGeometry {
         rows
     }
 
-    /// The header of a file with voxels of this type; version 1 unless a number needs version 2.
+    /// Voxels per axis in file order, x first: as many as the file has axes.
+    pub(crate) fn dims(&self) -> &[usize] {
+        &self.shape_xyz[..self.n_dims]
+    }
+
+    /// Steps of the axes and place of the first voxel in millimeters, RAS+: three rows of x, y, z and offset.
+    pub(crate) fn rows_mm(&self) -> [[f64; 4]; 3] {
+        let unit = mm_per_unit(self.xyzt_units);
+        self.rows_to_write().map(|row| row.map(|v| v * unit))
+    }
+
+    /// The header of a NIfTI file with voxels of this type; version 1 unless a number needs version 2.
     pub(crate) fn header(&self, voxel_type: VoxelType, scale: IntensityScale) -> Header {
         let fits_f32 = |v: f64| f64::from(v as f32) == v;
         let fits_1 =
@@ -184,6 +195,7 @@ impl SourceGeometry {
             quatern_bcd,
             qoffset: [rows[0][3], rows[1][3], rows[2][3]],
             srow: rows,
+            data_offset: None,
         }
     }
 }

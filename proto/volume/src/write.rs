@@ -1,4 +1,4 @@
-//! Label maps and volumes as NIfTI, with the header that the scan's own library would write.
+//! Label maps and volumes as NIfTI, NRRD, or MetaImage, with the header that the scan's own library would write.
 
 use std::io::{self, Write};
 use std::ops::Range;
@@ -6,12 +6,14 @@ use std::ops::Range;
 use cap_std::fs::Dir;
 use flate2::Compression;
 use ndarray::{ArrayView3, s};
-use nephrite_types::{FileIdentity, IntensityScale, Labels, Volume, VoxelType};
+use nephrite_types::{FileIdentity, IntensityScale, Labels, Volume, VoxelType, Voxels};
 
 use crate::VolumeError;
-use crate::atomic::write_identified;
-use crate::gzip::{BLOCK_BYTES, write_gzip};
+use crate::atomic::{LateBytes, write_with_late_bytes};
+use crate::format::OutputFormat;
+use crate::gzip::{BLOCK_BYTES, write_gzip, write_zlib};
 use crate::source_geometry::SourceGeometry;
+use crate::text_headers::{meta_image_header, meta_image_size, nrrd_header};
 use crate::voxel_bytes::FileVoxel;
 
 /// Masks are runs: half the size of level 1 for a tenth more time.
@@ -30,7 +32,8 @@ pub struct WriteSummary {
     pub file: FileIdentity,
 }
 
-/// Writes a label map beside its scan: the geometry of `source`, its axes, `.nii` or `.nii.gz` by `file_name`.
+/// Writes a label map beside its scan: the geometry of `source`, its axes, in the format that `file_name` ends in
+/// ([`VOLUME_ENDINGS`](nephrite_types::VOLUME_ENDINGS)); NRRD and MetaImage are compressed.
 ///
 /// `labels` are `[z, y, x]` in the order of the volume that came with `source`. Stored as u8 if the largest label is
 /// below 255, else as u16 (nnU-Net's rule). `SimpleITKIOWithReorient` of nnU-Net always stores u8 and wraps larger
@@ -51,11 +54,12 @@ pub fn write_label_map(
         labels.shape(),
         source,
         voxel_type,
-        |out, compressed| encode_labels(out, labels, source, compressed),
+        |out, format| encode_labels(out, labels, source, format),
     )
 }
 
-/// Writes a volume in its stored type, with its scale factors.
+/// Writes a volume in its stored type, with its scale factors; NRRD and MetaImage have none, so that intensities are stored
+/// (float32, float64 for float64) where there are some.
 ///
 /// The volume is `[z, y, x]` with the axes of `source`; its own geometry does not count, so that it can be written with
 /// the geometry of the file it came from. For another grid see [`SourceGeometry::from_geometry`].
@@ -68,10 +72,15 @@ pub fn write_volume(
     volume: &Volume,
     source: &SourceGeometry,
 ) -> Result<WriteSummary, VolumeError> {
-    let (shape, voxel_type) = (volume.voxels.shape(), volume.voxels.voxel_type());
-    write_file(dir, file_name, shape, source, voxel_type, |out, compressed| {
-        encode_volume(out, volume, source, compressed)
-    })
+    let voxel_type = stored_type(volume, OutputFormat::of_name(file_name)?);
+    write_file(
+        dir,
+        file_name,
+        volume.voxels.shape(),
+        source,
+        voxel_type,
+        |out, format| encode_volume(out, volume, source, format),
+    )
 }
 
 fn write_file(
@@ -80,9 +89,9 @@ fn write_file(
     shape: [usize; 3],
     source: &SourceGeometry,
     voxel_type: VoxelType,
-    encode: impl FnOnce(&mut dyn Write, bool) -> io::Result<()>,
+    encode: impl FnOnce(&mut dyn Write, OutputFormat) -> io::Result<Option<LateBytes>>,
 ) -> Result<WriteSummary, VolumeError> {
-    let compressed = is_compressed(file_name)?;
+    let format = OutputFormat::of_name(file_name)?;
     if shape != source.array_shape() {
         return Err(VolumeError::ShapeMismatch {
             name: file_name.to_owned(),
@@ -90,60 +99,28 @@ fn write_file(
             found: shape,
         });
     }
-    let (bytes, file) = write_identified(dir, file_name, |out| {
-        let mut out = Counted { out, n_bytes: 0 };
-        encode(&mut out, compressed)?;
-        Ok(out.n_bytes)
-    })?;
+    let ((), file) = write_with_late_bytes(dir, file_name, |out| Ok(((), encode(out, format)?)))?;
     Ok(WriteSummary {
-        bytes,
+        bytes: file.size,
         voxel_type,
         file,
     })
 }
 
-fn is_compressed(file_name: &str) -> Result<bool, VolumeError> {
-    match file_name {
-        name if name.ends_with(".nii.gz") => Ok(true),
-        name if name.ends_with(".nii") => Ok(false),
-        name => Err(VolumeError::OutputName {
-            name: name.to_owned(),
-            reason: "must end in .nii or .nii.gz",
-        }),
-    }
-}
-
-struct Counted<'a> {
-    out: &'a mut dyn Write,
-    n_bytes: u64,
-}
-
-impl Write for Counted<'_> {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let n = self.out.write(buffer)?;
-        self.n_bytes += n as u64;
-        Ok(n)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
-/// The bytes of [`write_label_map`].
+/// The bytes of [`write_label_map`], but for those that are filled in at the end.
 pub(crate) fn encode_labels(
     out: &mut dyn Write,
     labels: &Labels,
     source: &SourceGeometry,
-    compressed: bool,
-) -> io::Result<()> {
+    format: OutputFormat,
+) -> io::Result<Option<LateBytes>> {
     let voxel_type = source.label_type(labels.max());
-    let header = source.header(voxel_type, IntensityScale::IDENTITY).encode();
-    let level = compressed.then(|| Compression::new(LABEL_LEVEL));
     let encode = Encode {
-        header: &header,
+        format,
         source,
-        level,
+        voxel_type,
+        scale: IntensityScale::IDENTITY,
+        level: LABEL_LEVEL,
     };
     match (labels, voxel_type) {
         (Labels::U8(array), VoxelType::U8) => encode.voxels(out, array.view(), |label| label),
@@ -154,29 +131,52 @@ pub(crate) fn encode_labels(
     }
 }
 
-/// The bytes of [`write_volume`].
+/// What a volume is stored as: NRRD and MetaImage have no scale factors, so what has some becomes intensities.
+fn stored_type(volume: &Volume, format: OutputFormat) -> VoxelType {
+    match (format, volume.voxels.voxel_type()) {
+        (OutputFormat::Nifti { .. }, stored) => stored,
+        (_, stored) if volume.scale.is_identity() => stored,
+        (_, VoxelType::F64) => VoxelType::F64,
+        _ => VoxelType::F32,
+    }
+}
+
+/// The bytes of [`write_volume`], but for those that are filled in at the end.
 pub(crate) fn encode_volume(
     out: &mut dyn Write,
     volume: &Volume,
     source: &SourceGeometry,
-    compressed: bool,
-) -> io::Result<()> {
-    let header = source.header(volume.voxels.voxel_type(), volume.scale).encode();
-    let level = compressed.then(|| Compression::new(VOLUME_LEVEL));
+    format: OutputFormat,
+) -> io::Result<Option<LateBytes>> {
+    let (voxel_type, scale) = (stored_type(volume, format), volume.scale);
     let encode = Encode {
-        header: &header,
+        format,
         source,
-        level,
+        voxel_type,
+        scale,
+        level: VOLUME_LEVEL,
     };
-    nephrite_types::with_voxels!(&volume.voxels, array => encode.voxels(out, array.view(), |v| v))
+    let is_scaled =
+        voxel_type != volume.voxels.voxel_type() || voxel_type == VoxelType::F64 && !scale.is_identity();
+    if matches!(format, OutputFormat::Nifti { .. }) || !is_scaled {
+        return nephrite_types::with_voxels!(&volume.voxels, array => encode.voxels(out, array.view(), |v| v));
+    }
+    match &volume.voxels {
+        Voxels::F64(array) => encode.voxels(out, array.view(), |v| v * scale.slope + scale.inter),
+        voxels => {
+            nephrite_types::with_voxels!(voxels, array => encode.voxels(out, array.view(), |v| scale.apply(v)))
+        }
+    }
 }
 
 /// One file on its way out.
 struct Encode<'a> {
-    header: &'a [u8],
+    format: OutputFormat,
     source: &'a SourceGeometry,
-    /// None for `.nii`.
-    level: Option<Compression>,
+    voxel_type: VoxelType,
+    /// Goes into the header of NIfTI.
+    scale: IntensityScale,
+    level: u32,
 }
 
 impl Encode<'_> {
@@ -186,7 +186,7 @@ impl Encode<'_> {
         out: &mut dyn Write,
         array: ArrayView3<'_, T>,
         stored: impl Fn(T) -> S + Sync,
-    ) -> io::Result<()>
+    ) -> io::Result<Option<LateBytes>>
     where
         T: Copy + Send + Sync,
         S: FileVoxel,
@@ -195,23 +195,45 @@ impl Encode<'_> {
         let (nz, ny, nx) = file.dim();
         let n_rows = nz * ny;
         let rows_per_block = (BLOCK_BYTES / (nx * size_of::<S>())).max(1);
-        let rows_of = |block: usize| block * rows_per_block..n_rows.min((block + 1) * rows_per_block);
         let n_blocks = n_rows.div_ceil(rows_per_block);
-        match self.level {
-            // The header is a block of its own.
-            Some(level) => write_gzip(out, n_blocks + 1, level, |i, bytes| match i.checked_sub(1) {
-                None => bytes.extend_from_slice(self.header),
-                Some(block) => append_rows(&file, rows_of(block), &stored, bytes),
-            }),
-            None => {
-                out.write_all(self.header)?;
-                let mut bytes = Vec::with_capacity(BLOCK_BYTES);
-                for block in 0..n_blocks {
-                    bytes.clear();
-                    append_rows(&file, rows_of(block), &stored, &mut bytes);
-                    out.write_all(&bytes)?;
+        let append = |block: usize, bytes: &mut Vec<u8>| {
+            let rows = block * rows_per_block..n_rows.min((block + 1) * rows_per_block);
+            append_rows(&file, rows, &stored, bytes);
+        };
+        let level = Compression::new(self.level);
+        match self.format {
+            OutputFormat::Nifti { compressed } => {
+                let header = self.source.header(self.voxel_type, self.scale).encode();
+                if compressed {
+                    // The header is a block of its own.
+                    write_gzip(out, n_blocks + 1, level, |i, bytes| match i.checked_sub(1) {
+                        None => bytes.extend_from_slice(&header),
+                        Some(block) => append(block, bytes),
+                    })?;
+                } else {
+                    out.write_all(&header)?;
+                    let mut bytes = Vec::with_capacity(BLOCK_BYTES);
+                    for block in 0..n_blocks {
+                        bytes.clear();
+                        append(block, &mut bytes);
+                        out.write_all(&bytes)?;
+                    }
                 }
-                Ok(())
+                Ok(None)
+            }
+            OutputFormat::Nrrd => {
+                out.write_all(nrrd_header(self.source, self.voxel_type).as_bytes())?;
+                write_gzip(out, n_blocks, level, append)?;
+                Ok(None)
+            }
+            OutputFormat::MetaImage => {
+                let header = meta_image_header(self.source, self.voxel_type);
+                out.write_all(header.text.as_bytes())?;
+                let n_bytes = write_zlib(out, n_blocks, level, append)?;
+                Ok(Some(LateBytes {
+                    offset: header.size_at as u64,
+                    bytes: meta_image_size(n_bytes).into_bytes(),
+                }))
             }
         }
     }

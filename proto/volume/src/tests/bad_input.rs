@@ -35,9 +35,9 @@ fn check(bytes: &[u8], parts: &[&str]) {
 #[test]
 fn what_is_not_nifti_is_refused() {
     check(b"", &["ends inside the header", "found 0"]);
-    check(b"\x89PNG\r\n\x1a\n", &["not NIfTI"]);
-    check(&[0; 1000], &["not NIfTI"]);
-    check(&gzip(&[0; 1000]), &["not NIfTI"]);
+    check(b"\x89PNG\r\n\x1a\n", &["neither NIfTI nor NRRD nor MetaImage"]);
+    check(&[0; 1000], &["neither NIfTI nor NRRD nor MetaImage"]);
+    check(&gzip(&[0; 1000]), &["neither NIfTI nor NRRD nor MetaImage"]);
     check(&gzip(b""), &["ends inside the header"]);
     let mut pair = good();
     pair[344..348].copy_from_slice(b"ni1\0");

@@ -28,6 +28,7 @@ fn read(bytes: &[u8]) -> Result<LabelMap, VolumeError> {
         &Limits::default(),
         &CancelToken::new(),
     )
+    .map(|read| read.map)
 }
 
 /// Doubles as the file wrote them, to the 32 bits of its header.

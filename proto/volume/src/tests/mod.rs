@@ -1,10 +1,14 @@
 //! Whole files, read and written: what each reader makes of a file, round trips, and files that must be refused.
 
 mod bad_input;
+mod foreign_output;
+mod formats;
 mod forms;
 mod from_grid;
 mod label_maps;
+mod mutations;
 mod round_trip;
+mod segmentations;
 
 use std::io::Write;
 
@@ -23,6 +27,12 @@ fn file(header: &Header, payload: &[u8]) -> Vec<u8> {
 
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+pub(crate) fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }

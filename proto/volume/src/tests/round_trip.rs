@@ -9,12 +9,14 @@ use nephrite_types::{
 use proptest::prelude::*;
 
 use super::{file, gzip, read, read_with};
+use crate::format::OutputFormat;
 use crate::grid::datatype_code;
 use crate::header::{Header, Version, tests::plain};
 use crate::orientation::tests::{affine, all};
 use crate::write::{encode_labels, encode_volume};
 use crate::{
-    Reader, ScanHeader, SourceGeometry, VolumeError, inspect, read_volume, write_label_map, write_volume,
+    Format, Reader, ScanHeader, SourceGeometry, VolumeError, inspect, read_volume, write_label_map,
+    write_volume,
 };
 
 /// 4 × 3 × 2 voxels (x, y, z) of every type, with its extremes, and their bytes.
@@ -68,7 +70,13 @@ fn every_type_version_and_byte_order_is_read_and_written() {
                         assert_eq!(scan.bytes_read, bytes.len() as u64);
                         for compressed in [false, true] {
                             let mut written = Vec::new();
-                            encode_volume(&mut written, &scan.volume, &scan.source, compressed).unwrap();
+                            encode_volume(
+                                &mut written,
+                                &scan.volume,
+                                &scan.source,
+                                OutputFormat::Nifti { compressed },
+                            )
+                            .unwrap();
                             assert_eq!(read_with(&written, reader).unwrap().volume, scan.volume);
                         }
                     }
@@ -101,7 +109,13 @@ fn large_files_are_read_as_small_ones() {
             let scan = read(&bytes).unwrap();
             assert!(scan.volume.voxels == expected);
             let mut written = Vec::new();
-            encode_volume(&mut written, &scan.volume, &scan.source, true).unwrap();
+            encode_volume(
+                &mut written,
+                &scan.volume,
+                &scan.source,
+                OutputFormat::Nifti { compressed: true },
+            )
+            .unwrap();
             assert!(read(&written).unwrap().volume == scan.volume);
         }
     }
@@ -202,7 +216,7 @@ fn a_flat_image_is_read_and_written_with_two_axes() {
         &mut written,
         &Labels::U8(Array3::ones((1, 3, 4))),
         &scan.source,
-        false,
+        OutputFormat::Nifti { compressed: false },
     )
     .unwrap();
     assert_eq!(&written[40..48], &[2, 0, 4, 0, 3, 0, 1, 0]);
@@ -240,7 +254,7 @@ fn an_oblique_flat_image_is_written_with_right_angles() {
         &mut written,
         &Labels::U8(Array3::ones((1, 3, 4))),
         &scan.source,
-        false,
+        OutputFormat::Nifti { compressed: false },
     )
     .unwrap();
     assert_eq!(
@@ -302,7 +316,7 @@ proptest! {
         }
         // Written again, the mask has the axes of the source; read again, it is the same.
         let mut written = Vec::new();
-        encode_labels(&mut written, &Labels::U8(voxels.clone()), &scan.source, true).unwrap();
+        encode_labels(&mut written, &Labels::U8(voxels.clone()), &scan.source, OutputFormat::Nifti { compressed: true }).unwrap();
         let plain_reader = if nib { Reader::Nibabel } else { Reader::SimpleItk };
         let in_file = read_with(&written, plain_reader).unwrap().volume;
         prop_assert_eq!(in_file.geometry, read_with(&bytes, plain_reader).unwrap().volume.geometry);
@@ -336,7 +350,7 @@ proptest! {
         let reader = Reader::ALL[reader];
         let scan = read_with(&file(&header, &(0..24).collect::<Vec<u8>>()), reader).unwrap();
         let mut written = Vec::new();
-        encode_volume(&mut written, &scan.volume, &scan.source, false).unwrap();
+        encode_volume(&mut written, &scan.volume, &scan.source, OutputFormat::Nifti { compressed: false }).unwrap();
         let again = read_with(&written, reader).unwrap();
         prop_assert_eq!(again.volume.voxels, scan.volume.voxels);
         prop_assert_eq!(again.volume.geometry.shape, scan.volume.geometry.shape);
@@ -359,7 +373,13 @@ fn masks_are_stored_in_the_smallest_type_of_nnunet() {
         ] {
             let Some(labels) = labels else { continue };
             let mut written = Vec::new();
-            encode_labels(&mut written, &labels, &scan.source, true).unwrap();
+            encode_labels(
+                &mut written,
+                &labels,
+                &scan.source,
+                OutputFormat::Nifti { compressed: true },
+            )
+            .unwrap();
             let again = read_with(&written, reader).unwrap().volume;
             assert_eq!(again.voxels.voxel_type(), expected, "{reader} {max}");
             assert_eq!(crate::labels_from_volume(&again).unwrap().max(), max);
@@ -417,8 +437,8 @@ fn files_are_written_whole_and_inspected() {
         let info = inspect(open(), name, &Limits::default()).unwrap();
         // The axis is too long, and 0.1 too precise, for version 1.
         assert_eq!(
-            (info.version, info.compressed, info.big_endian),
-            (Version::Two, name.ends_with("gz"), false)
+            (info.format, info.compressed, info.big_endian),
+            (Format::Nifti(Version::Two), name.ends_with("gz"), false)
         );
         assert_eq!(
             (info.dims.as_slice(), info.spacing_xyz),
@@ -437,7 +457,7 @@ fn files_are_written_whole_and_inspected() {
         VolumeError::ShapeMismatch { found: [2, 3, 5], .. }
     ));
     let labels = Labels::U8(Array3::zeros((2, 3, 40_000)));
-    for name in ["m.mha", "m.nii.gz.tmp", "m", "../m.nii"] {
+    for name in ["m.hdr", "m.nhdr", "m.mhd", "m.nii.gz.tmp", "m", "../m.nii"] {
         assert!(matches!(
             write_label_map(&dir, name, &labels, &source),
             Err(VolumeError::OutputName { .. })
@@ -484,7 +504,10 @@ fn an_exact_geometry_comes_back_bit_by_bit() {
         let (limits, cancel) = (Limits::default(), CancelToken::new());
         let scan = read_volume(open(), "m", Reader::Nibabel, &limits, &cancel).unwrap();
         assert_eq!(scan.volume.geometry, geometry);
-        assert_eq!(inspect(open(), "m", &limits).unwrap().version, Version::Two);
+        assert_eq!(
+            inspect(open(), "m", &limits).unwrap().format,
+            Format::Nifti(Version::Two)
+        );
     }
     // What is written has one set of lengths, those of the affine.
     let contradicts = geometry(Affine::new(rows).unwrap());
@@ -504,7 +527,7 @@ fn an_exact_geometry_comes_back_bit_by_bit() {
         "m",
         &Limits::default(),
     );
-    assert_eq!(info.unwrap().version, Version::One, "where it does");
+    assert_eq!(info.unwrap().format, Format::Nifti(Version::One), "where it does");
 }
 
 #[test]
