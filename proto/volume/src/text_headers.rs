@@ -42,16 +42,9 @@ pub(crate) fn nrrd_header(source: &SourceGeometry, voxel_type: VoxelType) -> Str
         n => format!("space dimension: {n}"),
     };
     let kind = match voxel_type {
-        VoxelType::U8 => "uint8",
-        VoxelType::I8 => "int8",
-        VoxelType::U16 => "uint16",
-        VoxelType::I16 => "int16",
-        VoxelType::U32 => "uint32",
-        VoxelType::I32 => "int32",
-        VoxelType::U64 => "uint64",
-        VoxelType::I64 => "int64",
         VoxelType::F32 => "float",
         VoxelType::F64 => "double",
+        integer => integer.name(),
     };
     format!(
         "NRRD0004\ntype: {kind}\ndimension: {n}\n{space}\nsizes: {}\nspace directions: {}\nkinds: {}\nendian: little\n\

@@ -281,7 +281,7 @@ fn millimetres(field: FieldText<'_>) -> Result<(), VolumeError> {
     let said = field.text.split('"').skip(1).step_by(2);
     let quoted = field.text.matches('"').count();
     let is_millimetre = |unit: &str| matches!(unit.trim(), "" | "???" | "mm" | "millimeter" | "millimeters");
-    if quoted % 2 == 0 && quoted > 0 && said.clone().all(is_millimetre) {
+    if quoted.is_multiple_of(2) && quoted > 0 && said.clone().all(is_millimetre) {
         Ok(())
     } else {
         Err(field.refused("\"mm\" per axis"))
