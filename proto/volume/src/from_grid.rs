@@ -3,8 +3,9 @@
 use nephrite_types::{Geometry, IntensityScale, Limits, VoxelType, Voxels};
 
 use crate::VolumeError;
+use crate::format::read_header;
 use crate::grid::Grid;
-use crate::header::{Header, read_header};
+use crate::header::Header;
 use crate::input::Input;
 use crate::read::{Scan, orient, scaled};
 use crate::reader::Reader;
@@ -23,7 +24,8 @@ fn header(
     let bytes = SourceGeometry::from_geometry(geometry)
         .header(voxel_type, scale)
         .encode();
-    Ok(read_header(&mut Input::new(&bytes[..], name)?, name)?.0)
+    let size = bytes.len() as u64;
+    Ok(read_header(&mut Input::new(&bytes[..], name)?, size, name)?.header)
 }
 
 impl ScanHeader {
