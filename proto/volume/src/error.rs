@@ -102,7 +102,7 @@ pub enum VolumeError {
         /// As named by the caller.
         name: String,
         /// What is inside.
-        format: crate::Format,
+        format: &'static str,
     },
     /// A text header goes on and on.
     #[error("{name}: the header does not end within {limit} bytes")]

@@ -52,7 +52,7 @@ pub(crate) fn read_header<R: Read>(
     if input.is_compressed() {
         return Err(VolumeError::CompressedAsAWhole {
             name: name.to_owned(),
-            format,
+            format: format.name(),
         });
     }
     read(input, first, size, name)
