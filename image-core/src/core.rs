@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use nephrite_dicom::SeriesOptions;
 use nephrite_nnunet::ModelDescription;
 use nephrite_root::{OutputFile, Root, sweep};
 use nephrite_server::memory::{Allowance, Idle, MemoryBudget, MemoryError, Reservation};
 use nephrite_types::{CancelToken, Limits};
 
 use crate::error::CoreError;
-use crate::memory::{Gate, ScanKey, Volumes};
+use crate::memory::{Gate, ScanKey, ScanRules, Volumes};
 use crate::model::{
     CardLease, ModelBudget, ModelChoice, ModelKey, Models, OpenModel, RuntimeSettings, loading_bytes,
 };
@@ -102,6 +103,17 @@ impl Core {
     #[must_use]
     pub fn with_strict_geometry(mut self, strict: bool) -> Self {
         self.strict_geometry = strict;
+        self
+    }
+
+    /// How irregular DICOM series may be.
+    #[must_use]
+    pub fn with_series_options(mut self, series: SeriesOptions) -> Self {
+        let rules = ScanRules {
+            series,
+            ..self.volumes.rules().clone()
+        };
+        self.volumes.set_rules(rules);
         self
     }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use nephrite_cpu::CpuError;
+use nephrite_dicom::DicomError;
 use nephrite_engine::EngineError;
 use nephrite_kernel::OperationError;
 use nephrite_nnunet::NnunetError;
@@ -25,6 +26,9 @@ pub enum CoreError {
     /// A scan could not be read, or a result not written.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    /// A DICOM series could not be read.
+    #[error(transparent)]
+    Dicom(#[from] DicomError),
     /// A volume could not be resized.
     #[error(transparent)]
     Resample(#[from] ResampleError),
@@ -338,6 +342,7 @@ impl Coded for CoreError {
         match self {
             CoreError::Path(error) => error.code(),
             CoreError::Volume(error) => error.code(),
+            CoreError::Dicom(error) => error.code(),
             CoreError::Resample(error) => error.code(),
             CoreError::Folder(error) => error.code(),
             CoreError::Nnunet(error) => error.code(),

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use nephrite_resample::{Interpolation, LabelInterpolation, ResizeTarget, resize_label_map, resize_volume};
 use nephrite_types::{CancelToken, LabelMap, Limits, Progress, Stage, VOLUME_ENDINGS};
 use nephrite_volume::{
-    Reader, SourceGeometry, labels_from_volume, read_label_volume, read_volume, write_label_map, write_volume,
+    Reader, SourceGeometry, labels_from_volume, read_label_volume, write_label_map, write_volume,
 };
 use serde::Serialize;
 
 use crate::core::Core;
 use crate::error::CoreError;
-use crate::memory::{ScanSize, header_of};
+use crate::memory::ScanSize;
 
 /// What a file holds, and how values between its voxels are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,20 +84,35 @@ pub fn resize(
 ) -> Result<ResizeReport, CoreError> {
     let output = core.open_output("output", &request.output, &VOLUME_ENDINGS)?;
     let (path, limits) = (&request.input, core.limits());
-    let mut file = core.root().open_file(path)?;
-    if output.is_same_file(&file) {
+    let open = core.volumes().open_scan(path, cancel)?;
+    if open.identity().is_replaced_by(core.root(), &output) {
         return Err(CoreError::OutputIsInput { path: output.path });
     }
-    let header = header_of(&mut file, path, Reader::SimpleItk, limits)?;
+    let rules = core.volumes().rules();
+    let header = ScanSize::of(open.header(path, rules)?, Reader::SimpleItk)?;
     let needed = peak_bytes(&header, request, limits)?;
     let _memory = core.reserve("resizing", needed, &[], None, cancel)?;
     progress.stage(Stage::Read);
-    let name = path.to_string_lossy();
-    let read = match request.kind {
-        ResizeKind::Volume(_) => read_volume,
-        ResizeKind::LabelMap(_) => read_label_volume,
+    let scan = match (request.kind, open.series()) {
+        (ResizeKind::Volume(_), _) => open.read(path, Reader::SimpleItk, rules, cancel)?.0,
+        (ResizeKind::LabelMap(_), None) => {
+            let name = path.to_string_lossy();
+            read_label_volume(
+                core.root().open_file(path)?,
+                &name,
+                Reader::SimpleItk,
+                limits,
+                cancel,
+            )?
+        }
+        (ResizeKind::LabelMap(_), Some(_)) => {
+            return Err(CoreError::Field {
+                field: "input",
+                expected: "a label map",
+                found: "a series of images".into(),
+            });
+        }
     };
-    let scan = read(file, &name, Reader::SimpleItk, limits, cancel)?;
     let from = scan.volume.geometry;
     progress.stage(Stage::Preprocess);
     let geometry = match request.kind {

@@ -464,7 +464,7 @@ impl<'a> Executor<'a> {
             return Ok(());
         }
         let scan = &self.plan.scans[&phase];
-        scan.check_untouched(self.core.root())?;
+        scan.check_untouched(self.core, &CancelToken::new())?;
         Err(CoreError::Remote {
             core: place.to_string(),
             code: ErrorCode::Environment,

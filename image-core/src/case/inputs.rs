@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use nephrite_types::{CancelToken, FileIdentity};
-use nephrite_volume::{FileHash, hash_file};
+use nephrite_types::CancelToken;
+use nephrite_volume::FileHash;
 
 use super::record::{Record, RequestRecord};
 use super::{CaseError, CasePipeline, CaseRequest};
 use crate::core::Core;
-use crate::memory::{identity, read_small_file};
+use crate::memory::{ScanIdentity, read_small_file};
 
-/// Hashes of files that requests name, each made once for each state of its file.
+/// Hashes of scans that requests name, each made once for each state of its files.
 #[derive(Debug, Default)]
 pub struct InputHashes {
-    known: Mutex<HashMap<PathBuf, (FileIdentity, String)>>,
+    known: Mutex<HashMap<PathBuf, (ScanIdentity, String)>>,
 }
 
 /// Files whose hashes are kept.
@@ -40,7 +40,7 @@ impl InputHashes {
         };
         let mut record = RequestRecord::of(request, absolute);
         for ((_, path), scan) in request.scans.iter().zip(&mut record.scans) {
-            scan.path = self.of_file(core, path, cancel)?;
+            scan.path = self.of_scan(core, path, cancel)?;
         }
         if let CasePipeline::File(path) = &request.pipeline {
             let bytes = read_small_file(core.root(), path, core.limits().max_json_bytes)?;
@@ -49,15 +49,15 @@ impl InputHashes {
         Ok(digest(record))
     }
 
-    fn of_file(&self, core: &Core, path: &Path, cancel: &CancelToken) -> Result<String, CaseError> {
-        let file = core.root().open_file(path)?;
-        let now = identity(&file, path)?;
+    fn of_scan(&self, core: &Core, path: &Path, cancel: &CancelToken) -> Result<String, CaseError> {
+        let open = core.volumes().open_scan(path, cancel)?;
+        let now = open.identity().clone();
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, hash)) = known.get(path).filter(|(then, _)| *then == now) {
             return Ok(hash.clone());
         }
         drop(known);
-        let hash = hash_file(file, &path.to_string_lossy(), cancel)?.to_string();
+        let hash = open.hash(path, cancel)?.to_string();
         // One that was changed just now can change once more without its identity showing it.
         if now.is_settled(SystemTime::now()) {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

@@ -68,7 +68,7 @@ pub fn run_case_for(
     let state = Executor::new(core, services, &plan, &results, events).run(cancel)?;
     for (phase, scan) in &plan.scans {
         if let Some(sha256) = state.scans.get(phase) {
-            scan.check_unchanged(core.root(), core.limits(), sha256, cancel)?;
+            scan.check_unchanged(core, sha256, cancel)?;
         }
     }
     let record = record(RecordParts {

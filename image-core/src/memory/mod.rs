@@ -6,6 +6,7 @@ mod finite;
 mod gate;
 mod peak;
 mod resident;
+mod scan_source;
 mod volumes;
 
 pub use counters::Counters;
@@ -16,6 +17,7 @@ pub use peak::peak_rss_bytes;
 pub(crate) use peak::{CUDA_BYTES, ONNX_RUNTIME_BYTES, PROCESS_BYTES};
 pub use resident::ResidentEntry;
 pub(crate) use resident::ResidentStore;
+pub(crate) use scan_source::{OpenScan, ScanIdentity, ScanRules};
 pub(crate) use volumes::{
-    InputKey, InputLease, ScanFile, ScanKey, ScanLease, ScanSize, Volumes, header_of, private_input,
+    InputKey, InputLease, ScanFile, ScanKey, ScanLease, ScanSize, Volumes, private_input,
 };

@@ -1,7 +1,5 @@
 //! Scans and network inputs that stay in memory between steps and requests.
 
-use std::fs::File;
-use std::io::Seek as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,11 +7,12 @@ use std::time::SystemTime;
 
 use nephrite_nnunet::{NetworkInput, RecipeKey};
 use nephrite_root::Root;
-use nephrite_types::{BoundingBox, CancelToken, FileIdentity, Geometry, Limits, VoxelType};
-use nephrite_volume::{FileHash, Reader, Scan, ScanHeader, hash_file, read_volume_hashed};
+use nephrite_types::{BoundingBox, CancelToken, Geometry, Limits, VoxelType};
+use nephrite_volume::{FileHash, Reader, Scan, ScanHeader};
 
-use super::file_state::{changed, identity, io_error};
+use super::file_state::changed;
 use super::finite::check_finite;
+use super::scan_source::{OpenScan, ScanIdentity, ScanRules};
 use super::{Counters, ResidentStore};
 use crate::error::CoreError;
 
@@ -21,7 +20,7 @@ use crate::error::CoreError;
 #[derive(Debug)]
 pub(crate) struct Volumes {
     root: Arc<Root>,
-    limits: Limits,
+    rules: ScanRules,
     store: ResidentStore<VolumeKey, StoredVolume>,
 }
 
@@ -44,10 +43,10 @@ impl VolumeKey {
     }
 }
 
-/// A file in its present state, and how it is read.
+/// A scan in its present state, and how it is read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct ScanKey {
-    file: FileIdentity,
+    scan: ScanIdentity,
     reader: Reader,
 }
 
@@ -130,7 +129,10 @@ impl Volumes {
     pub(crate) fn new(root: Arc<Root>, limits: Limits, max_bytes: u64) -> Self {
         Volumes {
             root,
-            limits,
+            rules: ScanRules {
+                limits,
+                ..ScanRules::default()
+            },
             store: ResidentStore::new(usize::MAX, max_bytes),
         }
     }
@@ -147,9 +149,9 @@ impl Volumes {
     ) -> Result<ScanLease, CoreError> {
         let name = scan.path.to_string_lossy();
         for _ in 0..MAX_READINGS {
-            let (file, key) = self.open(scan)?;
+            let (open, key) = self.open(scan, cancel)?;
             let load = || {
-                let scan = read_scan(&file, &key, scan.path, &self.limits, cancel)?;
+                let scan = read_scan(&open, &key, scan.path, &self.rules, cancel)?;
                 let bytes = scan.scan.volume.voxels.n_bytes() as u64;
                 Ok((StoredVolume::Scan(Box::new(scan)), bytes))
             };
@@ -160,12 +162,12 @@ impl Volumes {
                 lease.count(counters);
                 return Ok(lease);
             }
-            if still_holds(file, lease.get(), &lease.key, scan.path, cancel)? {
+            if still_holds(open, lease.get(), &lease.key, scan.path, cancel)? {
                 counters.scan_cache_hits += 1;
                 return Ok(lease);
             }
             self.store
-                .forget(|key| matches!(key, VolumeKey::Scan(scan) if scan.file == lease.key.file));
+                .forget(|key| matches!(key, VolumeKey::Scan(scan) if scan.scan == lease.key.scan));
         }
         Err(changed(scan.path))
     }
@@ -180,8 +182,8 @@ impl Volumes {
         counters: &mut Counters,
         cancel: &CancelToken,
     ) -> Result<ScanLease, CoreError> {
-        let (file, key) = self.open(scan)?;
-        let read = read_scan(&file, &key, scan.path, &self.limits, cancel)?;
+        let (open, key) = self.open(scan, cancel)?;
+        let read = read_scan(&open, &key, scan.path, &self.rules, cancel)?;
         let lease = ScanLease {
             held: Arc::new(StoredVolume::Scan(Box::new(read))),
             key,
@@ -191,10 +193,31 @@ impl Volumes {
     }
 
     /// Reads the header of a scan.
-    pub(crate) fn header(&self, scan: ScanFile<'_>) -> Result<(ScanKey, ScanSize), CoreError> {
-        let (mut file, key) = self.open(scan)?;
-        let header = header_of(&mut file, scan.path, scan.reader, &self.limits)?;
-        Ok((key, header))
+    pub(crate) fn header(
+        &self,
+        scan: ScanFile<'_>,
+        cancel: &CancelToken,
+    ) -> Result<(ScanKey, ScanSize), CoreError> {
+        let (open, key) = self.open(scan, cancel)?;
+        let header = open.header(scan.path, &self.rules)?;
+        Ok((key, ScanSize::of(header, scan.reader)?))
+    }
+
+    /// How scans are opened, and what they may cost.
+    pub(crate) fn rules(&self) -> &ScanRules {
+        &self.rules
+    }
+
+    pub(crate) fn set_rules(&mut self, rules: ScanRules) {
+        self.rules = rules;
+    }
+
+    /// What a request names as a scan.
+    ///
+    /// # Errors
+    /// As [`OpenScan::open`].
+    pub(crate) fn open_scan(&self, path: &Path, cancel: &CancelToken) -> Result<OpenScan, CoreError> {
+        OpenScan::open(&self.root, path, &self.rules, cancel)
     }
 
     /// A network input that is in memory, or is made now.
@@ -243,39 +266,36 @@ impl Volumes {
         });
     }
 
-    /// The file of a scan, and what makes it that scan.
-    fn open(&self, scan: ScanFile<'_>) -> Result<(File, ScanKey), CoreError> {
+    /// A scan, and what makes it that scan.
+    fn open(&self, scan: ScanFile<'_>, cancel: &CancelToken) -> Result<(OpenScan, ScanKey), CoreError> {
         let ScanFile { path, reader, .. } = scan;
-        let file = self.root.open_file(path)?;
+        let open = self.open_scan(path, cancel)?;
         let key = ScanKey {
-            file: identity(&file, path)?,
+            scan: open.identity().clone(),
             reader,
         };
+        let found = key.scan.size();
         match scan.expected_bytes {
-            Some(expected) if expected != key.file.size => Err(CoreError::OtherFile {
+            Some(expected) if expected != found => Err(CoreError::OtherFile {
                 path: path.to_owned(),
                 expected,
-                found: key.file.size,
+                found,
             }),
-            _ => Ok((file, key)),
+            _ => Ok((open, key)),
         }
     }
 }
 
-/// Reads and decodes an open file, which must be the same before and after.
+/// Reads and decodes an open scan, which must be the same before and after.
 fn read_scan(
-    file: &File,
+    open: &OpenScan,
     key: &ScanKey,
     path: &Path,
-    limits: &Limits,
+    rules: &ScanRules,
     cancel: &CancelToken,
 ) -> Result<HashedScan, CoreError> {
-    let settled = key.file.is_settled(SystemTime::now());
-    let same_file = file.try_clone().map_err(|source| io_error(path, source))?;
-    let (scan, hash) = read_volume_hashed(same_file, &path.to_string_lossy(), key.reader, limits, cancel)?;
-    if identity(file, path)? != key.file {
-        return Err(changed(path));
-    }
+    let settled = key.scan.is_settled(SystemTime::now());
+    let (scan, hash) = open.read(path, key.reader, rules, cancel)?;
     check_finite(&scan.volume, path)?;
     let settled = AtomicBool::new(settled);
     Ok(HashedScan { scan, hash, settled })
@@ -285,7 +305,7 @@ fn read_scan(
 /// before it was read may have been changed once more without its identity showing it; so it is hashed, until it is old
 /// enough.
 fn still_holds(
-    file: File,
+    open: OpenScan,
     scan: &HashedScan,
     key: &ScanKey,
     path: &Path,
@@ -294,8 +314,8 @@ fn still_holds(
     if scan.settled.load(Ordering::Acquire) {
         return Ok(true);
     }
-    let settled = key.file.is_settled(SystemTime::now());
-    let hash = hash_file(file, &path.to_string_lossy(), cancel)?;
+    let settled = key.scan.is_settled(SystemTime::now());
+    let hash = open.hash(path, cancel)?;
     if hash != scan.hash {
         return Ok(false);
     }
@@ -316,24 +336,20 @@ pub(crate) struct ScanSize {
     pub(crate) header: ScanHeader,
 }
 
-/// Reads the header of an open file, which is then at its beginning again.
-pub(crate) fn header_of(
-    file: &mut File,
-    path: &Path,
-    reader: Reader,
-    limits: &Limits,
-) -> Result<ScanSize, CoreError> {
-    let failed = |source| io_error(path, source);
-    let same_file = file.try_clone().map_err(failed)?;
-    let header = ScanHeader::read(same_file, &path.to_string_lossy(), limits)?;
-    (&*file).rewind().map_err(failed)?;
-    let (geometry, voxel_type) = (header.geometry(reader)?, header.voxel_type()?);
-    Ok(ScanSize {
-        geometry,
-        voxel_type,
-        bytes: (geometry.shape.n_voxels() as u64).saturating_mul(voxel_type.n_bytes() as u64),
-        header,
-    })
+impl ScanSize {
+    /// What a reader makes of a header.
+    ///
+    /// # Errors
+    /// What the reader says.
+    pub(crate) fn of(header: ScanHeader, reader: Reader) -> Result<ScanSize, CoreError> {
+        let (geometry, voxel_type) = (header.geometry(reader)?, header.voxel_type()?);
+        Ok(ScanSize {
+            geometry,
+            voxel_type,
+            bytes: (geometry.shape.n_voxels() as u64).saturating_mul(voxel_type.n_bytes() as u64),
+            header,
+        })
+    }
 }
 
 /// A network input that nobody else wants.
@@ -397,7 +413,7 @@ mod tests {
 
     /// What a change within the grain of the clock leaves: another content under the same identity in memory.
     fn put_racily_clean(volumes: &Volumes, settled: bool) {
-        let (_, key) = volumes.open(scan_file()).unwrap();
+        let (_, key) = volumes.open(scan_file(), &CancelToken::new()).unwrap();
         let (was, _) = read(volumes);
         volumes.store.forget(|_| true);
         let held = HashedScan {

@@ -52,7 +52,7 @@ pub(crate) fn run_sample_step(
         reader: sample.reader,
         expected_bytes: sample.scan_bytes,
     };
-    let (key, header) = core.volumes().header(file)?;
+    let (key, header) = core.volumes().header(file, cancel)?;
     // the scan, and at most all of it again
     let _memory = core.reserve("a sample of this scan", 2 * header.bytes, &[], Some(&key), cancel)?;
     let scan = core.volumes().scan(file, &mut counters, cancel)?;

@@ -25,7 +25,7 @@ use crate::model::{ModelChoice, OpenModel};
 pub struct SegmentRequest {
     /// The model.
     pub model: ModelChoice,
-    /// One NIfTI file per channel of the model, in its order.
+    /// One scan per channel of the model, in its order: a file, or a series of a folder of DICOM files, `folder#UID`.
     pub inputs: Vec<PathBuf>,
     /// Mask of the previous stage of a cascade, on the voxels of the first input; its axes may run another way. Without
     /// it, the previous stage is run first if its folder lies beside the model's.
@@ -73,7 +73,7 @@ fn run(
     cancel: &CancelToken,
 ) -> Result<SegmentReport, CoreError> {
     request.options.check()?;
-    let outputs = Outputs::open(core, request)?;
+    let outputs = Outputs::open(core, request, cancel)?;
     let model_run = request.model_run();
     let open = OpenRun::new(core, &model_run, cancel)?;
     let strict = request.strict_geometry || core.strict_geometry();
@@ -154,16 +154,17 @@ struct Outputs {
 
 impl Outputs {
     /// Opens their folders; refuses one that would replace a file of the request.
-    fn open(core: &Core, request: &SegmentRequest) -> Result<Outputs, CoreError> {
+    fn open(core: &Core, request: &SegmentRequest, cancel: &CancelToken) -> Result<Outputs, CoreError> {
         let mask = core.open_output("output", &request.output, &VOLUME_ENDINGS)?;
         let probabilities = request.save_probabilities.as_ref();
         let probabilities = probabilities
             .map(|path| core.open_output("save_probabilities", path, &[".npz"]))
             .transpose()?;
         for path in request.inputs.iter().chain(&request.previous_stage) {
-            let input = core.root().open_file(path)?;
+            let input = core.volumes().open_scan(path, cancel)?;
             let mut outputs = std::iter::once(&mask).chain(&probabilities);
-            if let Some(output) = outputs.find(|output| output.is_same_file(&input)) {
+            let replaces = |output: &&OutputFile| input.identity().is_replaced_by(core.root(), output);
+            if let Some(output) = outputs.find(replaces) {
                 return Err(CoreError::OutputIsInput {
                     path: output.path.clone(),
                 });

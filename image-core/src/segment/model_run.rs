@@ -86,7 +86,7 @@ impl<'a> OpenRun<'a> {
         let scans = run
             .scans
             .iter()
-            .map(|scan| core.volumes().header(scan.file(reader)));
+            .map(|scan| core.volumes().header(scan.file(reader), cancel));
         let scans: Vec<(ScanKey, ScanSize)> = scans.collect::<Result<_, _>>()?;
         let (_, first) = scans.first().ok_or_else(no_input)?;
         let mut elsewhere = Vec::new();

@@ -23,10 +23,10 @@ mod array_geometry;
 mod atomic;
 mod atomic_files;
 mod error;
-mod from_grid;
 mod file_header;
 mod foreign_header;
 mod format;
+mod from_grid;
 #[doc(hidden)]
 pub mod fuzzing;
 mod grid;

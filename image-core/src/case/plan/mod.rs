@@ -65,7 +65,7 @@ impl Plan {
         request: &CaseRequest,
         cancel: &CancelToken,
     ) -> Result<Plan, CaseError> {
-        let opened = open_scans(core.root(), core.limits(), request)?;
+        let opened = open_scans(core, request, cancel)?;
         Plan::of(core, services, request, Path::new(""), opened, cancel)
     }
 
@@ -80,7 +80,7 @@ impl Plan {
     ) -> Result<Plan, CaseError> {
         let opened = match request.scans.is_empty() {
             true => assumed_scans(core.limits()),
-            false => open_scans(core.root(), core.limits(), request)?,
+            false => open_scans(core, request, cancel)?,
         };
         Plan::of(core, services, request, models, opened, cancel)
     }

@@ -2,23 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use nephrite_root::{PathError, Root};
-use nephrite_types::{CancelToken, FileIdentity, Geometry, Limits, Phase, Shape3, Spacing, Warning};
-use nephrite_volume::{Reader, ScanHeader, SourceGeometry, World, hash_file};
+use nephrite_dicom::Series;
+use nephrite_root::PathError;
+use nephrite_types::{CancelToken, Geometry, Limits, Phase, Shape3, Spacing, Warning};
+use nephrite_volume::{Reader, ScanHeader, SourceGeometry, World};
 
 use super::frames::overlap;
 use super::world::{ScanPlace, case_world, place_scan};
 use crate::case::{CaseError, CaseRequest};
-use crate::memory::{changed, identity};
+use crate::core::Core;
+use crate::error::CoreError;
+use crate::memory::{OpenScan, ScanIdentity, changed};
 
 /// A scan whose header has been read.
 pub(in crate::case) struct PlannedScan {
     pub(in crate::case) path: PathBuf,
-    /// Size of the file.
+    /// Size of its files.
     pub(in crate::case) bytes: u64,
-    /// The file when its header was read; `None` for a scan that is only assumed.
-    pub(super) file: Option<FileIdentity>,
+    /// Its files when their headers were read; `None` for a scan that is only assumed.
+    pub(super) identity: Option<ScanIdentity>,
+    /// Of DICOM files.
+    pub(in crate::case) series: Option<Arc<Series>>,
     /// Of its voxels in memory.
     pub(in crate::case) voxel_bytes: u64,
     /// What is odd about it.
@@ -35,14 +41,15 @@ pub(in crate::case) struct PlannedScan {
 pub(super) struct OpenedScan {
     pub(super) path: PathBuf,
     /// `None`: assumed.
-    pub(super) file: Option<FileIdentity>,
+    pub(super) identity: Option<ScanIdentity>,
+    pub(super) series: Option<Arc<Series>>,
     pub(super) header: ScanHeader,
 }
 
 impl PlannedScan {
     /// It stands for a scan that nobody named.
     pub(in crate::case) fn is_assumed(&self) -> bool {
-        self.file.is_none()
+        self.identity.is_none()
     }
 
     /// Headers are read when a case is planned, voxels later, and perhaps by another process: it must have been one file
@@ -53,42 +60,43 @@ impl PlannedScan {
     /// [`CoreError::FileChanged`]; what reading says.
     pub(in crate::case) fn check_unchanged(
         &self,
-        root: &Root,
-        limits: &Limits,
+        core: &Core,
         sha256: &str,
         cancel: &CancelToken,
     ) -> Result<(), CaseError> {
-        let file = match root.open_file(&self.path) {
-            Ok(file) => file,
-            Err(PathError::NotFound { .. }) => return Ok(()),
+        let open = match core.volumes().open_scan(&self.path, cancel) {
+            Ok(open) => open,
+            Err(CoreError::Path(PathError::NotFound { .. })) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        if Some(identity(&file, &self.path)?) == self.file {
+        if Some(open.identity()) == self.identity.as_ref() {
             return Ok(());
         }
-        let found = hash_file(file, &self.path.to_string_lossy(), cancel)?;
-        let same = found.to_string() == sha256 && self.lies_where_it_lay(root, limits);
-        if same {
+        let lies_where_it_lay = self.is_frame_of(core, &open);
+        let found = open.hash(&self.path, cancel)?;
+        if found.to_string() == sha256 && lies_where_it_lay {
             Ok(())
         } else {
             Err(changed(&self.path).into())
         }
     }
 
-    fn lies_where_it_lay(&self, root: &Root, limits: &Limits) -> bool {
-        let name = self.path.to_string_lossy();
-        let file = root.open_file(&self.path).ok();
-        let header = file.and_then(|file| ScanHeader::read(file, &name, limits).ok());
-        header.is_some_and(|header| header.frame(self.world).is_ok_and(|frame| frame == self.frame))
+    fn is_frame_of(&self, core: &Core, open: &OpenScan) -> bool {
+        let header = open.header(&self.path, core.volumes().rules());
+        header.is_ok_and(|header| header.frame(self.world).is_ok_and(|frame| frame == self.frame))
     }
 
     /// Why two steps read different bytes, if it was not the place: somebody changed the file.
     ///
     /// # Errors
     /// [`CoreError::FileChanged`]; what the system says.
-    pub(in crate::case) fn check_untouched(&self, root: &Root) -> Result<(), CaseError> {
-        let file = root.open_file(&self.path)?;
-        if Some(identity(&file, &self.path)?) == self.file {
+    pub(in crate::case) fn check_untouched(
+        &self,
+        core: &Core,
+        cancel: &CancelToken,
+    ) -> Result<(), CaseError> {
+        let open = core.volumes().open_scan(&self.path, cancel)?;
+        if Some(open.identity()) == self.identity.as_ref() {
             return Ok(());
         }
         Err(changed(&self.path).into())
@@ -106,7 +114,8 @@ pub(super) fn assumed_scans(limits: &Limits) -> BTreeMap<Phase, OpenedScan> {
     let scan = |phase: Phase| {
         let scan = OpenedScan {
             path: PathBuf::from("the assumed scan"),
-            file: None,
+            identity: None,
+            series: None,
             header: ScanHeader::assumed(shape, spacing, limits, "the assumed scan"),
         };
         (phase, scan)
@@ -115,22 +124,21 @@ pub(super) fn assumed_scans(limits: &Limits) -> BTreeMap<Phase, OpenedScan> {
 }
 
 pub(super) fn open_scans(
-    root: &Root,
-    limits: &Limits,
+    core: &Core,
     request: &CaseRequest,
+    cancel: &CancelToken,
 ) -> Result<BTreeMap<Phase, OpenedScan>, CaseError> {
     if request.scans.is_empty() {
         return Err(CaseError::NoScans);
     }
     let mut scans = BTreeMap::new();
     for (phase, path) in &request.scans {
-        let file = root.open_file(path)?;
-        let identity = identity(&file, path)?;
-        let header = ScanHeader::read(file, &path.to_string_lossy(), limits)?;
+        let open = core.volumes().open_scan(path, cancel)?;
         let scan = OpenedScan {
             path: path.clone(),
-            file: Some(identity),
-            header,
+            header: open.header(path, core.volumes().rules())?,
+            identity: Some(open.identity().clone()),
+            series: open.series().cloned(),
         };
         if scans.insert(*phase, scan).is_some() {
             return Err(CaseError::PhaseTwice { phase: *phase });
@@ -148,7 +156,13 @@ pub(super) fn place_scans(
     let case = case_world(readers.iter().map(|(_, reader)| *reader));
     let mut scans = BTreeMap::new();
     let mut all = Vec::new();
-    for (phase, OpenedScan { path, file, header }) in opened {
+    for (phase, opened) in opened {
+        let OpenedScan {
+            path,
+            identity,
+            series,
+            header,
+        } = opened;
         let of_scan = readers.iter().filter(|(of, _)| *of == phase);
         let of_scan: Vec<Reader> = of_scan.map(|(_, reader)| *reader).collect();
         let ScanPlace {
@@ -161,8 +175,9 @@ pub(super) fn place_scans(
         let n_voxels = frame.shape.n_voxels() as u64;
         let scan = PlannedScan {
             path,
-            bytes: file.map_or(0, |file| file.size),
-            file,
+            bytes: identity.as_ref().map_or(0, ScanIdentity::size),
+            identity,
+            series,
             voxel_bytes: n_voxels.saturating_mul(header.voxel_type()?.n_bytes() as u64),
             world,
             frame,

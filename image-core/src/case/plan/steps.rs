@@ -15,6 +15,7 @@ use super::step_labels::StepLabels;
 use crate::case::CaseError;
 use crate::core::Core;
 use crate::masks::StepPlace;
+use crate::memory::ScanIdentity;
 use crate::model::{ModelChoice, OpenModel};
 use crate::place::{CaseServices, Place};
 use crate::segment::{ModelRun, PostprocessingChoice, PreviousStage, ScanInput};
@@ -250,7 +251,7 @@ fn planned_model(
     let grid = grid.map_err(|error| CaseError::from(error).at(&step.id))?;
     let input = ScanInput {
         path: scan.path.clone(),
-        bytes: scan.file.map(|file| file.size),
+        bytes: scan.identity.as_ref().map(ScanIdentity::size),
     };
     let run = ModelRun {
         model: model_choice(step),

@@ -1,0 +1,224 @@
+//! Where a scan comes from: a file, or a series of a folder of DICOM files.
+
+use std::fs::File;
+use std::io::Seek as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use cap_std::fs::Dir;
+use nephrite_dicom::{DicomLimits, Series, SeriesOptions, hash_series, list, read};
+use nephrite_root::{OutputFile, PathError, Root};
+use nephrite_types::{CancelToken, FileIdentity, Limits};
+use nephrite_volume::{FileHash, Reader, Scan, ScanHeader, hash_file, read_volume_hashed};
+
+use super::file_state::{changed, identity, io_error};
+use crate::error::CoreError;
+
+/// How scans are opened, and what they may cost.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ScanRules {
+    pub(crate) limits: Limits,
+    /// How irregular a DICOM series may be.
+    pub(crate) series: SeriesOptions,
+    pub(crate) dicom: DicomLimits,
+}
+
+/// A scan that is open; none of its voxels have been read.
+#[derive(Debug)]
+pub(crate) struct OpenScan {
+    source: Source,
+    identity: ScanIdentity,
+}
+
+#[derive(Debug)]
+enum Source {
+    File(File),
+    Series { folder: Dir, series: Arc<Series> },
+}
+
+/// What makes two scans the same: their files, in the state that these were in.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum ScanIdentity {
+    File(FileIdentity),
+    /// Sorted by path.
+    Series(Arc<[(PathBuf, FileIdentity)]>),
+}
+
+impl ScanIdentity {
+    fn files(&self) -> impl Iterator<Item = &FileIdentity> {
+        let (one, many) = match self {
+            ScanIdentity::File(file) => (Some(file), None),
+            ScanIdentity::Series(files) => (None, Some(files.iter().map(|(_, file)| file))),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+
+    /// Bytes of all files.
+    pub(crate) fn size(&self) -> u64 {
+        self.files()
+            .fold(0, |bytes: u64, file| bytes.saturating_add(file.size))
+    }
+
+    /// As [`FileIdentity::is_settled`], of all files.
+    pub(crate) fn is_settled(&self, now: SystemTime) -> bool {
+        self.files().all(|file| file.is_settled(now))
+    }
+
+    /// True if an output would replace one of its files.
+    pub(crate) fn is_replaced_by(&self, root: &Root, output: &OutputFile) -> bool {
+        let there = root.open_file(&output.path).ok();
+        let there = there.and_then(|file| FileIdentity::of(&file).ok());
+        there.is_some_and(|there| self.files().any(|file| file.is_same_file(&there)))
+    }
+}
+
+impl OpenScan {
+    /// Opens what a request names: a file, a folder with one DICOM series, or `folder#UID`.
+    ///
+    /// # Errors
+    /// [`CoreError::Path`]; [`CoreError::Dicom`] for a folder without the series, or with several.
+    pub(crate) fn open(
+        root: &Root,
+        path: &Path,
+        rules: &ScanRules,
+        cancel: &CancelToken,
+    ) -> Result<OpenScan, CoreError> {
+        match root.open_file(path) {
+            Ok(file) => {
+                let identity = ScanIdentity::File(identity(&file, path)?);
+                let source = Source::File(file);
+                Ok(OpenScan { source, identity })
+            }
+            Err(not_a_file @ PathError::NotAFile { .. }) => match root.open_folder(path) {
+                Ok(folder) => OpenScan::of_folder(folder, path, None, rules, cancel),
+                Err(_) => Err(not_a_file.into()),
+            },
+            Err(not_found @ PathError::NotFound { .. }) => match folder_and_series(path) {
+                Some((folder, series)) => {
+                    let opened = root.open_folder(&folder)?;
+                    OpenScan::of_folder(opened, &folder, Some(&series), rules, cancel)
+                }
+                None => Err(not_found.into()),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn of_folder(
+        folder: Dir,
+        path: &Path,
+        series: Option<&str>,
+        rules: &ScanRules,
+        cancel: &CancelToken,
+    ) -> Result<OpenScan, CoreError> {
+        let name = path.to_string_lossy();
+        let listing = list(&folder, &name, &rules.dicom, &rules.series, cancel)?;
+        let series = listing.select(series)?;
+        series.check()?;
+        let files: Vec<_> = series
+            .files()
+            .map(|(path, identity)| (path.to_owned(), identity))
+            .collect();
+        Ok(OpenScan {
+            identity: ScanIdentity::Series(files.into()),
+            source: Source::Series {
+                folder,
+                series: Arc::new(series.clone()),
+            },
+        })
+    }
+
+    pub(crate) fn identity(&self) -> &ScanIdentity {
+        &self.identity
+    }
+
+    /// The series, if it is one.
+    pub(crate) fn series(&self) -> Option<&Arc<Series>> {
+        match &self.source {
+            Source::File(_) => None,
+            Source::Series { series, .. } => Some(series),
+        }
+    }
+
+    /// What is known before voxels are read.
+    ///
+    /// # Errors
+    /// What reading says.
+    pub(crate) fn header(&self, path: &Path, rules: &ScanRules) -> Result<ScanHeader, CoreError> {
+        match &self.source {
+            Source::File(file) => {
+                let failed = |source| io_error(path, source);
+                let same_file = file.try_clone().map_err(failed)?;
+                let header = ScanHeader::read(same_file, &path.to_string_lossy(), &rules.limits)?;
+                (&*file).rewind().map_err(failed)?;
+                Ok(header)
+            }
+            Source::Series { series, .. } => Ok(series.header(&rules.limits)?),
+        }
+    }
+
+    /// The voxels, and what the files held, which must be the same before and after.
+    ///
+    /// # Errors
+    /// [`CoreError::FileChanged`]; what reading says.
+    pub(crate) fn read(
+        &self,
+        path: &Path,
+        reader: Reader,
+        rules: &ScanRules,
+        cancel: &CancelToken,
+    ) -> Result<(Scan, FileHash), CoreError> {
+        match (&self.source, &self.identity) {
+            (Source::Series { folder, series }, _) => {
+                let found = read(folder, series, reader, &rules.limits, &rules.dicom, cancel)?;
+                Ok((found.scan, found.hash))
+            }
+            (Source::File(file), before) => {
+                let same_file = file.try_clone().map_err(|source| io_error(path, source))?;
+                let name = path.to_string_lossy();
+                let found = read_volume_hashed(same_file, &name, reader, &rules.limits, cancel)?;
+                if ScanIdentity::File(identity(file, path)?) != *before {
+                    return Err(changed(path));
+                }
+                Ok(found)
+            }
+        }
+    }
+
+    /// What its files hold.
+    ///
+    /// # Errors
+    /// What reading says.
+    pub(crate) fn hash(self, path: &Path, cancel: &CancelToken) -> Result<FileHash, CoreError> {
+        match self.source {
+            Source::File(file) => Ok(hash_file(file, &path.to_string_lossy(), cancel)?),
+            Source::Series { folder, series } => Ok(hash_series(&folder, &series, cancel)?),
+        }
+    }
+}
+
+/// `folder#UID`, where the part behind the last `#` can be the name of a series.
+fn folder_and_series(path: &Path) -> Option<(PathBuf, String)> {
+    let (folder, series) = path.to_str()?.rsplit_once('#')?;
+    let is_name = !series.is_empty()
+        && series
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || b".:".contains(&byte));
+    (is_name && !folder.is_empty()).then(|| (PathBuf::from(folder), series.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_series_is_named_behind_the_last_number_sign() {
+        let parts = |path: &str| folder_and_series(Path::new(path));
+        assert_eq!(parts("a/b#1.2.3"), Some(("a/b".into(), "1.2.3".to_owned())));
+        assert_eq!(parts("a#1/b#1.2:2"), Some(("a#1/b".into(), "1.2:2".to_owned())));
+        for path in ["a/b", "a/b#", "#1.2", "a#one"] {
+            assert_eq!(parts(path), None, "{path}");
+        }
+    }
+}
