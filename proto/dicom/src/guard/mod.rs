@@ -63,6 +63,14 @@ pub fn open_header(file: &File, name: &str, limits: &DicomLimits) -> Result<Dico
     read_unchanged(file, name, limits, |file, _| header_of(file, limits))
 }
 
+/// MediaStorageSOPClassUID of a file, by its file header alone: what a file was meant to be whose data set is broken.
+pub(crate) fn media_class(file: &File) -> Option<String> {
+    let mut stream = Stream::new(file);
+    stream.fill(FIRST_BYTES).ok()?;
+    let meta = read_meta(&stream.bytes).ok()?;
+    Some(meta.sop_class).filter(|class| !class.is_empty())
+}
+
 /// Reads a file as a whole. Its pixels stay as they are stored: [`DicomObject::native_pixels`], [`DicomObject::fragments`].
 ///
 /// # Errors

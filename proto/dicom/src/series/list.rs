@@ -17,7 +17,7 @@ use super::record::ImageFile;
 use super::stack::{Image, stacks};
 use crate::error::DicomError;
 use crate::file_error::{FileError, FileFault};
-use crate::guard::{DicomHeader, open_header};
+use crate::guard::{DicomHeader, media_class, open_header};
 use crate::limits::DicomLimits;
 use crate::series_fault::SeriesFault;
 
@@ -155,7 +155,13 @@ fn look(dir: &Dir, path: PathBuf, limits: &DicomLimits) -> Result<Found, DicomEr
         }) => {
             return Ok(other("no DICOM file".to_owned(), false));
         }
-        Err(FileError::Content { fault, .. }) => return Ok(other(fault.to_string(), true)),
+        Err(FileError::Content { fault, .. }) => {
+            let class = media_class(&open(dir, &path)?).unwrap_or_default();
+            return Ok(match no_image_class(&class) {
+                Some(what) => other(format!("{what}, broken: {fault}"), false),
+                None => other(fault.to_string(), true),
+            });
+        }
         Err(error) => return Err(error.into()),
     };
     if let Some(what) = no_image(&header) {
@@ -194,14 +200,21 @@ fn no_image(header: &DicomHeader) -> Option<String> {
     let class = class
         .filter(|class| !class.is_empty())
         .unwrap_or_else(|| header.media_sop_class.clone());
-    let known = match class.as_str() {
-        uids::MEDIA_STORAGE_DIRECTORY_STORAGE => "a DICOMDIR",
-        uids::SEGMENTATION_STORAGE | uids::LABEL_MAP_SEGMENTATION_STORAGE => "a segmentation",
-        uids::RT_STRUCTURE_SET_STORAGE => "a structure set",
-        uids::RT_DOSE_STORAGE => "a dose",
-        uids::PARAMETRIC_MAP_STORAGE => "a parametric map",
-        _ if header.pixels.is_none() => return Some("an object without pixels".to_owned()),
-        _ => return None,
-    };
-    Some(known.to_owned())
+    match no_image_class(&class) {
+        Some(what) => Some(what.to_owned()),
+        None if header.pixels.is_none() => Some("an object without pixels".to_owned()),
+        None => None,
+    }
+}
+
+/// What a SOP class is that is no image to be shown.
+fn no_image_class(class: &str) -> Option<&'static str> {
+    match class {
+        uids::MEDIA_STORAGE_DIRECTORY_STORAGE => Some("a DICOMDIR"),
+        uids::SEGMENTATION_STORAGE | uids::LABEL_MAP_SEGMENTATION_STORAGE => Some("a segmentation"),
+        uids::RT_STRUCTURE_SET_STORAGE => Some("a structure set"),
+        uids::RT_DOSE_STORAGE => Some("a dose"),
+        uids::PARAMETRIC_MAP_STORAGE => Some("a parametric map"),
+        _ => None,
+    }
 }

@@ -381,6 +381,15 @@ fn a_broken_file_beside_a_series_may_be_a_slice_of_it() {
         ..SeriesOptions::default()
     };
     assert!(folder.read_only(&ignore).is_ok());
+    // What was no image is none when it is broken.
+    let mut segmentation = self::files().remove(0);
+    segmentation
+        .object
+        .put(text(tags::SOP_CLASS_UID, VR::UI, "1.2.840.10008.5.1.4.1.1.66.4"));
+    let mut bytes = segmentation.bytes();
+    bytes.truncate(500);
+    folder.dir.write("broken.dcm", &bytes).unwrap();
+    assert!(folder.read_only(&SeriesOptions::default()).is_ok());
     // A slice that lost its pixels is broken, too.
     let mut without = self::files();
     without[0].object.remove_element(tags::PIXEL_DATA);
