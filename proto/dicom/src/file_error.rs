@@ -151,6 +151,14 @@ pub enum FileFault {
         /// In the header.
         header: u32,
     },
+    /// One image is larger than any scanner makes.
+    #[error("one image has {found} pixels, the limit is {limit}")]
+    FrameTooLarge {
+        /// Rows × columns.
+        found: u64,
+        /// Most that are decoded.
+        limit: u64,
+    },
     /// Fewer bytes of pixels than rows, columns and frames need.
     #[error("has {found} bytes of pixels, {expected} are needed")]
     ShortPixels {
@@ -202,6 +210,7 @@ impl FileFault {
             | TooManyValues { .. }
             | TooDeep { .. }
             | InflatesTooMuch { .. }
+            | FrameTooLarge { .. }
             | NoMemory { .. } => ErrorCode::LimitExceeded,
             _ => ErrorCode::InvalidInput,
         }

@@ -6,6 +6,9 @@ use dicom_object::InMemDicomObject;
 use crate::attributes::{text, whole};
 use crate::file_error::FileFault;
 
+/// 4096 × 4096.
+const MAX_FRAME_PIXELS: u64 = 1 << 24;
+
 /// What the header says of stored pixels: one sample each, of 8 or 16 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PixelFormat {
@@ -80,7 +83,7 @@ impl PixelFormat {
                 "does not fit BitsAllocated",
             ),
             (
-                high_bit + 1 < bits_stored || high_bit >= bits_allocated,
+                high_bit.saturating_add(1) < bits_stored || high_bit >= bits_allocated,
                 "HighBit (0028,0102)",
                 "does not fit BitsStored",
             ),
@@ -112,6 +115,23 @@ impl PixelFormat {
     /// Bytes of one frame, native.
     pub fn frame_bytes(&self) -> usize {
         self.n_pixels() * (self.bits_allocated as usize / 8)
+    }
+
+    /// A compressed frame of a few bytes may say that it is of any size; what it becomes is bounded before it is decoded.
+    ///
+    /// # Errors
+    /// [`FileFault::FrameTooLarge`]
+    pub(crate) fn check_size(&self) -> Result<(), FileFault> {
+        let (found, limit) = (self.n_pixels() as u64, MAX_FRAME_PIXELS);
+        if found > limit {
+            return Err(FileFault::FrameTooLarge { found, limit });
+        }
+        Ok(())
+    }
+
+    /// Bytes of all frames, native.
+    pub fn all_bytes(&self) -> u64 {
+        (self.frame_bytes() as u64).saturating_mul(u64::from(self.frames))
     }
 
     /// The value of a stored word: only the bits that count, with their sign.

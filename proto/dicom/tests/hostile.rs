@@ -172,6 +172,21 @@ fn hostile(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
                 b"(\0\x08\0IS",
             ];
             let tag = tags[random.below(tags.len())];
+            // Rows and columns are huge together, now and then, with a code stream that says the same.
+            if random.below(4) == 0 {
+                for (tag, n) in [(tags[0], 0xffffu16), (tags[1], 0xffff - random.below(2) as u16)] {
+                    if let Some(at) = bytes.windows(6).position(|window| window == tag) {
+                        bytes[at + 8..at + 10].copy_from_slice(&n.to_le_bytes());
+                    }
+                    if let Some(at) = bytes
+                        .windows(4)
+                        .position(|window| window == [0xff, 0x4f, 0xff, 0x51])
+                    {
+                        let at = at + if tag == tags[0] { 12 } else { 8 };
+                        bytes[at..at + 4].copy_from_slice(&u32::from(n).to_be_bytes());
+                    }
+                }
+            }
             if let Some(at) = bytes.windows(6).position(|window| window == tag) {
                 let value = random.next().to_le_bytes();
                 bytes[at + 8..at + 10].copy_from_slice(&value[..2]);

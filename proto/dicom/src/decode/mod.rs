@@ -29,16 +29,17 @@ impl<'a> Frames<'a> {
     /// Finds the frames; none is decoded yet.
     ///
     /// # Errors
-    /// [`FileFault::ShortPixels`], [`FileFault::UnsupportedSyntax`], [`FileFault::Fragments`], and what is wrong with the
+    /// [`FileFault::FrameTooLarge`], [`FileFault::ShortPixels`], [`FileFault::UnsupportedSyntax`], [`FileFault::Fragments`], and what is wrong with the
     /// attributes of the pixels. More pixels than are needed are padding.
     pub fn of(object: &'a DicomObject) -> Result<Frames<'a>, FileFault> {
         let format = PixelFormat::of(&object.header.object)?;
+        format.check_size()?;
         let syntax = &object.header.syntax;
         let content = match syntax.coding {
             PixelCoding::Unsupported => return Err(unsupported(object)),
             PixelCoding::Native => {
                 let bytes = object.native_pixels()?;
-                let expected = format.frame_bytes() as u64 * u64::from(format.frames);
+                let expected = format.all_bytes();
                 let found = bytes.len() as u64;
                 if found < expected {
                     return Err(FileFault::ShortPixels { found, expected });

@@ -43,7 +43,7 @@ pub(super) fn assemble(
     let mut syntaxes: Vec<String> = indices.iter().map(|&index| reads[index].syntax.clone()).collect();
     syntaxes.sort();
     syntaxes.dedup();
-    let thousandths = |v: f64| (v * 1e3).round() as i64;
+    let rounded = |v: f64| (v * 1e4).round() as i64;
     let summary = SeriesSummary {
         id: first.of.series_uid.clone(),
         uid: first.of.series_uid.clone(),
@@ -69,8 +69,8 @@ pub(super) fn assemble(
             is_lossy: stack.iter().any(|image| image.of.is_lossy),
         },
         summary,
-        direction: first.frame.orientation.map(|values| values.map(thousandths)),
-        pixel_spacing: first.frame.spacing.map(|values| values.map(thousandths)),
+        direction: first.frame.orientation.map(|values| values.map(rounded)),
+        pixel_spacing: first.frame.spacing.map(|values| values.map(rounded)),
         plan,
         duplicates,
         files,

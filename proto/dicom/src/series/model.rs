@@ -43,7 +43,7 @@ pub struct Series {
     pub(super) plan: Result<Plan, SeriesFault>,
     /// Images lie where others lie, and are refused.
     pub(super) duplicates: Option<SeriesFault>,
-    /// Of its slices, in thousandths; what several stacks of one series are told apart by.
+    /// Of its slices, in ten-thousandths; what several stacks of one series are told apart by.
     pub(super) direction: Option<[i64; 6]>,
     pub(super) pixel_spacing: Option<[i64; 2]>,
     /// Of its images; the plan counts in them.

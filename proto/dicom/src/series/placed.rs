@@ -84,18 +84,17 @@ pub(super) fn place(planes: &[Plane], options: &SeriesOptions) -> Result<Placed,
             .then_with(|| a.file.cmp(&b.file))
             .then(a.index.cmp(&b.index))
     });
-    let (low, high) = (sorted[0].0, sorted[sorted.len() - 1].0);
-    if high - low < SAME_PLACE_MM {
-        return Err(SeriesFault::NotAVolume {
-            n: sorted.len(),
-            files: sorted.iter().map(|(_, plane)| plane.file.clone()).collect(),
-        });
-    }
     let mut steps: Vec<f64> = sorted
         .windows(2)
         .map(|pair| pair[1].0 - pair[0].0)
         .filter(|&d| d > SAME_PLACE_MM)
         .collect();
+    if steps.is_empty() {
+        return Err(SeriesFault::NotAVolume {
+            n: sorted.len(),
+            files: sorted.iter().map(|(_, plane)| plane.file.clone()).collect(),
+        });
+    }
     steps.sort_by(f64::total_cmp);
     let median = steps[steps.len() / 2];
 
@@ -168,7 +167,10 @@ fn even_step(kept: &[(f64, &Plane)], median: f64, options: &SeriesOptions) -> Re
     let first_gap = gaps.iter().position(|gap| gap.round() > 1.0);
     match first_gap {
         Some(at) if gaps.iter().all(|&gap| is_whole(gap)) => Err(SeriesFault::MissingSlice {
-            missing: gaps.iter().map(|gap| gap.round() as usize - 1).sum(),
+            missing: gaps
+                .iter()
+                .map(|gap| gap.round() as usize - 1)
+                .fold(0, usize::saturating_add),
             gap: gaps[at].round() as usize,
             step: median,
             files: [kept[at].1.file.clone(), kept[at + 1].1.file.clone()],

@@ -12,6 +12,9 @@ use super::stack::Image;
 use crate::file_error::FileFault;
 use crate::series_fault::{DuplicatePixels, SeriesFault};
 
+/// Nothing of a patient lies farther from its origin, mm.
+const FARTHEST_MM: f64 = 1e6;
+
 /// Lower than what is measured in a CT.
 const AIR_HU: f32 = -1024.0;
 
@@ -226,6 +229,18 @@ impl Context<'_> {
             |files| SeriesFault::Geometry {
                 attribute: "PixelSpacing (0028,0030)",
                 what: "is not positive",
+                files,
+            },
+        )?;
+        let is_far = |values: &[f64]| values.iter().any(|mm| mm.abs() > FARTHEST_MM);
+        self.none(
+            |i| {
+                i.frame.position.is_some_and(|at| is_far(&at))
+                    || i.frame.spacing.is_some_and(|mm| is_far(&mm))
+            },
+            |files| SeriesFault::Geometry {
+                attribute: "ImagePositionPatient (0020,0032) or PixelSpacing (0028,0030)",
+                what: "is more than a kilometer",
                 files,
             },
         )?;

@@ -109,7 +109,8 @@ fn large(file: &File, header: DicomHeader, listed: &SeriesFile) -> Result<Option
         return Ok(None);
     };
     let format = PixelFormat::of(&header.object)?;
-    let expected = format.frame_bytes() as u64 * u64::from(format.frames);
+    format.check_size()?;
+    let expected = format.all_bytes();
     let found = u64::from(length).min(listed.identity.size.saturating_sub(pixels.offset));
     if found < expected {
         return Err(FileFault::ShortPixels { found, expected });

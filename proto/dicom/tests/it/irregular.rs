@@ -187,6 +187,37 @@ fn what_is_no_volume_is_told() {
     assert!(matches!(&found, SeriesFault::NotAVolume { n: 5, .. }), "{found}");
 }
 
+/// Numbers that arithmetic does not survive, and steps that are none.
+#[test]
+fn places_that_cannot_be_are_refused() {
+    let (step, _) = directions();
+    for by in [1e300, 1e7] {
+        let found = changed(|files| shift(&mut files[2].object, step.map(|v| v * by)));
+        assert!(
+            matches!(
+                &found,
+                SeriesFault::Geometry {
+                    what: "is more than a kilometer",
+                    ..
+                }
+            ),
+            "{found}"
+        );
+    }
+    let found = changed(|files| {
+        let first = files[0]
+            .object
+            .element(tags::IMAGE_POSITION_PATIENT)
+            .unwrap()
+            .clone();
+        each(files, |k, object| {
+            object.put(first.clone());
+            shift(object, step.map(|v| v * 2e-4 * k as f64));
+        });
+    });
+    assert!(matches!(&found, SeriesFault::NotAVolume { n: 5, .. }), "{found}");
+}
+
 #[test]
 fn mixed_directions_matrices_and_pixels_are_told() {
     let found = changed(|files| {
