@@ -41,7 +41,7 @@ impl Key {
             sop_class: image.of.sop_class.clone(),
             rows_columns: image.of.rows_columns,
             orientation: image.frame.orientation.map(|values| values.map(rounded)),
-            spacing: image.frame.spacing.map(|values| values.map(|v| rounded(v))),
+            spacing: image.frame.spacing.map(|values| values.map(rounded)),
             kind: image.of.image_type.get(2).cloned(),
             stack: image.frame.stack.clone(),
         }
