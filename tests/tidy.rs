@@ -107,6 +107,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-sample",
         ],
     ),
+    ("nephrite-dicomweb", &["nephrite-types", "nephrite-root"]),
     ("nephrite-job-state", &["nephrite-types"]),
     ("nephrite-jobs", &["nephrite-types", "nephrite-job-state"]),
     ("nephrite-jobs-sqlite", &["nephrite-types", "nephrite-jobs"]),
@@ -158,6 +159,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-cuda",
             "nephrite-engine",
             "nephrite-demo",
+            "nephrite-dicomweb",
             "nephrite-jobs",
             "nephrite-jobs-sqlite",
             "nephrite-jobs-nats",
@@ -215,6 +217,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("toml", &["nephrite-settings"]),
     ("rusqlite", &["nephrite-jobs-sqlite"]),
     ("async-nats", &["nephrite-jobs-nats"]),
+    ("reqwest", &["nephrite-dicomweb"]),
     (
         "tonic",
         &[
@@ -232,6 +235,7 @@ const CONFINED: &[(&str, &[&str])] = &[
             "nephrite-server",
             "nephrite-kernel",
             "nephrite-conformance",
+            "nephrite-dicomweb",
             "nephrite-jobs-nats",
             "nephrite-image-core",
         ],
