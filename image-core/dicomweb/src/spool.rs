@@ -1,13 +1,13 @@
 //! Instances on their way into a folder: each a file of its own, named by its UID once it is whole.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
+use std::io::{Seek as _, Write as _};
 
 use cap_std::fs::{Dir, File, OpenOptions};
 
 use crate::at::At;
 use crate::error::DicomWebError;
-use crate::file_meta::{MAX_META, file_meta};
+use crate::instance_file::InstanceFile;
 use crate::settings::TransferLimits;
 use crate::uid::Uid;
 
@@ -34,8 +34,6 @@ pub(crate) struct Spool<'a> {
 struct Part {
     file: File,
     bytes: u64,
-    /// Its beginning.
-    head: Vec<u8>,
 }
 
 impl<'a> Spool<'a> {
@@ -77,13 +75,13 @@ impl<'a> Spool<'a> {
                 "max_instances",
             ));
         }
-        let file = self
-            .folder
-            .open_with(PARTIAL, OpenOptions::new().write(true).create_new(true));
+        let file = self.folder.open_with(
+            PARTIAL,
+            OpenOptions::new().read(true).write(true).create_new(true),
+        );
         self.open = Some(Part {
             file: file.map_err(|source| disk(PARTIAL, source))?,
             bytes: 0,
-            head: Vec::new(),
         });
         Ok(())
     }
@@ -97,8 +95,6 @@ impl<'a> Spool<'a> {
         self.check_size(bytes)?;
         let part = self.open.as_mut().expect("a part begins before it goes on");
         part.bytes = bytes;
-        let missing = MAX_META - part.head.len();
-        part.head.extend_from_slice(&data[..missing.min(data.len())]);
         part.file.write_all(data).map_err(|source| disk(PARTIAL, source))
     }
 
@@ -108,12 +104,19 @@ impl<'a> Spool<'a> {
     /// [`DicomWebError::NotTheInstance`], [`DicomWebError::Extra`], [`DicomWebError::Double`], [`DicomWebError::Disk`].
     pub(crate) fn end(&mut self) -> Result<(), DicomWebError> {
         let part = self.open.take().expect("a part begins before it ends");
-        let meta = file_meta(&part.head).map_err(|reason| DicomWebError::NotTheInstance {
+        let mut file = part.file.into_std();
+        file.rewind().map_err(|source| disk(PARTIAL, source))?;
+        let read = InstanceFile::read(&file, self.limits.max_instance_bytes);
+        let read = read.and_then(|read| match self.is_asked_for(&read) {
+            true => Ok(read.instance),
+            false => Err(format!("instance {} is of another series", read.instance)),
+        });
+        let uid = read.map_err(|reason| DicomWebError::NotTheInstance {
             at: self.at.clone(),
             what: format!("part {} of the answer", self.came.len() + 1),
-            reason: reason.to_owned(),
+            reason,
         })?;
-        let (at, uid, source_of_list) = (self.at.clone(), meta.instance, PARTS);
+        let (at, source_of_list) = (self.at.clone(), PARTS);
         if !self.listed.contains(&uid) {
             return Err(DicomWebError::Extra {
                 at,
@@ -129,13 +132,17 @@ impl<'a> Spool<'a> {
             });
         }
         let name = file_name(&uid);
-        part.file.sync_data().map_err(|source| disk(&name, source))?;
+        file.sync_data().map_err(|source| disk(&name, source))?;
         let renamed = self.folder.rename(PARTIAL, self.folder, &name);
         renamed.map_err(|source| disk(&name, source))?;
         self.bytes += part.bytes;
         self.left -= part.bytes;
         self.came.insert(uid);
         Ok(())
+    }
+
+    fn is_asked_for(&self, file: &InstanceFile) -> bool {
+        self.at.study_uid() == Some(&file.study) && self.at.series_uid() == Some(&file.series)
     }
 
     fn check_size(&self, bytes: u64) -> Result<(), DicomWebError> {

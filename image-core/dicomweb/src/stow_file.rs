@@ -1,7 +1,6 @@
 //! Files that shall be stored at a server: looked at once, opened again when they are sent.
 
 use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use nephrite_root::{PathError, Root};
@@ -9,13 +8,10 @@ use nephrite_types::FileIdentity;
 
 use crate::at::At;
 use crate::error::DicomWebError;
-use crate::file_meta::{MAX_META, file_meta};
+use crate::instance_file::{InstanceFile, has_mark};
 use crate::settings::TransferLimits;
 use crate::spool::disk;
 use crate::uid::Uid;
-
-/// The class of a DICOMDIR, which is about files and is none of a study.
-const MEDIA_DIRECTORY: &str = "1.2.840.10008.1.3.10";
 
 /// A file that shall be sent.
 #[derive(Debug, Clone)]
@@ -47,21 +43,15 @@ impl StowFile {
                 key: "max_instance_bytes",
             });
         }
-        let mut head = Vec::new();
-        let read = file.take(MAX_META as u64).read_to_end(&mut head);
-        read.map_err(|source| disk(&shown, source))?;
-        let wrong = |reason: &str| DicomWebError::NotTheInstance {
+        let read = InstanceFile::read(&file, limits.max_instance_bytes);
+        let read = read.map_err(|reason| DicomWebError::NotTheInstance {
             at: at.clone(),
-            what: shown.clone(),
-            reason: reason.to_owned(),
-        };
-        let meta = file_meta(&head).map_err(wrong)?;
-        if meta.class.as_str() == MEDIA_DIRECTORY {
-            return Err(wrong("a DICOMDIR is no instance of a study"));
-        }
+            what: shown,
+            reason,
+        })?;
         Ok(StowFile {
             path: path.to_owned(),
-            instance: meta.instance,
+            instance: read.instance,
             identity,
         })
     }
@@ -85,19 +75,19 @@ impl StowFile {
     }
 }
 
-/// True of a DICOM file that holds an instance of a study; for folders, in which other files may lie, too.
+/// True of a file that begins as DICOM files do, and is no DICOMDIR: for folders, in which other files may lie, too.
 ///
 /// # Errors
-/// [`PathError`]; what the system says.
-pub fn is_instance(root: &Root, path: &Path) -> Result<bool, PathError> {
-    let file = root.open_file(path)?;
-    let mut head = Vec::new();
-    let read = file.take(MAX_META as u64).read_to_end(&mut head);
-    read.map_err(|source| PathError::Io {
+/// [`PathError`]
+pub fn is_dicom_file(root: &Root, path: &Path) -> Result<bool, PathError> {
+    if path
+        .file_name()
+        .is_some_and(|name| name.eq_ignore_ascii_case("DICOMDIR"))
+    {
+        return Ok(false);
+    }
+    has_mark(&root.open_file(path)?).map_err(|source| PathError::Io {
         path: path.to_owned(),
         source,
-    })?;
-    // What begins as a DICOM file and is broken is for the errors of sending it.
-    Ok(crate::file_meta::is_dicom(&head)
-        && file_meta(&head).map_or(true, |meta| meta.class.as_str() != MEDIA_DIRECTORY))
+    })
 }

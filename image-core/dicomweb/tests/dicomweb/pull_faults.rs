@@ -255,9 +255,27 @@ fn what_is_missing_double_or_of_another_series_is_told() {
         matches!(&double, E::Double { uid, .. } if uid.as_str() == INSTANCES[0]),
         "{double:?}"
     );
-    let escape = named("../../x", STUDY, SERIES, INSTANCES[0], 4);
-    let error = refused_by_wado(MULTIPART, parts(&[escape]));
-    assert!(matches!(error, E::NotTheInstance { .. }), "{error:?}");
+    let not_the_instance = |file: Vec<u8>, reason: &str| {
+        let error = refused_by_wado(MULTIPART, parts(&[file]));
+        let is_expected = matches!(error, E::NotTheInstance { .. }) && error.to_string().contains(reason);
+        assert!(is_expected, "{error:?}");
+    };
+    let uid = INSTANCES[0];
+    not_the_instance(
+        named("../../x", STUDY, SERIES, uid, 4),
+        "MediaStorageSOPInstanceUID",
+    );
+    not_the_instance(
+        named("../../x", STUDY, SERIES, "../../x", 4),
+        "no usable SOPInstanceUID",
+    );
+    not_the_instance(
+        named(INSTANCES[1], STUDY, SERIES, uid, 4),
+        "MediaStorageSOPInstanceUID",
+    );
+    not_the_instance(named(uid, STUDY, "1.2.3.5", uid, 4), "another series");
+    not_the_instance(named(uid, "1.2.4", SERIES, uid, 4), "another series");
+    not_the_instance(instance(STUDY, SERIES, uid)[132..].to_vec(), "DICM");
 }
 
 #[test]
