@@ -35,6 +35,7 @@ mod faults;
 mod file;
 pub mod kind;
 mod lines;
+mod named_tables;
 mod reference;
 mod section;
 mod value;

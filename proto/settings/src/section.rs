@@ -19,7 +19,7 @@ pub(crate) struct Reading<'a> {
     lines: &'a Lines<'a>,
     faults: RefCell<Faults>,
     /// Nothing is read: the keys are asked for, to be described.
-    describing: bool,
+    pub(crate) describing: bool,
     entries: RefCell<Vec<Entry>>,
 }
 
@@ -53,7 +53,7 @@ impl<'a> Reading<'a> {
 #[derive(Debug)]
 pub struct Section<'a> {
     /// Ahead of its keys in faults: empty for the file, otherwise with a dot at the end.
-    within: String,
+    pub(crate) within: String,
     /// In the reference: empty for the file, `[limits]` or `[[models]]`.
     heading: String,
     /// Ahead of its keys in the reference, beneath the heading.
@@ -63,7 +63,7 @@ pub struct Section<'a> {
     /// Where it begins.
     start: usize,
     known: Vec<&'static str>,
-    reading: &'a Reading<'a>,
+    pub(crate) reading: &'a Reading<'a>,
 }
 
 impl<'a> Section<'a> {
@@ -232,7 +232,7 @@ impl<'a> Section<'a> {
     }
 
     /// The value of a key, which is known from now on.
-    fn find(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
+    pub(crate) fn find(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
         self.known.push(key);
         self.table?.get(key)
     }
@@ -261,7 +261,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn as_table(
+    pub(crate) fn as_table(
         &self,
         key: &str,
         value: &'a Spanned<DeValue<'a>>,
@@ -279,7 +279,12 @@ impl<'a> Section<'a> {
         table.map(|table| (table, value.span().start))
     }
 
-    fn child(&self, key: &str, heading: &str, table: Option<(&'a DeTable<'a>, usize)>) -> Section<'a> {
+    pub(crate) fn child(
+        &self,
+        key: &str,
+        heading: &str,
+        table: Option<(&'a DeTable<'a>, usize)>,
+    ) -> Section<'a> {
         let own = !heading.is_empty();
         Section {
             within: format!("{}{key}.", self.within),
@@ -307,12 +312,18 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn value_fault(&self, key: &str, value: &Spanned<DeValue<'_>>, mismatch: Mismatch, expected: &str) {
+    pub(crate) fn value_fault(
+        &self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        mismatch: Mismatch,
+        expected: &str,
+    ) {
         let fault = mismatched(format!("{}{key}", self.within), value, mismatch, expected);
         self.fault(value.span().start, fault);
     }
 
-    fn fault(&self, start: usize, kind: FaultKind) {
+    pub(crate) fn fault(&self, start: usize, kind: FaultKind) {
         let (line, column) = self.reading.lines.place(start);
         self.reading
             .faults
@@ -320,7 +331,7 @@ impl<'a> Section<'a> {
             .push(Fault { line, column, kind });
     }
 
-    fn describe(
+    pub(crate) fn describe(
         &self,
         heading: &str,
         key: &str,
