@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use nephrite_dicom::{DicomHeader, DicomLimits, open_header};
+use nephrite_dicom::{DicomHeader, DicomLimits, FileError, open_header};
 
 use crate::uid::Uid;
 
@@ -21,7 +21,8 @@ pub(crate) struct InstanceFile {
 }
 
 impl InstanceFile {
-    /// Reads a file up to its pixels. It must have a header, and header and data set must name the same instance.
+    /// Reads a file up to its pixels. The data set says which instance it is; file headers are often
+    /// left as they were when somebody made a file anonymous.
     ///
     /// # Errors
     /// What is wrong, in words that tell nothing of a patient.
@@ -33,15 +34,12 @@ impl InstanceFile {
             max_file_bytes: max_bytes,
             ..DicomLimits::DEFAULT
         };
-        let header = open_header(file, "it", &limits).map_err(|error| error.to_string())?;
-        let instance = uid(&header, "SOPInstanceUID")?;
-        if header.media_sop_instance != instance.as_str() {
-            return Err(format!(
-                "MediaStorageSOPInstanceUID (0002,0003) is not its SOPInstanceUID, {instance}"
-            ));
-        }
+        let header = open_header(file, "it", &limits).map_err(|error| match error {
+            FileError::Content { fault, .. } => format!("it {fault}"),
+            error => error.to_string(),
+        })?;
         Ok(InstanceFile {
-            instance,
+            instance: uid(&header, "SOPInstanceUID")?,
             series: uid(&header, "SeriesInstanceUID")?,
             study: uid(&header, "StudyInstanceUID")?,
         })

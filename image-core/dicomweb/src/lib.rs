@@ -16,6 +16,8 @@ mod caller;
 mod client;
 mod compare;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod instance_file;
 mod json;

@@ -137,9 +137,10 @@ async fn fetch_one(
     let own = made.map_err(|source| disk(name, source))?;
     let path = format!("studies/{study}/series/{name}");
     let mut spool = Spool::new(at, &own, &http.settings.limits, &listed, left);
-    fetch_series(http, at, &path, &mut spool, left, told).await?;
+    fetch_series(http, at, &path, &mut spool, told).await?;
     let (came, bytes) = spool.came();
     same_instances(at, &listed, came, "the answer")?;
+    spool.sync()?;
     let instances = came.len();
     if http.settings.check_metadata {
         let described = metadata_of_series(http, at, &path, &own).await?;

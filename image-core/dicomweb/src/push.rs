@@ -1,6 +1,6 @@
 //! Files stored at a server (STOW-RS, PS3.18, 10.5), in batches.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,6 +32,10 @@ pub struct PushedFile {
     pub path: PathBuf,
     /// SOPInstanceUID
     pub instance: Uid,
+    /// SeriesInstanceUID
+    pub series: Uid,
+    /// StudyInstanceUID
+    pub study: Uid,
     /// What the server says.
     pub outcome: Outcome,
 }
@@ -55,15 +59,15 @@ impl DicomWeb {
     ) -> Result<(), DicomWebError> {
         let (at, limits) = (self.at(), &self.http().settings.limits);
         progress.stage(Stage::Read);
-        let mut known = BTreeMap::new();
+        let mut known = BTreeSet::new();
         let mut looked = Vec::with_capacity(files.len().min(limits.max_instances));
         for path in files {
             cancel.check()?;
             let file = StowFile::look(root, path, limits, &at)?;
-            if known.insert(file.instance.clone(), ()).is_some() {
+            if !known.insert(file.uids.instance.clone()) {
                 return Err(DicomWebError::Double {
                     at,
-                    uid: file.instance,
+                    uid: file.uids.instance,
                     source_of_list: "the files",
                 });
             }
@@ -155,9 +159,11 @@ async fn store(
         false => Outcome::NotMentioned,
     };
     let told = files.into_iter().map(|file| PushedFile {
-        outcome: outcomes.remove(&file.instance).unwrap_or(otherwise),
+        outcome: outcomes.remove(&file.uids.instance).unwrap_or(otherwise),
         path: file.path,
-        instance: file.instance,
+        instance: file.uids.instance,
+        series: file.uids.series,
+        study: file.uids.study,
     });
     Ok(told.collect())
 }

@@ -1,7 +1,7 @@
 //! Instances on their way into a folder: each a file of its own, named by its UID once it is whole.
 
 use std::collections::BTreeSet;
-use std::io::{Seek as _, Write as _};
+use std::io::{self, Seek as _, Write as _};
 
 use cap_std::fs::{Dir, File, OpenOptions};
 
@@ -60,6 +60,25 @@ impl<'a> Spool<'a> {
     /// Whole instances so far, and their bytes.
     pub(crate) fn came(&self) -> (&BTreeSet<Uid>, u64) {
         (&self.came, self.bytes)
+    }
+
+    /// Bytes that may still come.
+    pub(crate) fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Makes the names of the instances durable; their content is already.
+    ///
+    /// # Errors
+    /// [`DicomWebError::Disk`]
+    pub(crate) fn sync(&self) -> Result<(), DicomWebError> {
+        match self.folder.open(".").and_then(|folder| folder.sync_all()) {
+            // Some network file systems do not sync folders.
+            Err(error) if error.kind() != io::ErrorKind::InvalidInput => {
+                Err(disk("the folder of a series", error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A part begins, which says that it has so many bytes.
@@ -174,7 +193,7 @@ pub(crate) fn file_name(uid: &Uid) -> String {
     format!("{uid}.dcm")
 }
 
-pub(crate) fn disk(what: &str, source: std::io::Error) -> DicomWebError {
+pub(crate) fn disk(what: &str, source: io::Error) -> DicomWebError {
     DicomWebError::Disk {
         what: what.to_owned(),
         source,

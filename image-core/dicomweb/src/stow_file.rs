@@ -11,13 +11,12 @@ use crate::error::DicomWebError;
 use crate::instance_file::{InstanceFile, has_mark};
 use crate::settings::TransferLimits;
 use crate::spool::disk;
-use crate::uid::Uid;
 
 /// A file that shall be sent.
 #[derive(Debug, Clone)]
 pub(crate) struct StowFile {
     pub(crate) path: PathBuf,
-    pub(crate) instance: Uid,
+    pub(crate) uids: InstanceFile,
     identity: FileIdentity,
 }
 
@@ -51,7 +50,7 @@ impl StowFile {
         })?;
         Ok(StowFile {
             path: path.to_owned(),
-            instance: read.instance,
+            uids: read,
             identity,
         })
     }

@@ -34,7 +34,6 @@ pub(crate) async fn fetch_series(
     at: &At,
     path: &str,
     spool: &mut Spool<'_>,
-    left: u64,
     mut told: impl FnMut(usize),
 ) -> Result<(), DicomWebError> {
     let mut answer = http.get(at, path, &[], ACCEPT).await?;
@@ -42,7 +41,9 @@ pub(crate) async fn fetch_series(
         return Err(DicomWebError::NotFound { at: at.clone() });
     }
     let limits = &http.settings.limits;
-    let most = left.saturating_add(OVERHEAD * limits.max_instances as u64);
+    let most = spool
+        .left()
+        .saturating_add(OVERHEAD * limits.max_instances as u64);
     if answer.declared_bytes().is_some_and(|bytes| bytes > most) {
         return Err(DicomWebError::TooLarge {
             at: at.clone(),

@@ -56,3 +56,36 @@ pub(crate) fn named(meta_uid: &str, study: &str, series: &str, uid: &str, n_byte
 pub(crate) fn instance(study: &str, series: &str, uid: &str) -> Vec<u8> {
     named(uid, study, series, uid, 64)
 }
+
+/// An instance of JPEG 2000, or what looks like one from outside: an empty offset table and one fragment.
+pub(crate) fn compressed(study: &str, series: &str, uid: &str) -> Vec<u8> {
+    let plain = named(uid, study, series, uid, 0);
+    let pixels = plain.len() - 12;
+    let item = |value: &[u8]| {
+        let length = u32::try_from(value.len()).unwrap().to_le_bytes();
+        [&[0xfe, 0xff, 0, 0xe0][..], &length, value].concat()
+    };
+    let jpeg_2000 = "1.2.840.10008.1.2.4.90";
+    let head = with_syntax(&plain[..pixels], jpeg_2000);
+    [
+        head,
+        vec![0xe0, 0x7f, 0x10, 0, b'O', b'B', 0, 0, 0xff, 0xff, 0xff, 0xff],
+        item(&[]),
+        item(&[0xff, 0x4f, 0xff, 0x51, 1, 2, 3, 4]),
+        vec![0xfe, 0xff, 0xdd, 0xe0, 0, 0, 0, 0],
+    ]
+    .concat()
+}
+
+/// The same file, with another transfer syntax in its header.
+fn with_syntax(file: &[u8], syntax: &str) -> Vec<u8> {
+    let old = element(2, 0x10, b"UI", EXPLICIT.as_bytes());
+    let new = element(2, 0x10, b"UI", syntax.as_bytes());
+    let at = file.windows(old.len()).position(|window| window == old).unwrap();
+    let mut changed = [&file[..at], &new, &file[at + old.len()..]].concat();
+    let length = 128 + 4 + 8; // of the group, behind its tag
+    let group = u32::from_le_bytes(changed[length..length + 4].try_into().unwrap());
+    let grown = u32::try_from(new.len() - old.len()).unwrap();
+    changed[length..length + 4].copy_from_slice(&(group + grown).to_le_bytes());
+    changed
+}

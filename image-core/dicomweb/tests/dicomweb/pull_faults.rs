@@ -262,16 +262,8 @@ fn what_is_missing_double_or_of_another_series_is_told() {
     };
     let uid = INSTANCES[0];
     not_the_instance(
-        named("../../x", STUDY, SERIES, uid, 4),
-        "MediaStorageSOPInstanceUID",
-    );
-    not_the_instance(
         named("../../x", STUDY, SERIES, "../../x", 4),
         "no usable SOPInstanceUID",
-    );
-    not_the_instance(
-        named(INSTANCES[1], STUDY, SERIES, uid, 4),
-        "MediaStorageSOPInstanceUID",
     );
     not_the_instance(named(uid, STUDY, "1.2.3.5", uid, 4), "another series");
     not_the_instance(named(uid, "1.2.4", SERIES, uid, 4), "another series");
@@ -425,7 +417,7 @@ fn a_part_of_ten_gigabytes_is_refused_when_it_is_declared() {
 /// Peak of memory since the last reset, in bytes.
 fn peak(reset: bool) -> u64 {
     if reset {
-        std::fs::write("/proc/self/clear_refs", "5").unwrap();
+        let _ = std::fs::write("/proc/self/clear_refs", "5"); // not everywhere allowed; then the peak is that of before
     }
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status

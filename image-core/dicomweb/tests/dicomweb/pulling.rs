@@ -5,10 +5,10 @@ use std::sync::Mutex;
 use nephrite_dicomweb::{Credentials, DicomWebError};
 use nephrite_types::{CancelToken, Coded as _, ErrorCode, Progress, Stage};
 
-use super::files::instance;
+use super::files::{instance, named};
 use super::pacs::{
-    Client, INSTANCES, MULTIPART, SERIES, STUDY, Service, files, good, instance_rows, json, parts,
-    series_rows, service, uid,
+    Client, INSTANCES, MULTIPART, SERIES, STUDY, Service, client_but, files, good, instance_rows, json,
+    parts, series_rows, service, uid,
 };
 use super::server::{Reply, Server};
 
@@ -132,4 +132,18 @@ fn a_busy_server_is_asked_again() {
     });
     let client = Client::of(&server.url, |_| {});
     assert!(client.pull(None, &CancelToken::new()).is_ok());
+}
+
+#[test]
+fn the_data_set_says_which_instance_a_file_is() {
+    // as in files that somebody made anonymous, and left the header
+    let stale: Vec<Vec<u8>> = INSTANCES
+        .iter()
+        .map(|uid| named("1.9.9", STUDY, SERIES, uid, 4))
+        .collect();
+    let (_server, client) = client_but(Service::Wado, move |_| Reply::of_type(MULTIPART, parts(&stale)));
+    client.pull(None, &CancelToken::new()).unwrap();
+    for uid in INSTANCES {
+        assert!(client.folder().join(format!("out/{SERIES}/{uid}.dcm")).is_file());
+    }
 }
