@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 use super::config::ConfigArguments;
 use super::demo::DemoArguments;
+use super::dicomweb::{PullArguments, PushArguments};
 use super::jobs::JobsCommand;
 use super::mask::MaskArguments;
 use super::models::ModelsCommand;
@@ -53,6 +54,10 @@ pub(crate) enum Command {
     Resize(ResizeArguments),
     /// Run an operation on masks: merge, cleanup, sample, or that of a plugin
     Mask(Box<MaskArguments>),
+    /// Fetch a study or a series from a DICOMweb server into a folder, whole or not at all
+    Pull(PullArguments),
+    /// Store DICOM files at a DICOMweb server, and say what became of each
+    Push(PushArguments),
     /// Look at mask operations and the services that offer them
     #[command(subcommand)]
     Plugin(PluginCommand),

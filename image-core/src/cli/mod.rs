@@ -11,6 +11,7 @@ mod demo;
 #[cfg(not(feature = "demo"))]
 #[path = "no_demo.rs"]
 mod demo;
+mod dicomweb;
 mod failure;
 mod health;
 mod jobs;
@@ -58,6 +59,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(arguments),
         Command::Resize(arguments) => resize::run(arguments),
         Command::Mask(arguments) => mask::run(*arguments),
+        Command::Pull(arguments) => dicomweb::pull(&arguments),
+        Command::Push(arguments) => dicomweb::push(&arguments),
         Command::Plugin(command) => plugin::run(command),
         Command::Pipeline(command) => pipeline::run(command),
         Command::Models(command) => models::run(command),

@@ -5,6 +5,7 @@
 //! calls too, and encode.
 
 mod config;
+mod dicomweb_config;
 mod error;
 mod jobs_config;
 mod services;
