@@ -22,7 +22,8 @@ impl DicomWeb {
     /// [`DicomWebError::File`], [`DicomWebError::System`].
     pub fn new(settings: ServerSettings) -> Result<DicomWeb, DicomWebError> {
         let at = At::server(&settings.name);
-        if settings.credentials.is_some() && !settings.url.is_encrypted() {
+        let is_private = settings.url.is_encrypted() || settings.url.is_loopback();
+        if settings.credentials.is_some() && !is_private {
             tracing::warn!(
                 server = settings.name,
                 "credentials are sent over a connection that is not encrypted"

@@ -1,6 +1,7 @@
 //! Where a server is, how to get in, and what its answers may cost.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -33,6 +34,13 @@ impl BaseUrl {
     /// True if nobody on the way can read or change what is sent.
     pub fn is_encrypted(&self) -> bool {
         self.0.scheme() == "https"
+    }
+
+    /// True if it stays on this machine.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.0.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let is_loopback = |address: IpAddr| address.is_loopback();
+        host == "localhost" || host.parse().is_ok_and(is_loopback)
     }
 
     /// The URL of a resource below it. `path` is of our own words and UIDs, which need no escapes.
@@ -170,7 +178,10 @@ mod tests {
         }
         let root: BaseUrl = "https://a".parse().unwrap();
         assert_eq!(root.below("studies", &[]).as_str(), "https://a/studies");
-        assert!(root.is_encrypted());
+        assert!(root.is_encrypted() && !root.is_loopback());
+        for loopback in ["http://localhost:1", "http://127.0.0.1", "http://[::1]:2/x"] {
+            assert!(loopback.parse::<BaseUrl>().unwrap().is_loopback(), "{loopback}");
+        }
     }
 
     #[test]

@@ -43,7 +43,9 @@ pub(crate) fn run(arguments: &PushArguments) -> Result<(), Failure> {
     let pushed = client.push(&root, &files, &mut |file| told.push(file), &*progress, &cancel);
     drop(progress); // takes the bar off the terminal
     let n_stored = told.iter().filter(|file| file.outcome.is_stored()).count();
-    if arguments.json {
+    if pushed.is_err() && told.is_empty() {
+        // nothing was sent: there is nothing to print but the error
+    } else if arguments.json {
         let told: Vec<_> = told.iter().map(report).collect();
         output::print(&output::json(&told));
     } else if !arguments.quiet {
