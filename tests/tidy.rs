@@ -107,7 +107,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-sample",
         ],
     ),
-    ("nephrite-dicomweb", &["nephrite-types", "nephrite-root", "nephrite-dicom"]),
+    (
+        "nephrite-dicomweb",
+        &["nephrite-types", "nephrite-root", "nephrite-dicom"],
+    ),
     ("nephrite-job-state", &["nephrite-types"]),
     ("nephrite-jobs", &["nephrite-types", "nephrite-job-state"]),
     ("nephrite-jobs-sqlite", &["nephrite-types", "nephrite-jobs"]),
