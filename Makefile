@@ -6,12 +6,13 @@ RUNTIME := build/onnxruntime
 STATIC  := x86_64-unknown-linux-musl
 ARM     := aarch64-unknown-linux-gnu
 PLUGIN_PYTHON := build/plugin-python
+DICOM_PEERS := build/dicom-peers
 NVRTC   := build/nvrtc
 DICOM_SAMPLES := build/dicom-samples
 MODE    ?= monolith
 
 .DEFAULT_GOAL := help
-.PHONY: help build mask-services demo images up down test bench bench-nnunet bench-network bench-masks bench-modes bench-memory bench-load bench-gpu docs fmt lint onnxruntime onnxruntime-openvino plugin-python node-client nats-server nvrtc dicom-samples test-jobs test-neon test-gpu bench-jobs test-containers clean
+.PHONY: help build mask-services demo images up down test bench bench-nnunet bench-network bench-masks bench-modes bench-memory bench-load bench-gpu docs fmt lint onnxruntime onnxruntime-openvino plugin-python node-client nats-server nvrtc dicom-samples dicom-peers test-dicom test-jobs test-neon test-gpu bench-jobs test-containers clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -36,6 +37,11 @@ nats-server: ## fetch the pinned NATS server, for the tests of jobs on many mach
 
 nvrtc: ## fetch the pinned NVRTC, for the test that compiles the kernels of NVIDIA cards; no card is needed
 	@$(PYTHON) image-core/engine/cuda/nvrtc/fetch.py --out $(NVRTC) || echo "no NVRTC: the test that compiles the kernels of cards will be skipped"
+
+dicom-peers: ## Python environment with other programs that read and write DICOM objects
+	@test -x $(DICOM_PEERS)/bin/python || { $(PYTHON) -m venv $(DICOM_PEERS) && \
+	    $(DICOM_PEERS)/bin/pip install --quiet -r proto/dicom/objects/tests/peers.txt; } || \
+	    { rm -rf $(DICOM_PEERS); echo "no Python environment: the comparison with other programs will be skipped"; }
 
 dicom-samples: ## fetch the pinned wheels whose DICOM files tests read
 	@$(PYTHON) proto/dicom/tests/samples/fetch.py --out $(DICOM_SAMPLES) || echo "no DICOM samples: the tests that need them will be skipped"
@@ -75,6 +81,9 @@ test-neon: ## the kernels of the CPU with NEON, under an emulator (qemu-user, gc
 	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
 	    CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
 	    $(CARGO) test --release --locked --target $(ARM) -p nephrite-cpu
+
+test-dicom: dicom-peers ## validators and other programs on DICOM objects of ours, and our readers on theirs
+	$(CARGO) test --locked -p nephrite-dicom-objects --test peers -- --nocapture --ignored
 
 test-jobs: onnxruntime nats-server ## every fault of jobs twenty times, 10000 submissions to a server killed 50 times, cut networks; half an hour
 	NEPHRITE_FAULT_REPEATS=20 NEPHRITE_MANY=10000,50 $(CARGO) test --release --locked -p nephrite-image-core --test jobs -- --nocapture faults many

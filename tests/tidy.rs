@@ -24,6 +24,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("nephrite-volume", &["nephrite-types"]),
     ("nephrite-dicom", &["nephrite-types", "nephrite-volume"]),
+    (
+        "nephrite-dicom-objects",
+        &["nephrite-types", "nephrite-dicom", "nephrite-mask-codec"],
+    ),
     ("nephrite-mask-codec", &["nephrite-types"]),
     (
         "nephrite-kernel",

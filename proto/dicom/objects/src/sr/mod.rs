@@ -1,0 +1,6 @@
+//! Structured reports: measurements of labels.
+
+mod content;
+mod write;
+
+pub use write::{ReportRequest, write_report};
