@@ -3,6 +3,7 @@
 use nephrite_types::{Affine, CancelToken, Geometry, IntensityScale, Limits, Shape3, Spacing, Voxels};
 use proptest::prelude::*;
 
+use crate::format::OutputFormat;
 use crate::read::read_stream;
 use crate::write::encode_volume;
 use crate::{Reader, Scan, ScanHeader};
@@ -50,7 +51,7 @@ proptest! {
         let of_grid = |reader| Scan::of_grid(voxels(), &geometry, scale, reader, &Limits::default(), "s").unwrap();
         let first = of_grid(Reader::SimpleItk);
         let mut bytes = Vec::new();
-        encode_volume(&mut bytes, &first.volume, &first.source, false).unwrap();
+        encode_volume(&mut bytes, &first.volume, &first.source, OutputFormat::Nifti { compressed: false }).unwrap();
         for reader in Reader::ALL {
             let size = bytes.len() as u64;
             let limits = Limits::default();
@@ -87,7 +88,13 @@ fn a_straight_scan_of_a_grid_is_the_scan_of_its_file_bit_by_bit() {
     let of_grid = |reader| Scan::of_grid(voxels(), &geometry, scale, reader, &limits, "s").unwrap();
     let first = of_grid(Reader::SimpleItk);
     let mut bytes = Vec::new();
-    encode_volume(&mut bytes, &first.volume, &first.source, true).unwrap();
+    encode_volume(
+        &mut bytes,
+        &first.volume,
+        &first.source,
+        OutputFormat::Nifti { compressed: true },
+    )
+    .unwrap();
     for reader in Reader::ALL {
         let read = read_stream(
             &bytes[..],
