@@ -15,7 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["memory"],
     &["model"],
     &["core"],
-    &["segment", "masks", "samples", "resize"],
+    &["segment", "masks", "samples", "resize", "series"],
     &["place"],
     &["case"],
     &["jobs"],

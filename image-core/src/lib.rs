@@ -29,6 +29,7 @@ mod place;
 mod resize;
 mod samples;
 mod segment;
+mod series;
 pub mod server;
 mod wire;
 
@@ -47,3 +48,4 @@ pub use resize::{ResizeKind, ResizeReport, ResizeRequest, resize};
 pub use segment::{
     OptionsReport, PostprocessingChoice, SegmentReport, SegmentRequest, StageSeconds, WarningReport, segment,
 };
+pub use series::{ConvertReport, ConvertRequest, SeriesListing, convert, list_series};

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use nephrite_dicom::PhaseContradiction;
 use nephrite_kernel::OperationError;
 use nephrite_pipeline::{Fault, PipelineFault};
 use nephrite_types::{Coded, ErrorCode, Phase};
@@ -16,6 +17,14 @@ pub enum CaseError {
     /// What is no matter of cases.
     #[error(transparent)]
     Core(CoreError),
+    /// The tags of a scan say that it is of another phase.
+    #[error("{source}; series {}", path.display())]
+    PhaseContradicted {
+        /// The scan.
+        path: PathBuf,
+        /// What contradicts.
+        source: PhaseContradiction,
+    },
     /// A step failed.
     #[error("step {step}: {source}")]
     Step {
@@ -281,7 +290,7 @@ impl Coded for CaseError {
             CaseError::OutputExists { .. } => ErrorCode::AlreadyExists,
             CaseError::NoMask { .. } => ErrorCode::NotFound,
             CaseError::MaskTooLarge { .. } => ErrorCode::LimitExceeded,
-            CaseError::MaskChanged { .. } | CaseError::OtherScan { .. } | CaseError::NoOverlap { .. }
+            CaseError::PhaseContradicted { .. } | CaseError::MaskChanged { .. } | CaseError::OtherScan { .. } | CaseError::NoOverlap { .. }
             | CaseError::EmptyCrop { .. }
             | CaseError::Record { .. } => ErrorCode::InvalidInput,
             CaseError::Output { .. } => ErrorCode::Environment,

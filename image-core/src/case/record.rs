@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use nephrite_dicom::SeriesOptions;
 use nephrite_engine::Provider;
 use nephrite_kernel::{LabelVolume, Measurement, ParameterValue};
 use nephrite_types::Precision;
@@ -86,6 +87,9 @@ pub struct RequestRecord {
     /// Odd geometry was an error.
     #[serde(default)]
     pub strict_geometry: bool,
+    /// A scan whose DICOM tags contradict its phase was an error.
+    #[serde(default)]
+    pub check_phases: bool,
 }
 
 /// The job that a case was.
@@ -172,6 +176,22 @@ pub struct ScanRecord {
     pub shape: [usize; 3],
     /// Millimeters, x, y, z.
     pub spacing: [f64; 3],
+    /// Which DICOM series it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<SeriesRecord>,
+}
+
+/// A scan that was a DICOM series.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SeriesRecord {
+    /// What it is called: its UID, and `:` and a number if the series has several stacks.
+    pub id: String,
+    /// Its images, one instance each or one for all.
+    pub instances: Vec<String>,
+    /// How irregular it might be.
+    #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
+    pub options: SeriesOptions,
 }
 
 /// A step on a phase that it does not accept.

@@ -23,6 +23,8 @@ pub struct CaseRequest {
     pub output: PathBuf,
     /// Whether odd geometry of a scan is an error; a warning otherwise.
     pub strict_geometry: bool,
+    /// Whether a scan whose DICOM tags contradict its stated phase is refused.
+    pub check_phases: bool,
 }
 
 /// What runs.

@@ -36,6 +36,7 @@ impl RequestRecord {
             phases: phases.collect(),
             output: text(&request.output),
             strict_geometry: request.strict_geometry,
+            check_phases: request.check_phases,
         }
     }
 }
@@ -66,6 +67,7 @@ impl From<&RequestRecord> for CaseRequest {
             phases: phases.collect(),
             output: (&record.output).into(),
             strict_geometry: record.strict_geometry,
+            check_phases: record.check_phases,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::owner::{Caller, CaseOwner};
 use super::plan::{Plan, PlannedStep};
 use super::record::{
     FORMAT, JobRecord, OverrideRecord, PipelineRecord, ProcessRecord, Record, RequestRecord, ScanRecord,
-    StepRecord,
+    SeriesRecord, StepRecord,
 };
 use super::report::CaseReport;
 use super::results::ResultFolder;
@@ -126,6 +126,11 @@ fn record(parts: RecordParts<'_>) -> Record {
         bytes: scan.bytes,
         shape: scan.frame.shape.xyz(),
         spacing: scan.frame.spacing.xyz(),
+        series: scan.series.as_ref().map(|series| SeriesRecord {
+            id: series.summary.id.clone(),
+            instances: series.instances().into_iter().map(str::to_owned).collect(),
+            options: core.volumes().rules().series.clone(),
+        }),
     });
     let overrides = plan.overrides.iter().map(|(step, phase)| OverrideRecord {
         step: step.clone(),

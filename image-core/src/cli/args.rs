@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 use super::config::ConfigArguments;
 use super::demo::DemoArguments;
+use super::dicom::DicomCommand;
 use super::dicomweb::{PullArguments, PushArguments};
 use super::jobs::JobsCommand;
 use super::mask::MaskArguments;
@@ -54,6 +55,9 @@ pub(crate) enum Command {
     Resize(ResizeArguments),
     /// Run an operation on masks: merge, cleanup, sample, or that of a plugin
     Mask(Box<MaskArguments>),
+    /// Look at the DICOM series of a folder, or write one as a volume
+    #[command(subcommand)]
+    Dicom(DicomCommand),
     /// Fetch a study or a series from a DICOMweb server into a folder, whole or not at all
     Pull(PullArguments),
     /// Store DICOM files at a DICOMweb server, and say what became of each

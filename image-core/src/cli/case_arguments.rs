@@ -13,8 +13,9 @@ use super::shared_arguments::{NamedPath, Pair};
 pub(crate) struct CaseArguments {
     #[command(flatten)]
     pub(crate) what: WhatArguments,
-    /// A scan and its contrast phase: non_contrast, arterial, portal_venous or delayed
-    #[arg(long = "scan", value_name = "PHASE=FILE", required = true)]
+    /// A scan and its contrast phase: non_contrast, arterial, portal_venous or delayed; a file, a folder with one DICOM series, or
+    /// DIR#UID
+    #[arg(long = "scan", value_name = "PHASE=FILE|DIR[#UID]", required = true)]
     pub(crate) scans: Vec<Pair>,
     /// Result folder; it must not exist, the folder above must
     #[arg(long, value_name = "DIR")]
@@ -35,6 +36,9 @@ pub(crate) struct CaseArguments {
     /// themselves
     #[arg(long)]
     pub(crate) strict_geometry: bool,
+    /// Refuse a scan whose DICOM tags contradict the phase that is stated for it
+    #[arg(long = "check-phase")]
+    pub(crate) check_phases: bool,
 }
 
 #[derive(Debug, Args)]
@@ -87,6 +91,7 @@ impl CaseArguments {
             phases,
             output: self.output.clone(),
             strict_geometry: self.strict_geometry,
+            check_phases: self.check_phases,
         })
     }
 }

@@ -33,7 +33,11 @@ impl CasePlace {
             None => Root::filesystem(),
         };
         let strict = config.as_ref().is_some_and(|config| config.strict_geometry);
-        let core = start::core_at(root, runtime)?.with_strict_geometry(strict);
+        let of_config = config.as_ref().map(|config| config.series.clone());
+        let series = runtime.series.over(of_config.unwrap_or_default());
+        let core = start::core_at(root, runtime)?
+            .with_strict_geometry(strict)
+            .with_series_options(series);
         let settings = config.map_or_else(ServiceSettings::default, |config| config.services());
         let services = CaseServices::new(&settings, core.root());
         Ok(CasePlace {

@@ -11,6 +11,7 @@ mod demo;
 #[cfg(not(feature = "demo"))]
 #[path = "no_demo.rs"]
 mod demo;
+mod dicom;
 mod dicomweb;
 mod failure;
 mod health;
@@ -29,6 +30,7 @@ mod resize;
 mod run;
 mod run_at_server;
 mod segment;
+mod series_arguments;
 mod serve;
 mod shared_arguments;
 mod signals;
@@ -59,6 +61,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(arguments),
         Command::Resize(arguments) => resize::run(arguments),
         Command::Mask(arguments) => mask::run(*arguments),
+        Command::Dicom(command) => dicom::run(command),
         Command::Pull(arguments) => dicomweb::pull(&arguments),
         Command::Push(arguments) => dicomweb::push(&arguments),
         Command::Plugin(command) => plugin::run(command),

@@ -63,6 +63,7 @@ pub(crate) fn run(command: PipelineCommand) -> Result<(), Failure> {
         phases: Vec::new(),
         output: PathBuf::new(), // nothing is written
         strict_geometry: false,
+        check_phases: false,
     };
     let core = start::idle_core(MemoryArguments::default());
     let services = CaseServices::new(&services(&place, &root)?, core.root());

@@ -1,10 +1,12 @@
 //! `nephrite resize`: a scan or a label map on another grid.
 
+use nephrite_dicom::SeriesOptions;
 use nephrite_image_core::{CoreError, ResizeKind, ResizeRequest, resize};
 use nephrite_resample::{Interpolation, LabelInterpolation, ResizeTarget};
 use nephrite_types::{Shape3, Spacing};
 
 use super::failure::Failure;
+use super::series_arguments::SeriesArguments;
 use super::shared_arguments::{MemoryArguments, Triple};
 use super::{output, start};
 use super::{progress, signals};
@@ -13,8 +15,8 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(crate) struct ResizeArguments {
-    /// NIfTI file
-    #[arg(long, value_name = "FILE")]
+    /// Scan or label map; of a scan also a folder with one DICOM series, or DIR#UID
+    #[arg(long, value_name = "FILE|DIR[#UID]")]
     pub(crate) input: PathBuf,
     /// Where the result goes, .nii.gz, .nii, .nrrd or .mha
     #[arg(long, value_name = "FILE")]
@@ -27,6 +29,8 @@ pub(crate) struct ResizeArguments {
     /// The input holds label ids; `linear` then interpolates every label by itself
     #[arg(long)]
     pub(crate) label_map: bool,
+    #[command(flatten)]
+    pub(crate) series: SeriesArguments,
     #[command(flatten)]
     pub(crate) memory: MemoryArguments,
     /// Print nothing but errors
@@ -61,7 +65,8 @@ pub(crate) fn run(arguments: ResizeArguments) -> Result<(), Failure> {
         output: arguments.output,
     };
     let cancel = signals::cancelled_by_signals();
-    let core = start::idle_core(arguments.memory);
+    let core = start::idle_core(arguments.memory)
+        .with_series_options(arguments.series.over(SeriesOptions::default()));
     let progress = progress::on_stderr(arguments.quiet);
     let report = resize(&core, &request, &*progress, &cancel)?;
     drop(progress); // takes the bar off the terminal

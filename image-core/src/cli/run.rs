@@ -29,6 +29,9 @@ pub(crate) struct RunArguments {
             "precision",
             "instructions",
             "pin_threads",
+            "dicom_spacing_tolerance",
+            "dicom_tilt",
+            "dicom_duplicates",
             "max_memory_bytes",
             "onnxruntime",
         ]

@@ -22,9 +22,12 @@ pub(crate) struct SegmentArguments {
     pub(crate) model: PathBuf,
     #[command(flatten)]
     pub(crate) choice: ModelArguments,
-    /// NIfTI file; once per channel of the model, in its order
-    #[arg(long, value_name = "FILE", required = true)]
+    /// Scan: a file, a folder with one DICOM series, or DIR#UID; once per channel of the model, in its order
+    #[arg(long, value_name = "FILE|DIR[#UID]", required = true)]
     pub(crate) input: Vec<PathBuf>,
+    /// Which DICOM series of the folder that is the input; `nephrite dicom list` shows them
+    #[arg(long, value_name = "UID")]
+    pub(crate) series: Option<String>,
     /// Mask of a cascade's previous stage, on the voxels of the input; axes may run another way [default: the previous stage is run first, if
     /// its folder lies beside the model's]
     #[arg(long, value_name = "FILE")]
@@ -57,7 +60,7 @@ pub(crate) struct SegmentArguments {
 pub(crate) fn run(arguments: SegmentArguments) -> Result<(), Failure> {
     let request = SegmentRequest {
         model: model_choice(arguments.model, arguments.choice),
-        inputs: arguments.input,
+        inputs: inputs(arguments.input, arguments.series.as_deref())?,
         previous_stage: arguments.previous_stage,
         output: arguments.output,
         save_probabilities: arguments.save_probabilities,
@@ -85,6 +88,23 @@ pub(crate) fn run(arguments: SegmentArguments) -> Result<(), Failure> {
         output::print(&summary(&report));
     }
     Ok(())
+}
+
+/// The inputs, with the series that `--series` names.
+fn inputs(inputs: Vec<PathBuf>, series: Option<&str>) -> Result<Vec<PathBuf>, Failure> {
+    match (series, &inputs[..]) {
+        (None, _) => Ok(inputs),
+        (Some(uid), [folder]) => {
+            let mut named = folder.clone().into_os_string();
+            named.push(format!("#{uid}"));
+            Ok(vec![named.into()])
+        }
+        (Some(uid), _) => Err(Failure::wrong(
+            "--series",
+            uid,
+            "one --input; of several, DIR#UID for each",
+        )),
+    }
 }
 
 /// The library's name for what was typed.

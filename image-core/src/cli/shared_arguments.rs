@@ -12,6 +12,8 @@ use nephrite_nnunet::{HalfCheck, Otherwise};
 use nephrite_nnunet_folder::FoldName;
 use nephrite_types::Precision;
 
+use super::series_arguments::SeriesArguments;
+
 #[derive(Debug, Args)]
 pub(crate) struct RuntimeArguments {
     /// What runs the network; never replaced by another provider
@@ -27,6 +29,8 @@ pub(crate) struct RuntimeArguments {
     pub(crate) cpu: CpuArguments,
     #[command(flatten)]
     pub(crate) cuda: CudaArguments,
+    #[command(flatten)]
+    pub(crate) series: SeriesArguments,
     #[command(flatten)]
     pub(crate) memory: MemoryArguments,
     /// ONNX Runtime's shared library, or the folder that holds it; needed for exported networks, and with provider openvino [default: ORT_DYLIB_PATH, then beside the program, then the build folder]

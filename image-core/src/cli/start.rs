@@ -3,12 +3,14 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use nephrite_dicom::SeriesOptions;
 use nephrite_engine::Provider;
 use nephrite_image_core::{Core, CoreSettings, ModelBudget, Root, RuntimeSettings, StepBudget};
 use nephrite_server::pool_threads;
 use nephrite_types::Limits;
 
 use super::failure::Failure;
+use super::series_arguments::SeriesArguments;
 use super::shared_arguments::{CpuArguments, CudaArguments, MemoryArguments, RuntimeArguments};
 
 /// A core for one command: paths as the user's shell sees them.
@@ -18,10 +20,11 @@ pub(super) fn core(runtime: RuntimeArguments) -> Result<Core, Failure> {
 
 /// The same, with paths that lead where `root` says.
 pub(super) fn core_at(root: Root, arguments: RuntimeArguments) -> Result<Core, Failure> {
-    let max_memory_bytes = arguments.memory.max_memory_bytes;
+    let (max_memory_bytes, series) = (arguments.memory.max_memory_bytes, arguments.series);
     let runtime = runtime(arguments);
     runtime.check()?;
-    Ok(new_core(root, runtime, max_memory_bytes))
+    let core = new_core(root, runtime, max_memory_bytes);
+    Ok(core.with_series_options(series.over(SeriesOptions::default())))
 }
 
 /// What runs the networks. Sets up the threads around them, too.
@@ -88,6 +91,7 @@ pub(super) fn idle_core(memory: MemoryArguments) -> Core {
         precision: None,
         cpu: CpuArguments::default(),
         cuda: CudaArguments::default(),
+        series: SeriesArguments::default(),
         memory,
         onnxruntime: None,
     });

@@ -366,7 +366,7 @@ impl InputKey {
 
 #[cfg(test)]
 mod tests {
-    use nephrite_types::{Affine, Geometry, Labels, Limits, Shape3, Spacing};
+    use nephrite_types::{Affine, FileIdentity, Geometry, Labels, Limits, Shape3, Spacing};
     use nephrite_volume::{SourceGeometry, write_label_map};
 
     use super::*;

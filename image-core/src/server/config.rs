@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nephrite_cpu::Level;
+use nephrite_dicom::SeriesOptions;
 use nephrite_dicomweb::ServerSettings;
 use nephrite_engine::{Provider, precisions};
 use nephrite_nnunet::{HalfCheck, Otherwise};
@@ -18,6 +19,7 @@ use nephrite_settings::{Fault, Reference, Section, parse, read_config};
 use nephrite_types::{Limits, Precision};
 
 use super::ServeError;
+use super::dicom_config::read_dicom;
 use super::dicomweb_config::read_dicomweb;
 use super::jobs_config::{read_jobs, read_worker};
 use crate::core::StepBudget;
@@ -79,6 +81,8 @@ pub struct ServeConfig {
     pub jobs: Option<JobsConfig>,
     /// What this process's workers have.
     pub worker: WorkerConfig,
+    /// How irregular a DICOM series may be.
+    pub series: SeriesOptions,
     /// DICOMweb servers, by their names.
     pub dicomweb: Vec<ServerSettings>,
 }
@@ -116,6 +120,7 @@ impl ServeConfig {
             strict_geometry: false,
             jobs: None,
             worker: WorkerConfig::default(),
+            series: SeriesOptions::default(),
             dicomweb: Vec::new(),
         }
     }
@@ -246,6 +251,7 @@ fn read_top(top: &mut Section<'_>, folder: &Path) -> ServeConfig {
         operations: read_operations(top, default.operations),
         jobs: read_jobs(top, folder),
         worker: read_worker(top),
+        series: read_dicom(top),
         dicomweb: read_dicomweb(top, folder),
         limits: top.table("limits", "what one request may cost", |section| {
             read_limits(section, &default.limits)

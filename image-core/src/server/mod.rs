@@ -5,6 +5,7 @@
 //! calls too, and encode.
 
 mod config;
+mod dicom_config;
 mod dicomweb_config;
 mod error;
 mod jobs_config;
@@ -52,6 +53,7 @@ impl ServeConfig {
             steps: self.steps,
         })
         .with_strict_geometry(self.strict_geometry)
+        .with_series_options(self.series.clone())
     }
 }
 

@@ -90,6 +90,7 @@ pub(crate) fn case_request(
         phases: phases.collect::<Result<_, CaseError>>()?,
         output,
         strict_geometry: request.strict_geometry,
+        check_phases: request.check_phases,
     })
 }
 
@@ -138,6 +139,7 @@ impl From<&CaseRequest> for v1::CaseServiceRunRequest {
             phases: phases.collect(),
             output: text(&request.output),
             strict_geometry: request.strict_geometry,
+            check_phases: request.check_phases,
         }
     }
 }
@@ -333,6 +335,7 @@ mod tests {
             }],
             output: "out".into(),
             strict_geometry: true,
+            check_phases: true,
         };
         check(request.clone());
         let bare = |phase| BareModel {

@@ -9,6 +9,7 @@ pub(crate) mod model_choice;
 mod provider;
 mod resize;
 mod segment;
+pub(crate) mod series;
 pub(crate) mod step;
 pub(crate) mod told;
 pub(crate) mod warning;

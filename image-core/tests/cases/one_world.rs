@@ -344,6 +344,7 @@ fn request(pipeline: CasePipeline, scans: &[(Phase, &Path)], output: &str) -> Ca
         phases: Vec::new(),
         output: Path::new("results").join(output),
         strict_geometry: false,
+        check_phases: false,
     }
 }
 
@@ -812,6 +813,7 @@ fn a_sheared_scan_is_refused_only_where_a_model_reads_as_itk_does() {
         ];
         let request = CaseRequest {
             strict_geometry: strict,
+            check_phases: false,
             ..request(pipeline, &scans, output)
         };
         place.run(&request)

@@ -147,6 +147,7 @@ impl Patient {
             phases: Vec::new(),
             output: format!("results/{output}").into(),
             strict_geometry: false,
+            check_phases: false,
         }
     }
 

@@ -5,6 +5,7 @@
 mod bad_input;
 mod config;
 mod demo;
+mod dicom;
 mod dicomweb;
 mod estimates;
 mod formats;

@@ -847,6 +847,92 @@ pub mod segmentation_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A folder.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListSeriesRequest {
+    /// With DICOM files, and folders of them. Required.
+    #[prost(string, tag = "1")]
+    pub folder: ::prost::alloc::string::String,
+}
+/// What it holds.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListSeriesResponse {
+    /// Stacks of images, sorted by what they are called; those that cannot be read too.
+    #[prost(message, repeated, tag = "1")]
+    pub series: ::prost::alloc::vec::Vec<DicomSeries>,
+    /// Files that are no images, sorted.
+    #[prost(message, repeated, tag = "2")]
+    pub others: ::prost::alloc::vec::Vec<OtherFile>,
+}
+/// One stack of images of one series.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DicomSeries {
+    /// What it is called: `folder#id` names it wherever a scan is named.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// SeriesInstanceUID.
+    #[prost(string, tag = "2")]
+    pub uid: ::prost::alloc::string::String,
+    /// Modality.
+    #[prost(string, tag = "3")]
+    pub modality: ::prost::alloc::string::String,
+    /// SeriesDescription.
+    #[prost(string, tag = "4")]
+    pub description: ::prost::alloc::string::String,
+    /// Number of images.
+    #[prost(uint64, tag = "5")]
+    pub images: u64,
+    /// Number of files.
+    #[prost(uint64, tag = "6")]
+    pub files: u64,
+    /// Voxels of the array, of a series that can be read.
+    #[prost(message, optional, tag = "7")]
+    pub shape: ::core::option::Option<Shape>,
+    /// Between slices, rows and columns in millimeters; empty for a series that cannot be read.
+    #[prost(double, repeated, tag = "8")]
+    pub spacing: ::prost::alloc::vec::Vec<f64>,
+    /// UID and name of each transfer syntax.
+    #[prost(string, repeated, tag = "9")]
+    pub syntaxes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Why it cannot be read, as one word; empty if it can.
+    #[prost(string, tag = "10")]
+    pub problem: ::prost::alloc::string::String,
+    /// The same in words.
+    #[prost(string, tag = "11")]
+    pub problem_message: ::prost::alloc::string::String,
+    /// What is odd about it, though it can be read.
+    #[prost(string, repeated, tag = "12")]
+    pub notes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What tags say of the contrast phase; never more than evidence.
+    #[prost(message, optional, tag = "13")]
+    pub phase: ::core::option::Option<PhaseEvidence>,
+}
+/// Tags that have to do with contrast; empty where they are.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PhaseEvidence {
+    /// ContrastBolusAgentPhase (0018,9344).
+    #[prost(string, tag = "1")]
+    pub agent_phase: ::prost::alloc::string::String,
+    /// ContrastBolusAgent (0018,0010).
+    #[prost(string, tag = "2")]
+    pub agent: ::prost::alloc::string::String,
+    /// AcquisitionTime minus ContrastBolusStartTime in seconds; often absent or wrong.
+    #[prost(int64, optional, tag = "3")]
+    pub seconds_after_start: ::core::option::Option<i64>,
+    /// ProtocolName (0018,1030).
+    #[prost(string, tag = "4")]
+    pub protocol: ::prost::alloc::string::String,
+}
+/// A file that is no image.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OtherFile {
+    /// Path beneath the folder.
+    #[prost(string, tag = "1")]
+    pub file: ::prost::alloc::string::String,
+    /// What it is.
+    #[prost(string, tag = "2")]
+    pub what: ::prost::alloc::string::String,
+}
 /// One file.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct VolumeServiceInspectRequest {
@@ -1159,6 +1245,31 @@ pub mod volume_service_client {
                 .insert(GrpcMethod::new("nephrite.v1.VolumeService", "Resize"));
             self.inner.unary(req, path, codec).await
         }
+        /// Lists the DICOM series of a folder from the headers of its files.
+        pub async fn list_series(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListSeriesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSeriesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/nephrite.v1.VolumeService/ListSeries",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("nephrite.v1.VolumeService", "ListSeries"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1187,6 +1298,14 @@ pub mod volume_service_server {
             &self,
             request: tonic::Request<super::ResizeRequest>,
         ) -> std::result::Result<tonic::Response<super::ResizeResponse>, tonic::Status>;
+        /// Lists the DICOM series of a folder from the headers of its files.
+        async fn list_series(
+            &self,
+            request: tonic::Request<super::ListSeriesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSeriesResponse>,
+            tonic::Status,
+        >;
     }
     /// Looks at volumes and brings them to other grids. Paths as in SegmentationService.
     #[derive(Debug)]
@@ -1340,6 +1459,51 @@ pub mod volume_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ResizeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/nephrite.v1.VolumeService/ListSeries" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListSeriesSvc<T: VolumeService>(pub Arc<T>);
+                    impl<
+                        T: VolumeService,
+                    > tonic::server::UnaryService<super::ListSeriesRequest>
+                    for ListSeriesSvc<T> {
+                        type Response = super::ListSeriesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListSeriesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as VolumeService>::list_series(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListSeriesSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -3089,6 +3253,9 @@ pub struct CaseServiceRunRequest {
     /// As in RunRequest, for all scans of the case.
     #[prost(bool, tag = "30")]
     pub strict_geometry: bool,
+    /// Refuse a scan whose DICOM tags contradict the phase that is stated for it.
+    #[prost(bool, tag = "31")]
+    pub check_phases: bool,
 }
 /// A model that runs by itself.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

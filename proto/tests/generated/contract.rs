@@ -31,6 +31,8 @@ const UNITS: &[&str] = &[
     "unit",
     "version",
     "channels",
+    "images",
+    "files",
     "weights",
     "indices",
     "axes",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use nephrite_dicom::Series;
+use nephrite_dicom::{Series, check_phase};
 use nephrite_root::PathError;
 use nephrite_types::{CancelToken, Geometry, Limits, Phase, Shape3, Spacing, Warning};
 use nephrite_volume::{Reader, ScanHeader, SourceGeometry, World};
@@ -140,6 +140,12 @@ pub(super) fn open_scans(
             identity: Some(open.identity().clone()),
             series: open.series().cloned(),
         };
+        if let (true, Some(series)) = (request.check_phases, &scan.series) {
+            check_phase(*phase, &series.summary.phase).map_err(|source| CaseError::PhaseContradicted {
+                path: path.clone(),
+                source,
+            })?;
+        }
         if scans.insert(*phase, scan).is_some() {
             return Err(CaseError::PhaseTwice { phase: *phase });
         }

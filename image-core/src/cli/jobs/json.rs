@@ -118,6 +118,7 @@ fn request(request: &v1::CaseServiceRunRequest) -> Value {
         "phases": phases.collect::<Value>(),
         "output": request.output,
         "strict_geometry": request.strict_geometry,
+        "check_phases": request.check_phases,
     })
 }
 
@@ -153,6 +154,7 @@ mod tests {
                 "phases": [],
                 "output": "results/17",
                 "strict_geometry": false,
+                "check_phases": false,
             },
             "submitted_unix_ms": 1_700_000_000_000_u64,
             "started_unix_ms": 1_700_000_004_000_u64,

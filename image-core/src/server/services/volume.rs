@@ -13,7 +13,8 @@ use tonic::{Request, Response, Status};
 use super::Work;
 use crate::error::CoreError;
 use crate::resize::{ResizeRequest, resize};
-use crate::wire::description;
+use crate::series::list_series;
+use crate::wire::{description, series};
 
 /// `VolumeService`.
 #[derive(Debug)]
@@ -39,6 +40,18 @@ impl VolumeService for Volumes {
             Ok::<_, CoreError>(inspect(file, &input.to_string_lossy(), core.limits())?)
         });
         Ok(Response::new(description::volume(info.await?)))
+    }
+
+    async fn list_series(
+        &self,
+        request: Request<v1::ListSeriesRequest>,
+    ) -> Result<Response<v1::ListSeriesResponse>, Status> {
+        let deadline = Deadline::of(&request);
+        let folder = path("folder", &request.into_inner().folder).map_err(Refusal::from)?;
+        let listing = self
+            .work
+            .light_until(deadline, move |core, cancel| list_series(core, &folder, cancel));
+        Ok(Response::new(series::listing(listing.await?)))
     }
 
     async fn resize(&self, request: Request<v1::ResizeRequest>) -> Result<Response<ResizeResponse>, Status> {

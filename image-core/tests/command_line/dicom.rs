@@ -1,0 +1,163 @@
+//! A folder with a DICOM series in every place where a scan is named.
+
+use std::fs::File;
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use nephrite_dicom::test_util::{Labels, Way, single_frame, write};
+use nephrite_types::{CancelToken, Limits, Volume};
+use nephrite_volume::{Reader, Scan, read_volume};
+use serde_json::{Value, json};
+
+use crate::scene::{ONE_CHANNEL, Scene};
+
+const ARTERIAL: &str = "1.2.826.0.1.3680043.10.1";
+const PORTAL: &str = "1.2.826.0.1.3680043.10.2";
+
+fn read(scene: &Scene, name: &str) -> Scan {
+    let (limits, cancel) = (Limits::default(), CancelToken::new());
+    let file = File::open(scene.path(name)).unwrap();
+    read_volume(file, name, Reader::SimpleItk, &limits, &cancel).unwrap()
+}
+
+fn write_series(scene: &Scene, folder: &str, volume: &Volume, series_uid: &str, description: &str) {
+    std::fs::create_dir_all(scene.path(folder)).unwrap();
+    let dir = Dir::open_ambient_dir(scene.path(folder), ambient_authority()).unwrap();
+    let labels = Labels {
+        series_uid,
+        description,
+        ..Labels::default()
+    };
+    let mut files = single_frame(volume, Way::PLAIN, &labels);
+    for file in &mut files {
+        file.name = format!("{description}-{}", file.name);
+    }
+    write(&dir, &files);
+}
+
+/// A scene with the scan as a series, and the volume that `dicom convert` made of it.
+fn scene() -> Scene {
+    let scene = Scene::new();
+    let scan = read(&scene, "scan.nii.gz");
+    write_series(&scene, "series", &scan.volume, ARTERIAL, "arterial");
+    scene
+        .run(&["dicom", "convert", "series", "--output", "converted.nii.gz"])
+        .succeeded();
+    scene
+}
+
+#[test]
+fn a_series_gives_the_mask_of_its_volume() {
+    let scene = scene();
+    scene.copy_model(ONE_CHANNEL);
+    let segment = |input: &str, output: &str| {
+        let files = [
+            "segment", "--model", "model", "--input", input, "--output", output,
+        ];
+        scene.run(&files).succeeded();
+        scene.read(output)
+    };
+    let of_file = segment("converted.nii.gz", "out/a.nii.gz");
+    assert_eq!(segment("series", "out/b.nii.gz"), of_file);
+    assert_eq!(segment(&format!("series#{ARTERIAL}"), "out/c.nii.gz"), of_file);
+    let resize = |input: &str, output: &str| {
+        let files = [
+            "resize",
+            "--input",
+            input,
+            "--output",
+            output,
+            "--spacing",
+            "2,2,2",
+        ];
+        scene.run(&files).succeeded();
+        scene.read(output)
+    };
+    assert_eq!(
+        resize("series", "out/r.nii.gz"),
+        resize("converted.nii.gz", "out/s.nii.gz")
+    );
+}
+
+#[test]
+fn the_series_of_a_folder_are_listed_and_one_is_named() {
+    let scene = scene();
+    let volume = read(&scene, "scan.nii.gz").volume;
+    write_series(&scene, "series", &volume, PORTAL, "portal venous");
+    scene.write("series/notes.txt", b"no image");
+    let listed = scene.run(&["dicom", "list", "series", "--json"]).succeeded();
+    let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+    let ids: Vec<&str> = listed["series"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|series| series["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids, [ARTERIAL, PORTAL]);
+    assert_eq!(listed["series"][0]["problem"], Value::Null);
+    assert_eq!(listed["others"][0]["file"], json!("notes.txt"));
+    let text = scene.run(&["dicom", "list", "series"]).succeeded().stdout;
+    assert!(
+        text.contains(ARTERIAL) && text.contains("\"portal venous\""),
+        "{text}"
+    );
+    let convert = |input: &str| scene.run(&["dicom", "convert", input, "--output", "out/x.nii.gz"]);
+    convert("series").refused(2, &["series holds 2 series", ARTERIAL, PORTAL]);
+    convert("series#1.2.3").refused(3, &["holds no series 1.2.3"]);
+    convert(&format!("series#{PORTAL}")).succeeded();
+    assert_eq!(scene.read("out/x.nii.gz"), scene.read("converted.nii.gz"));
+    let files = ["--input", "series", "--output", "out/y.nii.gz"];
+    scene.copy_model(ONE_CHANNEL);
+    let named = ["segment", "--model", "model", "--series", PORTAL];
+    scene.run(&[&named[..], &files].concat()).succeeded();
+}
+
+#[test]
+fn what_is_wrong_with_a_series_is_said_before_a_model_is_loaded() {
+    let scene = scene();
+    let names = scene.names("series");
+    std::fs::remove_file(scene.path("series").join(&names[names.len() / 2])).unwrap();
+    let files = [
+        "segment",
+        "--model",
+        "nowhere",
+        "--input",
+        "series",
+        "--output",
+        "out/m.nii.gz",
+    ];
+    scene.run(&files).refused(3, &[]);
+    let convert = ["dicom", "convert", "series", "--output", "out/m.nii.gz"];
+    scene.run(&convert).refused(3, &[ARTERIAL, "missing"]);
+    assert!(!scene.path("out/m.nii.gz").exists());
+}
+
+#[test]
+fn a_case_of_a_series_says_so_in_its_record_and_a_wrong_phase_is_refused() {
+    let scene = scene();
+    scene.copy_model(ONE_CHANNEL);
+    let run = |phase: &str, output: &str, more: &[&str]| {
+        let scan = format!("{phase}=series");
+        let request = ["run", "--model", "model", "--scan", &scan, "--output", output];
+        scene.run(&[&request[..], more].concat())
+    };
+    run("portal_venous", "out/p", &["--check-phase"]).refused(3, &["SeriesDescription", "arterial"]);
+    assert!(!scene.path("out/p").exists());
+    run("portal_venous", "out/q", &[]).succeeded();
+    run(
+        "arterial",
+        "out/r",
+        &["--check-phase", "--dicom-tilt", "resample"],
+    )
+    .succeeded();
+    let record: Value = serde_json::from_slice(&scene.read("out/r/record.json")).unwrap();
+    let series = &record["scans"][0]["series"];
+    assert_eq!(series["id"], json!(ARTERIAL));
+    assert_eq!(series["options"]["tilt"], json!("resample"));
+    let instances = series["instances"].as_array().unwrap().len();
+    assert_eq!(instances, scene.names("series").len());
+    assert_eq!(record["request"]["check_phases"], json!(true));
+    scene
+        .run(&["verify", "out/r/record.json", "--dicom-tilt", "resample"])
+        .succeeded();
+}
