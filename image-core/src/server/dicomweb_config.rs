@@ -18,7 +18,7 @@ pub(super) fn read_dicomweb(top: &mut Section<'_>, folder: &Path) -> Vec<ServerS
         "dicomweb",
         MAX_SERVERS,
         ("1 to 64 letters, digits, - and _", is_name),
-        "DICOMweb servers, by the name that dicomweb://NAME/STUDY/SERIES and --dicomweb NAME use",
+        "DICOMweb servers, by the name that --dicomweb NAME uses",
         |name, section| read_server(name, section, folder),
     );
     servers.into_iter().flatten().collect()

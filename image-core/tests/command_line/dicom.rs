@@ -113,20 +113,16 @@ fn the_series_of_a_folder_are_listed_and_one_is_named() {
 }
 
 #[test]
-fn what_is_wrong_with_a_series_is_said_before_a_model_is_loaded() {
+fn what_is_wrong_with_a_series_is_said() {
     let scene = scene();
     let names = scene.names("series");
     std::fs::remove_file(scene.path("series").join(&names[names.len() / 2])).unwrap();
-    let files = [
-        "segment",
-        "--model",
-        "nowhere",
-        "--input",
-        "series",
-        "--output",
-        "out/m.nii.gz",
-    ];
-    scene.run(&files).refused(3, &[]);
+    scene.copy_model(ONE_CHANNEL);
+    let files = ["--input", "series", "--output", "out/m.nii.gz"];
+    let model = ["segment", "--model", "model"];
+    scene
+        .run(&[&model[..], &files].concat())
+        .refused(3, &[ARTERIAL, "missing"]);
     let convert = ["dicom", "convert", "series", "--output", "out/m.nii.gz"];
     scene.run(&convert).refused(3, &[ARTERIAL, "missing"]);
     assert!(!scene.path("out/m.nii.gz").exists());
