@@ -164,6 +164,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-resample",
             "nephrite-cpu",
             "nephrite-cuda",
+            "nephrite-dicom",
             "nephrite-engine",
             "nephrite-demo",
             "nephrite-dicomweb",
