@@ -1,5 +1,7 @@
 """A nephrite server as Python sees it: the messages and methods that it describes by reflection, no generated code."""
 
+import contextlib
+
 import grpc
 from google.protobuf import descriptor_pool, json_format, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
@@ -47,5 +49,6 @@ class Server:
 
     def call(self, name, request, timeout=None):
         """As `messages`, as dictionaries."""
-        for answer in self.messages(name, request, timeout):
-            yield json_format.MessageToDict(answer, preserving_proto_field_name=True, descriptor_pool=self.pool)
+        with contextlib.closing(self.messages(name, request, timeout)) as answers:
+            for answer in answers:
+                yield json_format.MessageToDict(answer, preserving_proto_field_name=True, descriptor_pool=self.pool)
