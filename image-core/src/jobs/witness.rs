@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use nephrite_types::FileIdentity;
+use nephrite_types::CancelToken;
 
 use crate::case::{CaseError, CaseRequest};
 use crate::core::Core;
-use crate::memory::io_error;
 
-/// What stands for the state of the scans of a request: size, and second of modification, of each. A worker on another machine
+/// What stands for the state of the scans of a request: size, and second of the last modification, of each. A worker on another machine
 /// compares it before it runs the case: one that sees another volume at this path would take another patient's scan.
 pub(super) fn witness(core: &Core, request: &CaseRequest) -> Result<String, CaseError> {
     let mut texts = Vec::new();
@@ -31,7 +30,7 @@ pub(super) fn check(core: &Core, request: &CaseRequest, witness: &str) -> Result
 }
 
 fn of_scan(core: &Core, path: &Path) -> Result<String, CaseError> {
-    let file = core.root().open_file(path)?;
-    let identity = FileIdentity::of(&file).map_err(|source| io_error(path, source))?;
-    Ok(format!("{}-{}", identity.size, identity.modified.0))
+    let open = core.volumes().open_scan(path, &CancelToken::new())?;
+    let identity = open.identity();
+    Ok(format!("{}-{}", identity.size(), identity.modified_seconds()))
 }

@@ -60,6 +60,11 @@ impl ScanIdentity {
             .fold(0, |bytes: u64, file| bytes.saturating_add(file.size))
     }
 
+    /// When a file of it was last modified, seconds since 1970.
+    pub(crate) fn modified_seconds(&self) -> i64 {
+        self.files().map(|file| file.modified.0).max().unwrap_or(0)
+    }
+
     /// As [`FileIdentity::is_settled`], of all files.
     pub(crate) fn is_settled(&self, now: SystemTime) -> bool {
         self.files().all(|file| file.is_settled(now))
