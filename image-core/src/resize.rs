@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use nephrite_kernel::open_volume;
 use nephrite_resample::{Interpolation, LabelInterpolation, ResizeTarget, resize_label_map, resize_volume};
 use nephrite_types::{CancelToken, LabelMap, Limits, Progress, Stage, VOLUME_ENDINGS};
 use nephrite_volume::{
@@ -98,7 +99,7 @@ pub fn resize(
         (ResizeKind::LabelMap(_), None) => {
             let name = path.to_string_lossy();
             read_label_volume(
-                core.root().open_file(path)?,
+                open_volume::<CoreError>(core.root(), path)?,
                 &name,
                 Reader::SimpleItk,
                 limits,

@@ -236,7 +236,7 @@ fn a_file_that_has_no_room_is_refused_before_its_runs_are_kept(noise: &Mask) {
     let folder = Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();
     write_mask(&folder, "noise.nii", noise, &limits).unwrap();
     let open = || std::fs::File::open(temp.path().join("noise.nii")).unwrap();
-    let unread = UnreadMask::of(&open(), "noise", &limits).unwrap();
+    let unread = UnreadMask::of(&open().into(), "noise", &limits).unwrap();
     let (expected, found) = (unread.size(), MaskSize::of(noise));
     assert!(found.n_runs > 20 * expected.n_runs);
     let read = |has_room: bool| {

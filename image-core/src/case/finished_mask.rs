@@ -1,13 +1,12 @@
 //! A mask of a case that is done, for who does not see its file.
 
-use std::fs::File;
 use std::io::Seek as _;
 use std::path::Path;
 
 use nephrite_kernel::memory::{ON_MASKS, request_bytes};
 use nephrite_kernel::{LabelEntry, LabelTable, Mask, MaskError, MaskSize, OperationError, UnreadMask};
 use nephrite_types::CancelToken;
-use nephrite_volume::hash_file;
+use nephrite_volume::{VolumeFiles, hash_file};
 
 use super::results::RECORD;
 use super::verify::read_record;
@@ -54,7 +53,7 @@ pub fn finished_mask(
         return Err(CaseError::MaskChanged { path });
     }
     file.rewind().map_err(failed)?; // the copies stand where it stands
-    let mask = read(core, &path, for_voxels, kept, cancel)?;
+    let mask = read(core, &path, for_voxels.into(), kept, cancel)?;
     if identity(&file, &path)? != before {
         return Err(CaseError::MaskChanged { path });
     }
@@ -67,7 +66,7 @@ pub fn finished_mask(
 fn read(
     core: &Core,
     path: &Path,
-    file: File,
+    files: VolumeFiles,
     kept: &MaskFileRecord,
     cancel: &CancelToken,
 ) -> Result<Mask, CaseError> {
@@ -79,9 +78,9 @@ fn read(
     });
     let labels = LabelTable::new(entries.collect()).map_err(failed)?;
     let name = path.to_string_lossy();
-    let unread = UnreadMask::of(&file, &name, core.limits()).map_err(CoreError::from)?;
+    let unread = UnreadMask::of(&files, &name, core.limits()).map_err(CoreError::from)?;
     let needed = |size: MaskSize| request_bytes(&[size], 0);
     let mut memory = core.reserve(ON_MASKS, needed(unread.size()), &[], None, cancel)?;
     let counted = |size| -> Result<(), CoreError> { Ok(memory.grow(ON_MASKS, needed(size))?) };
-    Ok(unread.read(file, &name, &labels, core.limits(), cancel, counted)?)
+    Ok(unread.read(files, &name, &labels, core.limits(), cancel, counted)?)
 }

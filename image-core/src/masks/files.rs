@@ -1,7 +1,6 @@
 //! One mask operation on NIfTI files.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,10 +8,11 @@ use std::time::Instant;
 use nephrite_kernel::memory::{ON_MASKS, run_bytes, writing_bytes};
 use nephrite_kernel::{
     Artefacts, Context, Inputs, LabelTable, LabelVolume, Mask, MaskSize, Measurement, OperationDescription,
-    OperationError, ParameterValue, Parameters, UnreadMask, check_artefacts, quoted, write_mask,
+    OperationError, ParameterValue, Parameters, UnreadMask, check_artefacts, open_volume, quoted, write_mask,
 };
 use nephrite_root::{OutputFile, Root, remove_file_if_same, sweep};
 use nephrite_types::{CancelToken, FileIdentity, VOLUME_ENDINGS};
+use nephrite_volume::VolumeFiles;
 use serde::Serialize;
 
 use super::{Operations, StepPlace};
@@ -288,7 +288,7 @@ fn open_outputs(
 struct OpenInput<'a> {
     name: String,
     given: &'a MaskInput,
-    file: File,
+    files: VolumeFiles,
     unread: UnreadMask,
 }
 
@@ -300,18 +300,19 @@ fn open_inputs<'a>(
 ) -> Result<Vec<OpenInput<'a>>, CoreError> {
     let opened = given.iter().map(|given| {
         let first = || description.inputs.first().map(|spec| spec.name.clone());
-        let file = core.root().open_file(&given.path)?;
-        if let Some((_, output)) = outputs.iter().find(|(_, output)| output.is_same_file(&file)) {
+        let files = open_volume::<CoreError>(core.root(), &given.path)?;
+        let is_read = |output: &OutputFile| files.files().any(|file| output.is_same_file(file));
+        if let Some((_, output)) = outputs.iter().find(|(_, output)| is_read(output)) {
             return Err(CoreError::OutputIsInput {
                 path: output.path.clone(),
             });
         }
-        let unread = UnreadMask::of(&file, &given.path.to_string_lossy(), core.limits())
+        let unread = UnreadMask::of(&files, &given.path.to_string_lossy(), core.limits())
             .map_err(|error| in_file(error, &given.path))?;
         Ok(OpenInput {
             name: given.name.clone().or_else(first).unwrap_or_default(),
             given,
-            file,
+            files,
             unread,
         })
     });
@@ -328,7 +329,7 @@ impl OpenInput<'_> {
         let (name, labels) = (self.given.path.to_string_lossy(), &self.given.labels);
         let mask = self
             .unread
-            .read(self.file, &name, labels, core.limits(), cancel, counted);
+            .read(self.files, &name, labels, core.limits(), cancel, counted);
         mask.map_err(|error| match error {
             CoreError::Operation(error) => in_file(error, &self.given.path),
             other => other,

@@ -1,18 +1,19 @@
-//! Where a scan comes from: a file, or a series of a folder of DICOM files.
+//! Where a scan comes from: a file, a header and the file of its voxels, or a series of a folder of DICOM files.
 
-use std::fs::File;
-use std::io::Seek as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use cap_std::fs::Dir;
 use nephrite_dicom::{DicomLimits, Series, SeriesOptions, hash_series, list, read};
+use nephrite_kernel::open_volume;
 use nephrite_root::{OutputFile, PathError, Root};
 use nephrite_types::{CancelToken, FileIdentity, Limits};
-use nephrite_volume::{FileHash, Reader, Scan, ScanHeader, hash_file, read_volume_hashed};
+use nephrite_volume::{
+    FileHash, Reader, Scan, ScanHeader, VolumeFiles, VolumeIdentity, hash_volume, read_volume_hashed,
+};
 
-use super::file_state::{changed, identity, io_error};
+use super::file_state::{changed, io_error};
 use crate::error::CoreError;
 
 /// How scans are opened, and what they may cost.
@@ -33,14 +34,14 @@ pub(crate) struct OpenScan {
 
 #[derive(Debug)]
 enum Source {
-    File(File),
+    Files(VolumeFiles),
     Series { folder: Dir, series: Arc<Series> },
 }
 
 /// What makes two scans the same: their files, in the state that these were in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum ScanIdentity {
-    File(FileIdentity),
+    Files(VolumeIdentity),
     /// Sorted by path.
     Series(Arc<[(PathBuf, FileIdentity)]>),
 }
@@ -48,10 +49,10 @@ pub(crate) enum ScanIdentity {
 impl ScanIdentity {
     fn files(&self) -> impl Iterator<Item = &FileIdentity> {
         let (one, many) = match self {
-            ScanIdentity::File(file) => (Some(file), None),
+            ScanIdentity::Files(files) => (Some(files.files()), None),
             ScanIdentity::Series(files) => (None, Some(files.iter().map(|(_, file)| file))),
         };
-        one.into_iter().chain(many.into_iter().flatten())
+        one.into_iter().flatten().chain(many.into_iter().flatten())
     }
 
     /// Bytes of all files.
@@ -89,24 +90,26 @@ impl OpenScan {
         rules: &ScanRules,
         cancel: &CancelToken,
     ) -> Result<OpenScan, CoreError> {
-        match root.open_file(path) {
-            Ok(file) => {
-                let identity = ScanIdentity::File(identity(&file, path)?);
-                let source = Source::File(file);
-                Ok(OpenScan { source, identity })
+        match open_volume(root, path) {
+            Ok(files) => {
+                let identity = files.identity().map_err(|source| io_error(path, source))?;
+                Ok(OpenScan {
+                    identity: ScanIdentity::Files(identity),
+                    source: Source::Files(files),
+                })
             }
-            Err(not_a_file @ PathError::NotAFile { .. }) => match root.open_folder(path) {
+            Err(CoreError::Path(not_a_file @ PathError::NotAFile { .. })) => match root.open_folder(path) {
                 Ok(folder) => OpenScan::of_folder(folder, path, None, rules, cancel),
                 Err(_) => Err(not_a_file.into()),
             },
-            Err(not_found @ PathError::NotFound { .. }) => match folder_and_series(path) {
+            Err(CoreError::Path(not_found @ PathError::NotFound { .. })) => match folder_and_series(path) {
                 Some((folder, series)) => {
                     let opened = root.open_folder(&folder)?;
                     OpenScan::of_folder(opened, &folder, Some(&series), rules, cancel)
                 }
                 None => Err(not_found.into()),
             },
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         }
     }
 
@@ -141,7 +144,7 @@ impl OpenScan {
     /// The series, if it is one.
     pub(crate) fn series(&self) -> Option<&Arc<Series>> {
         match &self.source {
-            Source::File(_) => None,
+            Source::Files(_) => None,
             Source::Series { series, .. } => Some(series),
         }
     }
@@ -152,12 +155,13 @@ impl OpenScan {
     /// What reading says.
     pub(crate) fn header(&self, path: &Path, rules: &ScanRules) -> Result<ScanHeader, CoreError> {
         match &self.source {
-            Source::File(file) => {
-                let failed = |source| io_error(path, source);
-                let same_file = file.try_clone().map_err(failed)?;
-                let header = ScanHeader::read(same_file, &path.to_string_lossy(), &rules.limits)?;
-                (&*file).rewind().map_err(failed)?;
-                Ok(header)
+            Source::Files(files) => {
+                let same_files = files.try_clone().map_err(|source| io_error(path, source))?;
+                Ok(ScanHeader::read(
+                    same_files,
+                    &path.to_string_lossy(),
+                    &rules.limits,
+                )?)
             }
             Source::Series { series, .. } => Ok(series.header(&rules.limits)?),
         }
@@ -179,11 +183,12 @@ impl OpenScan {
                 let found = read(folder, series, reader, &rules.limits, &rules.dicom, cancel)?;
                 Ok((found.scan, found.hash))
             }
-            (Source::File(file), before) => {
-                let same_file = file.try_clone().map_err(|source| io_error(path, source))?;
+            (Source::Files(files), before) => {
+                let failed = |source| io_error(path, source);
+                let same_files = files.try_clone().map_err(failed)?;
                 let name = path.to_string_lossy();
-                let found = read_volume_hashed(same_file, &name, reader, &rules.limits, cancel)?;
-                if ScanIdentity::File(identity(file, path)?) != *before {
+                let found = read_volume_hashed(same_files, &name, reader, &rules.limits, cancel)?;
+                if ScanIdentity::Files(files.identity().map_err(failed)?) != *before {
                     return Err(changed(path));
                 }
                 Ok(found)
@@ -197,7 +202,7 @@ impl OpenScan {
     /// What reading says.
     pub(crate) fn hash(self, path: &Path, cancel: &CancelToken) -> Result<FileHash, CoreError> {
         match self.source {
-            Source::File(file) => Ok(hash_file(file, &path.to_string_lossy(), cancel)?),
+            Source::Files(files) => Ok(hash_volume(&files, &path.to_string_lossy(), cancel)?),
             Source::Series { folder, series } => Ok(hash_series(&folder, &series, cancel)?),
         }
     }

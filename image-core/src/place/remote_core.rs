@@ -201,7 +201,7 @@ impl RemoteCore {
         traffic += Traffic::of_files(outgoing.n_files() + usize::from(is_received));
         outgoing.sent();
         let open = |path: &Path| match &scratch {
-            Some(scratch) => scratch.open_file(path).map_err(Into::into),
+            Some(scratch) => scratch.open_file(path).map(Into::into).map_err(Into::into),
             None => Err(nephrite_kernel::OperationError::from(
                 nephrite_root::PathError::NotFound {
                     path: path.to_owned(),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nephrite_kernel::Mask;
+use nephrite_kernel::{Mask, open_volume};
 use nephrite_types::{CancelToken, Geometry, Labels};
 use nephrite_volume::{Orientation, World, displacement, labels_from_volume, read_label_volume, same_voxels};
 
@@ -79,8 +79,8 @@ pub(super) fn read_mask(
     cancel: &CancelToken,
 ) -> Result<(Labels, u64), CoreError> {
     let name = path.to_string_lossy();
-    let file = core.root().open_file(path)?;
-    let read = read_label_volume(file, &name, world.plain_reader(), core.limits(), cancel)?;
+    let files = open_volume::<CoreError>(core.root(), path)?;
+    let read = read_label_volume(files, &name, world.plain_reader(), core.limits(), cancel)?;
     let there = read.header.frame(world)?;
     let turn = same_voxels(&there, frame).ok_or_else(|| CoreError::PreviousStageElsewhere {
         expected: frame.shape,

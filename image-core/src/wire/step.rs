@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use cap_std::fs::Dir;
 use nephrite_kernel::grpc::Outgoing;
-use nephrite_kernel::{Mask, OperationError};
+use nephrite_kernel::{Mask, OperationError, open_volume};
 use nephrite_nnunet_folder::FoldSelection;
 use nephrite_proto::convert::{optional_path, path};
 use nephrite_proto::v1::{self, StepServiceRunRequest};
 use nephrite_proto::{ConvertError, RemoteError};
 use nephrite_types::{BoundingBox, CancelToken, ErrorCode, Geometry, Stage};
-use nephrite_volume::{FileHash, Reader};
+use nephrite_volume::{FileHash, Reader, VolumeFiles};
 
 use super::model_choice::{model_choice, wire_checkpoint};
 use super::provider::{precision, provider, wire_precision, wire_provider};
@@ -134,7 +134,7 @@ impl StepRequest {
 
 /// A mask of a request, from the message or from the shared volume.
 pub(crate) fn take_mask(core: &Core, mask: v1::Mask, cancel: &CancelToken) -> Result<Arc<Mask>, CoreError> {
-    let open = |path: &Path| core.root().open_file(path).map_err(OperationError::from);
+    let open = |path: &Path| open_volume(core.root(), path);
     Ok(Arc::new(receive_mask(core, mask, open, cancel)?))
 }
 
@@ -183,7 +183,7 @@ pub(crate) fn done(
 pub(crate) fn outcome(
     core: &Core,
     done: v1::StepDone,
-    open: impl Fn(&Path) -> Result<std::fs::File, OperationError>,
+    open: impl Fn(&Path) -> Result<VolumeFiles, OperationError>,
     cancel: &CancelToken,
 ) -> Result<ModelStepOutcome, ReplyError> {
     let broken = |what: &'static str| {

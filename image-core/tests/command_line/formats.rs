@@ -117,10 +117,108 @@ fn names_of_other_formats_and_headers_without_voxels_are_refused() {
         let files = ["--input", "scan.nii.gz", "--output", output];
         scene.segment(&model, &files).refused(2, &[".nrrd", ".mha"]);
     }
-    let header = "NRRD0004\ntype: short\ndimension: 3\nsizes: 2 2 2\nendian: little\nencoding: raw\ndata file: scan.raw\n\n";
-    scene.write("scan.nhdr", header.as_bytes());
-    let files = ["--input", "scan.nhdr", "--output", "out/a.nrrd"];
+    let header = "NRRD0004\ntype: short\ndimension: 3\nsizes: 2 2 2\nendian: little\nencoding: raw\n";
+    let refused = |data_file: &str, code, parts: &[&str]| {
+        let header = format!("{header}data file: {data_file}\n");
+        scene.write("scan.nhdr", header.as_bytes());
+        let files = ["--input", "scan.nhdr", "--output", "out/a.nrrd"];
+        scene.segment(&model, &files).refused(code, parts);
+    };
+    scene.write("scan.raw", &[0; 15]);
+    scene.write("long.raw", &[0; 17]);
+    std::fs::create_dir(scene.path("folder")).unwrap();
+    refused("missing.raw", 2, &["missing.raw"]);
+    refused("folder", 3, &["folder", "not a"]);
+    refused("scan.raw", 3, &["scan.nhdr", "expected 16 bytes", "found 15"]);
+    refused("long.raw", 3, &["scan.nhdr", "should have 16 bytes", "has 17"]);
+    refused("scan.nhdr", 3, &["scan.nhdr", "is the header itself"]);
+    refused("../scan.raw", 3, &["scan.nhdr", "`../scan.raw`", "upward"]);
+    refused("/etc/passwd", 3, &["scan.nhdr", "`/etc/passwd`", "absolute"]);
+    refused("LIST", 3, &["scan.nhdr", "a list of files"]);
+    refused("scan%d.raw 1 2 1", 3, &["scan.nhdr", "pattern"]);
+}
+
+/// Takes a file with header and voxels apart: its header, with what it says of where these are replaced, and the voxels.
+fn take_apart(scene: &Scene, attached: &str, mark: &str, (was, names): (&str, &str), files: [&str; 2]) {
+    let bytes = std::fs::read(scene.path(attached)).unwrap();
+    let end = bytes
+        .windows(mark.len())
+        .position(|window| window == mark.as_bytes())
+        .unwrap()
+        + mark.len();
+    let header = std::str::from_utf8(&bytes[..end]).unwrap();
+    assert!(header.contains(was), "{header}");
+    scene.write(files[0], header.replacen(was, names, 1).as_bytes());
+    scene.write(files[1], &bytes[end..]);
+}
+
+#[test]
+fn voxels_in_another_file_give_the_mask_that_voxels_in_the_same_file_give() {
+    let scene = scene();
+    let model = golden_model(ONE_CHANNEL);
+    std::fs::create_dir(scene.path("voxels")).unwrap();
+    let nhdr = ["detached.nhdr", "detached.raw.gz"];
+    take_apart(
+        &scene,
+        COPIES[1],
+        "\n\n",
+        ("\nencoding:", "\ndata file: detached.raw.gz\nencoding:"),
+        nhdr,
+    );
+    let local = "ElementDataFile = LOCAL\n";
+    let mhd = ["detached.mhd", "voxels/a.zraw"];
+    take_apart(
+        &scene,
+        COPIES[2],
+        local,
+        (local, "ElementDataFile = voxels/a.zraw"),
+        mhd,
+    );
+    let whole = ["--input", COPIES[0], "--output", "out/whole.nii.gz"];
+    scene.segment(&model, &whole).succeeded();
+    let right = read(&scene, "out/whole.nii.gz");
+    for (input, output) in [(nhdr[0], "out/nhdr.nii.gz"), (mhd[0], "out/mhd.nii.gz")] {
+        let files = ["--input", input, "--output", output];
+        scene.segment(&model, &files).succeeded();
+        assert_eq!(read(&scene, output).volume.voxels, right.volume.voxels, "{input}");
+    }
+    // the voxels of another file are an input that no output replaces
+    let [z, y, x] = read(&scene, COPIES[0]).volume.voxels.shape();
+    let shape = format!("{x},{y},{z}");
+    scene.write("a.nii", &std::fs::read(scene.path(nhdr[1])).unwrap());
+    let header = std::fs::read_to_string(scene.path(nhdr[0])).unwrap();
+    scene.write("a.nhdr", header.replace(nhdr[1], "a.nii").as_bytes());
+    let how = ["--shape", &shape, "--interpolation", "nearest"];
+    let files = ["resize", "--input", "a.nhdr", "--output", "a.nii"];
     scene
-        .segment(&model, &files)
-        .refused(3, &["scan.nhdr", "another file (scan.raw)", ".nrrd"]);
+        .run(&[&files[..], &how].concat())
+        .refused(2, &["a.nii", "input"]);
+    let files = ["resize", "--input", "a.nhdr", "--output", "b.nii"];
+    scene.run(&[&files[..], &how].concat()).succeeded();
+    assert_eq!(
+        read(&scene, "b.nii").volume.to_intensities(),
+        read(&scene, COPIES[0]).volume.to_intensities()
+    );
+}
+
+#[test]
+fn a_mask_with_its_labels_in_another_file_is_one() {
+    let scene = scene();
+    let model = golden_model(ONE_CHANNEL);
+    let files = ["--input", "scan.nii.gz", "--output", "out/a.nrrd"];
+    scene.segment(&model, &files).succeeded();
+    let files = ["out/m.nhdr", "out/m.raw.gz"];
+    take_apart(
+        &scene,
+        "out/a.nrrd",
+        "\n\n",
+        ("\nencoding:", "\ndata file: m.raw.gz\nencoding:"),
+        files,
+    );
+    for (input, output) in [("out/a.nrrd", "out/one.nii.gz"), ("out/m.nhdr", "out/two.nii.gz")] {
+        let files = ["mask", "cleanup", "--input", input, "--output", output];
+        scene.run(&files).succeeded();
+    }
+    let [one, two] = ["out/one.nii.gz", "out/two.nii.gz"].map(|name| read(&scene, name));
+    assert_eq!(one.volume, two.volume);
 }

@@ -72,6 +72,7 @@ mod service_fault;
 #[cfg(feature = "test-util")]
 pub mod test_util;
 mod traffic;
+mod volume_files;
 
 pub use artefacts::{Artefact, Artefacts, check_artefact_name};
 pub use check::{
@@ -101,3 +102,4 @@ pub use quoted::quoted;
 pub use registry::{Registry, RegistryError};
 pub use service_fault::ServiceFault;
 pub use traffic::Traffic;
+pub use volume_files::open_volume;

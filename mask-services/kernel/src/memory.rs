@@ -1,11 +1,8 @@
 //! What an operation on masks holds at its peak, from the sizes of its masks alone.
 
-use std::fs::File;
-use std::io::Seek;
-
 use nephrite_mask_codec::{EncodedMask, LabelTable, Mask};
-use nephrite_types::{BoundingBox, CancelToken, FileIdentity, Geometry, Limits, length};
-use nephrite_volume::{VolumeError, label_map_size};
+use nephrite_types::{BoundingBox, CancelToken, Geometry, Limits, length};
+use nephrite_volume::{VolumeError, VolumeFiles, VolumeIdentity, label_map_size};
 
 use crate::OperationError;
 use crate::nifti::read_mask_in;
@@ -59,8 +56,8 @@ impl MaskSize {
     }
 
     /// Of a label map in a file, from its header.
-    fn of_file(file: &File, name: &str, limits: &Limits) -> Result<MaskSize, OperationError> {
-        let size = label_map_size(file, name, limits)?;
+    fn of_file(files: &VolumeFiles, name: &str, limits: &Limits) -> Result<MaskSize, OperationError> {
+        let size = label_map_size(files, name, limits)?;
         let shape = size.shape.map(|n| n as u64);
         let n_voxels = product(shape); // compared with the limits
         // As stored, and beside that as labels, of 8 bits if they come from 8 bits.
@@ -109,22 +106,21 @@ impl MaskSize {
 #[derive(Debug, Clone, Copy)]
 pub struct UnreadMask {
     size: MaskSize,
-    identity: FileIdentity,
+    identity: VolumeIdentity,
 }
 
 impl UnreadMask {
-    /// Reads the header; the file stands at its start afterward.
+    /// Reads the header.
     ///
     /// # Errors
     /// As [`read_mask`](crate::read_mask), for what a header can have wrong.
-    pub fn of(mut file: &File, name: &str, limits: &Limits) -> Result<UnreadMask, OperationError> {
+    pub fn of(files: &VolumeFiles, name: &str, limits: &Limits) -> Result<UnreadMask, OperationError> {
         let failed = |source| VolumeError::Read {
             name: name.to_owned(),
             source,
         };
-        let size = MaskSize::of_file(file, name, limits)?;
-        file.rewind().map_err(failed)?;
-        let identity = FileIdentity::of(file).map_err(failed)?;
+        let size = MaskSize::of_file(files, name, limits)?;
+        let identity = files.identity().map_err(failed)?;
         Ok(UnreadMask { size, identity })
     }
 
@@ -133,26 +129,27 @@ impl UnreadMask {
         self.size
     }
 
-    /// Reads the same file, opened again or not. Once the runs are counted, and before they are kept, `room` hears how large
+    /// Reads the same files, opened again or not. Once the runs are counted, and before they are kept, `room` hears how large
     /// the mask turned out.
     ///
     /// # Errors
     /// As [`read_mask`](crate::read_mask); [`VolumeError::Changed`] if it is another file by now; what `room` says.
     pub fn read<E: From<OperationError>>(
         &self,
-        file: File,
+        files: impl Into<VolumeFiles>,
         name: &str,
         table: &LabelTable,
         limits: &Limits,
         cancel: &CancelToken,
         room: impl FnOnce(MaskSize) -> Result<(), E>,
     ) -> Result<Mask, E> {
-        if FileIdentity::of(&file).ok() != Some(self.identity) {
+        let files = files.into();
+        if files.identity().ok() != Some(self.identity) {
             let name = name.to_owned();
             return Err(OperationError::from(VolumeError::Changed { name }).into());
         }
         let counted = |n_runs| room(MaskSize { n_runs, ..self.size });
-        read_mask_in(file, name, table, limits, cancel, counted)
+        read_mask_in(files, name, table, limits, cancel, counted)
     }
 }
 

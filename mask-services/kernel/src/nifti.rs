@@ -1,12 +1,11 @@
 //! Masks in files of volumes: what people have, and how a mask travels that is too large for a message.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 
 use cap_std::fs::Dir;
 use nephrite_mask_codec::{LabelEntry, LabelStatus, LabelTable, Mask, MaskError, RunMask};
 use nephrite_types::{CancelToken, FileIdentity, LabelMap, Limits};
-use nephrite_volume::{NamedLabelMap, SourceGeometry, read_named_label_map, write_label_map};
+use nephrite_volume::{NamedLabelMap, SourceGeometry, VolumeFiles, read_named_label_map, write_label_map};
 
 use crate::OperationError;
 
@@ -20,13 +19,20 @@ use crate::OperationError;
 /// # Errors
 /// [`OperationError::Volume`] if the file is no label map, [`OperationError::Mask`] if it is over the limits.
 pub fn read_mask(
-    file: File,
+    files: impl Into<VolumeFiles>,
     name: &str,
     table: &LabelTable,
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<Mask, OperationError> {
-    read_mask_in(file, name, table, limits, cancel, |_| Ok::<_, OperationError>(()))
+    read_mask_in(
+        files,
+        name,
+        table,
+        limits,
+        cancel,
+        |_| Ok::<_, OperationError>(()),
+    )
 }
 
 /// The same in a process with a bound on its memory: `room` hears how many runs there are before any is kept.
@@ -34,14 +40,14 @@ pub fn read_mask(
 /// # Errors
 /// As [`read_mask`], and what `room` says.
 pub(crate) fn read_mask_in<E: From<OperationError>>(
-    file: File,
+    files: impl Into<VolumeFiles>,
     name: &str,
     table: &LabelTable,
     limits: &Limits,
     cancel: &CancelToken,
     room: impl FnOnce(u64) -> Result<(), E>,
 ) -> Result<Mask, E> {
-    let read = read_named_label_map(file, name, limits, cancel).map_err(OperationError::from)?;
+    let read = read_named_label_map(files, name, limits, cancel).map_err(OperationError::from)?;
     let NamedLabelMap { map, names } = read;
     let LabelMap { labels, geometry } = map;
     let runs = RunMask::from_labels_in(&labels, &geometry, limits, |n_runs| {
@@ -112,6 +118,8 @@ pub fn write_mask(
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use cap_std::ambient_authority;
     use nephrite_mask_codec::{Run, RunMaskBuilder};
     use nephrite_types::{Affine, Coded, ErrorCode, Geometry, Shape3, Spacing};

@@ -3,8 +3,8 @@
     pip install SimpleITK==2.5.7 numpy
     python make_formats.py
 
-Every case is a whole file, most of 4 x 3 x 2 voxels. `formats.json` is a list of `{name, ending, file, said}`: `file` has a character per byte, `said`
-is null where SimpleITK refuses the file, "crashes" where it takes the process down, else type, size, spacing, the three rows of the affine in RAS+ (four numbers each) and the
+Every case is a whole file, most of 4 x 3 x 2 voxels, or a header (`.nhdr`, `.mhd`) with another file beside it. `formats.json` is a list of
+`{name, ending, file, said}`, and `data_file` and `data` for what lies beside it: `file` and `data` have a character per byte, `said` is null where SimpleITK refuses the file, "crashes" where it takes the process down, else type, size, spacing, the three rows of the affine in RAS+ (four numbers each) and the
 values, x fastest.
 """
 
@@ -346,6 +346,85 @@ def meta_cases():
     yield "floats that are not finite", meta({"ElementType": "MET_FLOAT"}, nans.tobytes())
 
 
+def detached_nrrd(changes=(), extra="", end="\n", data_file="a.raw"):
+    named = {} if data_file is None else {"data file": data_file}
+    return text(NRRD, {**dict(changes), **named}, ": ", "NRRD0005").encode() + extra.encode() + end.encode()
+
+
+def detached_nrrd_cases():
+    """Name, header, name of the other file, its content."""
+    raw = voxels("i2")
+    packed = gzip.compress(raw, mtime=0)
+    yield "raw", detached_nrrd(), "a.raw", raw
+    yield "no empty line at the end", detached_nrrd(end=""), "a.raw", raw
+    yield "no end of the last line", detached_nrrd()[:-2], "a.raw", raw
+    yield "text after the empty line", detached_nrrd() + b"more", "a.raw", raw
+    yield "big endian", detached_nrrd({"endian": "big"}), "a.raw", voxels("i2", True)
+    yield "gzip", detached_nrrd({"encoding": "gzip"}, data_file="a.raw.gz"), "a.raw.gz", packed
+    yield "gzip that says raw", detached_nrrd(data_file="a.raw.gz"), "a.raw.gz", packed
+    yield "gzip, cut", detached_nrrd({"encoding": "gzip"}, data_file="a.raw.gz"), "a.raw.gz", packed[:-20]
+    yield "gzip, byte skip", detached_nrrd({"encoding": "gzip", "byte skip": "3"}), "a.raw", gzip.compress(b"abc" + raw, mtime=0)
+    yield "gzip, line skip", detached_nrrd({"encoding": "gzip", "line skip": "1"}), "a.raw", b"abc\n" + packed
+    yield "byte skip", detached_nrrd({"byte skip": "3"}), "a.raw", b"abc" + raw
+    yield "byte skip -1", detached_nrrd({"byte skip": "-1"}), "a.raw", b"abc" + raw
+    yield "line skip", detached_nrrd({"line skip": "2"}), "a.raw", b"abc\nde\n" + raw
+    yield "line skip and byte skip", detached_nrrd({"line skip": "1", "byte skip": "2"}), "a.raw", b"abc\nde" + raw
+    yield "short", detached_nrrd(), "a.raw", raw[:-1]
+    yield "long", detached_nrrd(), "a.raw", raw + b"more"
+    yield "empty", detached_nrrd(), "a.raw", b""
+    yield "missing", detached_nrrd(), "b.raw", raw
+    yield "datafile", detached_nrrd({"datafile": "a.raw"}, data_file=None), "a.raw", raw
+    yield "data file in the middle", detached_nrrd({"type": None}, extra="type: short\n"), "a.raw", raw
+    yield "key value after it", detached_nrrd(extra="a:=b\n", end=""), "a.raw", raw
+    yield "with a dot", detached_nrrd(data_file="./a.raw"), "a.raw", raw
+    yield "in a folder", detached_nrrd(data_file="b/a.raw"), "b/a.raw", raw
+    yield "name with blanks", detached_nrrd(data_file="a b.raw"), "a b.raw", raw
+    yield "blank after the name", detached_nrrd(data_file="a.raw "), "a.raw", raw
+    yield "name with a percent sign", detached_nrrd(data_file="100%.raw"), "100%.raw", raw
+    yield "pattern", detached_nrrd(data_file="a%d.raw 1 1 1"), "a1.raw", raw
+    yield "list", detached_nrrd(data_file="LIST", end="a.raw\n"), "a.raw", raw
+    yield "list of slices", detached_nrrd(data_file="LIST 2", end="a.raw\na.raw\n"), "a.raw", raw[:24]
+    yield "above", detached_nrrd(data_file="b/../a.raw"), "b/../a.raw", raw
+    yield "itself", detached_nrrd({"byte skip": "3"}, data_file="a.nhdr"), "a.raw", raw
+
+
+def detached_meta(changes=(), data_file="a.raw", extra="", **rest):
+    return meta({**dict(changes), "ElementDataFile": data_file}, b"", **rest) + extra.encode()
+
+
+def detached_meta_cases():
+    raw = voxels("i2")
+    packed = zlib.compress(raw)
+    squeezed = {"CompressedData": "True", "CompressedDataSize": str(len(packed))}
+    yield "raw", detached_meta(), "a.raw", raw
+    yield "no end of the last line", detached_meta()[:-1], "a.raw", raw
+    yield "keys after it", detached_meta(extra="DimSize = 1 1 1\n"), "a.raw", raw
+    yield "big endian", detached_meta({"BinaryDataByteOrderMSB": "True"}), "a.raw", voxels("i2", True)
+    yield "zlib", detached_meta(squeezed, "a.zraw"), "a.zraw", packed
+    yield "zlib, no size", detached_meta({"CompressedData": "True"}, "a.zraw"), "a.zraw", packed
+    yield "zlib, no size, HeaderSize", detached_meta({"CompressedData": "True", "HeaderSize": "3"}, "a.zraw"), "a.zraw", b"abc" + packed
+    yield "zlib, HeaderSize", detached_meta({**squeezed, "HeaderSize": "3"}, "a.zraw"), "a.zraw", b"abc" + packed
+    yield "zlib, size 0", detached_meta({"CompressedData": "True", "CompressedDataSize": "0"}, "a.zraw"), "a.zraw", packed
+    yield "zlib, size too large", detached_meta({**squeezed, "CompressedDataSize": "999"}, "a.zraw"), "a.zraw", packed
+    yield "zlib, more", detached_meta(squeezed, "a.zraw"), "a.zraw", packed + b"more"
+    yield "zlib, cut", detached_meta(squeezed, "a.zraw"), "a.zraw", packed[:-20]
+    for size in ("0", "3", "-1", "-2", "x"):
+        yield f"HeaderSize {size}", detached_meta({"HeaderSize": size}), "a.raw", b"abc" + raw
+    yield "short", detached_meta(), "a.raw", raw[:-1]
+    yield "long", detached_meta(), "a.raw", raw + b"more"
+    yield "empty", detached_meta(), "a.raw", b""
+    yield "missing", detached_meta(), "b.raw", raw
+    yield "with a dot", detached_meta({}, "./a.raw"), "a.raw", raw
+    yield "in a folder", detached_meta({}, "b/a.raw"), "b/a.raw", raw
+    yield "name with blanks", detached_meta({}, "a b.raw"), "a b.raw", raw
+    yield "blank after the name", detached_meta({}, "a.raw "), "a.raw", raw
+    yield "name with a percent sign", detached_meta({}, "100%.raw"), "100%.raw", raw
+    yield "pattern", detached_meta({}, "a%d.raw 1 2 1"), "a1.raw", raw
+    yield "list", detached_meta({}, "LIST", extra="a.raw\na.raw\n"), "a.raw", raw[:24]
+    yield "above", detached_meta({}, "b/../a.raw"), "b/../a.raw", raw
+    yield "itself", detached_meta({"HeaderSize": "3"}, "a.mhd"), "a.raw", raw
+
+
 def affine(image):
     n = image.GetDimension()
     rows = np.zeros((3, 4))
@@ -395,14 +474,20 @@ def asked(path):
 
 def main():
     sitk.ProcessObject_SetGlobalWarningDisplay(False)
-    cases = [("nrrd", name, file) for name, file in nrrd_cases()] + [("mha", name, file) for name, file in meta_cases()]
+    cases = [("nrrd", name, file, None, None) for name, file in nrrd_cases()]
+    cases += [("mha", name, file, None, None) for name, file in meta_cases()]
+    cases += [("nhdr", *case) for case in detached_nrrd_cases()] + [("mhd", *case) for case in detached_meta_cases()]
     lines = []
-    with tempfile.TemporaryDirectory() as folder:
-        for ending, name, file in cases:
+    for ending, name, file, data_file, data in cases:
+        with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / f"a.{ending}"
             path.write_bytes(file)
-            case = {"ending": ending, "name": name, "file": file.decode("latin-1"), "said": said(path)}
-            lines.append(json.dumps(case))
+            case = {"ending": ending, "name": name, "file": file.decode("latin-1")}
+            if data_file is not None:
+                (path.parent / "b").mkdir()
+                (path.parent / data_file).write_bytes(data)
+                case |= {"data_file": data_file, "data": data.decode("latin-1")}
+            lines.append(json.dumps(case | {"said": said(path)}))
     target = pathlib.Path(__file__).with_name("formats.json")
     target.write_text("[\n" + ",\n".join(lines) + "\n]\n")
 

@@ -81,9 +81,9 @@ pub enum VolumeError {
         /// As named by the caller.
         name: String,
     },
-    /// NRRD or MetaImage whose voxels are in another file.
+    /// NRRD or MetaImage whose voxels are in another file, which was not opened with it.
     #[error(
-        "{name} is a header whose voxels are in another file ({data_file}); only files that hold both are read, such as \
+        "{name} is a header whose voxels are in another file ({data_file}); only files that hold both are read here, such as \
          {attached}"
     )]
     Detached {
@@ -93,6 +93,26 @@ pub enum VolumeError {
         data_file: String,
         /// Ending of files of the format that hold both.
         attached: &'static str,
+    },
+    /// A header names something for its voxels that is not one file beside or below it.
+    #[error("{name} says that its voxels are in `{data_file}`, which {reason}")]
+    DataFile {
+        /// As named by the caller.
+        name: String,
+        /// As named by the header.
+        data_file: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A data file has more than the header accounts for, so that one of the two is wrong.
+    #[error("{name}: the data file should have {expected} bytes by the header, and has {found}")]
+    DataFileTooLong {
+        /// As named by the caller.
+        name: String,
+        /// By the header, with what lies before the voxels.
+        expected: u64,
+        /// Bytes there.
+        found: u64,
     },
     /// NRRD or MetaImage inside of gzip.
     #[error(
@@ -428,6 +448,8 @@ impl Coded for VolumeError {
             NotAFile { .. }
             | UnknownFormat { .. }
             | Detached { .. }
+            | DataFile { .. }
+            | DataFileTooLong { .. }
             | CompressedAsAWhole { .. }
             | HeaderTooLong { .. }
             | HeaderLine { .. }

@@ -46,8 +46,10 @@ pub(crate) struct FileHeader {
     pub(crate) format: Format,
     /// What it says, in the terms of NIfTI.
     pub(crate) header: Header,
-    /// Bytes of the file that were read for it.
+    /// Bytes of the file with the voxels that were read before them.
     pub(crate) n_bytes: u64,
+    /// Of the file with the voxels, bytes.
+    pub(crate) size: u64,
     /// Names of values, if it is a label map that says them.
     pub(crate) names: BTreeMap<u16, String>,
 }

@@ -2,7 +2,6 @@
 //! how it is written.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 
 use nephrite_types::VOLUME_ENDINGS;
 
@@ -12,12 +11,29 @@ use crate::header::{SNIFF_BYTES, Version, read_nifti_header};
 use crate::input::Input;
 use crate::meta_image::{looks_like_meta_image, read_meta_image_header};
 use crate::nrrd::{NRRD_MAGIC, read_nrrd_header};
+use crate::source::Source;
 
-/// Reads the header of a file of `size` bytes; what is read next lies behind it, decompressed where the format compresses its voxels.
+/// Reads the header of a file of `size` bytes; what is read next lies behind it, or in the file that it names, decompressed where the
+/// format compresses its voxels.
 ///
 /// # Errors
-/// [`VolumeError::UnknownFormat`]; what the format says of a broken header.
-pub(crate) fn read_header<R: Read>(
+/// [`VolumeError::UnknownFormat`]; what the format says of a broken header; [`VolumeError::Changed`] if it named another file for the
+/// voxels when that was opened.
+pub(crate) fn read_header<R: Source>(
+    input: &mut Input<'_, R>,
+    size: u64,
+    name: &str,
+) -> Result<FileHeader, VolumeError> {
+    let header = read_first_header(input, size, name)?;
+    if input.take_data().is_some() {
+        return Err(VolumeError::Changed {
+            name: name.to_owned(),
+        });
+    }
+    Ok(header)
+}
+
+fn read_first_header<R: Source>(
     input: &mut Input<'_, R>,
     size: u64,
     name: &str,
@@ -37,6 +53,7 @@ pub(crate) fn read_header<R: Read>(
             format: Format::Nifti(version),
             header,
             n_bytes,
+            size,
             names: BTreeMap::new(),
         });
     }

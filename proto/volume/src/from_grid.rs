@@ -10,6 +10,7 @@ use crate::input::Input;
 use crate::read::{Scan, orient, scaled};
 use crate::reader::Reader;
 use crate::scan_header::ScanHeader;
+use crate::source::Sources;
 use crate::source_geometry::SourceGeometry;
 use crate::world::file_geometry;
 
@@ -25,7 +26,7 @@ fn header(
         .header(voxel_type, scale)
         .encode();
     let size = bytes.len() as u64;
-    Ok(read_header(&mut Input::new(&bytes[..], name)?, size, name)?.header)
+    Ok(read_header(&mut Input::new(Sources::one(&bytes[..], size), name)?, size, name)?.header)
 }
 
 impl ScanHeader {

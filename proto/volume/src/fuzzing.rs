@@ -1,14 +1,17 @@
 //! What the fuzz targets call; the tests replay their seeds through the same functions.
 
 use std::io::Write;
+use std::path::{Component, Path};
 
 use nephrite_types::{CancelToken, Limits, Voxels, with_voxels};
 
+use crate::data_file::data_file_name;
 use crate::format::OutputFormat;
 use crate::header::{Header, Version};
 use crate::label_map;
-use crate::read::{Scan, read_stream};
+use crate::read::{Content, Scan, read_content};
 use crate::reader::Reader;
+use crate::source::{DataSource, Sources};
 use crate::voxel_bytes::FileVoxel;
 use crate::write::encode_volume;
 
@@ -22,19 +25,17 @@ fn limits() -> Limits {
 }
 
 fn read(bytes: &[u8], reader: Reader) -> Option<Scan> {
-    let scan = read_stream(
-        bytes,
-        bytes.len() as u64,
-        "fuzz",
-        reader,
-        &limits(),
-        &CancelToken::new(),
-    )
-    .ok()?;
+    let scan = read_files(Sources::one(bytes, bytes.len() as u64), reader)?;
+    assert!(scan.bytes_read <= bytes.len() as u64);
+    Some(scan)
+}
+
+fn read_files(sources: Sources<'_, &[u8]>, reader: Reader) -> Option<Scan> {
+    let (limits, cancel) = (limits(), CancelToken::new());
+    let scan = read_content(sources, "fuzz", reader, Content::Intensities, &limits, &cancel).ok()?;
     let geometry = &scan.volume.geometry;
     assert_eq!(geometry.shape.zyx(), scan.volume.voxels.shape());
     assert_eq!(geometry.shape.zyx(), scan.source.array_shape());
-    assert!(scan.bytes_read <= bytes.len() as u64);
     Some(scan)
 }
 
@@ -46,9 +47,41 @@ pub fn read_raw(bytes: &[u8]) {
     read_labels(bytes);
 }
 
+/// Reads any header of up to 64 KiB with any file of voxels: two bytes say how long the header is (least significant first), then come
+/// both. What the header names is checked, and the file beside it is taken for that.
+pub fn read_detached(bytes: &[u8]) {
+    let Some((length, both)) = bytes.split_first_chunk::<2>() else {
+        return;
+    };
+    let length = usize::from(u16::from_le_bytes(*length)).min(both.len());
+    let (header, data) = both.split_at(length);
+    let Ok(Some(named)) = data_file_name(header, length as u64, "fuzz") else {
+        return;
+    };
+    let path = Path::new(&named);
+    assert!(path.is_relative() && !path.components().any(|part| part == Component::ParentDir));
+    let sources = || Sources {
+        header,
+        size: length as u64,
+        data: Some(DataSource {
+            name: &named,
+            source: data,
+            size: data.len() as u64,
+        }),
+    };
+    for reader in Reader::ALL {
+        if let Some(scan) = read_files(sources(), reader) {
+            assert!(scan.bytes_read <= both.len() as u64);
+        }
+    }
+    let _ = label_map::read_sources(sources(), "fuzz", &limits(), &CancelToken::new());
+}
+
 fn read_labels(bytes: &[u8]) {
     let (limits, cancel) = (limits(), CancelToken::new());
-    if let Ok(read) = label_map::read_stream(bytes, bytes.len() as u64, "fuzz", &limits, &cancel) {
+    if let Ok(read) =
+        label_map::read_sources(Sources::one(bytes, bytes.len() as u64), "fuzz", &limits, &cancel)
+    {
         let map = read.map;
         assert_eq!(map.geometry.shape.zyx(), map.labels.shape());
         assert_eq!(map.geometry.measured(), map.geometry);

@@ -10,11 +10,11 @@ use nephrite_types::CancelToken;
 use sha2::{Digest, Sha256};
 
 use crate::VolumeError;
+use crate::source::Source;
 use crate::unchanged::read_unchanged;
 
 /// Bytes that are read at a time where nobody else sets the pace.
 const CHUNK_BYTES: usize = 1 << 20;
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Chunks under way to the thread that hashes; bounds memory.
 const N_CHUNKS: usize = 4;
 
@@ -40,6 +40,15 @@ impl FileHash {
         FileHash {
             sha256: Sha256::digest(content).into(),
             bytes: content.len() as u64,
+        }
+    }
+
+    /// Of two files that belong together, in this order: the SHA-256 of their two SHA-256, one after the other, and the bytes of both.
+    pub fn of_two(first: FileHash, second: FileHash) -> FileHash {
+        let both = [first.sha256, second.sha256].concat();
+        FileHash {
+            sha256: Sha256::digest(both).into(),
+            bytes: first.bytes.saturating_add(second.bytes),
         }
     }
 
@@ -70,6 +79,8 @@ pub(crate) struct Hashing<R> {
     inner: R,
     n_bytes: u64,
     hasher: Hasher,
+    /// From the next read on, a thread of its own hashes.
+    moves: bool,
 }
 
 enum Hasher {
@@ -85,6 +96,7 @@ impl<R: Read> Hashing<R> {
             inner,
             n_bytes: 0,
             hasher: Hasher::Here(Sha256::new()),
+            moves: false,
         }
     }
 
@@ -122,8 +134,10 @@ impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buffer)?;
         let bytes = &buffer[..n];
-        if self.n_bytes == 0 && bytes.starts_with(&GZIP_MAGIC) {
-            self.hasher = Hasher::Beside(HashThread::start()?);
+        if std::mem::take(&mut self.moves)
+            && let Hasher::Here(begun) = &self.hasher
+        {
+            self.hasher = Hasher::Beside(HashThread::start(begun.clone())?);
         }
         match &mut self.hasher {
             Hasher::Here(hash) => hash.update(bytes),
@@ -131,6 +145,12 @@ impl<R: Read> Read for Hashing<R> {
         }
         self.n_bytes += n as u64;
         Ok(n)
+    }
+}
+
+impl<R: Read> Source for Hashing<R> {
+    fn decompressed_from_here(&mut self) {
+        self.moves = true;
     }
 }
 
@@ -142,11 +162,11 @@ struct HashThread {
 }
 
 impl HashThread {
-    fn start() -> io::Result<HashThread> {
+    fn start(begun: Sha256) -> io::Result<HashThread> {
         let (full, to_hash) = mpsc::sync_channel::<Vec<u8>>(N_CHUNKS);
         let (hashed, empty) = mpsc::channel();
         let work = move || {
-            let mut hash = Sha256::new();
+            let mut hash = begun;
             for chunk in to_hash {
                 hash.update(&chunk);
                 let _ = hashed.send(chunk); // at the end nobody wants it

@@ -31,11 +31,11 @@ impl<'i, 'n, R: Read> HeaderLines<'i, 'n, R> {
         }
     }
 
-    /// The next line without its end, `\n` or `\r\n`; `None` where the file ends before the end of a line.
+    /// The next line without its end, `\n` or `\r\n`; and whether it had an end, or the file ends there.
     ///
     /// # Errors
     /// [`VolumeError::HeaderTooLong`], [`VolumeError::HeaderLine`] for bytes that are no text.
-    pub(crate) fn next(&mut self) -> Result<Option<String>, VolumeError> {
+    fn take(&mut self) -> Result<(String, bool), VolumeError> {
         let mut line = std::mem::take(&mut self.begun);
         let begun = line.len();
         let whole = self
@@ -43,35 +43,63 @@ impl<'i, 'n, R: Read> HeaderLines<'i, 'n, R> {
             .read_line(&mut line, MAX_TEXT_HEADER_BYTES - self.n_bytes)?;
         self.n_bytes += (line.len() - begun) as u64;
         self.n_lines += 1;
-        if !whole {
-            if self.n_bytes >= MAX_TEXT_HEADER_BYTES {
-                return Err(VolumeError::HeaderTooLong {
-                    name: self.input.name().to_owned(),
-                    limit: MAX_TEXT_HEADER_BYTES,
-                });
-            }
-            return Ok(None);
+        if whole {
+            line.pop();
+        } else if self.n_bytes >= MAX_TEXT_HEADER_BYTES {
+            return Err(VolumeError::HeaderTooLong {
+                name: self.input.name().to_owned(),
+                limit: MAX_TEXT_HEADER_BYTES,
+            });
         }
-        line.pop();
         if line.last() == Some(&b'\r') {
             line.pop();
         }
         match String::from_utf8(line) {
-            Ok(line) => Ok(Some(line)),
+            Ok(line) => Ok((line, whole)),
             Err(broken) => Err(self.refused(&String::from_utf8_lossy(broken.as_bytes()), "text in UTF-8")),
         }
     }
 
-    /// The same for a header that cannot end here.
+    /// The next line of a header that cannot end here.
     ///
     /// # Errors
-    /// [`VolumeError::TruncatedHeader`]
+    /// [`VolumeError::TruncatedHeader`]; [`VolumeError::HeaderTooLong`], [`VolumeError::HeaderLine`] for bytes that are no text.
     pub(crate) fn wanted(&mut self) -> Result<String, VolumeError> {
-        self.next()?.ok_or_else(|| VolumeError::TruncatedHeader {
+        match self.take()? {
+            (line, true) => Ok(line),
+            _ => Err(self.truncated()),
+        }
+    }
+
+    /// The next line of a header that can end between two lines; `None` if it ends here.
+    ///
+    /// # Errors
+    /// As [`HeaderLines::wanted`].
+    pub(crate) fn wanted_or_end(&mut self) -> Result<Option<String>, VolumeError> {
+        match self.take()? {
+            (line, true) => Ok(Some(line)),
+            (line, false) if line.is_empty() => Ok(None),
+            _ => Err(self.truncated()),
+        }
+    }
+
+    /// The next line of a header whose last line may lack its end.
+    ///
+    /// # Errors
+    /// As [`HeaderLines::wanted`].
+    pub(crate) fn wanted_or_rest(&mut self) -> Result<String, VolumeError> {
+        match self.take()? {
+            (line, false) if line.is_empty() => Err(self.truncated()),
+            (line, _) => Ok(line),
+        }
+    }
+
+    fn truncated(&self) -> VolumeError {
+        VolumeError::TruncatedHeader {
             name: self.input.name().to_owned(),
             expected: self.n_bytes + 1,
             found: self.n_bytes,
-        })
+        }
     }
 
     /// Why the line that was read last is refused.

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use flate2::bufread::GzDecoder;
 
 use crate::VolumeError;
+use crate::source::{DataSource, Source, Sources};
 use crate::zlib::Zlib;
 
 const BUFFER_BYTES: usize = 256 << 10;
@@ -63,32 +64,70 @@ pub(crate) enum Compression {
     Zlib { n_bytes: u64 },
 }
 
-/// A file being read from its start.
+/// The files of a volume being read from their start.
 pub(crate) struct Input<'a, R: Read> {
     stream: Stream<R>,
     name: &'a str,
+    /// Where the voxels are, as long as the header is read.
+    data: Option<DataSource<'a, R>>,
+    /// Taken from the header's file, once the other one is read.
+    header_bytes: u64,
 }
 
-impl<'a, R: Read> Input<'a, R> {
+fn buffered<R: Read>(file: R) -> File<R> {
+    let counted = Counted {
+        inner: file,
+        n_bytes: 0,
+    };
+    BufReader::with_capacity(BUFFER_BYTES, counted)
+}
+
+impl<'a, R: Source> Input<'a, R> {
     /// Looks at the first two bytes: gzip has a magic, the name does not matter.
-    pub(crate) fn new(file: R, name: &'a str) -> Result<Self, VolumeError> {
-        let mut file = BufReader::with_capacity(
-            BUFFER_BYTES,
-            Counted {
-                inner: file,
-                n_bytes: 0,
-            },
-        );
+    pub(crate) fn new(sources: Sources<'a, R>, name: &'a str) -> Result<Self, VolumeError> {
+        let mut file = buffered(sources.header);
         let is_gzip = starts_member(&mut file).map_err(|source| VolumeError::Read {
             name: name.to_owned(),
             source,
         })?;
-        let stream = if is_gzip {
-            Stream::Gzip(Gzip::member(file, 0))
-        } else {
-            Stream::Plain(file)
+        let stream = Stream::Plain(file);
+        let mut input = Input {
+            stream,
+            name,
+            data: sources.data,
+            header_bytes: 0,
         };
-        Ok(Input { stream, name })
+        if is_gzip {
+            input.decompress(Compression::Gzip);
+        }
+        Ok(input)
+    }
+
+    /// From here on the file is compressed. Of one that is compressed as a whole nothing changes.
+    pub(crate) fn decompress(&mut self, compression: Compression) {
+        self.stream = match std::mem::replace(&mut self.stream, Stream::Moving) {
+            Stream::Plain(mut file) => {
+                file.get_mut().inner.decompressed_from_here();
+                match compression {
+                    Compression::Gzip => Stream::Gzip(Gzip::member(file, 0)),
+                    Compression::Zlib { n_bytes } => Stream::Zlib(Zlib::new(file, n_bytes)),
+                }
+            }
+            compressed => compressed,
+        };
+    }
+}
+
+impl<'a, R: Read> Input<'a, R> {
+    /// The file with the voxels, if there is one that was not taken yet.
+    pub(crate) fn take_data(&mut self) -> Option<DataSource<'a, R>> {
+        self.data.take()
+    }
+
+    /// What is read next comes from the start of another file.
+    pub(crate) fn go_on_with(&mut self, file: R) {
+        self.header_bytes = self.bytes_read();
+        self.stream = Stream::Plain(buffered(file));
     }
 
     /// As named by the caller.
@@ -101,15 +140,6 @@ impl<'a, R: Read> Input<'a, R> {
         !matches!(self.stream, Stream::Plain(_))
     }
 
-    /// From here on the file is compressed. Of one that is compressed as a whole nothing changes.
-    pub(crate) fn decompress(&mut self, compression: Compression) {
-        self.stream = match (std::mem::replace(&mut self.stream, Stream::Moving), compression) {
-            (Stream::Plain(file), Compression::Gzip) => Stream::Gzip(Gzip::member(file, 0)),
-            (Stream::Plain(file), Compression::Zlib { n_bytes }) => Stream::Zlib(Zlib::new(file, n_bytes)),
-            (compressed, _) => compressed,
-        };
-    }
-
     /// Appends the rest of a line with its `\n`, at most `limit` bytes; says whether the line ended.
     pub(crate) fn read_line(&mut self, line: &mut Vec<u8>, limit: u64) -> Result<bool, VolumeError> {
         let read = match &mut self.stream {
@@ -120,7 +150,7 @@ impl<'a, R: Read> Input<'a, R> {
         Ok(line.last() == Some(&b'\n'))
     }
 
-    /// Bytes taken from the file so far.
+    /// Bytes taken from the files so far.
     pub(crate) fn bytes_read(&self) -> u64 {
         let file = match &self.stream {
             Stream::Plain(file) | Stream::Gzip(Gzip::End(file)) => file,
@@ -128,7 +158,7 @@ impl<'a, R: Read> Input<'a, R> {
             Stream::Zlib(zlib) => zlib.file(),
             Stream::Gzip(Gzip::Moving) | Stream::Moving => return 0,
         };
-        file.get_ref().n_bytes
+        self.header_bytes + file.get_ref().n_bytes
     }
 
     /// Fills as much of `buffer` as there is; less only at the end of the file.

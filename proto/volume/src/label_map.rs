@@ -5,8 +5,6 @@
 //! it says.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 
 use nephrite_types::{Affine, CancelToken, Geometry, LabelMap, Limits, Shape3, Spacing};
 
@@ -20,7 +18,8 @@ use crate::intensity_scale::intensity_scale;
 use crate::labels::labels_from_voxels;
 use crate::payload::{Payload, check_size, skip_to_voxels};
 use crate::reader::Reader;
-use crate::unchanged::read_unchanged;
+use crate::source::{Source, Sources};
+use crate::volume_files::VolumeFiles;
 use crate::world::{file_geometry, mm_per_unit, top_rows};
 
 /// `pixdim` may differ by this share from the lengths of the axes in the world; files are written with four digits.
@@ -42,12 +41,12 @@ const PIXDIM_TOLERANCE: f64 = 1e-3;
 /// [`VolumeError`]; [`VolumeError::Lengths`] for a header that contradicts itself, [`VolumeError::LabelMap`] for a value
 /// that is no label.
 pub fn read_label_map(
-    file: File,
+    files: impl Into<VolumeFiles>,
     name: &str,
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<LabelMap, VolumeError> {
-    Ok(read_named_label_map(file, name, limits, cancel)?.map)
+    Ok(read_named_label_map(files, name, limits, cancel)?.map)
 }
 
 /// A label map, and what its file calls the labels.
@@ -64,14 +63,14 @@ pub struct NamedLabelMap {
 /// # Errors
 /// As [`read_label_map`]; [`VolumeError::SegmentLayers`] for segments that may overlap.
 pub fn read_named_label_map(
-    file: File,
+    files: impl Into<VolumeFiles>,
     name: &str,
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<NamedLabelMap, VolumeError> {
-    read_unchanged(&file, name, |file, size| {
-        read_stream(file, size, name, limits, cancel)
-    })
+    files
+        .into()
+        .read_unchanged(name, |sources| read_sources(sources, name, limits, cancel))
 }
 
 /// What the header of a label map promises.
@@ -87,9 +86,10 @@ pub struct LabelMapSize {
 ///
 /// # Errors
 /// As [`read_label_map`], for what a header can have wrong in its axes and sizes.
-pub fn label_map_size(file: &File, name: &str, limits: &Limits) -> Result<LabelMapSize, VolumeError> {
-    read_unchanged(file, name, |file, size| {
-        let FileHeader { header, .. } = read_header(&mut Input::new(file, name)?, size, name)?;
+pub fn label_map_size(files: &VolumeFiles, name: &str, limits: &Limits) -> Result<LabelMapSize, VolumeError> {
+    files.read_unchanged(name, |sources| {
+        let size = sources.size;
+        let FileHeader { header, .. } = read_header(&mut Input::new(sources, name)?, size, name)?;
         let (header, _) = three_axes(header, name)?;
         let grid = Grid::new(&header, Reader::Nibabel, limits, name)?;
         let [x, y, z] = grid.shape_xyz;
@@ -100,19 +100,20 @@ pub fn label_map_size(file: &File, name: &str, limits: &Limits) -> Result<LabelM
     })
 }
 
-/// [`read_label_map`] for anything that can be read; `size` is that of the file.
-pub(crate) fn read_stream<R: Read>(
-    file: R,
-    size: u64,
+/// [`read_named_label_map`] for anything that can be read.
+pub(crate) fn read_sources<S: Source>(
+    sources: Sources<'_, S>,
     name: &str,
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<NamedLabelMap, VolumeError> {
     cancel.check()?;
-    let mut input = Input::new(file, name)?;
+    let size = sources.size;
+    let mut input = Input::new(sources, name)?;
     let FileHeader {
         header,
         n_bytes,
+        size,
         names,
         ..
     } = read_header(&mut input, size, name)?;

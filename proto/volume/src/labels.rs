@@ -1,13 +1,11 @@
 //! From voxels of any type to label ids, refused where a value is none.
 
-use std::fs::File;
-
 use ndarray::Array3;
 use nephrite_types::{CancelToken, IntensityScale, Labels, Limits, Stored, Volume, Voxels, with_voxels};
 use rayon::prelude::*;
 
 use crate::read::{Content, Scan, read_content};
-use crate::unchanged::read_unchanged;
+use crate::volume_files::VolumeFiles;
 use crate::{Reader, VolumeError};
 
 /// Voxels that one task looks at.
@@ -37,14 +35,14 @@ pub(crate) fn labels_from_voxels(voxels: &Voxels, scale: IntensityScale) -> Resu
 /// # Errors
 /// As [`read_volume`](crate::read_volume).
 pub fn read_label_volume(
-    file: File,
+    files: impl Into<VolumeFiles>,
     name: &str,
     reader: Reader,
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<Scan, VolumeError> {
-    read_unchanged(&file, name, |file, size| {
-        read_content(file, size, name, reader, Content::Labels, limits, cancel)
+    files.into().read_unchanged(name, |sources| {
+        read_content(sources, name, reader, Content::Labels, limits, cancel)
     })
 }
 

@@ -1,4 +1,4 @@
-//! MetaImage: a text header, then voxels as they are or compressed with zlib.
+//! MetaImage: a text header, then voxels as they are or compressed with zlib, in the same file or in another one.
 //!
 //! Read is what SimpleITK reads of it, as it reads it: MetaIO's rules for keys, ITK's for the place of the voxels. Where SimpleITK goes
 //! on in spite of a header that cannot be right (a key twice, a size that the stream does not have, another unit than millimeters),
@@ -7,15 +7,16 @@
 //! Sources: MetaIO's `metaObject.cxx` and `metaImage.cxx`, ITK 5.4 `itkMetaImageIO.cxx`. `golden/formats.json` holds what SimpleITK says.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 
 use nephrite_types::VoxelType;
 
 use crate::VolumeError;
+use crate::data_file::{begin_data_file, check_data_size, is_named_compressed};
 use crate::file_header::{FileHeader, Format};
 use crate::foreign_header::{StatedGrid, foreign_header, stated_bytes};
 use crate::header_lines::{FieldText, HeaderLines, shown};
 use crate::input::{Compression, Input};
+use crate::source::Source;
 
 /// Axes that a header of NIfTI has room for; MetaIO takes 10.
 const MAX_AXES: i64 = 7;
@@ -35,7 +36,7 @@ pub(crate) fn looks_like_meta_image(first: [u8; 4]) -> bool {
 ///
 /// # Errors
 /// [`VolumeError`]
-pub(crate) fn read_meta_image_header<R: Read>(
+pub(crate) fn read_meta_image_header<R: Source>(
     input: &mut Input<'_, R>,
     first: [u8; 4],
     size: u64,
@@ -43,8 +44,13 @@ pub(crate) fn read_meta_image_header<R: Read>(
 ) -> Result<FileHeader, VolumeError> {
     let mut lines = HeaderLines::new(input, &first);
     let keys = Keys::read(&mut lines, name)?;
-    let n_bytes = lines.n_bytes();
-    keys.check_that_voxels_follow()?;
+    let n_header_bytes = lines.n_bytes();
+    keys.check_object_type()?;
+    let data_file = keys.data_file()?;
+    let (mut n_bytes, size) = match data_file {
+        Some(file) => (0, begin_data_file(input, file, ".mha")?),
+        None => (n_header_bytes, size),
+    };
     let voxel_type = voxel_type(keys.wanted("ElementType")?)?;
     if let Some(field) = keys.get("ElementNumberOfChannels")
         && field.integer("1")? != 1
@@ -69,34 +75,72 @@ pub(crate) fn read_meta_image_header<R: Read>(
         [one, other] => one.or(other).unwrap_or(false),
     };
     let grid = keys.grid()?;
-    let at_end = keys.voxels_at_end()?;
-    if keys.flag("CompressedData")?.unwrap_or(false) {
-        let field = keys.wanted("CompressedDataSize")?;
-        let expected = "the bytes of the compressed voxels";
-        let compressed = u64::try_from(field.integer(expected)?).map_err(|_| field.refused(expected))?;
-        if compressed > size.saturating_sub(n_bytes) {
+    let before = keys.bytes_before(data_file.is_some())?;
+    let is_compressed = keys.flag("CompressedData")?.unwrap_or(false);
+    if is_compressed {
+        let Before::Bytes(before) = before else {
+            return Err(keys
+                .wanted("HeaderSize")?
+                .refused("0 or more for compressed voxels"));
+        };
+        n_bytes += input.skip(before)?;
+        let there = size.saturating_sub(n_bytes);
+        let compressed = match data_file {
+            Some(_) if before == 0 && keys.states_no_compressed_size() => there,
+            _ => keys.compressed_size()?,
+        };
+        if compressed > there {
             return Err(VolumeError::TruncatedPayload {
                 name: name.to_owned(),
                 expected: compressed,
-                found: size.saturating_sub(n_bytes),
+                found: there,
             });
         }
-        if at_end {
-            return Err(keys.wanted("HeaderSize")?.refused("0 for compressed voxels"));
-        }
         input.decompress(Compression::Zlib { n_bytes: compressed });
+    } else if data_file.is_some_and(is_named_compressed) {
+        return Err(keys
+            .wanted("ElementDataFile")?
+            .refused("CompressedData = True for such a name"));
     }
-    let offset = match stated_bytes(&grid.dims, voxel_type) {
-        Some(stated) if at_end && stated <= size.saturating_sub(n_bytes) => size - stated,
-        _ => n_bytes, // if there are more than the file has, that is refused when sizes are
+    let stated = stated_bytes(&grid.dims, voxel_type);
+    let offset = match (before, stated) {
+        _ if is_compressed => n_bytes,
+        (Before::Bytes(before), _) => n_bytes.saturating_add(before),
+        (Before::All, Some(stated)) if stated <= size.saturating_sub(n_bytes) => size - stated,
+        (Before::All, _) => n_bytes, // more than the file has, which is refused when sizes are
     };
+    if data_file.is_some() && !is_compressed {
+        check_data_size(size, offset, stated, name)?;
+    }
     let header = foreign_header(&grid, voxel_type, big_endian, offset, name, "ElementSpacing")?;
     Ok(FileHeader {
         format: Format::MetaImage,
         header,
         n_bytes,
+        size,
         names: BTreeMap::new(),
     })
+}
+
+/// What the header names for its voxels, if they are in another file.
+///
+/// # Errors
+/// As [`read_meta_image_header`], for a header that cannot be taken apart.
+pub(crate) fn meta_image_data_file<R: Source>(
+    input: &mut Input<'_, R>,
+    first: [u8; 4],
+    name: &str,
+) -> Result<Option<String>, VolumeError> {
+    let keys = Keys::read(&mut HeaderLines::new(input, &first), name)?;
+    Ok(keys.data_file()?.map(str::to_owned))
+}
+
+/// What lies before the voxels, behind a header in the same file.
+#[derive(Clone, Copy)]
+enum Before {
+    Bytes(u64),
+    /// Whatever is there: the voxels are the last bytes.
+    All,
 }
 
 /// Type of the voxels; MetaIO's long has 32 bits.
@@ -152,10 +196,10 @@ struct Keys<'n> {
 
 impl<'n> Keys<'n> {
     /// Reads the lines up to the last one, which says where the voxels are.
-    fn read<R: Read>(lines: &mut HeaderLines<'_, '_, R>, name: &'n str) -> Result<Keys<'n>, VolumeError> {
+    fn read<R: Source>(lines: &mut HeaderLines<'_, '_, R>, name: &'n str) -> Result<Keys<'n>, VolumeError> {
         let mut values = BTreeMap::new();
         while !values.contains_key("ElementDataFile") {
-            let line = lines.wanted()?;
+            let line = lines.wanted_or_rest()?;
             if line.trim().is_empty() {
                 continue;
             }
@@ -204,33 +248,50 @@ impl<'n> Keys<'n> {
         }
     }
 
-    /// An image, whose voxels are in this file.
-    fn check_that_voxels_follow(&self) -> Result<(), VolumeError> {
-        if let Some(field) = self.get("ObjectType")
-            && !field.text.eq_ignore_ascii_case("Image")
-        {
-            return Err(field.refused("Image"));
+    /// It is an image.
+    fn check_object_type(&self) -> Result<(), VolumeError> {
+        match self.get("ObjectType") {
+            Some(field) if !field.text.eq_ignore_ascii_case("Image") => Err(field.refused("Image")),
+            _ => Ok(()),
         }
-        let field = self.wanted("ElementDataFile")?;
-        if field.text.eq_ignore_ascii_case("LOCAL") {
-            return Ok(());
-        }
-        Err(VolumeError::Detached {
-            name: self.name.to_owned(),
-            data_file: shown(field.text),
-            attached: ".mha",
-        })
     }
 
-    /// Whether the voxels are the last bytes of the file, whatever lies before them.
-    fn voxels_at_end(&self) -> Result<bool, VolumeError> {
+    /// Where the voxels are, if not in this file.
+    fn data_file(&self) -> Result<Option<&str>, VolumeError> {
+        let file = self.values.get("ElementDataFile").map(String::as_str);
+        match file {
+            None => self.wanted("ElementDataFile").map(|_| None),
+            file => Ok(file.filter(|file| !file.eq_ignore_ascii_case("LOCAL"))),
+        }
+    }
+
+    /// MetaIO takes 0 for nothing, too.
+    fn states_no_compressed_size(&self) -> bool {
+        self.get("CompressedDataSize")
+            .is_none_or(|field| field.text == "0")
+    }
+
+    fn compressed_size(&self) -> Result<u64, VolumeError> {
+        let field = self.wanted("CompressedDataSize")?;
+        let expected = "the bytes of the compressed voxels";
+        u64::try_from(field.integer(expected)?).map_err(|_| field.refused(expected))
+    }
+
+    /// What lies before the voxels in their file. SimpleITK passes over bytes of another file only.
+    fn bytes_before(&self, is_detached: bool) -> Result<Before, VolumeError> {
         let Some(field) = self.get("HeaderSize") else {
-            return Ok(false);
+            return Ok(Before::Bytes(0));
         };
-        let expected = "0 or -1 for voxels in the same file";
+        let expected = match is_detached {
+            true => "-1, 0, or the bytes before the voxels",
+            false => "0 or -1 for voxels in the same file",
+        };
         match field.integer(expected)? {
-            0 => Ok(false),
-            -1 => Ok(true),
+            -1 => Ok(Before::All),
+            0 => Ok(Before::Bytes(0)),
+            n if is_detached => u64::try_from(n)
+                .map(Before::Bytes)
+                .map_err(|_| field.refused(expected)),
             _ => Err(field.refused(expected)),
         }
     }

@@ -1,8 +1,5 @@
 //! Scans as nnU-Net's readers give them, and what a header says of a file.
 
-use std::fs::File;
-use std::io::Read;
-
 use ndarray::{Array3, Zip};
 use nephrite_types::memory::{self, OutOfMemory, Zeroable};
 use nephrite_types::{Affine, CancelToken, IntensityScale, Limits, Stored, Volume, VoxelType, Voxels};
@@ -12,7 +9,7 @@ use crate::array_geometry::array_geometry;
 use crate::file_header::{FileHeader, Format};
 use crate::format::read_header;
 use crate::grid::{Grid, stored_dims, voxel_type};
-use crate::hash::{FileHash, Hashing};
+use crate::hash::FileHash;
 use crate::header::{Header, without_trailing_axes};
 use crate::input::Input;
 use crate::intensity_scale::intensity_scale;
@@ -20,8 +17,9 @@ use crate::orientation::Orientation;
 use crate::payload::{Payload, check_size, skip_to_voxels};
 use crate::reader::Reader;
 use crate::scan_header::ScanHeader;
+use crate::source::{Source, Sources};
 use crate::source_geometry::SourceGeometry;
-use crate::unchanged::read_unchanged;
+use crate::volume_files::{VolumeFiles, hash_sources};
 use crate::world::{FileGeometry, file_geometry, top_rows};
 
 /// A volume as a reader of nnU-Net gives it, and what is needed to write a mask beside it.
@@ -33,7 +31,7 @@ pub struct Scan {
     pub source: SourceGeometry,
     /// The header, with what other readers make of it.
     pub header: ScanHeader,
-    /// Taken from the file, compressed.
+    /// Taken from the files, compressed.
     pub bytes_read: u64,
 }
 
@@ -98,7 +96,7 @@ impl Unit {
 }
 
 /// Reads a scan as `reader` of nnU-Net does: NIfTI (`.nii` or `.nii.gz`, version 1 or 2, either byte order), NRRD, or MetaImage, which
-/// the content tells, never the name.
+/// the content tells, never the name. A file whose voxels are in another one is opened with [`VolumeFiles::open`].
 ///
 /// The result is `[z, y, x]`, in the stored type (but for integers of 32 and 64 bits with scale factors, which ITK's
 /// readers round to f32). `SimpleITKIO` takes 2-D images too, as `[1, y, x]` with a spacing of
@@ -115,14 +113,14 @@ impl Unit {
 /// # Source
 /// nnU-Net 2.8.1 `imageio/simpleitk_reader_writer.py` and `imageio/nibabel_reader_writer.py`, ITK 5.4, nibabel 5.4.
 pub fn read_volume(
-    file: File,
+    files: impl Into<VolumeFiles>,
     name: &str,
     reader: Reader,
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<Scan, VolumeError> {
-    read_unchanged(&file, name, |file, size| {
-        read_stream(file, size, name, reader, limits, cancel)
+    files.into().read_unchanged(name, |sources| {
+        read_content(sources, name, reader, Content::Intensities, limits, cancel)
     })
 }
 
@@ -135,21 +133,22 @@ pub(crate) enum Content {
     Labels,
 }
 
-/// [`read_volume`], and what the file held, all of it: a decoder may stop before the end. The file is read once.
+/// [`read_volume`], and what the files held, all of it: a decoder may stop before the end. They are read once. The hash is that of
+/// [`hash_volume`](crate::hash_volume).
 ///
 /// # Errors
 /// As [`read_volume`].
 pub fn read_volume_hashed(
-    file: File,
+    files: impl Into<VolumeFiles>,
     name: &str,
     reader: Reader,
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<(Scan, FileHash), VolumeError> {
-    read_unchanged(&file, name, |file, size| {
-        let mut file = Hashing::new(file);
-        let scan = read_stream(&mut file, size, name, reader, limits, cancel)?;
-        Ok((scan, file.finish(size, name, cancel)?))
+    files.into().read_unchanged(name, |sources| {
+        hash_sources(sources, name, cancel, |sources| {
+            read_content(sources, name, reader, Content::Intensities, limits, cancel)
+        })
     })
 }
 
@@ -157,12 +156,23 @@ pub fn read_volume_hashed(
 ///
 /// # Errors
 /// As [`read_volume`] for a broken header. A 4-D file and a sheared one are described, not refused.
-pub fn inspect(file: File, name: &str, limits: &Limits) -> Result<VolumeInfo, VolumeError> {
-    read_unchanged(&file, name, |file, size| describe(file, size, name, limits))
+pub fn inspect(
+    files: impl Into<VolumeFiles>,
+    name: &str,
+    limits: &Limits,
+) -> Result<VolumeInfo, VolumeError> {
+    files
+        .into()
+        .read_unchanged(name, |sources| describe(sources, name, limits))
 }
 
-fn describe(file: &File, size: u64, name: &str, limits: &Limits) -> Result<VolumeInfo, VolumeError> {
-    let mut input = Input::new(file, name)?;
+fn describe<S: Source>(
+    sources: Sources<'_, S>,
+    name: &str,
+    limits: &Limits,
+) -> Result<VolumeInfo, VolumeError> {
+    let size = sources.size;
+    let mut input = Input::new(sources, name)?;
     let FileHeader { format, header, .. } = read_header(&mut input, size, name)?;
     let dims = stored_dims(&header, name)?;
     // Axes past the third do not place voxels; without them the readers' rules hold for 4-D files too.
@@ -220,22 +230,9 @@ fn spatial_dim(header: &Header) -> [i64; 8] {
     dim
 }
 
-/// [`read_volume`] for anything that can be read; `size` is that of the file.
-pub(crate) fn read_stream<R: Read>(
-    file: R,
-    size: u64,
-    name: &str,
-    reader: Reader,
-    limits: &Limits,
-    cancel: &CancelToken,
-) -> Result<Scan, VolumeError> {
-    read_content(file, size, name, reader, Content::Intensities, limits, cancel)
-}
-
-/// [`read_stream`] for either content.
-pub(crate) fn read_content<R: Read>(
-    file: R,
-    size: u64,
+/// [`read_volume`] for anything that can be read, of either content.
+pub(crate) fn read_content<S: Source>(
+    sources: Sources<'_, S>,
     name: &str,
     reader: Reader,
     content: Content,
@@ -243,11 +240,13 @@ pub(crate) fn read_content<R: Read>(
     cancel: &CancelToken,
 ) -> Result<Scan, VolumeError> {
     cancel.check()?;
-    let mut input = Input::new(file, name)?;
+    let size = sources.size;
+    let mut input = Input::new(sources, name)?;
     let FileHeader {
         format,
         header,
         n_bytes,
+        size,
         ..
     } = read_header(&mut input, size, name)?;
     let header = match content {

@@ -1,7 +1,5 @@
 //! The header of a scan, kept so that every reader's view of the same voxels can be told from it.
 
-use std::fs::File;
-
 use nephrite_types::{Geometry, Limits, Shape3, Spacing, VoxelType, Warning, WarningCode};
 
 use crate::VolumeError;
@@ -16,7 +14,7 @@ use crate::orientation::Orientation;
 use crate::payload::check_size;
 use crate::reader::{Reader, World};
 use crate::source_geometry::SourceGeometry;
-use crate::unchanged::read_unchanged;
+use crate::volume_files::VolumeFiles;
 use crate::world::{FileGeometry, file_geometry, mm_per_unit, pixdim_xyz, top_rows};
 
 /// Lengths of one file that differ by more than this, relatively, contradict each other.
@@ -31,7 +29,7 @@ const SAME_LENGTH: f64 = 1e-3;
 pub struct ScanHeader {
     header: Header,
     is_compressed: bool,
-    /// Of the file, bytes.
+    /// Of the file with the voxels, bytes.
     size: u64,
     limits: Limits,
     name: String,
@@ -42,10 +40,15 @@ impl ScanHeader {
     ///
     /// # Errors
     /// See [`VolumeError`]: what is no volume. What a reader refuses is for the other functions to say.
-    pub fn read(file: File, name: &str, limits: &Limits) -> Result<ScanHeader, VolumeError> {
-        read_unchanged(&file, name, |file, size| {
-            let mut input = Input::new(file, name)?;
-            let FileHeader { header, .. } = read_header(&mut input, size, name)?;
+    pub fn read(
+        files: impl Into<VolumeFiles>,
+        name: &str,
+        limits: &Limits,
+    ) -> Result<ScanHeader, VolumeError> {
+        files.into().read_unchanged(name, |sources| {
+            let size = sources.size;
+            let mut input = Input::new(sources, name)?;
+            let FileHeader { header, size, .. } = read_header(&mut input, size, name)?;
             Ok(ScanHeader::new(header, input.is_compressed(), size, limits, name))
         })
     }

@@ -26,3 +26,8 @@ fn read_raw() {
 fn read_plausible() {
     replay("read_plausible", fuzzing::read_plausible);
 }
+
+#[test]
+fn read_detached() {
+    replay("read_detached", fuzzing::read_detached);
+}

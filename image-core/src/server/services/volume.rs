@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use nephrite_kernel::open_volume;
 use nephrite_proto::convert::path;
 use nephrite_proto::v1::volume_service_server::VolumeService;
 use nephrite_proto::v1::{self, ResizeResponse, VolumeServiceInspectRequest, VolumeServiceInspectResponse};
@@ -36,8 +37,8 @@ impl VolumeService for Volumes {
     ) -> Result<Response<VolumeServiceInspectResponse>, Status> {
         let input = path("input", &request.into_inner().input).map_err(Refusal::from)?;
         let info = self.work.light(move |core, _| {
-            let file = core.root().open_file(&input)?;
-            Ok::<_, CoreError>(inspect(file, &input.to_string_lossy(), core.limits())?)
+            let files = open_volume::<CoreError>(core.root(), &input)?;
+            Ok::<_, CoreError>(inspect(files, &input.to_string_lossy(), core.limits())?)
         });
         Ok(Response::new(description::volume(info.await?)))
     }

@@ -1,6 +1,5 @@
 //! Masks in messages: inside, or by path on the shared volume.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use nephrite_proto::v1::mask::Content;
 use nephrite_proto::{ConvertError, v1};
 use nephrite_root::remove_file_if_same;
 use nephrite_types::{CancelToken, Coded, FileIdentity, Limits, count};
+use nephrite_volume::VolumeFiles;
 use prost::Message as _;
 
 use super::recent::message_of;
@@ -168,7 +168,7 @@ impl Incoming {
     /// one.
     pub(super) fn look(
         &self,
-        open: impl FnOnce(&Path) -> Result<File, OperationError>,
+        open: impl FnOnce(&Path) -> Result<VolumeFiles, OperationError>,
         limits: &Limits,
     ) -> Result<Seen<'_>, OperationError> {
         Ok(match self {
@@ -204,7 +204,7 @@ impl Seen<'_> {
     /// turned out, before it is kept.
     pub(super) fn read<E: From<OperationError>>(
         &self,
-        open: impl FnOnce(&Path) -> Result<File, OperationError>,
+        open: impl FnOnce(&Path) -> Result<VolumeFiles, OperationError>,
         limits: &Limits,
         budget: &mut u64,
         cancel: &CancelToken,
@@ -220,9 +220,9 @@ impl Seen<'_> {
                 encoded.decode(limits).map_err(OperationError::from)?
             }
             Seen::File { path, labels, unread } => {
-                let file = open(path)?;
+                let files = open(path)?;
                 let name = path.to_string_lossy();
-                unread.read(file, &name, labels, limits, cancel, |size| {
+                unread.read(files, &name, labels, limits, cancel, |size| {
                     check_budget(size.run_bytes(), *budget)?;
                     room(size)
                 })?
@@ -242,7 +242,7 @@ impl Seen<'_> {
 /// says.
 pub fn receive_mask(
     wire: v1::Mask,
-    open: impl Fn(&Path) -> Result<File, OperationError>,
+    open: impl Fn(&Path) -> Result<VolumeFiles, OperationError>,
     limits: &Limits,
     cancel: &CancelToken,
 ) -> Result<Mask, OperationError> {
@@ -256,7 +256,7 @@ pub fn receive_mask(
 /// As [`receive_mask`], and what `room` says.
 pub fn receive_mask_in<E: From<OperationError>>(
     wire: v1::Mask,
-    open: impl Fn(&Path) -> Result<File, OperationError>,
+    open: impl Fn(&Path) -> Result<VolumeFiles, OperationError>,
     limits: &Limits,
     cancel: &CancelToken,
     mut room: impl FnMut(u64) -> Result<(), E>,

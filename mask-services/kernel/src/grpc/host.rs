@@ -19,7 +19,7 @@ use super::{Service, wire};
 use crate::memory::{ON_MASKS, request_bytes, run_bytes};
 use crate::{
     Artefacts, Context, Inputs, MaskOperation, MaskSize, OperationError, Outcome, ParameterValue, Parameters,
-    Registry, run_checked,
+    Registry, open_volume, run_checked,
 };
 
 /// Masks of one request.
@@ -241,7 +241,7 @@ impl Job {
         let mut budget = place.max_request_bytes().min(limits.max_payload_bytes);
         let mut inputs = Inputs::new();
         for (idx, (name, mask)) in seen.iter().enumerate() {
-            let open = |path: &Path| Ok(root.open_file(path)?);
+            let open = |path: &Path| open_volume(root, path);
             let counted = |size| -> Result<(), JobError> {
                 sizes[idx] = size;
                 Ok(memory.grow(ON_MASKS, needed(&sizes))?)
@@ -296,7 +296,7 @@ impl Job {
 
     /// Looks at all masks, at those in files by their headers.
     fn look(&self, root: &Root, limits: &Limits) -> Result<Vec<(&str, Seen<'_>)>, OperationError> {
-        let open = |path: &Path| Ok(root.open_file(path)?);
+        let open = |path: &Path| open_volume(root, path);
         let seen = self.inputs.iter().map(|(name, mask)| {
             let seen = mask.look(open, limits)?;
             Ok((name.as_str(), seen))

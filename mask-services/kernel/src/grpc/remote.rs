@@ -275,7 +275,7 @@ impl RemoteService {
         };
         let open = |path: &Path| {
             let exchange = exchange.filter(|exchange| exchange.file_name(path).is_some());
-            Ok(exchange.ok_or_else(|| outside(path))?.open_file(path)?)
+            Ok(exchange.ok_or_else(|| outside(path))?.open_file(path)?.into())
         };
         let mask = receive_mask(wire, open, context.limits, context.cancel);
         let mask = mask.map_err(|error| match error {

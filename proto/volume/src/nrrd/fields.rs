@@ -59,7 +59,7 @@ pub(super) struct Fields<'n> {
 }
 
 impl<'n> Fields<'n> {
-    /// Reads the lines up to the empty one.
+    /// Reads the lines up to the empty one. Where the voxels are in another file, there may be none: the file ends instead.
     pub(super) fn read<R: Read>(
         lines: &mut HeaderLines<'_, '_, R>,
         name: &'n str,
@@ -70,7 +70,10 @@ impl<'n> Fields<'n> {
             pairs: BTreeMap::new(),
         };
         loop {
-            let line = lines.wanted()?;
+            let line = match fields.values.contains_key("data file") {
+                true => lines.wanted_or_end()?.unwrap_or_default(),
+                false => lines.wanted()?,
+            };
             if line.is_empty() {
                 return Ok(fields);
             }
@@ -86,6 +89,9 @@ impl<'n> Fields<'n> {
                 }
                 if fields.values.insert(field, value.to_owned()).is_some() {
                     return Err(lines.refused(&line, "every field once"));
+                }
+                if field == "data file" && value.starts_with("LIST") {
+                    return Ok(fields); // names of files follow, which are not read
                 }
             } else if let Some((key, value)) = line.split_once(":=") {
                 fields.pairs.insert(key.to_owned(), value.to_owned());

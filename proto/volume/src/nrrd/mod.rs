@@ -1,4 +1,4 @@
-//! NRRD: a text header, then voxels as they are or compressed with gzip.
+//! NRRD: a text header, then voxels as they are or compressed with gzip, in the same file or in another one.
 //!
 //! Read is what SimpleITK reads of it, as it reads it: teem's rules for fields and their order, ITK's for the place of the voxels.
 //! Where SimpleITK goes on in spite of a header that cannot be right (a direction that is missing, numbers that are none, another
@@ -10,18 +10,18 @@ mod fields;
 mod place;
 mod segments;
 
-use std::io::Read;
-
 use nephrite_types::VoxelType;
 
 use self::fields::Fields;
 use self::place::{Axes, stated_grid};
 use self::segments::Segments;
 use crate::VolumeError;
+use crate::data_file::{begin_data_file, check_data_size, is_named_compressed};
 use crate::file_header::{FileHeader, Format};
 use crate::foreign_header::{foreign_header, stated_bytes};
 use crate::header_lines::{FieldText, HeaderLines, MAX_TEXT_HEADER_BYTES, shown};
 use crate::input::{Compression, Input};
+use crate::source::Source;
 
 /// How every NRRD file begins.
 pub(crate) const NRRD_MAGIC: [u8; 4] = *b"NRRD";
@@ -36,26 +36,18 @@ const MAX_SKIP: i64 = 64 << 20;
 ///
 /// # Errors
 /// [`VolumeError`]
-pub(crate) fn read_nrrd_header<R: Read>(
+pub(crate) fn read_nrrd_header<R: Source>(
     input: &mut Input<'_, R>,
     first: [u8; 4],
     size: u64,
     name: &str,
 ) -> Result<FileHeader, VolumeError> {
-    let mut lines = HeaderLines::new(input, &first);
-    let magic = lines.wanted()?;
-    if !VERSIONS.contains(&&magic[NRRD_MAGIC.len()..]) {
-        return Err(lines.refused(&magic, "NRRD0001 to NRRD0005"));
-    }
-    let fields = Fields::read(&mut lines, name)?;
-    let mut n_bytes = lines.n_bytes();
-    if let Some(file) = fields.get("data file") {
-        return Err(VolumeError::Detached {
-            name: name.to_owned(),
-            data_file: shown(file.text),
-            attached: ".nrrd",
-        });
-    }
+    let (fields, n_header_bytes) = read_fields(input, first, name)?;
+    let data_file = fields.get("data file").map(|file| file.text);
+    let (mut n_bytes, size) = match data_file {
+        Some(file) => (0, begin_data_file(input, file, ".nrrd")?),
+        None => (n_header_bytes, size),
+    };
     let segments = Segments::of(&fields)?;
     let axes = Axes::of(&fields).map_err(|error| match error {
         VolumeError::SeveralValues { n, .. } => segments.layers(n, name).unwrap_or(error),
@@ -64,6 +56,11 @@ pub(crate) fn read_nrrd_header<R: Read>(
     let voxel_type = voxel_type(fields.wanted("type")?)?;
     let big_endian = big_endian(&fields, voxel_type)?;
     let compression = encoding(fields.wanted("encoding")?)?;
+    if compression.is_none() && data_file.is_some_and(is_named_compressed) {
+        return Err(fields
+            .wanted("encoding")?
+            .refused("gzip for a data file of that name"));
+    }
     let grid = stated_grid(&fields, &axes)?;
     let skipped = Skipped::of(&fields)?;
     n_bytes += skip_lines(input, skipped.lines, name)?;
@@ -81,13 +78,44 @@ pub(crate) fn read_nrrd_header<R: Read>(
             return Err(field.refused("0 or more for compressed voxels"));
         }
     };
+    if data_file.is_some() && compression.is_none() {
+        check_data_size(size, offset, stated_bytes(&grid.dims, voxel_type), name)?;
+    }
     let header = foreign_header(&grid, voxel_type, big_endian, offset, name, "space directions")?;
     Ok(FileHeader {
         format: Format::Nrrd,
         header,
         n_bytes,
+        size,
         names: segments.names(),
     })
+}
+
+fn read_fields<'n, R: Source>(
+    input: &mut Input<'_, R>,
+    first: [u8; 4],
+    name: &'n str,
+) -> Result<(Fields<'n>, u64), VolumeError> {
+    let mut lines = HeaderLines::new(input, &first);
+    let magic = lines.wanted()?;
+    if !VERSIONS.contains(&&magic[NRRD_MAGIC.len()..]) {
+        return Err(lines.refused(&magic, "NRRD0001 to NRRD0005"));
+    }
+    let fields = Fields::read(&mut lines, name)?;
+    Ok((fields, lines.n_bytes()))
+}
+
+/// What the header names for its voxels, if they are in another file.
+///
+/// # Errors
+/// As [`read_nrrd_header`], for a header that cannot be taken apart.
+pub(crate) fn nrrd_data_file<R: Source>(
+    input: &mut Input<'_, R>,
+    first: [u8; 4],
+    name: &str,
+) -> Result<Option<String>, VolumeError> {
+    let (fields, _) = read_fields(input, first, name)?;
+    Ok(fields.get("data file").map(|file| file.text.to_owned()))
 }
 
 /// Type of the voxels, by any of the names that teem knows it by.
@@ -170,7 +198,7 @@ impl Skipped {
 }
 
 /// Passes over lines; says how many bytes they took.
-fn skip_lines<R: Read>(input: &mut Input<'_, R>, n_lines: u64, name: &str) -> Result<u64, VolumeError> {
+fn skip_lines<R: Source>(input: &mut Input<'_, R>, n_lines: u64, name: &str) -> Result<u64, VolumeError> {
     let mut n_bytes = 0;
     let mut line = Vec::new();
     for _ in 0..n_lines {

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use nephrite_types::{CancelToken, Coded, ErrorCode, Limits};
 
-use super::{file, gzip, read, read_with};
+use super::{file, gzip, read, read_stream, read_with};
 use crate::header::{Header, Version, tests::plain};
-use crate::read::read_stream;
+use crate::source::Source;
 use crate::{Reader, VolumeError, inspect, read_volume};
 
 /// A good file of 24 int16.
@@ -311,6 +311,7 @@ fn a_read_is_cancelled_on_its_way() {
         half: usize,
         cancel: &'a CancelToken,
     }
+    impl Source for Cancelling<'_> {}
     impl std::io::Read for Cancelling<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
             if self.bytes.len() < self.half {
@@ -349,6 +350,7 @@ fn a_read_is_cancelled_on_its_way() {
 #[test]
 fn a_failing_disk_is_no_broken_file() {
     struct Failing;
+    impl Source for Failing {}
     impl std::io::Read for Failing {
         fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
             Err(std::io::Error::other("disk on fire"))

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use nephrite_types::{Coded, ErrorCode, Voxels, with_voxels};
+use nephrite_types::{CancelToken, Coded, ErrorCode, Limits, Voxels, with_voxels};
 use serde_json::Value;
 
-use super::{read, read_with};
-use crate::read::Scan;
+use crate::data_file::data_file_name;
+use crate::read::{Content, Scan, read_content};
+use crate::source::{DataSource, Sources};
 use crate::world::top_rows;
 use crate::{Reader, VolumeError};
 
@@ -99,12 +100,36 @@ const STRICTER: &[(&str, &str)] = &[
         "mha: key twice",
         "expected every key once, under one of its names",
     ),
-    ("mha: list", "another file"),
+    ("mha: list", "a list of files"),
+    (
+        "nhdr: gzip that says raw",
+        "expected gzip for a data file of that name",
+    ),
+    ("nhdr: long", "should have 48 bytes by the header, and has 52"),
+    ("nhdr: name with a percent sign", "a pattern of file names"),
+    ("nhdr: list of slices", "a list of files"),
+    ("nhdr: above", "leads upward"),
+    ("nhdr: itself", "another file"),
+    ("mhd: zlib, no size, HeaderSize", "expected a value"),
+    (
+        "mhd: HeaderSize 0",
+        "should have 48 bytes by the header, and has 51",
+    ),
+    (
+        "mhd: HeaderSize -2",
+        "expected -1, 0, or the bytes before the voxels",
+    ),
+    ("mhd: long", "should have 48 bytes by the header, and has 52"),
+    ("mhd: list", "a list of files"),
+    ("mhd: above", "leads upward"),
+    ("mhd: itself", "another file"),
 ];
 
 struct Case {
     name: String,
     file: Vec<u8>,
+    /// What lies beside it, and its name.
+    beside: Option<(String, Vec<u8>)>,
     said: Value,
 }
 
@@ -115,11 +140,46 @@ fn cases() -> Vec<Case> {
         let text = |key: &str| case[key].as_str().unwrap().to_owned();
         Case {
             name: format!("{}: {}", text("ending"), text("name")),
-            file: text("file").chars().map(|c| u8::try_from(c).unwrap()).collect(),
+            file: bytes(&text("file")),
+            beside: case["data"].as_str().map(|data| (text("data_file"), bytes(data))),
             said: case["said"].clone(),
         }
     });
     cases.collect()
+}
+
+fn bytes(text: &str) -> Vec<u8> {
+    text.chars().map(|c| u8::try_from(c).unwrap()).collect()
+}
+
+impl Case {
+    /// Reads the file, or the pair.
+    fn read(&self, reader: Reader) -> Result<Scan, VolumeError> {
+        let size = self.file.len() as u64;
+        let named = data_file_name(self.file.as_slice(), size, "t")?;
+        let data = match (&named, &self.beside) {
+            (None, _) => None,
+            (Some(named), Some((there, data))) if Path::new(named).ends_with(there) => Some(DataSource {
+                name: named,
+                source: data.as_slice(),
+                size: data.len() as u64,
+            }),
+            (Some(named), _) => {
+                return Err(VolumeError::Detached {
+                    name: "t".to_owned(),
+                    data_file: named.clone(),
+                    attached: "",
+                });
+            }
+        };
+        let sources = Sources {
+            header: self.file.as_slice(),
+            size,
+            data,
+        };
+        let (limits, cancel) = (Limits::default(), CancelToken::new());
+        read_content(sources, "t", reader, Content::Intensities, &limits, &cancel)
+    }
 }
 
 fn number(value: &Value) -> f64 {
@@ -211,8 +271,8 @@ fn a_file_is_what_simpleitk_says_or_is_refused() {
     assert!(cases.len() > 300, "{}", cases.len());
     let (mut wrong, mut n_same, mut n_refused) = (Vec::new(), 0, 0);
     let mut unused: Vec<&str> = STRICTER.iter().map(|(name, _)| *name).collect();
-    for Case { name, file, said } in &cases {
-        match (read(file), said.is_object()) {
+    for case @ Case { name, said, .. } in &cases {
+        match (case.read(Reader::SimpleItk), said.is_object()) {
             (Ok(scan), true) => match difference(&scan, said) {
                 Some(difference) => wrong.push(format!("{name}: {difference}, SimpleITK: {said}")),
                 None => n_same += 1,
@@ -249,9 +309,9 @@ fn a_file_is_what_simpleitk_says_or_is_refused() {
 /// nibabel does not read these formats; its readers take them as they take a NIfTI file of the same grid.
 #[test]
 fn every_reader_takes_the_formats() {
-    for Case { name, file, said } in cases() {
-        let itk = read(&file);
-        let plain = read_with(&file, Reader::Nibabel);
+    for case in cases() {
+        let [itk, plain] = [Reader::SimpleItk, Reader::Nibabel].map(|reader| case.read(reader));
+        let Case { name, said, .. } = case;
         if let (Ok(itk), Ok(plain)) = (&itk, &plain) {
             let same = close(
                 &top_rows(itk.volume.geometry.affine).concat(),

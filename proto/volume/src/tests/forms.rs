@@ -5,9 +5,8 @@ use std::path::Path;
 use nephrite_types::{CancelToken, Limits, WarningCode};
 use serde_json::Value;
 
-use super::{file, read_with};
+use super::{file, read_stream, read_with};
 use crate::header::{Header, Version, tests::plain};
-use crate::read::read_stream;
 use crate::world::top_rows;
 use crate::{Form, Reader, ScanHeader, VolumeError, World};
 

@@ -3,8 +3,8 @@
 use nephrite_types::{Affine, CancelToken, Geometry, IntensityScale, Limits, Shape3, Spacing, Voxels};
 use proptest::prelude::*;
 
+use super::read_stream;
 use crate::format::OutputFormat;
-use crate::read::read_stream;
 use crate::write::encode_volume;
 use crate::{Reader, Scan, ScanHeader};
 

@@ -6,7 +6,8 @@ use nephrite_types::{CancelToken, Coded, ErrorCode, LabelMap, Labels, Limits};
 
 use super::{file, read_with};
 use crate::header::{Header, Version, tests::plain};
-use crate::label_map::read_stream;
+use crate::label_map::read_sources;
+use crate::source::Sources;
 use crate::{Reader, VolumeError, read_label_map, write_label_map};
 
 /// 4 × 3 × 2 voxels of 2 × 3 × 4 units, label 1 in the first.
@@ -21,9 +22,8 @@ fn labelled(change: impl Fn(&mut Header)) -> Vec<u8> {
 }
 
 fn read(bytes: &[u8]) -> Result<LabelMap, VolumeError> {
-    read_stream(
-        bytes,
-        bytes.len() as u64,
+    read_sources(
+        Sources::one(bytes, bytes.len() as u64),
         "m.nii",
         &Limits::default(),
         &CancelToken::new(),
@@ -113,8 +113,7 @@ fn trailing_axes_of_one_and_two_axes_are_taken() {
         let read = |dim| {
             let bytes = labelled(|h| h.dim = dim);
             crate::read::read_content(
-                &bytes[..],
-                bytes.len() as u64,
+                Sources::one(&bytes[..], bytes.len() as u64),
                 "m.nii",
                 reader,
                 crate::read::Content::Labels,

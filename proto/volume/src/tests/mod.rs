@@ -15,7 +15,8 @@ use std::io::Write;
 use nephrite_types::{CancelToken, Limits};
 
 use crate::header::Header;
-use crate::read::{Scan, read_stream};
+use crate::read::{Content, Scan, read_content};
+use crate::source::{Source, Sources};
 use crate::{Reader, VolumeError};
 
 /// A file of `header` and `payload`.
@@ -35,6 +36,19 @@ pub(crate) fn zlib(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
+}
+
+/// One file of `size` bytes.
+fn read_stream<S: Source>(
+    file: S,
+    size: u64,
+    name: &str,
+    reader: Reader,
+    limits: &Limits,
+    cancel: &CancelToken,
+) -> Result<Scan, VolumeError> {
+    let sources = Sources::one(file, size);
+    read_content(sources, name, reader, Content::Intensities, limits, cancel)
 }
 
 fn read_with(bytes: &[u8], reader: Reader) -> Result<Scan, VolumeError> {

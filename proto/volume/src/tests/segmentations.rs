@@ -3,7 +3,8 @@
 use nephrite_types::{CancelToken, Coded, ErrorCode, Labels, Limits};
 
 use crate::VolumeError;
-use crate::label_map::{NamedLabelMap, read_stream};
+use crate::label_map::{NamedLabelMap, read_sources};
+use crate::source::Sources;
 
 /// As 3D Slicer writes it: a crop of the scan, its values named.
 const SEGMENTS: &str = "Segment0_Color:=0.5 0.68 0.5\nSegment0_Extent:=2 3 0 0 0 0\nSegment0_ID:=Segment_1\n\
@@ -28,9 +29,8 @@ fn read(header: &str, values: &[u16]) -> Result<NamedLabelMap, VolumeError> {
     let voxels: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     let bytes = [header.as_bytes(), &voxels].concat();
     let size = bytes.len() as u64;
-    read_stream(
-        bytes.as_slice(),
-        size,
+    read_sources(
+        Sources::one(bytes.as_slice(), size),
         "k.seg.nrrd",
         &Limits::default(),
         &CancelToken::new(),
