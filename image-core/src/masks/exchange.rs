@@ -1,6 +1,5 @@
 //! Masks to and from other processes, within the memory that this one may take.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use nephrite_kernel::grpc::{Outgoing, receive_mask_in};
 use nephrite_kernel::{CancelToken, Mask, OperationError};
 use nephrite_proto::v1;
 use nephrite_server::memory::Reservation;
+use nephrite_volume::VolumeFiles;
 
 use crate::core::Core;
 use crate::error::CoreError;
@@ -19,7 +19,7 @@ use crate::error::CoreError;
 pub(crate) fn receive_mask(
     core: &Core,
     wire: v1::Mask,
-    open: impl Fn(&Path) -> Result<File, OperationError>,
+    open: impl Fn(&Path) -> Result<VolumeFiles, OperationError>,
     cancel: &CancelToken,
 ) -> Result<Mask, CoreError> {
     let what = "a mask from another process";

@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 
 use nephrite_types::{CancelToken, Limits, Voxels, with_voxels};
 
-use crate::data_file::data_file_name;
+use crate::data_file_name::data_file_name;
 use crate::format::OutputFormat;
 use crate::header::{Header, Version};
 use crate::label_map;

@@ -23,6 +23,7 @@ mod array_geometry;
 mod atomic;
 mod atomic_files;
 mod data_file;
+mod data_file_name;
 mod error;
 mod file_header;
 mod foreign_header;

@@ -7,7 +7,7 @@ use std::path::Path;
 use nephrite_types::{CancelToken, FileIdentity};
 
 use crate::VolumeError;
-use crate::data_file::data_file_name;
+use crate::data_file_name::data_file_name;
 use crate::hash::{FileHash, Hashing};
 use crate::source::{DataSource, Source, Sources};
 use crate::unchanged::read_unchanged;

@@ -236,7 +236,7 @@ fn masks_are_sent_and_received_by_themselves() {
         let message = outgoing.mask(&mask).unwrap();
         outgoing.sent();
         assert_eq!(count(scratch.path()), n_files);
-        let open = |path: &std::path::Path| Ok(scratch.open_file(path)?);
+        let open = |path: &std::path::Path| Ok(nephrite_volume::VolumeFiles::from(scratch.open_file(path)?));
         let received = receive_mask(message, open, &limits, &cancel).unwrap();
         assert_eq!(received, *mask);
         if n_files == 1 {

@@ -5,7 +5,7 @@ use std::path::Path;
 use nephrite_types::{CancelToken, Coded, ErrorCode, Limits, Voxels, with_voxels};
 use serde_json::Value;
 
-use crate::data_file::data_file_name;
+use crate::data_file_name::data_file_name;
 use crate::read::{Content, Scan, read_content};
 use crate::source::{DataSource, Sources};
 use crate::world::top_rows;
