@@ -15,7 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["memory"],
     &["model"],
     &["core"],
-    &["segment", "masks", "samples", "resize", "series"],
+    &["segment", "masks", "samples", "objects", "resize", "series"],
     &["place"],
     &["case"],
     &["jobs"],

@@ -123,6 +123,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "nephrite-pipeline",
         &[
             "nephrite-types",
+            "nephrite-dicom-objects",
             "nephrite-settings",
             "nephrite-kernel",
             "nephrite-nnunet-folder",
@@ -167,6 +168,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-dicom",
             "nephrite-engine",
             "nephrite-demo",
+            "nephrite-dicom-objects",
             "nephrite-dicomweb",
             "nephrite-jobs",
             "nephrite-jobs-sqlite",

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use nephrite_cpu::CpuError;
 use nephrite_dicom::DicomError;
+use nephrite_dicom_objects::ObjectError;
 use nephrite_engine::EngineError;
 use nephrite_kernel::OperationError;
 use nephrite_nnunet::NnunetError;
@@ -29,6 +30,32 @@ pub enum CoreError {
     /// A DICOM series could not be read.
     #[error(transparent)]
     Dicom(#[from] DicomError),
+    /// A mask did not become a DICOM object, or an object did not become a mask.
+    #[error("{}: {source}", path.display())]
+    Object {
+        /// The file, or the series.
+        path: PathBuf,
+        /// Why not.
+        source: Box<ObjectError>,
+    },
+    /// A structure set where a mask may stand, and nothing says on which voxels.
+    #[error("{}: a structure set has contours and no voxels; convert it on its series, or give a segmentation", path.display())]
+    ContoursWithoutGrid {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Segments of which one mask cannot be made, or none at all.
+    #[error("{}: its segments overlap, or there are none: they are not one mask", path.display())]
+    OverlappingSegments {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Contours lie on images, and these were resampled.
+    #[error("{}: rtstruct cannot be written of a series that was resampled for the tilt of its gantry: contours lie on images", path.display())]
+    ResampledContours {
+        /// The series.
+        path: PathBuf,
+    },
     /// A volume could not be resized.
     #[error(transparent)]
     Resample(#[from] ResampleError),
@@ -343,6 +370,10 @@ impl Coded for CoreError {
             CoreError::Path(error) => error.code(),
             CoreError::Volume(error) => error.code(),
             CoreError::Dicom(error) => error.code(),
+            CoreError::Object { source, .. } => source.code(),
+            CoreError::ResampledContours { .. }
+            | CoreError::ContoursWithoutGrid { .. }
+            | CoreError::OverlappingSegments { .. } => ErrorCode::InvalidInput,
             CoreError::Resample(error) => error.code(),
             CoreError::Folder(error) => error.code(),
             CoreError::Nnunet(error) => error.code(),

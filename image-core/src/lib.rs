@@ -11,7 +11,7 @@
 //! server                      what gRPC callers reach; wire, beside case and place, turns messages into types
 //! case                        a patient: plan, steps, results, record
 //! place                       where a step runs: here, or in another core
-//! segment  masks  samples  resize
+//! segment  masks  samples  objects  resize
 //! core                        what outlives a request
 //! model                       folders, the runtime, resident models, what one costs
 //! memory                      scans in memory, budget, file identity
@@ -25,6 +25,7 @@ pub mod jobs;
 pub mod masks;
 mod memory;
 mod model;
+mod objects;
 mod place;
 mod resize;
 mod samples;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use nephrite_settings::FaultKind;
-use nephrite_types::ErrorCode;
+use nephrite_types::{ErrorCode, OutputFormatsFault};
 
 /// Something wrong in a pipeline file, and where.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +35,14 @@ pub enum PipelineFault {
         /// The name.
         file: String,
     },
+    /// The formats of a file do not go together.
+    #[error("file {file}: {fault}")]
+    Formats {
+        /// Of the label map.
+        file: String,
+        /// Why not.
+        fault: OutputFormatsFault,
+    },
     /// A step names another one that is not there.
     #[error("{key}: there is no step {step:?}")]
     UnknownStep {
@@ -63,6 +71,15 @@ pub enum PipelineFault {
     /// Nothing would be kept.
     #[error("the pipeline saves nothing")]
     NothingSaved,
+}
+
+impl From<nephrite_settings::Fault> for Fault {
+    fn from(fault: nephrite_settings::Fault) -> Self {
+        Fault {
+            line: fault.line,
+            fault: fault.kind.into(),
+        }
+    }
 }
 
 impl fmt::Display for Fault {

@@ -32,6 +32,7 @@
 //! # Ok::<(), String>(())
 //! ```
 
+mod dicom_output;
 mod fault;
 mod keys;
 pub mod model_keys;
@@ -42,6 +43,7 @@ mod read_mask;
 mod read_model;
 mod step;
 
+pub use dicom_output::DicomOutput;
 pub use fault::{Fault, PipelineFault};
 pub use nephrite_kernel::ParameterValue;
 pub use pipeline::Pipeline;

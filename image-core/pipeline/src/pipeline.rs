@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nephrite_kernel::is_name;
 use nephrite_settings::{FaultKind, Reference};
-use nephrite_types::Phase;
+use nephrite_types::{OutputFormat, Phase};
 
+use crate::dicom_output::DicomOutput;
 use crate::fault::{Fault, PipelineFault};
 use crate::keys::STEP_NAME;
 use crate::order;
@@ -23,6 +24,8 @@ pub struct Pipeline {
     steps: Vec<Step>,
     /// What is kept; at least one, unless there are samples.
     pub save: Vec<Save>,
+    /// How DICOM objects are written.
+    pub dicom: DicomOutput,
 }
 
 impl Pipeline {
@@ -55,6 +58,7 @@ impl Pipeline {
             strict_geometry: draft.strict_geometry,
             steps,
             save: draft.save.into_iter().map(|(save, _)| save).collect(),
+            dicom: draft.dicom,
         })
     }
 
@@ -105,6 +109,7 @@ impl Pipeline {
                 strict_geometry: false,
                 steps,
                 save,
+                dicom: DicomOutput::default(),
             }),
         }
     }
@@ -185,6 +190,7 @@ impl Pipeline {
                 .cloned()
                 .collect(),
             save,
+            dicom: self.dicom.clone(),
         })
     }
 }
@@ -193,6 +199,7 @@ fn own_file(id: &str) -> Save {
     Save {
         step: id.to_owned(),
         file: format!("{id}.nii.gz"),
+        formats: vec![OutputFormat::Nifti],
     }
 }
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use nephrite_kernel::is_name;
-use nephrite_settings::kind::{flag, text};
+use nephrite_settings::kind::{choice, flag, list, one_of, text};
 use nephrite_settings::{Document, Section};
-use nephrite_types::{Phase, check_file_name, has_volume_ending};
+use nephrite_types::{OutputFormat, Phase, check_file_name, has_volume_ending};
 
+use crate::dicom_output::{DicomOutput, dicom_output};
 use crate::fault::{Fault, PipelineFault};
 use crate::keys::{STEP_NAME, any, phase};
 use crate::read_mask::{mask_step, sample_step};
@@ -25,6 +26,7 @@ pub(crate) struct Draft {
     /// Line of every step that has a name, also of one with a fault.
     pub(crate) lines: BTreeMap<String, usize>,
     pub(crate) save: Vec<(Save, usize)>,
+    pub(crate) dicom: DicomOutput,
     pub(crate) faults: Vec<Fault>,
 }
 
@@ -58,10 +60,7 @@ pub(crate) fn draft(file: &str) -> Result<Draft, Vec<Fault>> {
 }
 
 fn of_settings(faults: Vec<nephrite_settings::Fault>) -> impl Iterator<Item = Fault> {
-    faults.into_iter().map(|fault| Fault {
-        line: fault.line,
-        fault: fault.kind.into(),
-    })
+    faults.into_iter().map(Fault::from)
 }
 
 /// All keys of a file.
@@ -84,6 +83,7 @@ pub(crate) fn draft_of(top: &mut Section<'_>) -> Draft {
     let mut draft = Draft {
         reference,
         strict_geometry,
+        dicom: dicom_output(top),
         ..Draft::default()
     };
     models
@@ -113,8 +113,16 @@ impl Draft {
     }
 
     fn add_save(&mut self, save: Save, line: usize) {
-        if self.save.iter().any(|(other, _)| other.file == save.file) {
+        if let Err(fault) = OutputFormat::check(&save.formats) {
             let file = save.file.clone();
+            self.fault(line, PipelineFault::Formats { file, fault });
+        }
+        let taken = |file: &String| {
+            self.save
+                .iter()
+                .any(|(other, _)| other.files().any(|(_, taken)| taken == *file))
+        };
+        if let Some(file) = save.files().map(|(_, file)| file).find(taken) {
             self.fault(line, PipelineFault::FileTwice { file });
         }
         self.save.push((save, line));
@@ -146,6 +154,12 @@ fn read_save(table: &mut Section<'_>) -> Option<(Save, usize)> {
         (plain && has_volume_ending(file)).then(|| file.to_owned())
     });
     let file = table.require("file", file, "unique among what is saved");
+    let names = OutputFormat::ALL.map(|format| (format.name(), format));
+    let expected = format!("of {}", one_of(&names.map(|(name, _)| name)));
+    let formats = list(choice(&names), 1, expected);
+    let help = "what is written; DICOM objects lie beside the file, and need a scan that is a DICOM series";
+    let formats = table.option("formats", formats, r#"["nifti"]"#, help);
+    let formats = formats.unwrap_or_else(|| vec![OutputFormat::Nifti]);
     let (step, file) = (step?, file?);
-    Some((Save { step, file }, table.line()))
+    Some((Save { step, file, formats }, table.line()))
 }

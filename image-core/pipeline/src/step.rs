@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use nephrite_kernel::ParameterValue;
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
-use nephrite_types::{Phase, Precision, SegmentationOptions};
+use nephrite_types::{OutputFormat, Phase, Precision, SegmentationOptions};
 
 /// One step.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,8 +114,24 @@ pub struct SampleStep {
 pub struct Save {
     /// The step that makes it.
     pub step: String,
-    /// A plain file name that ends in `.nii.gz` or `.nii`; no other mask has it.
+    /// A plain file name that ends in `.nii.gz`, `.nii`, `.nrrd` or `.mha`; no other mask has it.
     pub file: String,
+    /// What is written; the label map is always among them.
+    pub formats: Vec<OutputFormat>,
+}
+
+impl Save {
+    /// The files that are written, in the order of [`OutputFormat::ALL`].
+    pub fn files(&self) -> impl Iterator<Item = (OutputFormat, String)> {
+        let wanted = |format: &OutputFormat| self.formats.contains(format);
+        let formats = OutputFormat::ALL.into_iter().filter(wanted);
+        formats.map(|format| (format, format.file_beside(&self.file)))
+    }
+
+    /// Whether DICOM objects are written.
+    pub fn has_objects(&self) -> bool {
+        self.formats.iter().any(|format| format.is_object())
+    }
 }
 
 impl Step {

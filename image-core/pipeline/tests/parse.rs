@@ -4,9 +4,10 @@
 
 use nephrite_nnunet_folder::{CheckpointKind, FoldName, FoldSelection};
 use nephrite_pipeline::{
-    Crop, MaskChannel, ModelStep, ParameterValue, Pipeline, PipelineFault, SampleStep, Save, Step,
+    Crop, DicomOutput, MaskChannel, ModelStep, ParameterValue, Pipeline, PipelineFault, SampleStep, Save,
+    Step,
 };
-use nephrite_types::{Numerics, Phase};
+use nephrite_types::{Numerics, OutputFormat, Phase};
 use proptest::prelude::*;
 
 const WHOLE: &str = r#"
@@ -194,6 +195,7 @@ fn a_choice_of_steps_brings_what_they_need() {
     let kept = Save {
         step: "fine".into(),
         file: "fine.nii.gz".into(),
+        formats: vec![OutputFormat::Nifti],
     };
     assert_eq!(fine.save, [kept]);
     let clean = pipeline.only(&["clean".into()]).unwrap();
@@ -425,4 +427,64 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn formats_and_codes_are_taken() {
+    let text = format!(
+        "{}{}formats = ['sr', 'nifti', 'dicom-seg']\n[codes]\na = {{ category = 'SCT:1:A', type = 'SCT:2:B', modifier = 'SCT:3:C' }}\n\
+         \"b c\" = {{ category = 'SCT:1:A', type = 'SCT:2:B' }}\n[dicom]\nseg = 'labelmap'\nholes = 'xor'\n",
+        model("a", ""),
+        save("a")
+    );
+    let pipeline = Pipeline::parse(&text).unwrap();
+    let files: Vec<String> = pipeline.save[0].files().map(|(_, file)| file).collect();
+    assert_eq!(files, ["a.nii.gz", "a.seg.dcm", "a.sr.dcm"]);
+    assert_eq!(pipeline.dicom.codes.keys().collect::<Vec<_>>(), ["a", "b c"]);
+    assert_eq!(pipeline.dicom.codes["a"].modifier.as_ref().unwrap().meaning, "C");
+    assert_ne!(
+        pipeline.dicom,
+        DicomOutput {
+            codes: pipeline.dicom.codes.clone(),
+            ..DicomOutput::default()
+        }
+    );
+    assert_eq!(pipeline.only(&["a".into()]).unwrap().dicom, pipeline.dicom);
+}
+
+#[test]
+fn formats_and_codes_that_cannot_be_are_faults_of_their_lines() {
+    let check = |more: &str, line: usize, expected: &str| {
+        let text = format!(
+            "{}[[save]]\nstep = 'a'\nfile = 'a.nii.gz'\n{more}\n",
+            model("a", "")
+        );
+        let faults = Pipeline::parse(&text).unwrap_err();
+        let [fault] = &faults[..] else {
+            panic!("{faults:?}")
+        };
+        assert!(fault.to_string().contains(expected), "{fault}");
+        assert_eq!(fault.line, line, "{fault}");
+    };
+    check(
+        "formats = ['dicom-seg']",
+        6,
+        "a.nii.gz: nifti must be among the formats",
+    );
+    check("formats = ['nifti', 'sr']", 6, "sr needs dicom-seg");
+    check("formats = ['nifti', 'nifti']", 6, "nifti is named twice");
+    check(
+        "formats = ['nifti', 'png']",
+        9,
+        "nifti, dicom-seg, rtstruct or sr",
+    );
+    let clash = "formats = ['nifti', 'dicom-seg']\n[[save]]\nstep = 'a'\nfile = 'a.mha'\nformats = ['nifti', 'dicom-seg']";
+    check(clash, 10, "file a.seg.dcm is saved twice");
+    check("[codes]\na = { category = 'SCT:1:A' }", 10, "codes.a.type");
+    check(
+        "[codes]\na = { category = 'SCT:1', type = 'SCT:1:A' }",
+        10,
+        "SCHEME:VALUE:MEANING",
+    );
+    check("[dicom]\nseg = 'fractional'", 10, "binary or labelmap");
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use nephrite_dicom::PhaseContradiction;
 use nephrite_kernel::OperationError;
 use nephrite_pipeline::{Fault, PipelineFault};
-use nephrite_types::{Coded, ErrorCode, Phase};
+use nephrite_types::{Coded, ErrorCode, OutputFormat, Phase};
 
 use super::plan::PipelineStepFault;
 use crate::error::CoreError;
@@ -144,6 +144,40 @@ pub enum CaseError {
         reference: Phase,
         /// Its file.
         reference_path: PathBuf,
+    },
+    /// A mask is to become a DICOM object, and a scan that it comes from is no DICOM series.
+    #[error(
+        "step {step}: {file} is saved as {}, which needs scans that are DICOM series; that of {phase} is none: {}",
+        formats.iter().filter(|format| format.is_object()).map(|format| format.name()).collect::<Vec<_>>().join(", "), path.display()
+    )]
+    NoSeries {
+        /// Whose mask it is.
+        step: String,
+        /// The label map that the objects would lie beside.
+        file: String,
+        /// As the pipeline has them.
+        formats: Vec<OutputFormat>,
+        /// Of the scan.
+        phase: Phase,
+        /// The scan.
+        path: PathBuf,
+    },
+    /// A mask is to become a DICOM object, and its scans do not share a frame of reference.
+    #[error(
+        "step {step}: {file} cannot become a DICOM object: the frame of reference of the scan of {phase} is {:?}, that of {reference} {:?}",
+        frames.0, frames.1
+    )]
+    OtherFrame {
+        /// Whose mask it is.
+        step: String,
+        /// The label map that the objects would lie beside.
+        file: String,
+        /// Of one scan.
+        phase: Phase,
+        /// Of the scan that objects refer to.
+        reference: Phase,
+        /// FrameOfReferenceUID of both.
+        frames: (String, String),
     },
     /// The result folder is there already, or another case that runs has its name.
     #[error("{}: {}", if *running { "another case writes this result folder now" } else { "the result folder exists already" },
@@ -286,11 +320,16 @@ impl Coded for CaseError {
             | CaseError::MissingPhase { .. }
             | CaseError::NoReference { .. }
             | CaseError::NothingToRun { .. }
+            | CaseError::NoSeries { .. }
             | CaseError::OutputName { .. } => ErrorCode::InvalidArgument,
             CaseError::OutputExists { .. } => ErrorCode::AlreadyExists,
             CaseError::NoMask { .. } => ErrorCode::NotFound,
             CaseError::MaskTooLarge { .. } => ErrorCode::LimitExceeded,
-            CaseError::PhaseContradicted { .. } | CaseError::MaskChanged { .. } | CaseError::OtherScan { .. } | CaseError::NoOverlap { .. }
+            CaseError::PhaseContradicted { .. }
+            | CaseError::MaskChanged { .. }
+            | CaseError::OtherScan { .. }
+            | CaseError::NoOverlap { .. }
+            | CaseError::OtherFrame { .. }
             | CaseError::EmptyCrop { .. }
             | CaseError::Record { .. } => ErrorCode::InvalidInput,
             CaseError::Output { .. } => ErrorCode::Environment,

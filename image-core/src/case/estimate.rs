@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use nephrite_pipeline::Step;
+use nephrite_pipeline::{Save, Step};
 use nephrite_types::{CancelToken, Phase};
 use serde::Serialize;
 
@@ -245,7 +245,10 @@ fn files(plan: &Plan, step: &PlannedStep) -> Vec<String> {
         PlannedStep::Sample(_) => SAMPLE_FILES.iter().map(|file| format!("{id}/{file}")).collect(),
     };
     let kept = plan.pipeline.save.iter().filter(|save| save.step == id);
-    kept.map(|save| save.file.clone()).chain(beside).collect()
+    kept.flat_map(Save::files)
+        .map(|(_, file)| file)
+        .chain(beside)
+        .collect()
 }
 
 /// Besides the scan.

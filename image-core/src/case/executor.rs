@@ -10,10 +10,11 @@ use nephrite_kernel::memory::ON_MASKS;
 use nephrite_kernel::{
     Artefacts, Context, Inputs, LabelStatus, LabelVolume, Mask, MaskSize, Parameters, RunMask,
 };
-use nephrite_pipeline::{Crop, MaskStep};
+use nephrite_pipeline::{Crop, MaskStep, Save};
 use nephrite_server::memory::Reservation;
 use nephrite_types::{BoundingBox, CancelToken, Coded, ErrorCode, Phase, Progress, Stage, Warning};
 
+use super::object_hash::{ObjectParts, WorkPart, uids};
 use super::plan::{Plan, PlannedModel, PlannedSample, PlannedStep};
 use super::results::ResultFolder;
 use super::{
@@ -24,6 +25,7 @@ use crate::core::Core;
 use crate::error::CoreError;
 use crate::masks::StepPlace;
 use crate::memory::Counters;
+use crate::objects::{ObjectRun, ObjectSource, write_objects};
 use crate::place::CaseServices;
 use crate::samples::SampleStep;
 use crate::segment::{PostprocessingChoice, PreviousStage, WorldBox, label_table_with, on_grid};
@@ -170,7 +172,7 @@ impl<'a> Executor<'a> {
             if !is_left_out {
                 labels = masks.reference.label_volumes();
                 ran.files
-                    .extend(self.keep(id, &masks.reference, &labels, cancel)?);
+                    .extend(self.keep((id, &ran.work), &masks.reference, &labels, cancel)?);
             }
             self.state().masks.insert(id.to_owned(), masks);
         }
@@ -399,7 +401,7 @@ impl<'a> Executor<'a> {
     /// Writes a mask under the names that the pipeline keeps it by, and tells that it is there. Gives the names.
     fn keep(
         &self,
-        id: &str,
+        (id, work): (&str, &StepWork),
         mask: &Mask,
         labels: &[LabelVolume],
         cancel: &CancelToken,
@@ -408,11 +410,13 @@ impl<'a> Executor<'a> {
         let mut files = Vec::new();
         for save in self.plan.pipeline.save.iter().filter(|save| save.step == id) {
             cancel.check()?;
-            let _memory = self.reserve_grid("writing a mask", cancel)?;
+            let memory = self.reserve_grid("writing a mask", cancel)?;
             let grid = (&reference.frame, &reference.source);
             self.results
                 .write_mask(&save.file, mask, grid, self.core.limits(), cancel)?;
+            drop(memory);
             files.push(save.file.clone());
+            files.extend(self.objects((id, work), save, mask, cancel)?);
             self.state().kept.push(MaskFileRecord {
                 file: save.file.clone(),
                 step: id.to_owned(),
@@ -425,6 +429,68 @@ impl<'a> Executor<'a> {
             labels: labels.to_vec(),
         }));
         Ok(files)
+    }
+
+    /// Writes a mask as the DICOM objects that are wanted beside its file. Gives their names.
+    fn objects(
+        &self,
+        (id, work): (&str, &StepWork),
+        save: &Save,
+        mask: &Mask,
+        cancel: &CancelToken,
+    ) -> Result<Vec<String>, CaseError> {
+        let Some(source) = self.plan.objects.as_ref().filter(|_| save.has_objects()) else {
+            return Ok(Vec::new());
+        };
+        let run = ObjectRun {
+            source,
+            output: &self.plan.pipeline.dicom,
+            case: self.object_hash((id, work), source, &save.file),
+            role: id,
+        };
+        let progress = StepProgress {
+            step: id,
+            events: self.events,
+            state: &self.state,
+        };
+        let mut warn = |warning: Warning| progress.warning(&warning);
+        let folder = self.results.dir();
+        let files = write_objects(self.core, run, mask, folder, save.files(), &mut warn, cancel)?;
+        for file in &files {
+            self.results.note(file, cancel)?;
+        }
+        Ok(files)
+    }
+
+    fn object_hash(&self, (id, work): (&str, &StepWork), source: &ObjectSource, file: &str) -> [u8; 32] {
+        let state = self.state();
+        let mut works = BTreeMap::from([(id, WorkPart::of(work))]);
+        let mut open = self.plan.needs(id);
+        while let Some(other) = open.pop() {
+            if let Some(record) = state.records.get(other)
+                && !works.contains_key(other)
+            {
+                works.insert(other, WorkPart::of(&record.work));
+                open.extend(self.plan.needs(other));
+            }
+        }
+        let phases = works.values().filter_map(|work| match work {
+            WorkPart::Model { phase, .. } => Some(*phase),
+            _ => None,
+        });
+        let scans = phases.filter_map(|phase| Some((phase, state.scans.get(&phase)?.as_str())));
+        let written = self.results.files();
+        let mask = written.iter().find(|written| written.path == file);
+        let parts = ObjectParts {
+            nephrite: env!("CARGO_PKG_VERSION"),
+            pipeline: self.plan.file.as_ref().map(|file| file.sha256.as_str()),
+            step: id,
+            scans: scans.collect(),
+            works,
+            source: uids(&source.series),
+            mask: mask.map_or("", |mask| mask.sha256.as_str()),
+        };
+        parts.hash()
     }
 
     /// Room for a dense array of 2 bytes per voxel of the reference grid.

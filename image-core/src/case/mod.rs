@@ -24,6 +24,7 @@ mod finished_mask;
 mod finished_result;
 mod inputs;
 mod needs;
+mod object_hash;
 mod owner;
 mod plan;
 mod record;

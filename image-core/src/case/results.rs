@@ -104,6 +104,11 @@ impl ResultFolder {
         self.note(file, cancel)
     }
 
+    /// Where files of the result lie until it is finished.
+    pub(super) fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
     /// A new folder inside, for the files of a step. Its path is the one that it has now, hidden, since services and other
     /// cores write there.
     pub(super) fn folder(&self, step: &str) -> Result<Artefacts, CaseError> {

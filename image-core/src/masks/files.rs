@@ -19,13 +19,14 @@ use super::{Operations, StepPlace};
 use crate::core::Core;
 use crate::error::CoreError;
 use crate::memory::peak_rss_bytes;
+use crate::objects::mask_of_object;
 
 /// A mask that goes in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MaskInput {
     /// Name of the operation's input; `None` is its first.
     pub name: Option<String>,
-    /// NIfTI file of label ids.
+    /// Label map, or a DICOM segmentation, whose labels are named as its segments are.
     pub path: PathBuf,
     /// What the ids mean; those without a name are called `label_<id>`.
     pub labels: LabelTable,
@@ -147,9 +148,9 @@ pub fn run_mask(
     };
 
     let started = Instant::now();
-    let files = open_inputs(core, &description, &request.inputs, &outputs)?;
+    let files = open_inputs(core, &description, &request.inputs, &outputs, cancel)?;
     let needed = |sizes: &[MaskSize]| operations.request_bytes(&request.operation, sizes, &checked);
-    let mut sizes: Vec<MaskSize> = files.iter().map(|file| file.unread.size()).collect();
+    let mut sizes: Vec<MaskSize> = files.iter().map(OpenInput::size).collect();
     let mut memory = core.reserve(ON_MASKS, needed(&sizes)?, &[], None, cancel)?;
     let mut inputs = Inputs::new();
     for (idx, file) in files.into_iter().enumerate() {
@@ -288,8 +289,14 @@ fn open_outputs(
 struct OpenInput<'a> {
     name: String,
     given: &'a MaskInput,
-    files: VolumeFiles,
-    unread: UnreadMask,
+    content: Content,
+}
+
+enum Content {
+    /// A label map.
+    File(VolumeFiles, UnreadMask),
+    /// Of a DICOM segmentation, whose size only its frames say.
+    Mask(Mask),
 }
 
 fn open_inputs<'a>(
@@ -297,6 +304,7 @@ fn open_inputs<'a>(
     description: &OperationDescription,
     given: &'a [MaskInput],
     outputs: &[(String, OutputFile)],
+    cancel: &CancelToken,
 ) -> Result<Vec<OpenInput<'a>>, CoreError> {
     let opened = given.iter().map(|given| {
         let first = || description.inputs.first().map(|spec| spec.name.clone());
@@ -307,19 +315,33 @@ fn open_inputs<'a>(
                 path: output.path.clone(),
             });
         }
-        let unread = UnreadMask::of(&files, &given.path.to_string_lossy(), core.limits())
-            .map_err(|error| in_file(error, &given.path))?;
+        let object = files.files().next();
+        let mask = object.map(|file| mask_of_object(core, file, &given.path, &given.labels, cancel));
+        let content = match mask.transpose()?.flatten() {
+            Some(mask) => Content::Mask(mask),
+            None => {
+                let unread = UnreadMask::of(&files, &given.path.to_string_lossy(), core.limits())
+                    .map_err(|error| in_file(error, &given.path))?;
+                Content::File(files, unread)
+            }
+        };
         Ok(OpenInput {
             name: given.name.clone().or_else(first).unwrap_or_default(),
             given,
-            files,
-            unread,
+            content,
         })
     });
     opened.collect()
 }
 
 impl OpenInput<'_> {
+    fn size(&self) -> MaskSize {
+        match &self.content {
+            Content::File(_, unread) => unread.size(),
+            Content::Mask(mask) => MaskSize::of(mask),
+        }
+    }
+
     fn read(
         self,
         core: &Core,
@@ -327,9 +349,11 @@ impl OpenInput<'_> {
         counted: impl FnOnce(MaskSize) -> Result<(), CoreError>,
     ) -> Result<Mask, CoreError> {
         let (name, labels) = (self.given.path.to_string_lossy(), &self.given.labels);
-        let mask = self
-            .unread
-            .read(self.files, &name, labels, core.limits(), cancel, counted);
+        let (files, unread) = match self.content {
+            Content::File(files, unread) => (files, unread),
+            Content::Mask(mask) => return Ok(mask),
+        };
+        let mask = unread.read(files, &name, labels, core.limits(), cancel, counted);
         mask.map_err(|error| match error {
             CoreError::Operation(error) => in_file(error, &self.given.path),
             other => other,

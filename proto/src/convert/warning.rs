@@ -11,6 +11,7 @@ impl From<WarningCode> for v1::WarningCode {
             WarningCode::OtherWorld => v1::WarningCode::OtherWorld,
             WarningCode::SingularForm => v1::WarningCode::SingularForm,
             WarningCode::HeaderLengths => v1::WarningCode::HeaderLengths,
+            WarningCode::DicomObject => v1::WarningCode::DicomObject,
         }
     }
 }
@@ -35,6 +36,7 @@ pub fn warning(wire: &v1::Warning) -> Option<Warning> {
         v1::WarningCode::OtherWorld => WarningCode::OtherWorld,
         v1::WarningCode::SingularForm => WarningCode::SingularForm,
         v1::WarningCode::HeaderLengths => WarningCode::HeaderLengths,
+        v1::WarningCode::DicomObject => WarningCode::DicomObject,
     };
     let text = |text: &str| text.chars().take(MAX_CHARS).collect();
     Some(Warning {

@@ -269,6 +269,8 @@ pub enum WarningCode {
     SingularForm = 3,
     /// A header says two lengths of one voxel.
     HeaderLengths = 4,
+    /// A DICOM object was written otherwise than its user may expect, or not at all.
+    DicomObject = 5,
 }
 impl WarningCode {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -282,6 +284,7 @@ impl WarningCode {
             Self::OtherWorld => "WARNING_CODE_OTHER_WORLD",
             Self::SingularForm => "WARNING_CODE_SINGULAR_FORM",
             Self::HeaderLengths => "WARNING_CODE_HEADER_LENGTHS",
+            Self::DicomObject => "WARNING_CODE_DICOM_OBJECT",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -292,6 +295,7 @@ impl WarningCode {
             "WARNING_CODE_OTHER_WORLD" => Some(Self::OtherWorld),
             "WARNING_CODE_SINGULAR_FORM" => Some(Self::SingularForm),
             "WARNING_CODE_HEADER_LENGTHS" => Some(Self::HeaderLengths),
+            "WARNING_CODE_DICOM_OBJECT" => Some(Self::DicomObject),
             _ => None,
         }
     }

@@ -31,15 +31,18 @@ pub enum WarningCode {
     SingularForm,
     /// A header says two lengths of one voxel.
     HeaderLengths,
+    /// A DICOM object was written otherwise than its user may expect, or not at all.
+    DicomObject,
 }
 
 impl WarningCode {
     /// All codes.
-    pub const ALL: [WarningCode; 4] = [
+    pub const ALL: [WarningCode; 5] = [
         WarningCode::ChannelGeometry,
         WarningCode::OtherWorld,
         WarningCode::SingularForm,
         WarningCode::HeaderLengths,
+        WarningCode::DicomObject,
     ];
 
     /// The name in reports and events.
@@ -49,6 +52,7 @@ impl WarningCode {
             WarningCode::OtherWorld => "other_world",
             WarningCode::SingularForm => "singular_form",
             WarningCode::HeaderLengths => "header_lengths",
+            WarningCode::DicomObject => "dicom_object",
         }
     }
 
@@ -59,6 +63,7 @@ impl WarningCode {
             | WarningCode::OtherWorld
             | WarningCode::SingularForm
             | WarningCode::HeaderLengths => true,
+            WarningCode::DicomObject => false,
         }
     }
 }

@@ -88,9 +88,11 @@ pub(super) fn check_pipeline(
         }
         steps.push(report);
     }
-    let save = pipeline.save.iter().map(|save| SaveReport {
-        step: save.step.clone(),
-        file: save.file.clone(),
+    let save = pipeline.save.iter().flat_map(|save| {
+        save.files().map(move |(_, file)| SaveReport {
+            step: save.step.clone(),
+            file,
+        })
     });
     let report = PipelineReport {
         reference: pipeline.reference,

@@ -2,6 +2,7 @@
 
 mod check;
 mod frames;
+mod objects;
 mod phases;
 mod pipeline;
 mod pipeline_step_fault;
@@ -20,6 +21,7 @@ use nephrite_types::{CancelToken, Phase, Warning};
 use super::{CaseError, CaseRequest, Profile};
 use crate::core::Core;
 use crate::error::CoreError;
+use crate::objects::ObjectSource;
 use crate::place::CaseServices;
 use crate::segment::check_model_step;
 
@@ -32,6 +34,7 @@ pub(in crate::case) use step_labels::{StepLabels, names};
 pub(in crate::case) use steps::{PlannedModel, PlannedSample, PlannedStep};
 
 use check::check_pipeline;
+use objects::object_source;
 use phases::choose_phases;
 use pipeline::{pipeline, quick};
 use scans::{OpenedScan, assumed_scans, check_frames, open_scans, place_scans};
@@ -53,6 +56,8 @@ pub(in crate::case) struct Plan {
     pub(in crate::case) report: PipelineReport,
     /// The labels that the masks of steps will name.
     pub(in crate::case) labels: StepLabels,
+    /// The series of the reference, if masks become DICOM objects.
+    pub(in crate::case) objects: Option<ObjectSource>,
     /// What is odd about the scans.
     pub(in crate::case) warnings: Vec<Warning>,
 }
@@ -126,6 +131,7 @@ impl Plan {
         let reference = reference(&pipeline, &steps, &scans)?;
         check_frames(&scans, reference)?;
         let steps = place_samples(steps, reference, &scans)?;
+        let objects = object_source(core, &pipeline, &steps, &labels, &scans, reference)?;
         let overrides = chosen
             .iter()
             .filter(|(_, chosen)| chosen.is_override)
@@ -134,6 +140,7 @@ impl Plan {
             file,
             report,
             labels,
+            objects,
             warnings,
             overrides: overrides.collect(),
             pipeline,
@@ -141,6 +148,12 @@ impl Plan {
             reference,
             steps,
         })
+    }
+
+    /// Steps whose masks a step needs.
+    pub(in crate::case) fn needs(&self, id: &str) -> Vec<&str> {
+        let step = self.steps.iter().find(|step| step.id() == id);
+        step.map(PlannedStep::needs).unwrap_or_default()
     }
 
     /// Refuses a case of which a step that runs here can never fit.
