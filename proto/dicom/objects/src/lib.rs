@@ -25,6 +25,7 @@
 
 mod alignment;
 mod attributes;
+mod check;
 mod code;
 mod color;
 mod decimal;
@@ -38,6 +39,7 @@ mod layers;
 mod layers_in;
 mod limits;
 mod modules;
+mod object_kind;
 mod request;
 mod reslice;
 mod rtstruct;
@@ -53,9 +55,11 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+pub use check::{check_label, check_source};
 pub use code::{Code, CodeFault, LabelCodes};
 pub use error::{ObjectError, ObjectWarning};
 pub use limits::ObjectLimits;
+pub use object_kind::ObjectKind;
 pub use request::{Algorithm, Equipment, ObjectRequest, Placement, Written};
 pub use rtstruct::{
     Holes, Nested, RegionInfo, StructureSetIn, StructureSetOptions, read_structure_set, write_structure_set,
