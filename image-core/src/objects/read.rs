@@ -1,6 +1,7 @@
 //! DICOM segmentations where a file of a mask may stand.
 
 use std::fs::File;
+use std::io::Seek as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
@@ -12,6 +13,7 @@ use nephrite_types::CancelToken;
 use super::write::object_limits;
 use crate::core::Core;
 use crate::error::CoreError;
+use crate::memory::io_error;
 
 /// Of a byte of the file: the file, its elements, and its pixels as runs.
 const BYTES_PER_BYTE: u64 = 4;
@@ -41,6 +43,8 @@ pub(crate) fn mask_of_object(
         path: path.to_owned(),
         source: Box::new(source),
     };
+    // who opened it may have looked at its beginning
+    (&*file).rewind().map_err(|source| io_error(path, source))?;
     let object = open_object(file, &path.to_string_lossy(), &limits).map_err(DicomError::from)?;
     if ObjectKind::of(&object).map_err(failed)? == ObjectKind::StructureSet {
         return Err(CoreError::ContoursWithoutGrid {

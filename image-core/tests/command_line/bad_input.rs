@@ -73,7 +73,7 @@ fn a_missing_file_a_folder_and_a_pipe() {
         INPUT,
         &["missing.nii.gz", "no such file"],
     );
-    refuse_input(&scene, "out", INPUT, &["out", "not a regular file"]);
+    refuse_input(&scene, "out", INPUT, &["out", "no DICOM series", "0 files"]);
     assert!(
         std::process::Command::new("mkfifo")
             .arg(scene.path("pipe.nii"))

@@ -127,7 +127,7 @@ fn names_of_other_formats_and_headers_without_voxels_are_refused() {
     scene.write("scan.raw", &[0; 15]);
     scene.write("long.raw", &[0; 17]);
     std::fs::create_dir(scene.path("folder")).unwrap();
-    refused("missing.raw", 2, &["missing.raw"]);
+    refused("missing.raw", 3, &["missing.raw", "no such file"]);
     refused("folder", 3, &["folder", "not a"]);
     refused("scan.raw", 3, &["scan.nhdr", "expected 16 bytes", "found 15"]);
     refused("long.raw", 3, &["scan.nhdr", "should have 16 bytes", "has 17"]);

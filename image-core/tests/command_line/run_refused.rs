@@ -197,7 +197,7 @@ fn what_cannot_run_is_told_alike_everywhere_and_leaves_nothing() {
     check(
         &|r| r.scans[0].path = "scans".into(),
         InvalidInput,
-        &["scans", "not a regular file"],
+        &["scans", "no DICOM series"],
     );
     check(
         &|r| r.scans[0].path = "scans/text.nii.gz".into(),

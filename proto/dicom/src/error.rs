@@ -35,7 +35,10 @@ pub enum DicomError {
         limit: u64,
     },
     /// No image of a scan lies in the folder.
-    #[error("{name} holds no DICOM series that can be read: of {n_files} files {} are broken ({})", broken.len(), some(broken))]
+    #[error(
+        "{name} holds no DICOM series that can be read, in {n_files} files{}",
+        and_broken(broken)
+    )]
     NoImages {
         /// As named by the caller.
         name: String,
@@ -80,6 +83,14 @@ pub enum DicomError {
     /// The caller asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+}
+
+/// Behind what is said of all files.
+fn and_broken(broken: &[String]) -> String {
+    match broken {
+        [] => String::new(),
+        broken => format!("; broken: {}", some(broken)),
+    }
 }
 
 impl Coded for DicomError {
