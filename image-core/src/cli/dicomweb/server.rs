@@ -10,7 +10,7 @@ use crate::cli::failure::Failure;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServerArguments {
-    /// The server: a name that the configuration has under [dicomweb.NAME], or a URL such as https://pacs.example/dicom-web
+    /// The server: a name that the configuration has under [dicomweb.NAME], or a URL
     #[arg(long, value_name = "NAME|URL")]
     pub(crate) dicomweb: String,
     /// Configuration of a server, for a name
@@ -44,7 +44,7 @@ impl ServerArguments {
         let url: BaseUrl = self.dicomweb.parse().map_err(|_| {
             // A URL with a password in it is not shown.
             let expected =
-                "a name, or a URL such as https://pacs.example/dicom-web without user, password and query";
+                "a name, or a URL without user, password and query";
             Failure::wrong("--dicomweb", "no such URL", expected)
         })?;
         let token = self.token_file.clone().map(Credentials::TokenFile);

@@ -176,7 +176,7 @@ impl Incoming {
             Incoming::File { path, labels } => Seen::File {
                 path,
                 labels,
-                unread: UnreadMask::of(&open(path)?, &path.to_string_lossy(), limits)?,
+                unread: Box::new(UnreadMask::of(&open(path)?, &path.to_string_lossy(), limits)?),
             },
         })
     }
@@ -188,7 +188,7 @@ pub(super) enum Seen<'a> {
     File {
         path: &'a Path,
         labels: &'a LabelTable,
-        unread: UnreadMask,
+        unread: Box<UnreadMask>,
     },
 }
 
