@@ -14,7 +14,7 @@ use crate::OperationError;
 /// `name` stands in messages only.
 ///
 /// The affine is taken as the file has it, shear and all, as nibabel does, in mm: where a mask lies is not for a mask
-/// operation to correct. A header that says two lengths for one axis is refused; [`read_label_map`] says more.
+/// operation to correct. A header that says two lengths for one axis is refused; [`nephrite_volume::read_label_map`] says more.
 ///
 /// # Errors
 /// [`OperationError::Volume`] if the file is no label map, [`OperationError::Mask`] if it is over the limits.
