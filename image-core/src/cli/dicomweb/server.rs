@@ -43,8 +43,7 @@ impl ServerArguments {
     fn of_url(&self) -> Result<ServerSettings, Failure> {
         let url: BaseUrl = self.dicomweb.parse().map_err(|_| {
             // A URL with a password in it is not shown.
-            let expected =
-                "a name, or a URL without user, password and query";
+            let expected = "a name, or a URL without user, password and query";
             Failure::wrong("--dicomweb", "no such URL", expected)
         })?;
         let token = self.token_file.clone().map(Credentials::TokenFile);
