@@ -16,15 +16,19 @@
 //!
 //! Source of all behavior: nnunetv2 2.8.1 (Apache-2.0); each module names the file it follows.
 
+mod built;
+mod description;
 mod error;
 pub mod export;
 mod footprint;
 mod half_check;
 mod half_rounding;
+mod kernels;
 mod load;
 mod model;
 mod network_runtime;
 mod on_card;
+mod open_model;
 mod options;
 pub mod postprocess;
 mod predict;
@@ -35,15 +39,16 @@ mod run;
 mod scans_on_cards;
 pub mod tiles;
 
+pub use description::{
+    ChannelDescription, FoldDescription, LabelDescription, ModelDescription, NetworkRuns, describe,
+};
 pub use error::NnunetError;
 pub use footprint::{Footprint, ScanSize};
 pub use half_check::{HalfCheck, Otherwise};
-pub use load::{
-    ChannelDescription, CpuKernels, CudaKernels, EngineFactory, EngineNetwork, FoldDescription, Kernels,
-    LabelDescription, ModelDescription, ModelOptions, NetworkRuns, describe,
-};
+pub use kernels::{CpuKernels, CudaKernels, EngineFactory, EngineNetwork, Kernels};
 pub use model::{Model, ModelParts};
 pub use network_runtime::NetworkRuntime;
+pub use open_model::ModelOptions;
 pub use options::PredictOptions;
 pub use predict::{Prediction, predict, predict_preprocessed};
 pub use preprocess::{NetworkInput, preprocess};
