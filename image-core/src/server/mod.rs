@@ -5,6 +5,7 @@
 //! calls too, and encode.
 
 mod config;
+mod cuda_config;
 mod dicom_config;
 mod dicomweb_config;
 mod error;

@@ -1,15 +1,11 @@
 //! Replays the seeds of the fuzz target.
 
-use std::path::Path;
+use nephrite_dicom::fuzzing;
+use nephrite_types::seeds;
 
 #[test]
 fn open_raw() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/open_raw");
-    let mut n_seeds = 0;
-    for entry in std::fs::read_dir(&folder).expect("the folder of seeds is there") {
-        let path = entry.expect("the folder can be listed").path();
-        nephrite_dicom::fuzzing::open_raw(&std::fs::read(path).expect("a seed can be read"));
-        n_seeds += 1;
+    for (_, seed) in seeds(env!("CARGO_MANIFEST_DIR"), "open_raw", 8) {
+        fuzzing::open_raw(&seed);
     }
-    assert!(n_seeds >= 8, "{n_seeds} seeds in {}", folder.display());
 }

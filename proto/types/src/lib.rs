@@ -23,6 +23,8 @@ mod output_format;
 mod phase;
 mod precision;
 mod progress;
+#[cfg(feature = "test-util")]
+mod seeds;
 mod segmentation_options;
 mod volume;
 mod volume_endings;
@@ -44,6 +46,8 @@ pub use output_format::{OutputFormat, OutputFormatsFault};
 pub use phase::Phase;
 pub use precision::{Precision, UnknownPrecision};
 pub use progress::{NoProgress, Progress, Stage};
+#[cfg(feature = "test-util")]
+pub use seeds::seeds;
 pub use segmentation_options::{Numerics, OptionKey, OptionKind, OptionOutOfRange, SegmentationOptions};
 pub use volume::{IntensityScale, Stored, Volume, VoxelType, Voxels};
 pub use volume_endings::{VOLUME_ENDINGS, has_volume_ending};

@@ -1,27 +1,15 @@
 //! Replays the seeds of the fuzz targets.
-#![allow(clippy::unwrap_used)] // helpers of tests fail by it
-
-use std::path::Path;
 
 use nephrite_nnunet_folder::fuzzing;
+use nephrite_types::seeds;
 
 fn check(target: &str, run: fn(&[u8]) -> bool, expected_valid: &[&str]) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fuzz/seeds")
-        .join(target);
-    let mut valid = Vec::new();
-    let mut n_seeds = 0;
-    for entry in std::fs::read_dir(&folder).unwrap() {
-        let entry = entry.unwrap();
-        n_seeds += 1;
-        if run(&std::fs::read(entry.path()).unwrap()) {
-            valid.push(entry.file_name().into_string().unwrap());
-        }
-    }
-    assert!(n_seeds >= 3, "{} holds {n_seeds} seeds", folder.display());
+    let mut seeds = seeds(env!("CARGO_MANIFEST_DIR"), target, 3);
+    seeds.retain(|(_, seed)| run(seed));
+    let valid: Vec<&str> = seeds.iter().map(|(name, _)| name.as_str()).collect();
     for name in expected_valid {
         assert!(
-            valid.iter().any(|valid| valid == name),
+            valid.contains(name),
             "seed {target}/{name} is no longer valid; valid are {valid:?}"
         );
     }
