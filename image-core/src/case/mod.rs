@@ -54,7 +54,7 @@ pub use report::CaseReport;
 pub use request::{BareModel, CasePipeline, CaseRequest, PhaseChoice, Profile};
 pub use reuse::reuse_case;
 pub use run::{run_case, run_case_for};
-pub use verify::{Difference, VerifyPlaces, VerifyReport, verify_record};
+pub use verify::{Difference, VerifyPlaces, VerifyReport, recorded_series_options, verify_record};
 
 pub use crate::masks::StepPlace;
 pub use crate::place::{CaseServices, RemoteCoreSettings, ServiceSettings};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use nephrite_dicom::SeriesOptions;
 use nephrite_root::{PathError, Root, WorkFolder, sweep};
 use nephrite_types::{CancelToken, Limits};
 use nephrite_volume::hash_file;
@@ -130,6 +131,16 @@ pub fn verify_record(
         });
     }
     Ok(VerifyReport { equal, differences })
+}
+
+/// How irregular the DICOM series of a recorded case might be; `None` if it had none.
+///
+/// # Errors
+/// [`CaseError::Record`] if that is no record.
+pub fn recorded_series_options(core: &Core, path: &Path) -> Result<Option<SeriesOptions>, CaseError> {
+    let record = read_record(core.root(), core.limits(), path)?;
+    let mut series = record.scans.into_iter().filter_map(|scan| scan.series);
+    Ok(series.next().map(|series| series.options))
 }
 
 fn by_path(files: &[FileRecord]) -> BTreeMap<&str, &FileRecord> {

@@ -1,6 +1,6 @@
 //! `nephrite verify`: runs a case again from its record and compares.
 
-use nephrite_image_core::case::{VerifyPlaces, verify_record};
+use nephrite_image_core::case::{VerifyPlaces, recorded_series_options, verify_record};
 use nephrite_types::{ErrorCode, count};
 
 use super::case_place::CasePlace;
@@ -30,12 +30,16 @@ pub(crate) struct VerifyArguments {
 
 pub(crate) fn run(arguments: VerifyArguments) -> Result<(), Failure> {
     let named = arguments.place.config.is_some() || arguments.recorded_places;
-    let place = CasePlace::new(arguments.place, arguments.runtime)?;
+    let series = arguments.runtime.series;
+    let mut place = CasePlace::new(arguments.place, arguments.runtime)?;
     let places = match arguments.recorded_places {
         true => VerifyPlaces::Recorded,
         false => VerifyPlaces::Configured(&place.services),
     };
     let record = place.core_path(&arguments.record)?;
+    if let Some(recorded) = recorded_series_options(&place.core, &record)? {
+        place.core = place.core.with_series_options(series.over(recorded));
+    }
     let cancel = signals::cancelled_by_signals();
     let events = case_progress::on_stderr(arguments.quiet);
     let report = verify_record(&place.core, places, &record, &*events, &cancel);

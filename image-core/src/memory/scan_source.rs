@@ -38,19 +38,23 @@ enum Source {
     Series { folder: Dir, series: Arc<Series> },
 }
 
-/// What makes two scans the same: their files, in the state that these were in.
+/// What makes two scans the same: their files, in the state that these were in, and which of what these hold is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum ScanIdentity {
     Files(VolumeIdentity),
-    /// Sorted by path.
-    Series(Arc<[(PathBuf, FileIdentity)]>),
+    Series {
+        /// What it is called: one file may hold several stacks.
+        id: String,
+        /// Sorted by path.
+        files: Arc<[(PathBuf, FileIdentity)]>,
+    },
 }
 
 impl ScanIdentity {
     fn files(&self) -> impl Iterator<Item = &FileIdentity> {
         let (one, many) = match self {
             ScanIdentity::Files(files) => (Some(files.files()), None),
-            ScanIdentity::Series(files) => (None, Some(files.iter().map(|(_, file)| file))),
+            ScanIdentity::Series { files, .. } => (None, Some(files.iter().map(|(_, file)| file))),
         };
         one.into_iter().flatten().chain(many.into_iter().flatten())
     }
@@ -129,7 +133,10 @@ impl OpenScan {
             .map(|(path, identity)| (path.to_owned(), identity))
             .collect();
         Ok(OpenScan {
-            identity: ScanIdentity::Series(files.into()),
+            identity: ScanIdentity::Series {
+                id: series.summary.id.clone(),
+                files: files.into(),
+            },
             source: Source::Series {
                 folder,
                 series: Arc::new(series.clone()),

@@ -366,7 +366,9 @@ impl InputKey {
 
 #[cfg(test)]
 mod tests {
-    use nephrite_types::{Affine, FileIdentity, Geometry, Labels, Limits, Shape3, Spacing};
+    use nephrite_types::{
+        Affine, FileIdentity, Geometry, IntensityScale, Labels, Limits, Shape3, Spacing, Volume, Voxels,
+    };
     use nephrite_volume::{SourceGeometry, write_label_map};
 
     use super::*;
@@ -463,5 +465,39 @@ mod tests {
         put_racily_clean(&volumes, true);
         let (_, counters) = read(&volumes);
         assert_eq!((counters.scan_reads, counters.scan_cache_hits), (0, 1));
+    }
+
+    /// Two stacks of one file are two scans.
+    #[test]
+    fn stacks_of_one_file_are_told_apart() {
+        use nephrite_dicom::test_util::{Labels as Called, Way, enhanced, joined, second_stack, write};
+
+        let temp = tempfile::tempdir().unwrap();
+        let spacing = Spacing::new([2.0, 1.0, 1.0]).unwrap();
+        let filled = |value| Volume {
+            voxels: Voxels::I16(ndarray::Array3::from_elem([4, 5, 6], value)),
+            scale: IntensityScale::IDENTITY,
+            geometry: Geometry {
+                shape: Shape3::new([4, 5, 6]).unwrap(),
+                spacing,
+                affine: Affine::from_spacing(spacing, [0.0; 3]),
+            },
+        };
+        let file = |value| enhanced(&filled(value), Way::PLAIN, &Called::default());
+        let dir = cap_std::fs::Dir::open_ambient_dir(temp.path(), cap_std::ambient_authority()).unwrap();
+        write(&dir, &[joined(file(7), &file(9), second_stack)]);
+        let volumes = volumes(temp.path());
+        let uid = Called::default().series_uid;
+        for (stack, value) in [(1, 7.0), (2, 9.0), (1, 7.0)] {
+            let path = format!(".#{uid}:{stack}");
+            let scan = ScanFile {
+                path: Path::new(&path),
+                reader: Reader::Nibabel,
+                expected_bytes: None,
+            };
+            let mut counters = Counters::default();
+            let lease = volumes.scan(scan, &mut counters, &CancelToken::new()).unwrap();
+            assert_eq!(values(&lease), value, "{path}");
+        }
     }
 }

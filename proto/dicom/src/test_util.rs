@@ -343,6 +343,47 @@ impl TestFile {
     }
 }
 
+/// An enhanced file that holds the frames of two, those of the second with something changed in their content, such as their stack.
+///
+/// # Panics
+/// If a file is not what [`enhanced`] makes.
+pub fn joined(first: TestFile, second: &TestFile, change: impl Fn(&mut InMemDicomObject)) -> TestFile {
+    let frames = |file: &TestFile| {
+        let element = file.object.element(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
+        element
+            .expect("it is enhanced")
+            .items()
+            .expect("a sequence")
+            .to_vec()
+    };
+    let pixels = |file: &TestFile| {
+        let element = file.object.element(tags::PIXEL_DATA).expect("it has pixels");
+        element.to_bytes().expect("bytes").into_owned()
+    };
+    let mut all = frames(&first);
+    for mut frame in frames(second) {
+        frame.update_value(tags::FRAME_CONTENT_SEQUENCE, |value| {
+            change(&mut value.items_mut().expect("a sequence")[0]);
+        });
+        all.push(frame);
+    }
+    let both = PrimitiveValue::from([pixels(&first), pixels(second)].concat());
+    let mut file = first;
+    for element in [
+        text(tags::NUMBER_OF_FRAMES, VR::IS, &all.len().to_string()),
+        sequence(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, all),
+        InMemElement::new(tags::PIXEL_DATA, VR::OW, both),
+    ] {
+        file.object.put(element);
+    }
+    file
+}
+
+/// Another stack, for [`joined`].
+pub fn second_stack(content: &mut InMemDicomObject) {
+    content.put(text(tags::STACK_ID, VR::SH, "2"));
+}
+
 /// Writes files into a folder.
 ///
 /// # Panics

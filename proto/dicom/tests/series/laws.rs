@@ -1,11 +1,10 @@
 //! What holds for every grid, and stacks within one enhanced file.
 
-use dicom_core::value::DataSetSequence;
-use dicom_core::{Length, PrimitiveValue, VR};
+use dicom_core::{PrimitiveValue, VR};
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use dicom_object::mem::InMemElement;
-use nephrite_dicom::test_util::{Labels, Way, enhanced, single_frame, text};
+use nephrite_dicom::test_util::{Labels, Way, enhanced, joined, second_stack, single_frame, text};
 use nephrite_dicom::{DicomLimits, SeriesOptions, read};
 use nephrite_types::{Affine, CancelToken, Coded, ErrorCode, Geometry, Limits, Spacing};
 use nephrite_volume::Reader;
@@ -71,51 +70,17 @@ proptest! {
 
 /// All frames of a file twice, the second time with another value of an attribute of their content.
 fn doubled(change: impl Fn(&mut InMemDicomObject)) -> Folder {
-    let mut file = enhanced(&volume(), Way::PLAIN, &Labels::default());
-    let frames = file
-        .object
-        .element(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE)
-        .unwrap()
-        .items()
-        .unwrap()
-        .to_vec();
-    let mut all = frames.clone();
-    for mut frame in frames {
-        frame.update_value(tags::FRAME_CONTENT_SEQUENCE, |value| {
-            change(&mut value.items_mut().unwrap()[0])
-        });
-        all.push(frame);
-    }
-    let pixels = file
-        .object
-        .element(tags::PIXEL_DATA)
-        .unwrap()
-        .to_bytes()
-        .unwrap()
-        .repeat(2);
-    let n = all.len();
-    for element in [
-        text(tags::NUMBER_OF_FRAMES, VR::IS, &n.to_string()),
-        InMemElement::new(
-            tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE,
-            VR::SQ,
-            DataSetSequence::new(all, Length::UNDEFINED),
-        ),
-        InMemElement::new(tags::PIXEL_DATA, VR::OW, PrimitiveValue::from(pixels)),
-    ] {
-        file.object.put(element);
-    }
-    Folder::new(&[file])
+    let file = enhanced(&volume(), Way::PLAIN, &Labels::default());
+    Folder::new(&[joined(file.clone(), &file, change)])
 }
 
 #[test]
 fn stacks_and_time_points_of_one_enhanced_file_are_told_apart() {
-    let stack = |content: &mut InMemDicomObject| drop(content.put(text(tags::STACK_ID, VR::SH, "2")));
     let time = |content: &mut InMemDicomObject| {
         let second = PrimitiveValue::from(2u32);
         content.put(InMemElement::new(tags::TEMPORAL_POSITION_INDEX, VR::UL, second));
     };
-    for folder in [doubled(stack), doubled(time)] {
+    for folder in [doubled(second_stack), doubled(time)] {
         let listing = folder.list(&SeriesOptions::default());
         assert_eq!(listing.series.len(), 2);
         assert!(listing.select(None).is_err());
