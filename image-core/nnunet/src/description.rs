@@ -172,7 +172,7 @@ pub struct FoldDescription {
 /// What networks take is said for `runtime`; [`NetworkRuntime::default`] is for those who have no settings.
 ///
 /// # Errors
-/// As [`Model::load`], as far as it can be known without weights.
+/// As [`crate::Model::load`], as far as it can be known without weights.
 pub fn describe(
     folder: &ModelFolder,
     options: &ModelOptions,
