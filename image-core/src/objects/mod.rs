@@ -1,6 +1,5 @@
 //! Masks as DICOM objects beside the files of their label maps.
 
-mod memory;
 mod read;
 mod source;
 mod write;

@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 
 use cap_std::fs::Dir;
 use nephrite_dicom_objects::{
-    Algorithm, Equipment, ObjectError, ObjectLimits, ObjectRequest, ReportRequest, Written, verify_report,
-    verify_seg, verify_structure_set, write_report, write_seg, write_structure_set,
+    Algorithm, Equipment, ObjectError, ObjectLimits, ObjectRequest, ReportRequest, Written, peak_bytes,
+    verify_report, verify_seg, verify_structure_set, write_report, write_seg, write_structure_set,
 };
 use nephrite_kernel::Mask;
 use nephrite_pipeline::DicomOutput;
 use nephrite_types::{CancelToken, Limits, OutputFormat, Warning, WarningCode};
 use nephrite_volume::write_atomically;
 
-use super::memory::peak_bytes;
 use super::source::ObjectSource;
 use crate::core::Core;
 use crate::error::CoreError;
@@ -57,13 +56,6 @@ pub(crate) fn write_objects(
     let mut names = Vec::new();
     for (format, file) in files.filter(|(format, _)| format.is_object()) {
         cancel.check()?;
-        let _memory = core.reserve(
-            "writing a DICOM object",
-            peak_bytes(format, run.output.seg, mask),
-            &[],
-            None,
-            cancel,
-        )?;
         let request = ObjectRequest {
             source: &run.source.series,
             masks: std::slice::from_ref(mask),
@@ -77,6 +69,12 @@ pub(crate) fn write_objects(
             equipment: &equipment,
             limits: &limits,
         };
+        let failed = |source| CoreError::Object {
+            path: file.clone().into(),
+            source: Box::new(source),
+        };
+        let needed = peak_bytes(&request, format, run.output.seg).map_err(failed)?;
+        let _memory = core.reserve("writing a DICOM object", needed, &[], None, cancel)?;
         let mut say = |message: String| {
             warn(Warning {
                 code: WarningCode::DicomObject,
@@ -107,12 +105,7 @@ pub(crate) fn write_objects(
                     labels.join(", ")
                 ));
             }
-            Err(source) => {
-                return Err(CoreError::Object {
-                    path: file.into(),
-                    source: Box::new(source),
-                });
-            }
+            Err(source) => return Err(failed(source)),
         }
     }
     Ok(names)

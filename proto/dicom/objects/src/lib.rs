@@ -38,6 +38,7 @@ mod item;
 mod layers;
 mod layers_in;
 mod limits;
+mod memory;
 mod modules;
 mod object_kind;
 mod request;
@@ -59,6 +60,7 @@ pub use check::{check_label, check_source};
 pub use code::{Code, CodeFault, LabelCodes};
 pub use error::{ObjectError, ObjectWarning};
 pub use limits::ObjectLimits;
+pub use memory::peak_bytes;
 pub use object_kind::ObjectKind;
 pub use request::{Algorithm, Equipment, ObjectRequest, Placement, Written};
 pub use rtstruct::{
