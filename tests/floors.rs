@@ -15,7 +15,9 @@ const FLOORS: &[&[&str]] = &[
     &["memory"],
     &["model"],
     &["core"],
-    &["segment", "masks", "samples", "objects", "resize", "series"],
+    &[
+        "fetch", "segment", "masks", "samples", "objects", "resize", "series",
+    ],
     &["place"],
     &["case"],
     &["jobs"],

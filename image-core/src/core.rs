@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use nephrite_dicom::SeriesOptions;
+use nephrite_dicomweb::{Address, ServerSettings};
 use nephrite_nnunet::ModelDescription;
 use nephrite_root::{OutputFile, Root, sweep};
 use nephrite_server::memory::{Allowance, Idle, MemoryBudget, MemoryError, Reservation};
@@ -68,6 +69,8 @@ pub struct Core {
     memory: MemoryBudget,
     /// Odd geometry is an error for every request.
     strict_geometry: bool,
+    /// DICOMweb servers that requests may name.
+    dicomweb: Vec<ServerSettings>,
 }
 
 impl Core {
@@ -94,6 +97,7 @@ impl Core {
             volumes: Volumes::new(root.clone(), limits.clone(), steps.max_volume_bytes),
             networks: Gate::new(steps.max_networks.max(1) as u64),
             strict_geometry: false,
+            dicomweb: Vec::new(),
             root,
             limits,
         }
@@ -115,6 +119,17 @@ impl Core {
         };
         self.volumes.set_rules(rules);
         self
+    }
+
+    /// DICOMweb servers that requests may name, and no others.
+    #[must_use]
+    pub fn with_dicomweb(mut self, servers: Vec<ServerSettings>) -> Self {
+        self.dicomweb = servers;
+        self
+    }
+
+    pub(crate) fn dicomweb(&self) -> &[ServerSettings] {
+        &self.dicomweb
     }
 
     /// Starts what runs the networks of the provider: our own kernels on `cpu`, the cards on `cuda`, ONNX Runtime on any other. A server calls it
@@ -141,6 +156,13 @@ impl Core {
     /// Where paths may lead.
     pub fn root(&self) -> &Arc<Root> {
         &self.root
+    }
+
+    /// A path as records and other processes know it: absolute. The address of a scan at a DICOMweb server is that everywhere.
+    pub(crate) fn absolute_text(&self, path: &Path) -> String {
+        let is_address = path.to_str().is_some_and(Address::is_meant);
+        let whole = (!is_address).then(|| self.root.absolute(path).ok()).flatten();
+        whole.as_deref().unwrap_or(path).display().to_string()
     }
 
     /// What one request may cost.

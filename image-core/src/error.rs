@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use nephrite_cpu::CpuError;
 use nephrite_dicom::DicomError;
 use nephrite_dicom_objects::ObjectError;
+use nephrite_dicomweb::{AddressFault, DicomWebError};
 use nephrite_engine::EngineError;
 use nephrite_kernel::OperationError;
 use nephrite_nnunet::NnunetError;
@@ -13,7 +14,8 @@ use nephrite_resample::ResampleError;
 use nephrite_root::PathError;
 use nephrite_server::memory::MemoryError;
 use nephrite_types::{
-    Cancelled, Coded, ErrorCode, OptionOutOfRange, OutOfMemory, Shape3, Spacing, Warning, count,
+    Cancelled, Coded, ErrorCode, OptionOutOfRange, OutOfMemory, OutputFormat, OutputFormatsFault, Shape3,
+    Spacing, Warning, count,
 };
 use nephrite_volume::VolumeError;
 
@@ -30,6 +32,34 @@ pub enum CoreError {
     /// A DICOM series could not be read.
     #[error(transparent)]
     Dicom(#[from] DicomError),
+    /// A DICOMweb server, or what came from it.
+    #[error(transparent)]
+    DicomWeb(#[from] DicomWebError),
+    /// The address of a scan at a DICOMweb server is none.
+    #[error("{found}: {fault}")]
+    Address {
+        /// As given.
+        found: String,
+        /// Why not.
+        fault: AddressFault,
+    },
+    /// A DICOMweb server that the configuration does not name.
+    #[error("no DICOMweb server is called {name}; {}", match known.len() {
+        0 => "the configuration has none under [dicomweb.NAME]".to_owned(),
+        _ => format!("the configuration has {}", known.join(", ")),
+    })]
+    NoServer {
+        /// Of the address.
+        name: String,
+        /// Those of the configuration.
+        known: Vec<String>,
+    },
+    /// A scan at a DICOMweb server where nothing is fetched.
+    #[error("{}: a scan at a DICOMweb server is fetched when a request runs; to look at it, fetch it with nephrite pull", path.display())]
+    NotFetched {
+        /// The address.
+        path: PathBuf,
+    },
     /// A mask did not become a DICOM object, or an object did not become a mask.
     #[error("{}: {source}", path.display())]
     Object {
@@ -55,6 +85,25 @@ pub enum CoreError {
     ResampledContours {
         /// The series.
         path: PathBuf,
+    },
+    /// DICOM objects refer to a series, and the scan is none.
+    #[error("{} refer to a DICOM series, and the scan is none; file {}", OutputFormat::names_of_objects(formats), path.display())]
+    NoSeries {
+        /// All that is to be written.
+        formats: Vec<OutputFormat>,
+        /// The scan.
+        path: PathBuf,
+    },
+    /// What is to be written does not go together.
+    #[error(transparent)]
+    Formats(#[from] OutputFormatsFault),
+    /// A file of codes is wrong.
+    #[error("codes {}:{}", path.display(), nephrite_pipeline::lines(faults))]
+    Codes {
+        /// The file.
+        path: PathBuf,
+        /// All that is wrong, by line.
+        faults: Vec<nephrite_pipeline::Fault>,
     },
     /// A volume could not be resized.
     #[error(transparent)]
@@ -370,6 +419,10 @@ impl Coded for CoreError {
             CoreError::Path(error) => error.code(),
             CoreError::Volume(error) => error.code(),
             CoreError::Dicom(error) => error.code(),
+            CoreError::DicomWeb(error) => error.code(),
+            CoreError::Address { .. } | CoreError::NoServer { .. } | CoreError::NotFetched { .. } => {
+                ErrorCode::InvalidArgument
+            }
             CoreError::Object { source, .. } => source.code(),
             CoreError::ResampledContours { .. }
             | CoreError::ContoursWithoutGrid { .. }
@@ -393,6 +446,9 @@ impl Coded for CoreError {
             | CoreError::EmptySample { .. }
             | CoreError::PreviousStageUnexpected { .. } => ErrorCode::InvalidInput,
             CoreError::OutputIsInput { .. }
+            | CoreError::NoSeries { .. }
+            | CoreError::Formats(_)
+            | CoreError::Codes { .. }
             | CoreError::OutputName { .. }
             | CoreError::Field { .. }
             | CoreError::MaskOutput { .. } => ErrorCode::InvalidArgument,

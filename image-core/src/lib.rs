@@ -21,6 +21,7 @@
 pub mod case;
 mod core;
 mod error;
+mod fetch;
 pub mod jobs;
 pub mod masks;
 mod memory;
@@ -45,6 +46,7 @@ pub use model::{
     CpuSettings, CudaSettings, Device, FileRecord, ModelBudget, ModelChoice, ModelKey, ModelListing,
     ModelReport, Models, ResidentKey, RuntimeSettings, Speed, SpeedMeter, SpeedSource,
 };
+pub use objects::WantedObjects;
 pub use resize::{ResizeKind, ResizeReport, ResizeRequest, resize};
 pub use segment::{
     OptionsReport, PostprocessingChoice, SegmentReport, SegmentRequest, StageSeconds, WarningReport, segment,

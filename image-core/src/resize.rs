@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::core::Core;
 use crate::error::CoreError;
+use crate::fetch::fetch;
 use crate::memory::ScanSize;
 
 /// What a file holds, and how values between its voxels are made.
@@ -84,7 +85,8 @@ pub fn resize(
     cancel: &CancelToken,
 ) -> Result<ResizeReport, CoreError> {
     let output = core.open_output("output", &request.output, &VOLUME_ENDINGS)?;
-    let (path, limits) = (&request.input, core.limits());
+    let fetched = fetch(core, [&request.input], &request.output, cancel)?;
+    let (path, limits) = (&fetched.paths[0], core.limits());
     let open = core.volumes().open_scan(path, cancel)?;
     if open.identity().is_replaced_by(core.root(), &output) {
         return Err(CoreError::OutputIsInput { path: output.path });

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::core::Core;
 use crate::error::CoreError;
+use crate::fetch::fetch;
 use crate::memory::ScanSize;
 
 /// What a folder of DICOM files holds.
@@ -69,7 +70,8 @@ pub fn convert(
     cancel: &CancelToken,
 ) -> Result<ConvertReport, CoreError> {
     let output = core.open_output("output", &request.output, &VOLUME_ENDINGS)?;
-    let path = &request.input;
+    let fetched = fetch(core, [&request.input], &request.output, cancel)?;
+    let path = &fetched.paths[0];
     let open = core.volumes().open_scan(path, cancel)?;
     if open.identity().is_replaced_by(core.root(), &output) {
         return Err(CoreError::OutputIsInput { path: output.path });

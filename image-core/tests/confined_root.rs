@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use nephrite_engine::Provider;
 use nephrite_image_core::{
     Core, CoreError, CoreSettings, ModelBudget, ModelChoice, PathError, PostprocessingChoice, Root,
-    RuntimeSettings, SegmentRequest, SegmentationOptions, StepBudget, segment,
+    RuntimeSettings, SegmentRequest, SegmentationOptions, StepBudget, WantedObjects, segment,
 };
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
-use nephrite_types::{CancelToken, Coded, ErrorCode, Limits, NoProgress};
+use nephrite_types::{CancelToken, Coded, ErrorCode, Limits, NoProgress, OutputFormat};
 
 /// `root/` with links that lead out of it, and beside it what they lead to.
 fn tree() -> (tempfile::TempDir, Core) {
@@ -55,6 +55,7 @@ fn no_path_of_a_request_leads_out() {
         inputs: vec!["scans/scan.nii".into()],
         previous_stage: None,
         output: "scans/mask.nii".into(),
+        objects: WantedObjects::default(),
         save_probabilities: None,
         options: SegmentationOptions::default(),
         postprocessing: PostprocessingChoice::None,
@@ -91,6 +92,13 @@ fn no_path_of_a_request_leads_out() {
             },
             SegmentRequest {
                 save_probabilities: Some(outside.with_extension("npz")),
+                ..good.clone()
+            },
+            SegmentRequest {
+                objects: WantedObjects {
+                    formats: vec![OutputFormat::DicomSeg],
+                    codes: Some(outside.with_extension("toml")),
+                },
                 ..good.clone()
             },
             SegmentRequest {

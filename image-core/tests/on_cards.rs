@@ -66,6 +66,7 @@ fn run_of(model: &str, scan: &str) -> Run {
         inputs: vec![golden().join("cases").join(scan).join("input_0000.nii.gz")],
         previous_stage: None,
         output: folder.path().join("mask.nii.gz"),
+        objects: nephrite_image_core::WantedObjects::default(),
         save_probabilities: None,
         options: SegmentationOptions::default(),
         postprocessing: PostprocessingChoice::None,

@@ -14,6 +14,11 @@ pub struct Fault {
     pub fault: PipelineFault,
 }
 
+/// Faults of a file, each on a line of its own.
+pub fn lines(faults: &[Fault]) -> String {
+    faults.iter().map(|fault| format!("\n  {fault}")).collect()
+}
+
 /// Something wrong in a pipeline.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]

@@ -44,7 +44,7 @@ mod read_model;
 mod step;
 
 pub use dicom_output::DicomOutput;
-pub use fault::{Fault, PipelineFault};
+pub use fault::{Fault, PipelineFault, lines};
 pub use nephrite_kernel::ParameterValue;
 pub use pipeline::Pipeline;
 pub use step::{Crop, MaskChannel, MaskInput, MaskStep, ModelStep, SampleStep, Save, Step};

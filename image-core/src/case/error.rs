@@ -45,7 +45,7 @@ pub enum CaseError {
         fault: PipelineStepFault,
     },
     /// The pipeline file is wrong.
-    #[error("pipeline {}:{}", path.display(), lines(faults))]
+    #[error("pipeline {}:{}", path.display(), nephrite_pipeline::lines(faults))]
     Pipeline {
         /// The file.
         path: PathBuf,
@@ -148,7 +148,7 @@ pub enum CaseError {
     /// A mask is to become a DICOM object, and a scan that it comes from is no DICOM series.
     #[error(
         "step {step}: {file} is saved as {}, which needs scans that are DICOM series; that of {phase} is none: {}",
-        formats.iter().filter(|format| format.is_object()).map(|format| format.name()).collect::<Vec<_>>().join(", "), path.display()
+        OutputFormat::names_of_objects(formats), path.display()
     )]
     NoSeries {
         /// Whose mask it is.
@@ -336,10 +336,6 @@ impl Coded for CaseError {
             CaseError::NotOurs { .. } => ErrorCode::Unavailable,
         }
     }
-}
-
-fn lines(faults: &[Fault]) -> String {
-    faults.iter().map(|fault| format!("\n  {fault}")).collect()
 }
 
 fn phases(phases: &[Phase]) -> String {

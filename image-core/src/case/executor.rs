@@ -7,25 +7,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use nephrite_kernel::memory::ON_MASKS;
-use nephrite_kernel::{
-    Artefacts, Context, Inputs, LabelStatus, LabelVolume, Mask, MaskSize, Parameters, RunMask,
-};
-use nephrite_pipeline::{Crop, MaskStep, Save};
-use nephrite_server::memory::Reservation;
+use nephrite_kernel::{Artefacts, Context, Inputs, LabelStatus, Mask, MaskSize, Parameters, RunMask};
+use nephrite_pipeline::{Crop, MaskStep};
 use nephrite_types::{BoundingBox, CancelToken, Coded, ErrorCode, Phase, Progress, Stage, Warning};
 
-use super::object_hash::{ObjectParts, WorkPart, uids};
 use super::plan::{Plan, PlannedModel, PlannedSample, PlannedStep};
 use super::results::ResultFolder;
 use super::{
-    BoxRecord, CaseError, CaseEvent, CaseEvents, CaseMask, MaskFileRecord, ModelRecord, OperationRecord,
-    StepKind, StepRecord, StepWork,
+    BoxRecord, CaseError, CaseEvent, CaseEvents, MaskFileRecord, ModelRecord, OperationRecord, StepKind,
+    StepRecord, StepWork,
 };
 use crate::core::Core;
 use crate::error::CoreError;
 use crate::masks::StepPlace;
 use crate::memory::Counters;
-use crate::objects::{ObjectRun, ObjectSource, write_objects};
 use crate::place::CaseServices;
 use crate::samples::SampleStep;
 use crate::segment::{PostprocessingChoice, PreviousStage, WorldBox, label_table_with, on_grid};
@@ -242,11 +237,7 @@ impl<'a> Executor<'a> {
             .map(|channel| (self.native(&channel.step), channel.label.clone()))
             .collect();
 
-        let progress = StepProgress {
-            step: &step.id,
-            events: self.events,
-            state: &self.state,
-        };
+        let progress = self.progress(&step.id);
         let (place, outcome) = model.place.run_model(self.core, &run, &progress, cancel)?;
         if !model.place.is_here() {
             self.note_process(&place, outcome.peak_rss_bytes);
@@ -398,124 +389,6 @@ impl<'a> Executor<'a> {
         })
     }
 
-    /// Writes a mask under the names that the pipeline keeps it by, and tells that it is there. Gives the names.
-    fn keep(
-        &self,
-        (id, work): (&str, &StepWork),
-        mask: &Mask,
-        labels: &[LabelVolume],
-        cancel: &CancelToken,
-    ) -> Result<Vec<String>, CaseError> {
-        let reference = &self.plan.scans[&self.plan.reference];
-        let mut files = Vec::new();
-        for save in self.plan.pipeline.save.iter().filter(|save| save.step == id) {
-            cancel.check()?;
-            let memory = self.reserve_grid("writing a mask", cancel)?;
-            let grid = (&reference.frame, &reference.source);
-            self.results
-                .write_mask(&save.file, mask, grid, self.core.limits(), cancel)?;
-            drop(memory);
-            files.push(save.file.clone());
-            files.extend(self.objects((id, work), save, mask, cancel)?);
-            self.state().kept.push(MaskFileRecord {
-                file: save.file.clone(),
-                step: id.to_owned(),
-                labels: labels.to_vec(),
-            });
-        }
-        self.events.event(CaseEvent::Mask(CaseMask {
-            step: id.to_owned(),
-            files: files.clone(),
-            labels: labels.to_vec(),
-        }));
-        Ok(files)
-    }
-
-    /// Writes a mask as the DICOM objects that are wanted beside its file. Gives their names.
-    fn objects(
-        &self,
-        (id, work): (&str, &StepWork),
-        save: &Save,
-        mask: &Mask,
-        cancel: &CancelToken,
-    ) -> Result<Vec<String>, CaseError> {
-        let Some(source) = self.plan.objects.as_ref().filter(|_| save.has_objects()) else {
-            return Ok(Vec::new());
-        };
-        let run = ObjectRun {
-            source,
-            output: &self.plan.pipeline.dicom,
-            case: self.object_hash((id, work), source, &save.file),
-            role: id,
-        };
-        let progress = StepProgress {
-            step: id,
-            events: self.events,
-            state: &self.state,
-        };
-        let mut warn = |warning: Warning| progress.warning(&warning);
-        let folder = self.results.dir();
-        let files = write_objects(self.core, run, mask, folder, save.files(), &mut warn, cancel)?;
-        for file in &files {
-            self.results.note(file, cancel)?;
-        }
-        Ok(files)
-    }
-
-    fn object_hash(&self, (id, work): (&str, &StepWork), source: &ObjectSource, file: &str) -> [u8; 32] {
-        let state = self.state();
-        let mut works = BTreeMap::from([(id, WorkPart::of(work))]);
-        let mut open = self.plan.needs(id);
-        while let Some(other) = open.pop() {
-            if let Some(record) = state.records.get(other)
-                && !works.contains_key(other)
-            {
-                works.insert(other, WorkPart::of(&record.work));
-                open.extend(self.plan.needs(other));
-            }
-        }
-        let phases = works.values().filter_map(|work| match work {
-            WorkPart::Model { phase, .. } => Some(*phase),
-            _ => None,
-        });
-        let scans = phases.filter_map(|phase| Some((phase, state.scans.get(&phase)?.as_str())));
-        let written = self.results.files();
-        let mask = written.iter().find(|written| written.path == file);
-        let parts = ObjectParts {
-            nephrite: env!("CARGO_PKG_VERSION"),
-            pipeline: self.plan.file.as_ref().map(|file| file.sha256.as_str()),
-            step: id,
-            scans: scans.collect(),
-            works,
-            source: uids(&source.series),
-            mask: mask.map_or("", |mask| mask.sha256.as_str()),
-        };
-        parts.hash()
-    }
-
-    /// Room for a dense array of 2 bytes per voxel of the reference grid.
-    fn reserve_grid(&self, what: &'static str, cancel: &CancelToken) -> Result<Reservation<'_>, CaseError> {
-        let n_voxels = self.plan.scans[&self.plan.reference].frame.shape.n_voxels();
-        Ok(self.core.reserve(what, 2 * n_voxels as u64, &[], None, cancel)?)
-    }
-
-    /// Files that a step wrote into its folder, by their paths in the result folder; only plain names are believed.
-    fn note_files<'n>(
-        &self,
-        id: &str,
-        names: impl Iterator<Item = &'n str>,
-        cancel: &CancelToken,
-    ) -> Result<Vec<String>, CaseError> {
-        let mut files = Vec::new();
-        for name in names {
-            nephrite_kernel::check_artefact_name(name)?;
-            let file = format!("{id}/{name}");
-            self.results.note(&file, cancel)?;
-            files.push(file);
-        }
-        Ok(files)
-    }
-
     fn note_process(&self, place: &StepPlace, peak_rss_bytes: u64) {
         let mut state = self.state();
         let peak = state.processes.entry(place.clone()).or_default();
@@ -552,17 +425,24 @@ impl<'a> Executor<'a> {
     }
 
     fn absolute(&self, path: &std::path::Path) -> String {
-        let absolute = self.core.root().absolute(path);
-        absolute.unwrap_or_else(|_| path.to_owned()).display().to_string()
+        self.core.absolute_text(path)
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    pub(super) fn progress<'s>(&'s self, step: &'s str) -> StepProgress<'s> {
+        StepProgress {
+            step,
+            events: self.events,
+            state: &self.state,
+        }
+    }
+
+    pub(super) fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Progress of a model as events of its case.
-struct StepProgress<'a> {
+pub(super) struct StepProgress<'a> {
     step: &'a str,
     events: &'a dyn CaseEvents,
     state: &'a Mutex<State>,

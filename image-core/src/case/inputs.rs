@@ -12,6 +12,7 @@ use nephrite_volume::FileHash;
 use super::record::{Record, RequestRecord};
 use super::{CaseError, CasePipeline, CaseRequest};
 use crate::core::Core;
+use crate::fetch::is_address;
 use crate::memory::{ScanIdentity, read_small_file};
 
 /// Hashes of scans that requests name, each made once for each state of its files.
@@ -24,8 +25,10 @@ pub struct InputHashes {
 const MAX_KEPT: usize = 4096;
 
 impl InputHashes {
-    /// SHA-256, hexadecimal, of what goes into a case: its options, and the content of its scans and of its pipeline file. Where
-    /// scans lie, and where the result goes, does not count; models are not looked into.
+    /// SHA-256, hexadecimal, of what goes into a case: its options, and the content of its scans, of its pipeline file, and of
+    /// its file of codes. Where
+    /// scans lie, and where the result goes, does not count; models are not looked into. A scan that is
+    /// fetched when the case runs counts by its address.
     ///
     /// # Errors
     /// What is wrong with a file.
@@ -35,10 +38,7 @@ impl InputHashes {
         request: &CaseRequest,
         cancel: &CancelToken,
     ) -> Result<String, CaseError> {
-        let absolute = |path: &Path| {
-            let whole = core.root().absolute(path).unwrap_or_else(|_| path.to_owned());
-            whole.display().to_string()
-        };
+        let absolute = |path: &Path| core.absolute_text(path);
         let mut record = RequestRecord::of(request, absolute);
         for ((_, path), scan) in request.scans.iter().zip(&mut record.scans) {
             scan.path = self.of_scan(core, path, cancel)?;
@@ -47,10 +47,19 @@ impl InputHashes {
             let bytes = read_small_file(core.root(), path, core.limits().max_json_bytes)?;
             record.pipeline = Some(FileHash::of(&bytes).to_string());
         }
+        if let CasePipeline::Models { objects, .. } = &request.pipeline
+            && let Some(path) = &objects.codes
+        {
+            let bytes = read_small_file(core.root(), path, core.limits().max_json_bytes)?;
+            record.codes = Some(FileHash::of(&bytes).to_string());
+        }
         Ok(digest(record))
     }
 
     fn of_scan(&self, core: &Core, path: &Path, cancel: &CancelToken) -> Result<String, CaseError> {
+        if is_address(path) {
+            return Ok(path.display().to_string()); // what it will be is not known, and no earlier case is equal
+        }
         let open = core.volumes().open_scan(path, cancel)?;
         let now = open.identity().clone();
         let as_series = open.series().map(|series| series.summary.id.clone());
@@ -90,6 +99,9 @@ pub fn inputs_of_record(record: &Record) -> Option<String> {
     if let Some(pipeline) = &record.pipeline {
         request.pipeline = Some(pipeline.sha256.clone());
     }
+    if let Some(codes) = &record.codes {
+        request.codes = Some(codes.sha256.clone());
+    }
     Some(digest(request))
 }
 
@@ -120,6 +132,7 @@ mod tests {
     use crate::case::{CasePipeline, Profile};
     use crate::core::{CoreSettings, StepBudget};
     use crate::model::{ModelBudget, RuntimeSettings};
+    use crate::objects::WantedObjects;
     use nephrite_root::Root;
 
     fn core(root: &Path) -> Core {
@@ -150,7 +163,10 @@ mod tests {
         let dir = Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();
         write(&dir, &[joined(file.clone(), &file, second_stack)]);
         let request = |stack| CaseRequest {
-            pipeline: CasePipeline::Models(Vec::new()),
+            pipeline: CasePipeline::Models {
+                models: Vec::new(),
+                objects: WantedObjects::default(),
+            },
             scans: vec![(
                 Phase::Arterial,
                 format!(".#{}:{stack}", Labels::default().series_uid).into(),

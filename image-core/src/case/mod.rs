@@ -23,6 +23,7 @@ mod executor;
 mod finished_mask;
 mod finished_result;
 mod inputs;
+mod kept;
 mod needs;
 mod object_hash;
 mod owner;

@@ -34,15 +34,12 @@ pub fn case_needs(
     runs_here: bool,
     cancel: &CancelToken,
 ) -> Result<CaseNeeds, CaseError> {
-    let plan = Plan::new(core, services, request, cancel)?;
-    if runs_here {
+    let plan = Plan::for_later(core, services, request, cancel)?;
+    if runs_here && plan.is_certain() {
         plan.check_memory(core, cancel)?;
     }
     check_output_is_free(core.root(), &request.output)?;
-    let absolute = |path: &Path| {
-        let whole = core.root().absolute(path).unwrap_or_else(|_| path.to_owned());
-        whole.display().to_string()
-    };
+    let absolute = |path: &Path| core.absolute_text(path);
     let models = plan.steps.iter().filter_map(|step| match step {
         PlannedStep::Model(model) if model.place.is_here() => Some(absolute(&model.run.model.folder)),
         _ => None,
@@ -50,10 +47,14 @@ pub fn case_needs(
     let mut models: Vec<String> = models.collect();
     models.sort_unstable();
     models.dedup();
-    let largest = plan.scans.values().max_by_key(|scan| scan.bytes);
+    let there = plan.scans.values().filter(|scan| !scan.is_assumed());
+    let largest = there.max_by_key(|scan| scan.bytes);
     Ok(CaseNeeds {
         models,
-        memory_bytes: memory_here(core, &plan, cancel)?,
+        memory_bytes: match plan.is_certain() {
+            true => memory_here(core, &plan, cancel)?,
+            false => None,
+        },
         scan: largest.map(|scan| (absolute(&scan.path), scan.bytes)),
     })
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use nephrite_dicom_objects::SourceSeries;
 use nephrite_types::{Phase, SegmentationOptions};
 use nephrite_volume::FileHash;
 use serde::Serialize;
@@ -16,6 +15,9 @@ pub(super) struct ObjectParts<'a> {
     pub(super) nephrite: &'static str,
     /// SHA-256 of the pipeline file.
     pub(super) pipeline: Option<&'a str>,
+    /// SHA-256 of the file of codes of models without a pipeline file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) codes: Option<&'a str>,
     pub(super) step: &'a str,
     /// Steps that the mask comes from, its own among them.
     pub(super) works: BTreeMap<&'a str, WorkPart<'a>>,
@@ -69,12 +71,4 @@ impl ObjectParts<'_> {
         let text = serde_json::to_string(self).expect("keys are strings");
         FileHash::of(text.as_bytes()).sha256
     }
-}
-
-/// UIDs of a series and of its images.
-pub(super) fn uids(source: &SourceSeries) -> Vec<&str> {
-    let images = source.slices.iter().map(|slice| slice.sop_instance_uid.as_str());
-    std::iter::once(source.series_uid.as_str())
-        .chain(images)
-        .collect()
 }

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use nephrite_dicom::SeriesOptions;
 use nephrite_engine::Provider;
 use nephrite_kernel::{LabelVolume, Measurement, ParameterValue};
-use nephrite_types::Precision;
-use nephrite_types::{Phase, SegmentationOptions};
+use nephrite_types::{OutputFormat, Phase, Precision, SegmentationOptions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +42,9 @@ pub struct Record {
     pub reused: Option<ReusedRecord>,
     /// The pipeline file, if there was one.
     pub pipeline: Option<PipelineRecord>,
+    /// The file of codes, if models without a pipeline file had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codes: Option<PipelineRecord>,
     /// Phase whose scan gave the grid of the masks.
     pub reference: Phase,
     /// The scans.
@@ -74,6 +76,12 @@ pub struct RequestRecord {
     pub pipeline: Option<String>,
     /// Models without a pipeline file.
     pub models: Vec<BareModelRecord>,
+    /// What is written of their masks beside the label map.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub formats: Vec<OutputFormat>,
+    /// File of codes for these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codes: Option<String>,
     /// The scans as they were named.
     pub scans: Vec<ScanRequestRecord>,
     /// Chosen steps; all if empty.
@@ -148,7 +156,7 @@ pub struct PhaseChoiceRecord {
     pub r#override: bool,
 }
 
-/// A pipeline file.
+/// A pipeline file, or one of codes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PipelineRecord {

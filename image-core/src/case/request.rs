@@ -6,6 +6,8 @@ use nephrite_types::Phase;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::objects::WantedObjects;
+
 /// One patient, and what is wanted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaseRequest {
@@ -33,7 +35,12 @@ pub enum CasePipeline {
     /// A pipeline file.
     File(PathBuf),
     /// Models alone; each saves its mask as `<id>.nii.gz`.
-    Models(Vec<BareModel>),
+    Models {
+        /// The models.
+        models: Vec<BareModel>,
+        /// DICOM objects beside each mask.
+        objects: WantedObjects,
+    },
 }
 
 /// A model without a pipeline file.

@@ -4,18 +4,20 @@ use std::path::Path;
 
 use super::record::{BareModelRecord, PhaseChoiceRecord, RequestRecord, ScanRequestRecord};
 use super::{BareModel, CasePipeline, CaseRequest, PhaseChoice};
+use crate::objects::WantedObjects;
 
 impl RequestRecord {
     /// The request, with its paths as `text` says them.
     pub fn of(request: &CaseRequest, text: impl Fn(&Path) -> String) -> RequestRecord {
-        let (pipeline, models) = match &request.pipeline {
-            CasePipeline::File(path) => (Some(text(path)), Vec::new()),
-            CasePipeline::Models(models) => {
+        let nothing = WantedObjects::default();
+        let (pipeline, models, objects) = match &request.pipeline {
+            CasePipeline::File(path) => (Some(text(path)), Vec::new(), &nothing),
+            CasePipeline::Models { models, objects } => {
                 let models = models.iter().map(|bare| BareModelRecord {
                     model: text(&bare.model),
                     phase: bare.phase,
                 });
-                (None, models.collect())
+                (None, models.collect(), objects)
             }
         };
         let scans = request.scans.iter().map(|(phase, path)| ScanRequestRecord {
@@ -30,6 +32,8 @@ impl RequestRecord {
         RequestRecord {
             pipeline,
             models,
+            formats: objects.formats.clone(),
+            codes: objects.codes.as_deref().map(&text),
             scans: scans.collect(),
             steps: request.steps.clone(),
             profile: request.profile,
@@ -50,7 +54,13 @@ impl From<&RequestRecord> for CaseRequest {
                     model: (&bare.model).into(),
                     phase: bare.phase,
                 });
-                CasePipeline::Models(models.collect())
+                CasePipeline::Models {
+                    models: models.collect(),
+                    objects: WantedObjects {
+                        formats: record.formats.clone(),
+                        codes: record.codes.as_ref().map(Into::into),
+                    },
+                }
             }
         };
         let scans = record.scans.iter().map(|scan| (scan.phase, (&scan.path).into()));

@@ -51,10 +51,7 @@ pub fn reuse_case(
             return Ok(None);
         }
     }
-    let absolute = |path: &Path| {
-        let whole = core.root().absolute(path).unwrap_or_else(|_| path.to_owned());
-        whole.display().to_string()
-    };
+    let absolute = |path: &Path| core.absolute_text(path);
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
     record.started_unix_seconds = since_epoch.map_or(0, |since| since.as_secs());
     record.request = RequestRecord::of(request, absolute);

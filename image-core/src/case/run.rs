@@ -1,8 +1,10 @@
 //! A case from its request to its record.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use nephrite_types::CancelToken;
+use nephrite_types::{CancelToken, Phase};
 
 use super::executor::{Executor, State, total};
 use super::owner::{Caller, CaseOwner};
@@ -12,11 +14,12 @@ use super::record::{
     SeriesRecord, StepRecord,
 };
 use super::report::CaseReport;
-use super::results::ResultFolder;
+use super::results::{ResultFolder, check_output_is_free};
 use super::{CaseError, CaseEvent, CaseEvents, CaseRequest};
 use crate::core::Core;
+use crate::fetch::{fetch, is_address};
 use crate::masks::StepPlace;
-use crate::memory::peak_rss_bytes;
+use crate::memory::{TextFile, peak_rss_bytes};
 use crate::model::FileRecord;
 use crate::place::CaseServices;
 use crate::segment::{WarningReport, log};
@@ -54,7 +57,18 @@ pub fn run_case_for(
 ) -> Result<CaseReport, CaseError> {
     let started = Instant::now();
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-    let plan = Plan::new(core, services, request, cancel)?;
+    let is_fetched = request.scans.iter().any(|(_, scan)| is_address(scan));
+    if is_fetched {
+        check_output_is_free(core.root(), &request.output)?; // before anything comes over the network
+    }
+    let scans = request.scans.iter().map(|(_, scan)| scan);
+    let fetched = fetch(core, scans, &request.output, cancel)?;
+    let phases = request.scans.iter().map(|(phase, _)| *phase);
+    let here = CaseRequest {
+        scans: phases.zip(fetched.paths.iter().cloned()).collect(),
+        ..request.clone()
+    };
+    let plan = Plan::new(core, services, &here, cancel)?;
     plan.check_memory(core, cancel)?;
     for warning in &plan.warnings {
         log(warning);
@@ -106,9 +120,11 @@ fn record(parts: RecordParts<'_>) -> Record {
         files,
         ..
     } = parts;
-    let absolute = |path: &std::path::Path| {
-        let whole = core.root().absolute(path).unwrap_or_else(|_| path.to_owned());
-        whole.display().to_string()
+    let absolute = |path: &Path| core.absolute_text(path);
+    let text_record = |file: &TextFile| PipelineRecord {
+        path: absolute(&file.path),
+        sha256: file.sha256.clone(),
+        text: file.text.clone(),
     };
     let counters = total(&state.records);
     let steps: Vec<StepRecord> = plan
@@ -119,9 +135,15 @@ fn record(parts: RecordParts<'_>) -> Record {
         .collect();
     let mut masks = state.kept;
     masks.sort_by(|a, b| a.file.cmp(&b.file));
+    // what was fetched lay somewhere else, and lies there no longer
+    let asked: BTreeMap<Phase, &Path> = request
+        .scans
+        .iter()
+        .map(|(phase, path)| (*phase, &**path))
+        .collect();
     let scans = plan.scans.iter().map(|(phase, scan)| ScanRecord {
         phase: *phase,
-        path: absolute(&scan.path),
+        path: absolute(asked.get(phase).copied().unwrap_or(&scan.path)),
         sha256: state.scans.get(phase).cloned(),
         bytes: scan.bytes,
         shape: scan.frame.shape.xyz(),
@@ -157,11 +179,8 @@ fn record(parts: RecordParts<'_>) -> Record {
         request: RequestRecord::of(request, absolute),
         job,
         reused: None,
-        pipeline: plan.file.as_ref().map(|file| PipelineRecord {
-            path: absolute(&file.path),
-            sha256: file.sha256.clone(),
-            text: file.text.clone(),
-        }),
+        pipeline: plan.file.as_ref().map(text_record),
+        codes: plan.codes.as_ref().map(text_record),
         reference: plan.reference,
         scans: scans.collect(),
         overrides: overrides.collect(),

@@ -32,7 +32,7 @@ pub enum Difference {
     /// Something that went in has changed since.
     #[error("{what} {path} has changed since the case ran")]
     Input {
-        /// `pipeline`, `scan` or `model file`.
+        /// `pipeline`, `codes`, `scan` or `model file`.
         what: &'static str,
         /// Where it lies.
         path: String,
@@ -227,13 +227,19 @@ fn present_files(
 
 /// What went in then and now.
 fn inputs(old: &Record, new: &Record, differences: &mut Vec<Difference>) {
-    if let (Some(was), Some(is)) = (&old.pipeline, &new.pipeline)
-        && was.sha256 != is.sha256
-    {
-        differences.push(Difference::Input {
-            what: "pipeline",
-            path: was.path.clone(),
-        });
+    let files = [
+        ("pipeline", &old.pipeline, &new.pipeline),
+        ("codes", &old.codes, &new.codes),
+    ];
+    for (what, was, is) in files {
+        if let (Some(was), Some(is)) = (was, is)
+            && was.sha256 != is.sha256
+        {
+            differences.push(Difference::Input {
+                what,
+                path: was.path.clone(),
+            });
+        }
     }
     for (was, is) in old.scans.iter().zip(&new.scans) {
         if was.sha256 != is.sha256 || was.bytes != is.bytes {

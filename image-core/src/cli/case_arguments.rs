@@ -7,6 +7,7 @@ use nephrite_image_core::case::{BareModel, CaseError, CasePipeline, CaseRequest,
 use nephrite_types::Phase;
 
 use super::failure::Failure;
+use super::object_arguments::ObjectArguments;
 use super::shared_arguments::{NamedPath, Pair};
 
 #[derive(Debug, Args)]
@@ -17,6 +18,8 @@ pub(crate) struct CaseArguments {
     /// DIR#UID
     #[arg(long = "scan", value_name = "PHASE=FILE|DIR[#UID]", required = true)]
     pub(crate) scans: Vec<Pair>,
+    #[command(flatten)]
+    pub(crate) objects: ObjectArguments,
     /// Result folder; it must not exist, the folder above must
     #[arg(long, value_name = "DIR")]
     pub(crate) output: PathBuf,
@@ -63,7 +66,16 @@ impl CaseArguments {
     /// The case, with the paths that were typed.
     pub(super) fn request(&self) -> Result<CaseRequest, Failure> {
         let pipeline = match &self.what.pipeline {
-            Some(file) => CasePipeline::File(file.clone()),
+            Some(file) => {
+                if !self.objects.output_type.is_empty() {
+                    return Err(Failure::wrong(
+                        "--output-type",
+                        "given",
+                        "to be in the pipeline: `formats` of [[save]], and the tables [codes] and [dicom]",
+                    ));
+                }
+                CasePipeline::File(file.clone())
+            }
             None => {
                 let models = self.what.models.iter().map(|model| {
                     Ok(BareModel {
@@ -71,7 +83,10 @@ impl CaseArguments {
                         phase: model.name.as_deref().map(phase).transpose()?,
                     })
                 });
-                CasePipeline::Models(models.collect::<Result<_, Failure>>()?)
+                CasePipeline::Models {
+                    models: models.collect::<Result<_, Failure>>()?,
+                    objects: (&self.objects).into(),
+                }
             }
         };
         let scans = self

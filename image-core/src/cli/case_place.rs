@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use nephrite_dicomweb::Address;
 use nephrite_image_core::case::{CaseServices, ServiceSettings};
 use nephrite_image_core::server::ServeConfig;
 use nephrite_image_core::{Core, Root};
@@ -37,7 +38,13 @@ impl CasePlace {
         let series = runtime.series.over(of_config.unwrap_or_default());
         let core = start::core_at(root, runtime)?
             .with_strict_geometry(strict)
-            .with_series_options(series);
+            .with_series_options(series)
+            .with_dicomweb(
+                config
+                    .as_ref()
+                    .map(|config| config.dicomweb.clone())
+                    .unwrap_or_default(),
+            );
         let settings = config.map_or_else(ServiceSettings::default, |config| config.services());
         let services = CaseServices::new(&settings, core.root());
         Ok(CasePlace {
@@ -49,7 +56,8 @@ impl CasePlace {
 
     /// The place that a path means in the shell, wherever the core's own paths start.
     pub(super) fn core_path(&self, path: &Path) -> Result<PathBuf, Failure> {
-        Ok(if self.beneath {
+        let is_address = path.to_str().is_some_and(Address::is_meant);
+        Ok(if self.beneath && !is_address {
             Root::filesystem().absolute(path)?
         } else {
             path.to_owned()

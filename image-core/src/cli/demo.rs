@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use nephrite_demo::Task;
-use nephrite_image_core::{ModelChoice, PostprocessingChoice, SegmentRequest, SegmentationOptions, segment};
+use nephrite_image_core::{
+    ModelChoice, PostprocessingChoice, SegmentRequest, SegmentationOptions, WantedObjects, segment,
+};
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 
 use super::failure::Failure;
@@ -54,6 +56,7 @@ fn request(task: &Task) -> SegmentRequest {
         output: task.mask.clone(),
         save_probabilities: None,
         // Eight times faster; averaging over mirrored copies adds little to models this small.
+        objects: WantedObjects::default(),
         options: SegmentationOptions {
             mirroring: false,
             ..SegmentationOptions::default()

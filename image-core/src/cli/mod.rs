@@ -18,6 +18,7 @@ mod health;
 mod jobs;
 mod mask;
 mod models;
+mod object_arguments;
 mod option_arguments;
 mod output;
 mod pipeline;

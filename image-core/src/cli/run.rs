@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
+use nephrite_image_core::WantedObjects;
 use nephrite_image_core::case::{BareModel, CasePipeline, CaseRequest, run_case};
 
 use super::case_arguments::CaseArguments;
@@ -76,14 +77,21 @@ fn with_core_paths(place: &CasePlace, request: CaseRequest) -> Result<CaseReques
     let core_path = |path: &Path| place.core_path(path);
     let pipeline = match &request.pipeline {
         CasePipeline::File(file) => CasePipeline::File(core_path(file)?),
-        CasePipeline::Models(models) => {
+        CasePipeline::Models { models, objects } => {
             let models = models.iter().map(|bare| {
                 Ok(BareModel {
                     model: core_path(&bare.model)?,
                     phase: bare.phase,
                 })
             });
-            CasePipeline::Models(models.collect::<Result<_, Failure>>()?)
+            let codes = objects.codes.as_deref().map(core_path).transpose()?;
+            CasePipeline::Models {
+                models: models.collect::<Result<_, Failure>>()?,
+                objects: WantedObjects {
+                    codes,
+                    ..objects.clone()
+                },
+            }
         }
     };
     let scans = request

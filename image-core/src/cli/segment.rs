@@ -9,6 +9,7 @@ use nephrite_types::Precision;
 use nephrite_types::count;
 
 use super::failure::Failure;
+use super::object_arguments::ObjectArguments;
 use super::option_arguments::OptionArguments;
 use super::shared_arguments::{CheckpointArgument, ModelArguments, RuntimeArguments};
 use super::{output, start};
@@ -35,6 +36,8 @@ pub(crate) struct SegmentArguments {
     /// Where the mask goes, .nii.gz, .nii, .nrrd or .mha
     #[arg(long, value_name = "FILE")]
     pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) objects: ObjectArguments,
     #[command(flatten)]
     pub(crate) options: OptionArguments,
     #[command(flatten)]
@@ -63,6 +66,7 @@ pub(crate) fn run(arguments: SegmentArguments) -> Result<(), Failure> {
         inputs: inputs(arguments.input, arguments.series.as_deref())?,
         previous_stage: arguments.previous_stage,
         output: arguments.output,
+        objects: (&arguments.objects).into(),
         save_probabilities: arguments.save_probabilities,
         options: arguments.options.0,
         postprocessing: match arguments.postprocessing {
@@ -153,5 +157,8 @@ fn summary(report: &SegmentReport) -> String {
         report.total_seconds,
         report.peak_rss_bytes as f64 / 1e9
     );
+    for object in &report.objects {
+        let _ = writeln!(text, "{object}");
+    }
     text
 }

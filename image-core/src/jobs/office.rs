@@ -239,6 +239,5 @@ pub(crate) fn request_text(request: &CaseRequest) -> String {
 
 /// What two jobs must not have in common.
 fn output_text(core: &Core, output: &Path) -> String {
-    let whole = core.root().absolute(output).unwrap_or_else(|_| output.to_owned());
-    whole.display().to_string()
+    core.absolute_text(output)
 }

@@ -7,6 +7,7 @@ mod gate;
 mod peak;
 mod resident;
 mod scan_source;
+mod text_file;
 mod volumes;
 
 pub use counters::Counters;
@@ -18,6 +19,7 @@ pub(crate) use peak::{CUDA_BYTES, ONNX_RUNTIME_BYTES, PROCESS_BYTES};
 pub use resident::ResidentEntry;
 pub(crate) use resident::ResidentStore;
 pub(crate) use scan_source::{OpenScan, ScanIdentity, ScanRules};
+pub(crate) use text_file::TextFile;
 pub(crate) use volumes::{
     InputKey, InputLease, ScanFile, ScanKey, ScanLease, ScanSize, Volumes, private_input,
 };

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use cap_std::fs::Dir;
 use nephrite_dicom::{DicomLimits, Series, SeriesOptions, hash_series, list, read};
+use nephrite_dicomweb::Address;
 use nephrite_kernel::open_volume;
 use nephrite_root::{OutputFile, PathError, Root};
 use nephrite_types::{CancelToken, FileIdentity, Limits};
@@ -87,13 +88,18 @@ impl OpenScan {
     /// Opens what a request names: a file, a folder with one DICOM series, or `folder#UID`.
     ///
     /// # Errors
-    /// [`CoreError::Path`]; [`CoreError::Dicom`] for a folder without the series, or with several.
+    /// [`CoreError::Path`]; [`CoreError::Dicom`] for a folder without the series, or with several; [`CoreError::NotFetched`].
     pub(crate) fn open(
         root: &Root,
         path: &Path,
         rules: &ScanRules,
         cancel: &CancelToken,
     ) -> Result<OpenScan, CoreError> {
+        if path.to_str().is_some_and(Address::is_meant) {
+            return Err(CoreError::NotFetched {
+                path: path.to_owned(),
+            });
+        }
         match open_volume(root, path) {
             Ok(files) => {
                 let identity = files.identity().map_err(|source| io_error(path, source))?;

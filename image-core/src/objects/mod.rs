@@ -2,8 +2,10 @@
 
 mod read;
 mod source;
+mod wanted;
 mod write;
 
 pub(crate) use read::mask_of_object;
 pub(crate) use source::ObjectSource;
+pub use wanted::WantedObjects;
 pub(crate) use write::{ObjectRun, object_limits, write_objects};

@@ -47,4 +47,13 @@ impl ObjectSource {
             placement,
         })
     }
+
+    /// UIDs of the series and of its images.
+    pub(crate) fn uids(&self) -> Vec<&str> {
+        let images = self.series.slices.iter();
+        let images = images.map(|slice| slice.sop_instance_uid.as_str());
+        std::iter::once(self.series.series_uid.as_str())
+            .chain(images)
+            .collect()
+    }
 }

@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use nephrite_nnunet::Prediction;
 use nephrite_root::{OutputFile, remove_file_if_same};
-use nephrite_types::{CancelToken, Progress, SegmentationOptions, Stage, VOLUME_ENDINGS};
-use nephrite_volume::{SourceGeometry, write_label_map};
+use nephrite_types::{CancelToken, FileIdentity, Progress, SegmentationOptions, Stage, VOLUME_ENDINGS};
+use nephrite_volume::write_label_map;
 
 use super::model_run::OpenRun;
+use super::objects::RunObjects;
 use super::previous_stage::PreviousStage;
 use super::probabilities::write_probabilities;
 use super::report::{OptionsReport, SegmentReport, WarningReport, count_labels};
@@ -17,21 +18,26 @@ use super::warnings::warn;
 use super::{PostprocessingChoice, StageClock, StageSeconds};
 use crate::core::Core;
 use crate::error::CoreError;
-use crate::memory::peak_rss_bytes;
+use crate::fetch::{fetch, is_address};
+use crate::memory::{OpenScan, peak_rss_bytes};
 use crate::model::{ModelChoice, OpenModel};
+use crate::objects::WantedObjects;
 
 /// A scan to be segmented by one model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SegmentRequest {
     /// The model.
     pub model: ModelChoice,
-    /// One scan per channel of the model, in its order: a file, or a series of a folder of DICOM files, `folder#UID`.
+    /// One scan per channel of the model, in its order: a file, a series of a folder of DICOM files, `folder#UID`, or
+    /// `dicomweb://NAME/study/series`.
     pub inputs: Vec<PathBuf>,
     /// Mask of the previous stage of a cascade, on the voxels of the first input; its axes may run another way. Without
     /// it, the previous stage is run first if its folder lies beside the model's.
     pub previous_stage: Option<PathBuf>,
-    /// Where the mask goes: `.nii.gz` or `.nii`.
+    /// Where the mask goes: a label map, named as one of [`VOLUME_ENDINGS`].
     pub output: PathBuf,
+    /// DICOM objects of the mask, beside it: `kidney.nii.gz` has `kidney.seg.dcm`. The first input must be a DICOM series then.
+    pub objects: WantedObjects,
     /// Where the probabilities go, if wanted: `.npz`, member `probabilities`, f32 `[class, z, y, x]`.
     pub save_probabilities: Option<PathBuf>,
     /// How the mask is made.
@@ -56,6 +62,14 @@ pub fn segment(
 ) -> Result<SegmentReport, CoreError> {
     let started = Instant::now();
     let clock = StageClock::new(progress);
+    if request.inputs.iter().any(|scan| is_address(scan)) {
+        clock.stage(Stage::Read); // over the network
+    }
+    let fetched = fetch(core, &request.inputs, &request.output, cancel)?;
+    let request = &SegmentRequest {
+        inputs: fetched.paths.clone(),
+        ..request.clone()
+    };
     clock.stage(Stage::LoadModel);
     let report = run(core, request, &clock, cancel);
     core.models().trim(); // the models of this request are idle again, whatever came of it
@@ -76,6 +90,9 @@ fn run(
     let outputs = Outputs::open(core, request, cancel)?;
     let model_run = request.model_run();
     let open = OpenRun::new(core, &model_run, cancel)?;
+    if let Some(objects) = &outputs.objects {
+        objects.check_labels(&open.model.description)?;
+    }
     let strict = request.strict_geometry || core.strict_geometry();
     for header in open.headers() {
         for warning in header.header.warnings(open.reader().world())? {
@@ -91,13 +108,30 @@ fn run(
     cancel.check()?;
     let (frame, model) = (&open.part.frame, &open.model);
     let labels = count_labels(&found.prediction.labels, frame, &model.description.labels);
-    outputs.write(&found.prediction, &open.source)?;
     let runtime = core.models().runtime();
+    let expected_memory_bytes = runtime.process_bytes() + admission.memory.bytes();
+    let probabilities = outputs.write_probabilities(&found.prediction)?;
+    let labels_of_scan = found.prediction.labels;
+    let written = match &outputs.objects {
+        Some(objects) => objects.write((core, request), (&open, admission), labels_of_scan, clock, cancel),
+        None => {
+            let OutputFile {
+                folder, file_name, ..
+            } = &outputs.mask;
+            let written = write_label_map(folder, file_name, &labels_of_scan, &open.source);
+            written.map(|_| Vec::new()).map_err(CoreError::from)
+        }
+    };
+    let objects = written.inspect_err(|_| {
+        if let Some((output, file)) = &probabilities {
+            // Not what somebody else has put there meanwhile. The error at hand says more than one of this.
+            let _ = remove_file_if_same(&output.folder, &output.file_name, file);
+        }
+    })?;
     Ok(SegmentReport {
         mask: outputs.mask.path.display().to_string(),
-        probabilities: outputs
-            .probabilities
-            .map(|output| output.path.display().to_string()),
+        objects,
+        probabilities: probabilities.map(|(output, _)| output.path.display().to_string()),
         labels,
         shape: frame.shape.xyz(),
         spacing: frame.spacing.xyz(),
@@ -106,7 +140,7 @@ fn run(
         total_seconds: 0.0,
         tiles: found.tiles,
         peak_rss_bytes: 0,
-        expected_memory_bytes: runtime.process_bytes() + admission.memory.bytes(),
+        expected_memory_bytes,
         provider: runtime.provider(),
         precision: found.precision,
         threads: runtime.n_threads(),
@@ -150,6 +184,8 @@ impl SegmentRequest {
 struct Outputs {
     mask: OutputFile,
     probabilities: Option<OutputFile>,
+    /// The mask again, and what lies beside it, if anything does.
+    objects: Option<RunObjects>,
 }
 
 impl Outputs {
@@ -160,9 +196,14 @@ impl Outputs {
         let probabilities = probabilities
             .map(|path| core.open_output("save_probabilities", path, &[".npz"]))
             .transpose()?;
-        for path in request.inputs.iter().chain(&request.previous_stage) {
-            let input = core.volumes().open_scan(path, cancel)?;
-            let mut outputs = std::iter::once(&mask).chain(&probabilities);
+        let opened = |path: &PathBuf| core.volumes().open_scan(path, cancel);
+        let inputs: Vec<OpenScan> = request.inputs.iter().map(opened).collect::<Result<_, _>>()?;
+        let series = inputs.first().and_then(OpenScan::series);
+        let objects = RunObjects::open(core, request, series, &mask)?;
+        let previous = request.previous_stage.as_ref().map(opened).transpose()?;
+        for input in inputs.iter().chain(&previous) {
+            let beside = objects.iter().flat_map(RunObjects::files);
+            let mut outputs = [&mask].into_iter().chain(&probabilities).chain(beside);
             let replaces = |output: &&OutputFile| input.identity().is_replaced_by(core.root(), output);
             if let Some(output) = outputs.find(replaces) {
                 return Err(CoreError::OutputIsInput {
@@ -170,29 +211,23 @@ impl Outputs {
                 });
             }
         }
-        Ok(Outputs { mask, probabilities })
+        Ok(Outputs {
+            mask,
+            probabilities,
+            objects,
+        })
     }
 
-    /// Writes the probabilities, then the mask: where the mask is, everything is.
-    fn write(&self, prediction: &Prediction, source: &SourceGeometry) -> Result<(), CoreError> {
+    /// Writes the probabilities, if they are wanted: before the mask, since where that is, everything is. Gives which file it was.
+    fn write_probabilities(
+        &self,
+        prediction: &Prediction,
+    ) -> Result<Option<(&OutputFile, FileIdentity)>, CoreError> {
         let probabilities = self.probabilities.as_ref().zip(prediction.probabilities.as_ref());
         let written = probabilities.map(|(output, probabilities)| {
             let written = write_probabilities(output, probabilities)?;
             Ok::<_, CoreError>((output, written))
         });
-        let written = written.transpose()?;
-        write_label_map(
-            &self.mask.folder,
-            &self.mask.file_name,
-            &prediction.labels,
-            source,
-        )
-        .inspect_err(|_| {
-            if let Some((output, file)) = &written {
-                // Not what somebody else has put there meanwhile. The error at hand says more than one of this.
-                let _ = remove_file_if_same(&output.folder, &output.file_name, file);
-            }
-        })?;
-        Ok(())
+        written.transpose()
     }
 }

@@ -7,6 +7,7 @@ mod file;
 mod grid;
 mod model_run;
 mod network_input;
+mod objects;
 mod options;
 mod part;
 mod postprocessing;

@@ -82,6 +82,9 @@ impl From<&Warning> for WarningReport {
 pub struct SegmentReport {
     /// The mask, as the request named it.
     pub mask: String,
+    /// DICOM objects beside the mask.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<String>,
     /// The probabilities, as the request named them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probabilities: Option<String>,

@@ -55,6 +55,7 @@ impl ServeConfig {
         })
         .with_strict_geometry(self.strict_geometry)
         .with_series_options(self.series.clone())
+        .with_dicomweb(self.dicomweb.clone())
     }
 }
 

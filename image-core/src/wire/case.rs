@@ -11,6 +11,7 @@ use nephrite_types::count;
 use prost::Message as _;
 
 use super::cost::file;
+use super::objects::{format_list, wanted_objects};
 use super::warning;
 use crate::case::{
     BareModel, CaseError, CaseEstimate, CaseEvent, CaseMask, CasePipeline, CaseReport, CaseRequest,
@@ -18,6 +19,7 @@ use crate::case::{
 };
 use crate::masks::StepPlace;
 use crate::model::SpeedSource;
+use crate::objects::WantedObjects;
 
 /// More than there are steps in a pipeline or phases of a scan.
 const MAX_ENTRIES: usize = 256;
@@ -49,7 +51,10 @@ pub(crate) fn case_request(
                     phase: optional_phase("models.phase", bare.phase)?,
                 })
             });
-            CasePipeline::Models(models.collect::<Result<_, CaseError>>()?)
+            CasePipeline::Models {
+                models: models.collect::<Result<_, CaseError>>()?,
+                objects: wanted_objects(&request.output_type, &request.codes)?,
+            }
         }
         (None, true) => {
             return Err(ConvertError::NoneOf {
@@ -66,6 +71,15 @@ pub(crate) fn case_request(
             .into());
         }
     };
+    let has_objects = !request.output_type.is_empty() || !request.codes.is_empty();
+    if has_objects && matches!(pipeline, CasePipeline::File(_)) {
+        return Err(ConvertError::Value {
+            field: "output_type",
+            expected: "none beside a pipeline, which says it itself",
+            found: count(request.output_type.len(), "format"),
+        }
+        .into());
+    }
     bounded("scans", request.scans.len())?;
     let scans = request
         .scans
@@ -108,14 +122,15 @@ fn bounded(field: &'static str, found: usize) -> Result<(), ConvertError> {
 impl From<&CaseRequest> for v1::CaseServiceRunRequest {
     fn from(request: &CaseRequest) -> Self {
         let text = |path: &std::path::Path| path.display().to_string();
-        let (pipeline, models) = match &request.pipeline {
-            CasePipeline::File(file) => (text(file), Vec::new()),
-            CasePipeline::Models(models) => {
+        let nothing = WantedObjects::default();
+        let (pipeline, models, objects) = match &request.pipeline {
+            CasePipeline::File(file) => (text(file), Vec::new(), &nothing),
+            CasePipeline::Models { models, objects } => {
                 let models = models.iter().map(|bare| v1::BareModel {
                     model: text(&bare.model),
                     phase: bare.phase.map(|phase| v1::Phase::from(phase).into()),
                 });
-                (String::new(), models.collect())
+                (String::new(), models.collect(), objects)
             }
         };
         let scans = request.scans.iter().map(|(phase, path)| v1::PhaseScan {
@@ -138,6 +153,8 @@ impl From<&CaseRequest> for v1::CaseServiceRunRequest {
             }),
             phases: phases.collect(),
             output: text(&request.output),
+            output_type: format_list(&objects.formats),
+            codes: objects.codes.as_deref().map(text).unwrap_or_default(),
             strict_geometry: request.strict_geometry,
             check_phases: request.check_phases,
         }
@@ -310,6 +327,7 @@ fn step_kind(kind: StepKind) -> v1::StepKind {
 
 #[cfg(test)]
 mod tests {
+    use nephrite_types::OutputFormat;
     use nephrite_types::Phase;
 
     use super::*;
@@ -343,7 +361,13 @@ mod tests {
             phase,
         };
         check(CaseRequest {
-            pipeline: CasePipeline::Models(vec![bare(None), bare(Some(Phase::NonContrast))]),
+            pipeline: CasePipeline::Models {
+                models: vec![bare(None), bare(Some(Phase::NonContrast))],
+                objects: WantedObjects {
+                    formats: vec![OutputFormat::DicomSeg, OutputFormat::Sr],
+                    codes: Some("codes.toml".into()),
+                },
+            },
             ..request
         });
     }
@@ -381,6 +405,8 @@ mod tests {
         check(&|request| request.scans[0].phase = 5);
         check(&|request| request.profile = Some(3));
         check(&|request| request.models = vec![v1::BareModel::default()]);
+        check(&|request| request.output_type = vec![v1::OutputType::DicomSeg.into()]);
+        check(&|request| request.codes = "codes.toml".into());
         check(&|request| request.scans = vec![request.scans[0].clone(); 257]);
     }
 }

@@ -32,6 +32,7 @@ pub(crate) fn done(report: SegmentReport) -> v1::Done {
     v1::Done {
         warnings: report.warnings.iter().map(warning::of_report).collect(),
         mask: report.mask,
+        objects: report.objects,
         probabilities: report.probabilities.unwrap_or_default(),
         labels: report.labels.iter().map(Into::into).collect(),
         shape: Some(shape(report.shape)),

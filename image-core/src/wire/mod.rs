@@ -6,6 +6,7 @@ mod cost;
 pub(crate) mod description;
 pub(crate) mod job;
 pub(crate) mod model_choice;
+mod objects;
 mod provider;
 mod resize;
 mod segment;

@@ -4,6 +4,7 @@ use nephrite_proto::convert::{list, optional_path, path};
 use nephrite_proto::{ConvertError, v1};
 
 use super::model_choice::model_choice;
+use super::objects::wanted_objects;
 use crate::segment::{PostprocessingChoice, SegmentRequest};
 
 impl TryFrom<v1::RunRequest> for SegmentRequest {
@@ -27,6 +28,7 @@ impl TryFrom<v1::RunRequest> for SegmentRequest {
             inputs,
             previous_stage: optional_path("previous_stage", &request.previous_stage)?,
             output: path("output", &request.output)?,
+            objects: wanted_objects(&request.output_type, &request.codes)?,
             save_probabilities: optional_path("save_probabilities", &request.save_probabilities)?,
             options: request.options.unwrap_or_default().try_into()?,
             postprocessing,
@@ -38,7 +40,7 @@ impl TryFrom<v1::RunRequest> for SegmentRequest {
 #[cfg(test)]
 mod tests {
     use nephrite_nnunet_folder::{CheckpointKind, FoldName, FoldSelection};
-    use nephrite_types::{Numerics, SegmentationOptions};
+    use nephrite_types::{Numerics, OutputFormat, SegmentationOptions};
 
     use super::*;
 
@@ -59,6 +61,7 @@ mod tests {
         assert_eq!(request.model.checkpoint, CheckpointKind::Final);
         assert_eq!(request.postprocessing, PostprocessingChoice::None);
         assert!(!request.strict_geometry);
+        assert!(request.objects.is_empty());
         assert_eq!((request.previous_stage, request.save_probabilities), (None, None));
     }
 
@@ -78,6 +81,8 @@ mod tests {
             save_probabilities: "s".into(),
             postprocessing: Some(String::new()),
             strict_geometry: true,
+            output_type: vec![v1::OutputType::Rtstruct.into()],
+            codes: "codes.toml".into(),
             ..least()
         })
         .unwrap();
@@ -89,6 +94,8 @@ mod tests {
         assert_eq!(request.previous_stage, Some("p".into()));
         assert_eq!(request.save_probabilities, Some("s".into()));
         assert!(request.strict_geometry);
+        assert_eq!(request.objects.formats, [OutputFormat::Rtstruct]);
+        assert_eq!(request.objects.codes, Some("codes.toml".into()));
     }
 
     #[test]
@@ -104,6 +111,7 @@ mod tests {
         check(&|request| request.output.clear());
         check(&|request| request.output = "a\0".into());
         check(&|request| request.output = "a".repeat(5000));
+        check(&|request| request.output_type = vec![0]);
         check(&|request| request.folds = vec!["x".into()]);
         check(&|request| request.folds = vec!["0".into(); 100]);
         check(&|request| request.checkpoint = Some(0));

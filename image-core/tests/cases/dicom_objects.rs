@@ -10,14 +10,15 @@ use nephrite_dicom::{DicomLimits, SeriesOptions, list, open_bytes};
 use nephrite_dicom_objects::{
     ObjectLimits, Onto, ReadOptions, SourceSeries, StructureSetOptions, read_seg, read_structure_set,
 };
-use nephrite_image_core::CoreError;
 use nephrite_image_core::case::{
-    CaseError, CaseRequest, CaseServices, Record, ServiceSettings, finished_mask, run_case,
+    BareModel, CaseError, CasePipeline, CaseRequest, CaseServices, Difference, InputHashes, Profile, Record,
+    ServiceSettings, VerifyPlaces, finished_mask, inputs_of_record, run_case, verify_record,
 };
 use nephrite_image_core::masks::{MaskInput, MaskOutput, MaskReport, MaskRequest, run_mask};
+use nephrite_image_core::{CoreError, WantedObjects};
 use nephrite_kernel::{LabelTable, Mask, RunMask};
 use nephrite_phantom::PhantomSpec;
-use nephrite_types::{CancelToken, Coded, ErrorCode, Phase, Shape3, Spacing, WarningCode};
+use nephrite_types::{CancelToken, Coded, ErrorCode, OutputFormat, Phase, Shape3, Spacing, WarningCode};
 
 use crate::patient::{
     ARTERIES, Around, KIDNEYS, PIPELINE, Patient, RecordedEvents, URETERS, operations_at, owner,
@@ -308,4 +309,83 @@ fn what_cannot_be_written_is_refused_when_the_case_is_planned() {
     let error = refused(&nameless, &request(&nameless, "out"));
     assert!(error.to_string().contains("StudyInstanceUID"), "{error}");
     assert_eq!(error.code(), ErrorCode::InvalidInput);
+}
+
+/// The record of models without a pipeline file has their file of codes, from which a second run gives the same.
+#[test]
+fn models_without_a_pipeline_have_objects_too() {
+    let patient = patient(|_, bytes| bytes);
+    let core = patient.core();
+    fs::write(
+        patient.path("codes.toml"),
+        format!("[codes]\n{KIDNEY}\n[dicom]\nseg = 'labelmap'\n"),
+    )
+    .unwrap();
+    let mut request = CaseRequest {
+        pipeline: CasePipeline::Models {
+            models: vec![BareModel {
+                model: KIDNEYS.into(),
+                phase: Some(Phase::PortalVenous),
+            }],
+            objects: WantedObjects {
+                formats: vec![OutputFormat::DicomSeg, OutputFormat::Rtstruct],
+                codes: Some("codes.toml".into()),
+            },
+        },
+        scans: vec![(Phase::PortalVenous, "series/portal_venous".into())],
+        profile: Profile::Quick,
+        ..request(&patient, "bare")
+    };
+    let hashes = InputHashes::default();
+    let inputs = |request: &CaseRequest| hashes.of_case(&core, request, &CancelToken::new()).unwrap();
+    let record = patient.run_here(&core, &request).unwrap().record;
+    assert_eq!(inputs_of_record(&record), Some(inputs(&request)));
+    let names: Vec<String> = patient.files("bare").into_keys().collect();
+    let step = &record.steps[0].id;
+    assert_eq!(
+        names,
+        ["nii.gz", "rtstruct.dcm", "seg.dcm"].map(|ending| format!("{step}.{ending}"))
+    );
+    let seg = open_bytes(
+        patient.files("bare")[&format!("{step}.seg.dcm")].clone(),
+        "seg",
+        &DicomLimits::DEFAULT,
+    );
+    let seg = read_seg(
+        &seg.unwrap(),
+        None,
+        ReadOptions::default(),
+        &ObjectLimits::default(),
+    )
+    .unwrap();
+    let kidney = seg
+        .segments
+        .iter()
+        .find(|segment| segment.name == "kidney")
+        .unwrap();
+    assert_eq!(kidney.codes.as_ref().unwrap().property_type.value, "64033007");
+
+    let verify = || {
+        let path = Path::new("results/bare/record.json");
+        let events = RecordedEvents::default();
+        verify_record(&core, VerifyPlaces::Recorded, path, &events, &CancelToken::new()).unwrap()
+    };
+    assert!(verify().is_equal(), "{:?}", verify().differences);
+    let before = inputs(&request);
+    fs::write(patient.path("codes.toml"), format!("[codes]\n{KIDNEY}\n")).unwrap();
+    assert_ne!(inputs(&request), before);
+    let changed = verify().differences;
+    assert!(
+        changed
+            .iter()
+            .any(|difference| matches!(difference, Difference::Input { what: "codes", .. })),
+        "{changed:?}"
+    );
+    let CasePipeline::Models { objects, .. } = &mut request.pipeline else {
+        unreachable!()
+    };
+    objects.formats.clear();
+    request.output = "results/none".into();
+    let error = patient.run_here(&core, &request).map(drop).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::InvalidArgument, "{error}");
 }

@@ -1,6 +1,7 @@
 //! Steps of a case share scans and network inputs, and give the same bytes when they cannot.
 
 use nephrite_image_core::StepBudget;
+use nephrite_image_core::WantedObjects;
 use nephrite_image_core::case::CasePipeline;
 
 use crate::patient::{KIDNEYS, Patient};
@@ -74,10 +75,13 @@ fn bare_models_save_their_masks() {
         model: model.into(),
         phase,
     };
-    request.pipeline = CasePipeline::Models(vec![
-        bare(KIDNEYS, Some(nephrite_types::Phase::PortalVenous)),
-        bare(KIDNEYS, Some(nephrite_types::Phase::Delayed)),
-    ]);
+    request.pipeline = CasePipeline::Models {
+        models: vec![
+            bare(KIDNEYS, Some(nephrite_types::Phase::PortalVenous)),
+            bare(KIDNEYS, Some(nephrite_types::Phase::Delayed)),
+        ],
+        objects: WantedObjects::default(),
+    };
     request.profile = nephrite_image_core::case::Profile::Quick;
     let record = patient.run_here(&patient.core(), &request).unwrap().record;
     for step in &record.steps {

@@ -25,6 +25,7 @@ fn request(output: &str, tile_step_size: f64) -> SegmentRequest {
         inputs: vec!["scans/portal_venous.nii.gz".into()],
         previous_stage: None,
         output: Path::new("results").join(output),
+        objects: nephrite_image_core::WantedObjects::default(),
         save_probabilities: None,
         options: SegmentationOptions {
             mirroring: false,

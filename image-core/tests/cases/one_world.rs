@@ -7,6 +7,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use nephrite_engine::Provider;
+use nephrite_image_core::WantedObjects;
 use nephrite_image_core::case::{
     BareModel, CaseError, CaseEvent, CasePipeline, CaseReport, CaseRequest, CaseServices, Profile,
     ServiceSettings, run_case,
@@ -246,6 +247,7 @@ impl Place {
             inputs: vec![scan.to_owned()],
             previous_stage: None,
             output: Path::new("results").join(output),
+            objects: nephrite_image_core::WantedObjects::default(),
             save_probabilities: None,
             options: options(self.profile),
             postprocessing: PostprocessingChoice::None,
@@ -274,7 +276,10 @@ impl Place {
         self.run(&CaseRequest {
             profile: self.profile,
             ..request(
-                CasePipeline::Models(vec![model]),
+                CasePipeline::Models {
+                    models: vec![model],
+                    objects: WantedObjects::default(),
+                },
                 &[(Phase::Arterial, scan)],
                 output,
             )

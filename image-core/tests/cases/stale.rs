@@ -242,6 +242,7 @@ fn segment_sees_the_model_that_lies_there_now() {
         inputs: vec!["scans/now.nii".into()],
         previous_stage: None,
         output: format!("results/{output}").into(),
+        objects: nephrite_image_core::WantedObjects::default(),
         save_probabilities: None,
         options: SegmentationOptions {
             mirroring: false,

@@ -5,6 +5,8 @@ use std::fs::File;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use nephrite_dicom::test_util::{Labels, Way, single_frame, write};
+use nephrite_dicom::{DicomLimits, open_bytes};
+use nephrite_dicom_objects::{ObjectLimits, ReadOptions, read_seg};
 use nephrite_types::{CancelToken, Limits, Volume};
 use nephrite_volume::{Reader, Scan, read_volume};
 use serde_json::{Value, json};
@@ -154,4 +156,110 @@ fn a_case_of_a_series_says_so_in_its_record_and_a_wrong_phase_is_refused() {
     assert_eq!(instances, scene.names("series").len());
     assert_eq!(record["request"]["check_phases"], json!(true));
     scene.run(&["verify", "out/r/record.json"]).succeeded();
+}
+
+/// Objects lie beside the mask of a series; another run writes the same bytes, and the label map is that of a run without objects.
+#[test]
+fn objects_of_a_mask_lie_beside_it() {
+    let scene = scene();
+    scene.copy_model(ONE_CHANNEL);
+    let dataset: Value = serde_json::from_slice(&scene.read("model/dataset.json")).unwrap();
+    let labels = dataset["labels"].as_object().unwrap().keys();
+    let coded = labels.map(|label| {
+        format!("[codes.{label:?}]\ncategory = 'SCT:123037004:Anatomical Structure'\ntype = 'SCT:64033007:Kidney'\n")
+    });
+    scene.write("codes.toml", coded.collect::<String>().as_bytes());
+    let segment = |input: &str, output: &str, more: &[&str]| {
+        let files = [
+            "segment", "--model", "model", "--input", input, "--output", output,
+        ];
+        scene.run(&[&files[..], more].concat())
+    };
+    let wanted = ["--output-type", "sr,rtstruct,dicom-seg", "--codes", "codes.toml"];
+    let report = ["--report", "report.json"];
+    segment("series", "out/a.nii.gz", &[&wanted[..], &report].concat()).succeeded();
+    let names = ["a.nii.gz", "a.rtstruct.dcm", "a.seg.dcm", "a.sr.dcm"];
+    assert_eq!(scene.names("out"), names);
+    let report: Value = serde_json::from_slice(&scene.read("report.json")).unwrap();
+    let objects = ["out/a.seg.dcm", "out/a.rtstruct.dcm", "out/a.sr.dcm"];
+    assert_eq!(report["objects"], json!(objects));
+
+    segment("series", "plain.nii.gz", &[]).succeeded();
+    assert_eq!(scene.read("plain.nii.gz"), scene.read("out/a.nii.gz"));
+    std::fs::create_dir(scene.path("again")).unwrap();
+    segment("series", "again/a.nii.gz", &wanted).succeeded();
+    for name in names {
+        assert!(
+            scene.read(&format!("again/{name}")) == scene.read(&format!("out/{name}")),
+            "{name}"
+        );
+    }
+
+    let object = open_bytes(scene.read("out/a.seg.dcm"), "a.seg.dcm", &DicomLimits::DEFAULT).unwrap();
+    let found = read_seg(&object, None, ReadOptions::default(), &ObjectLimits::default()).unwrap();
+    let voxels = |label: &Value| label["voxels"].as_u64().unwrap();
+    let expected: Vec<(&str, u64)> = report["labels"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|label| voxels(label) > 0)
+        .map(|label| (label["name"].as_str().unwrap(), voxels(label)))
+        .collect();
+    assert!(!expected.is_empty());
+    let mask = &found.masks[0];
+    let of_object: Vec<(&str, u64)> = mask
+        .labels()
+        .entries()
+        .iter()
+        .filter_map(|entry| Some((entry.name.as_str(), mask.summaries().get(&entry.id)?.voxels)))
+        .collect();
+    assert_eq!(of_object, expected);
+}
+
+#[test]
+fn objects_that_cannot_be_written_are_refused_before_anything_is_loaded() {
+    let scene = scene();
+    scene.copy_model(ONE_CHANNEL);
+    scene.write("wrong.toml", b"[codes]\nkidney = 1\n[dicom]\nseg = 'wide'\n");
+    scene.write("empty.toml", b"");
+    let refused = |input: &str, more: &[&str], says: &[&str]| {
+        let files = [
+            "segment",
+            "--model",
+            "model",
+            "--input",
+            input,
+            "--output",
+            "out/a.nii.gz",
+        ];
+        scene.run(&[&files[..], more].concat()).refused(2, says);
+        assert_eq!(scene.names("out"), Vec::<String>::new());
+    };
+    refused(
+        "scan.nii.gz",
+        &["--output-type", "dicom-seg"],
+        &["scan.nii.gz", "dicom-seg", "DICOM series"],
+    );
+    refused("series", &["--output-type", "sr"], &["dicom-seg beside it"]);
+    refused("series", &["--output-type", "dicom-seg,dicom-seg"], &["twice"]);
+    refused("series", &["--codes", "empty.toml"], &["--output-type"]);
+    refused(
+        "series",
+        &["--output-type", "nifti", "--codes", "empty.toml"],
+        &["codes"],
+    );
+    let wrong = ["--output-type", "dicom-seg", "--codes", "wrong.toml"];
+    refused("series", &wrong, &["wrong.toml", "codes", "dicom.seg"]);
+    scene.write("pipeline.toml", b"");
+    let run = [
+        "run",
+        "--pipeline",
+        "pipeline.toml",
+        "--scan",
+        "arterial=series",
+        "--output",
+        "case",
+    ];
+    let run = [&run[..], &["--output-type", "dicom-seg"]].concat();
+    scene.run(&run).refused(2, &["--output-type", "[[save]]"]);
 }

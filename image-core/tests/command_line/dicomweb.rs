@@ -5,10 +5,10 @@
 mod files;
 #[allow(dead_code)]
 #[path = "../../dicomweb/tests/dicomweb/pacs.rs"]
-mod pacs;
+pub(crate) mod pacs;
 #[allow(dead_code)]
 #[path = "../../dicomweb/tests/dicomweb/server.rs"]
-mod server;
+pub(crate) mod server;
 
 use serde_json::Value;
 

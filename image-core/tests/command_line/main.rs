@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod dicom;
 mod dicomweb;
+mod dicomweb_scan;
 mod estimates;
 mod formats;
 mod geometry;

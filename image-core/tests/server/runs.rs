@@ -99,6 +99,7 @@ async fn a_run_tells_its_stages_in_order_and_gives_the_mask_of_the_command_line(
         inputs: vec![SMALL_SCAN.into()],
         previous_stage: None,
         output: "results/direct.nii.gz".into(),
+        objects: nephrite_image_core::WantedObjects::default(),
         save_probabilities: None,
         options: SegmentationOptions {
             mirroring: false,

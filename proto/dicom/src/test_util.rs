@@ -310,6 +310,11 @@ pub fn enhanced(volume: &Volume, way: Way, labels: &Labels<'_>) -> TestFile {
 }
 
 impl TestFile {
+    /// SOPInstanceUID; empty if there is none.
+    pub fn sop_instance_uid(&self) -> String {
+        crate::attributes::text(&self.object, tags::SOP_INSTANCE_UID).unwrap_or_default()
+    }
+
     /// The bytes of the file.
     ///
     /// # Panics

@@ -12,7 +12,7 @@ pub struct RunRequest {
     /// Which checkpoint of each fold. Default: final.
     #[prost(enumeration = "Checkpoint", optional, tag = "3")]
     pub checkpoint: ::core::option::Option<i32>,
-    /// NIfTI files, one per channel of the model, in its order. Required.
+    /// Scans, one per channel of the model, in its order: a file, or a folder with one DICOM series, or `folder#UID`. Required.
     #[prost(string, repeated, tag = "4")]
     pub input: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Mask of a cascade's previous stage, on the voxels of the first input (axes may run another way). Default: the previous stage is run first, if its
@@ -40,6 +40,14 @@ pub struct RunRequest {
     /// In what the network computes. Default: as the server is set up.
     #[prost(enumeration = "Precision", optional, tag = "11")]
     pub precision: ::core::option::Option<i32>,
+    /// DICOM objects of the mask beside `output`: `kidney.nii.gz` has `kidney.seg.dcm`, `kidney.rtstruct.dcm`, `kidney.sr.dcm`. They
+    /// refer to the first input, which must be a DICOM series; sr needs dicom-seg. The label map is always written.
+    #[prost(enumeration = "OutputType", repeated, tag = "12")]
+    pub output_type: ::prost::alloc::vec::Vec<i32>,
+    /// TOML file with the tables `codes` and `dicom` of a pipeline file: what labels mean, and how objects are written. Default: no
+    /// codes.
+    #[prost(string, tag = "13")]
+    pub codes: ::prost::alloc::string::String,
 }
 /// How a mask is made, whoever asks.
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
@@ -196,6 +204,9 @@ pub struct Done {
     /// In what the factors of the network's products were held.
     #[prost(enumeration = "Precision", tag = "16")]
     pub precision: i32,
+    /// DICOM objects beside the mask.
+    #[prost(string, repeated, tag = "17")]
+    pub objects: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Everything odd, in the order in which it was found.
     #[prost(message, repeated, tag = "30")]
     pub warnings: ::prost::alloc::vec::Vec<Warning>,
@@ -254,6 +265,47 @@ pub struct Spacing {
     /// Along the slowest axis, mm.
     #[prost(double, tag = "3")]
     pub z: f64,
+}
+/// What a mask is saved as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum OutputType {
+    /// Refused.
+    Unspecified = 0,
+    /// A label map: NIfTI, NRRD or MetaImage, as the name of the file ends.
+    Nifti = 1,
+    /// A DICOM segmentation.
+    DicomSeg = 2,
+    /// A DICOM structure set: contours.
+    Rtstruct = 3,
+    /// A DICOM measurement report (TID 1500): volumes.
+    Sr = 4,
+}
+impl OutputType {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "OUTPUT_TYPE_UNSPECIFIED",
+            Self::Nifti => "OUTPUT_TYPE_NIFTI",
+            Self::DicomSeg => "OUTPUT_TYPE_DICOM_SEG",
+            Self::Rtstruct => "OUTPUT_TYPE_RTSTRUCT",
+            Self::Sr => "OUTPUT_TYPE_SR",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "OUTPUT_TYPE_UNSPECIFIED" => Some(Self::Unspecified),
+            "OUTPUT_TYPE_NIFTI" => Some(Self::Nifti),
+            "OUTPUT_TYPE_DICOM_SEG" => Some(Self::DicomSeg),
+            "OUTPUT_TYPE_RTSTRUCT" => Some(Self::Rtstruct),
+            "OUTPUT_TYPE_SR" => Some(Self::Sr),
+            _ => None,
+        }
+    }
 }
 /// Kinds of warnings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -3254,6 +3306,12 @@ pub struct CaseServiceRunRequest {
     /// Result folder; it must not exist, the folder above must. Required.
     #[prost(string, tag = "7")]
     pub output: ::prost::alloc::string::String,
+    /// As in RunRequest, for the mask of each of `models`. A pipeline file says it itself.
+    #[prost(enumeration = "OutputType", repeated, tag = "8")]
+    pub output_type: ::prost::alloc::vec::Vec<i32>,
+    /// As in RunRequest.
+    #[prost(string, tag = "9")]
+    pub codes: ::prost::alloc::string::String,
     /// As in RunRequest, for all scans of the case.
     #[prost(bool, tag = "30")]
     pub strict_geometry: bool,
@@ -3277,7 +3335,7 @@ pub struct PhaseScan {
     /// Required; never guessed.
     #[prost(enumeration = "Phase", tag = "1")]
     pub phase: i32,
-    /// NIfTI file. Required.
+    /// A file, a folder with one DICOM series, or `folder#UID`. Required.
     #[prost(string, tag = "2")]
     pub path: ::prost::alloc::string::String,
 }

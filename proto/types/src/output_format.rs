@@ -2,10 +2,14 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::VOLUME_ENDINGS;
 
 /// What a mask is saved as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
 pub enum OutputFormat {
     /// A label map: NIfTI, or NRRD or MetaImage if the name of the file ends so.
     Nifti,
@@ -26,6 +30,9 @@ pub enum OutputFormatsFault {
     /// A report is about segments.
     #[error("sr needs dicom-seg beside it: a report refers to the segments that it measures")]
     NoSegmentation,
+    /// Nothing is written that codes would be in.
+    #[error("codes are written into DICOM objects, and none is asked for")]
+    CodesAlone,
     /// A format is there twice.
     #[error("{0} is named twice")]
     Twice(OutputFormat),
@@ -58,6 +65,12 @@ impl OutputFormat {
     /// True of those that refer to the images of a DICOM series.
     pub fn is_object(self) -> bool {
         self != OutputFormat::Nifti
+    }
+
+    /// Names of those that are DICOM objects, for a message.
+    pub fn names_of_objects(formats: &[OutputFormat]) -> String {
+        let objects = formats.iter().filter(|format| format.is_object());
+        objects.map(|format| format.name()).collect::<Vec<_>>().join(", ")
     }
 
     /// The name of a file of this format beside a label map: `artery.nii.gz` has `artery.seg.dcm`.
@@ -110,6 +123,7 @@ mod tests {
     fn names_come_back_and_files_lie_beside_each_other() {
         for format in OutputFormat::ALL {
             assert_eq!(OutputFormat::from_name(format.name()), Some(format));
+            assert_eq!(serde_json::to_value(format).unwrap(), format.name());
         }
         assert_eq!(OutputFormat::from_name("NIFTI"), None);
         let beside = |label_map| OutputFormat::ALL.map(|format| format.file_beside(label_map));

@@ -42,13 +42,17 @@ pub(crate) fn files(uids: &[&str]) -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn instance_rows(uids: &[&str]) -> String {
+    rows_of_instances(STUDY, SERIES, uids)
+}
+
+fn rows_of_instances(study: &str, series: &str, uids: &[&str]) -> String {
     let mut text = "[".to_owned();
     for (n, uid) in uids.iter().enumerate() {
         let comma = if n == 0 { "" } else { "," };
         let _ = write!(
             text,
             r#"{comma}{{"00100010":{{"vr":"PN","Value":[{{"Alphabetic":"SECRET^NAME"}}]}},
-            "0020000D":{{"vr":"UI","Value":["{STUDY}"]}},"0020000E":{{"vr":"UI","Value":["{SERIES}"]}},
+            "0020000D":{{"vr":"UI","Value":["{study}"]}},"0020000E":{{"vr":"UI","Value":["{series}"]}},
             "00080018":{{"vr":"UI","Value":["{uid}"]}}}}"#
         );
     }
@@ -56,8 +60,12 @@ pub(crate) fn instance_rows(uids: &[&str]) -> String {
 }
 
 pub(crate) fn series_rows(n: usize) -> String {
+    rows_of_series(STUDY, SERIES, n)
+}
+
+fn rows_of_series(study: &str, series: &str, n: usize) -> String {
     format!(
-        r#"[{{"0020000D":{{"vr":"UI","Value":["{STUDY}"]}},"0020000E":{{"vr":"UI","Value":["{SERIES}"]}},
+        r#"[{{"0020000D":{{"vr":"UI","Value":["{study}"]}},"0020000E":{{"vr":"UI","Value":["{series}"]}},
         "00080060":{{"vr":"CS","Value":["CT"]}},"00201209":{{"vr":"IS","Value":["{n}"]}}}}]"#
     )
 }
@@ -72,12 +80,19 @@ pub(crate) enum Service {
 }
 
 pub(crate) fn service(request: &Request) -> Option<Service> {
-    let path = request.path.strip_prefix("/dicom-web/studies/1.2.3/series")?;
-    Some(match path {
-        "" => Service::Series,
-        "/1.2.3.4" => Service::Wado,
-        "/1.2.3.4/instances" => Service::Instances,
-        "/1.2.3.4/metadata" => Service::Metadata,
+    service_of(STUDY, SERIES, request)
+}
+
+fn service_of(study: &str, series: &str, request: &Request) -> Option<Service> {
+    let path = request.path.strip_prefix("/dicom-web/studies/")?;
+    let path = path.strip_prefix(study)?.strip_prefix("/series")?;
+    if path.is_empty() {
+        return Some(Service::Series);
+    }
+    Some(match path.strip_prefix('/')?.strip_prefix(series)? {
+        "" => Service::Wado,
+        "/instances" => Service::Instances,
+        "/metadata" => Service::Metadata,
         _ => return None,
     })
 }
@@ -88,14 +103,24 @@ pub(crate) fn json(text: impl Into<Vec<u8>>) -> Reply {
 
 /// What a good server says.
 pub(crate) fn good(request: &Request) -> Reply {
+    holding((STUDY, SERIES), &INSTANCES, &files(&INSTANCES), request)
+}
+
+/// What a good server says that has one series.
+pub(crate) fn holding(
+    (study, series): (&str, &str),
+    uids: &[&str],
+    files: &[Vec<u8>],
+    request: &Request,
+) -> Reply {
     let offset = request.number("offset").unwrap_or(0);
     let limit = request.number("limit").unwrap_or(100);
-    match service(request) {
-        Some(Service::Series) if offset == 0 => json(series_rows(3)),
+    match service_of(study, series, request) {
+        Some(Service::Series) if offset == 0 => json(rows_of_series(study, series, uids.len())),
         Some(Service::Series) => Reply::status(204),
         Some(Service::Instances) => {
-            let rest = INSTANCES.get(offset..).unwrap_or_default();
-            json(instance_rows(&rest[..limit.min(rest.len())]))
+            let rest = uids.get(offset..).unwrap_or_default();
+            json(rows_of_instances(study, series, &rest[..limit.min(rest.len())]))
         }
         Some(Service::Wado) => {
             let accept = request.header("accept").unwrap();
@@ -103,9 +128,9 @@ pub(crate) fn good(request: &Request) -> Reply {
                 accept,
                 "multipart/related; type=\"application/dicom\"; transfer-syntax=*"
             );
-            Reply::of_type(MULTIPART, parts(&files(&INSTANCES)))
+            Reply::of_type(MULTIPART, parts(files))
         }
-        Some(Service::Metadata) => json(instance_rows(&INSTANCES)),
+        Some(Service::Metadata) => json(rows_of_instances(study, series, uids)),
         None => Reply::status(404),
     }
 }

@@ -21,12 +21,12 @@ use nephrite_types::{CancelToken, Phase, Warning};
 use super::{CaseError, CaseRequest, Profile};
 use crate::core::Core;
 use crate::error::CoreError;
+use crate::memory::TextFile;
 use crate::objects::ObjectSource;
 use crate::place::CaseServices;
 use crate::segment::check_model_step;
 
 pub use check::{PipelineReport, SaveReport, StepReport};
-pub(in crate::case) use pipeline::PipelineFile;
 pub use pipeline_step_fault::PipelineStepFault;
 pub(in crate::case) use scans::PlannedScan;
 pub use step_kind::StepKind;
@@ -36,7 +36,7 @@ pub(in crate::case) use steps::{PlannedModel, PlannedSample, PlannedStep};
 use check::check_pipeline;
 use objects::object_source;
 use phases::choose_phases;
-use pipeline::{pipeline, quick};
+use pipeline::{OpenPipeline, pipeline, quick};
 use scans::{OpenedScan, assumed_scans, check_frames, open_scans, place_scans};
 use steps::{Placed, place_samples, place_steps, reference};
 
@@ -44,7 +44,9 @@ use steps::{Placed, place_samples, place_steps, reference};
 pub(in crate::case) struct Plan {
     pub(in crate::case) pipeline: Pipeline,
     /// The file, if there is one.
-    pub(in crate::case) file: Option<PipelineFile>,
+    pub(in crate::case) file: Option<TextFile>,
+    /// What labels of models without a pipeline file mean, if that was said.
+    pub(in crate::case) codes: Option<TextFile>,
     pub(in crate::case) scans: BTreeMap<Phase, PlannedScan>,
     /// Gives the grid of the masks.
     pub(in crate::case) reference: Phase,
@@ -70,8 +72,24 @@ impl Plan {
         request: &CaseRequest,
         cancel: &CancelToken,
     ) -> Result<Plan, CaseError> {
-        let opened = open_scans(core, request, cancel)?;
+        let opened = open_scans(core, request, false, cancel)?;
         Plan::of(core, services, request, Path::new(""), opened, cancel)
+    }
+
+    /// As [`Plan::new`], for a case that runs later: scans that are fetched then are assumed now.
+    pub(in crate::case) fn for_later(
+        core: &Core,
+        services: &CaseServices,
+        request: &CaseRequest,
+        cancel: &CancelToken,
+    ) -> Result<Plan, CaseError> {
+        let opened = open_scans(core, request, true, cancel)?;
+        Plan::of(core, services, request, Path::new(""), opened, cancel)
+    }
+
+    /// Whether all of its scans are known.
+    pub(in crate::case) fn is_certain(&self) -> bool {
+        !self.scans.values().any(PlannedScan::is_assumed)
     }
 
     /// As [`Plan::new`], for a look at a pipeline: without scans, one is assumed for every phase. Paths of models start at
@@ -85,7 +103,7 @@ impl Plan {
     ) -> Result<Plan, CaseError> {
         let opened = match request.scans.is_empty() {
             true => assumed_scans(core.limits()),
-            false => open_scans(core, request, cancel)?,
+            false => open_scans(core, request, false, cancel)?,
         };
         Plan::of(core, services, request, models, opened, cancel)
     }
@@ -98,7 +116,11 @@ impl Plan {
         opened: BTreeMap<Phase, OpenedScan>,
         cancel: &CancelToken,
     ) -> Result<Plan, CaseError> {
-        let (mut pipeline, file) = pipeline(core, request, &opened)?;
+        let OpenPipeline {
+            mut pipeline,
+            file,
+            codes,
+        } = pipeline(core, request, &opened)?;
         let beneath = |mut step: ModelStep| {
             step.model = models.join(&step.model);
             step.quick_model = step.quick_model.map(|model| models.join(model));
@@ -138,6 +160,7 @@ impl Plan {
             .filter_map(|(id, chosen)| Some((id.clone(), chosen.phase?)));
         Ok(Plan {
             file,
+            codes,
             report,
             labels,
             objects,

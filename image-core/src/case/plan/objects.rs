@@ -43,7 +43,7 @@ pub(super) fn object_source(
     for save in &saves {
         let mut phases = phases_of(&save.step, &by_id);
         phases.insert(reference);
-        for phase in phases {
+        for phase in phases.into_iter().filter(|phase| !scans[phase].is_assumed()) {
             check_scan(save, (phase, &scans[&phase]), (reference, &scans[&reference]))?;
         }
         let known = labels.get(&save.step).filter(|known| known.is_some()).map(names);

@@ -1,52 +1,63 @@
 //! The pipeline of a request: its file, or a list of models; all of it or some steps; as it stands, or for a first look.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
 use nephrite_nnunet_folder::{CheckpointKind, FoldSelection};
 use nephrite_pipeline::{ModelStep, Pipeline};
 use nephrite_types::{CancelToken, Phase, SegmentationOptions};
-use nephrite_volume::FileHash;
 
 use super::scans::OpenedScan;
 use super::steps::model_choice;
 use crate::case::{BareModel, CaseError, CasePipeline, CaseRequest, Profile};
 use crate::core::Core;
-use crate::memory::read_small_file;
+use crate::error::CoreError;
+use crate::memory::{TextFile, read_small_file};
+use crate::model::plain_name;
 
-/// A pipeline file as it was read.
-pub(in crate::case) struct PipelineFile {
-    pub(in crate::case) path: PathBuf,
-    pub(in crate::case) text: String,
-    pub(in crate::case) sha256: String,
+/// A pipeline, and the files that say it.
+pub(super) struct OpenPipeline {
+    pub(super) pipeline: Pipeline,
+    /// The pipeline file.
+    pub(super) file: Option<TextFile>,
+    /// That of codes, of models without a pipeline file.
+    pub(super) codes: Option<TextFile>,
 }
 
 pub(super) fn pipeline(
     core: &Core,
     request: &CaseRequest,
     scans: &BTreeMap<Phase, OpenedScan>,
-) -> Result<(Pipeline, Option<PipelineFile>), CaseError> {
+) -> Result<OpenPipeline, CaseError> {
     match &request.pipeline {
         CasePipeline::File(path) => {
             let bytes = read_small_file(core.root(), path, core.limits().max_json_bytes)?;
-            let sha256 = FileHash::of(&bytes).to_string();
-            let text = String::from_utf8(bytes).map_err(|_| CaseError::NotText { path: path.clone() })?;
-            let pipeline = Pipeline::parse(&text).map_err(|faults| CaseError::Pipeline {
+            let file = TextFile::new(path, bytes).ok_or_else(|| CaseError::NotText { path: path.clone() })?;
+            let pipeline = Pipeline::parse(&file.text).map_err(|faults| CaseError::Pipeline {
                 path: path.clone(),
                 faults,
             })?;
-            let file = PipelineFile {
-                path: path.clone(),
-                text,
-                sha256,
-            };
-            Ok((pipeline, Some(file)))
+            Ok(OpenPipeline {
+                pipeline,
+                file: Some(file),
+                codes: None,
+            })
         }
-        CasePipeline::Models(models) => {
+        CasePipeline::Models { models, objects } => {
             let mut taken = BTreeSet::new();
             let steps = models.iter().map(|model| bare_step(model, scans, &mut taken));
             let steps = steps.collect::<Result<Vec<_>, _>>()?;
-            Ok((Pipeline::from_models(steps).map_err(CaseError::from)?, None))
+            let mut pipeline = Pipeline::from_models(steps).map_err(CaseError::from)?;
+            let formats = objects.all_formats().map_err(CoreError::from)?;
+            for save in &mut pipeline.save {
+                save.formats.clone_from(&formats);
+            }
+            let (output, codes) = objects.read(core)?;
+            pipeline.dicom = output;
+            Ok(OpenPipeline {
+                pipeline,
+                file: None,
+                codes,
+            })
         }
     }
 }
@@ -68,7 +79,7 @@ fn bare_step(
             });
         }
     };
-    let name = bare_name(&bare.model);
+    let name = plain_name(&bare.model);
     let mut id = name.clone();
     let mut n = 2;
     while !taken.insert(id.clone()) {
@@ -90,34 +101,6 @@ fn bare_step(
         previous_stage: None,
         channels: Vec::new(),
     })
-}
-
-/// `Dataset902_DemoKidney/nnUNetTrainer__nnUNetPlans__3d_fullres` is `demokidney`.
-fn bare_name(model: &Path) -> String {
-    let parts: Vec<String> = model
-        .components()
-        .map(|part| part.as_os_str().to_string_lossy().into_owned())
-        .collect();
-    let dataset = parts
-        .iter()
-        .rev()
-        .find_map(|part| part.strip_prefix("Dataset")?.split_once('_'));
-    let name = dataset.map_or_else(
-        || parts.last().cloned().unwrap_or_default(),
-        |(_, name)| name.to_owned(),
-    );
-    let plain: String = name
-        .to_ascii_lowercase()
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
-        .skip_while(|c| !c.is_ascii_lowercase())
-        .take(48)
-        .collect();
-    if plain.is_empty() {
-        "model".to_owned()
-    } else {
-        plain
-    }
 }
 
 /// The same pipeline for a first look.

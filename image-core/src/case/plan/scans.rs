@@ -1,7 +1,7 @@
 //! The scans of a case: opened, and placed in one world.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nephrite_dicom::{Series, check_phase};
@@ -14,6 +14,7 @@ use super::world::{ScanPlace, case_world, place_scan};
 use crate::case::{CaseError, CaseRequest};
 use crate::core::Core;
 use crate::error::CoreError;
+use crate::fetch::is_address;
 use crate::memory::{OpenScan, ScanIdentity, changed};
 
 /// A scan whose header has been read.
@@ -103,29 +104,44 @@ impl PlannedScan {
     }
 }
 
+impl OpenedScan {
+    fn open(core: &Core, path: &Path, cancel: &CancelToken) -> Result<OpenedScan, CaseError> {
+        let open = core.volumes().open_scan(path, cancel)?;
+        Ok(OpenedScan {
+            path: path.to_owned(),
+            header: open.header(path, core.volumes().rules())?,
+            identity: Some(open.identity().clone()),
+            series: open.series().cloned(),
+        })
+    }
+
+    fn assumed(path: PathBuf, limits: &Limits) -> OpenedScan {
+        let shape = Shape3::new(ASSUMED_SHAPE).expect("not empty");
+        let spacing = Spacing::new(ASSUMED_SPACING).expect("positive");
+        OpenedScan {
+            header: ScanHeader::assumed(shape, spacing, limits, &path.to_string_lossy()),
+            path,
+            identity: None,
+            series: None,
+        }
+    }
+}
+
 /// Stands in where no scan is named: an abdomen in thin slices.
 const ASSUMED_SHAPE: [usize; 3] = [400, 512, 512];
 const ASSUMED_SPACING: [f64; 3] = [1.0, 0.8, 0.8];
 
 /// The assumed scan for every phase.
 pub(super) fn assumed_scans(limits: &Limits) -> BTreeMap<Phase, OpenedScan> {
-    let shape = Shape3::new(ASSUMED_SHAPE).expect("not empty");
-    let spacing = Spacing::new(ASSUMED_SPACING).expect("positive");
-    let scan = |phase: Phase| {
-        let scan = OpenedScan {
-            path: PathBuf::from("the assumed scan"),
-            identity: None,
-            series: None,
-            header: ScanHeader::assumed(shape, spacing, limits, "the assumed scan"),
-        };
-        (phase, scan)
-    };
+    let scan = |phase| (phase, OpenedScan::assumed("the assumed scan".into(), limits));
     Phase::ALL.into_iter().map(scan).collect()
 }
 
+/// Opens the scans of a request. One that is fetched when the case runs is refused, or assumed if the case runs later.
 pub(super) fn open_scans(
     core: &Core,
     request: &CaseRequest,
+    runs_later: bool,
     cancel: &CancelToken,
 ) -> Result<BTreeMap<Phase, OpenedScan>, CaseError> {
     if request.scans.is_empty() {
@@ -133,12 +149,9 @@ pub(super) fn open_scans(
     }
     let mut scans = BTreeMap::new();
     for (phase, path) in &request.scans {
-        let open = core.volumes().open_scan(path, cancel)?;
-        let scan = OpenedScan {
-            path: path.clone(),
-            header: open.header(path, core.volumes().rules())?,
-            identity: Some(open.identity().clone()),
-            series: open.series().cloned(),
+        let scan = match runs_later && is_address(path) {
+            true => OpenedScan::assumed(path.clone(), core.limits()),
+            false => OpenedScan::open(core, path, cancel)?,
         };
         if let (true, Some(series)) = (request.check_phases, &scan.series) {
             check_phase(*phase, &series.summary.phase).map_err(|source| CaseError::PhaseContradicted {
@@ -199,7 +212,8 @@ pub(super) fn place_scans(
 pub(super) fn check_frames(scans: &BTreeMap<Phase, PlannedScan>, reference: Phase) -> Result<(), CaseError> {
     let first = &scans[&reference];
     for (phase, scan) in scans {
-        if !overlap(&first.frame, &scan.frame) {
+        let is_known = !first.is_assumed() && !scan.is_assumed();
+        if is_known && !overlap(&first.frame, &scan.frame) {
             return Err(CaseError::NoOverlap {
                 phase: *phase,
                 path: scan.path.clone(),
