@@ -7,7 +7,7 @@ use cap_std::fs::Dir;
 use nephrite_dicom::test_util::{Labels, Way, single_frame, write};
 use nephrite_dicom::{DicomLimits, open_bytes};
 use nephrite_dicom_objects::{ObjectLimits, ReadOptions, read_seg};
-use nephrite_types::{CancelToken, Limits, Volume};
+use nephrite_types::{Affine, CancelToken, Limits, Volume, Voxels};
 use nephrite_volume::{Reader, Scan, read_volume};
 use serde_json::{Value, json};
 
@@ -262,4 +262,59 @@ fn objects_that_cannot_be_written_are_refused_before_anything_is_loaded() {
     ];
     let run = [&run[..], &["--output-type", "dicom-seg"]].concat();
     scene.run(&run).refused(2, &["--output-type", "[[save]]"]);
+}
+
+/// Slices that were straightened have voxels that no image has: their segmentation has a grid of its own, and contours are refused.
+#[test]
+fn a_straightened_series_has_a_segmentation_on_a_grid_of_its_own() {
+    let scene = Scene::new();
+    scene.copy_model(ONE_CHANNEL);
+    let mut volume = read(&scene, "scan.nii.gz").volume;
+    let [mut rows @ .., _] = volume.geometry.affine.rows();
+    rows[1][2] += 0.2 * volume.geometry.spacing.xyz()[2]; // a step along slices goes along columns, too
+    volume.geometry.affine = Affine::new(rows).unwrap();
+    write_series(&scene, "tilted", &volume, ARTERIAL, "tilted");
+    let segment = |more: &[&str]| {
+        let files = [
+            "segment",
+            "--model",
+            "model",
+            "--input",
+            "tilted",
+            "--output",
+            "out/a.nii.gz",
+        ];
+        scene.run(&[&files[..], more].concat())
+    };
+    segment(&["--output-type", "dicom-seg"]).refused(3, &["tilt"]);
+    let straightened = ["--dicom-tilt", "resample", "--output-type"];
+    segment(&[&straightened[..], &["dicom-seg,rtstruct"]].concat()).refused(3, &["rtstruct", "tilt"]);
+    assert_eq!(scene.names("out"), Vec::<String>::new());
+    segment(&[&straightened[..], &["dicom-seg"]].concat()).succeeded();
+    let label_map = read(&scene, "out/a.nii.gz").volume;
+    let object = open_bytes(scene.read("out/a.seg.dcm"), "a.seg.dcm", &DicomLimits::DEFAULT).unwrap();
+    let found = read_seg(&object, None, ReadOptions::default(), &ObjectLimits::default()).unwrap();
+    let summaries = found.masks[0].summaries();
+    let of_object: u64 = summaries.values().map(|label| label.voxels).sum();
+    let Voxels::U8(labels) = &label_map.voxels else {
+        panic!("{:?}", label_map.voxels.voxel_type())
+    };
+    let n_labeled = labels.iter().filter(|label| **label != 0).count() as u64;
+    assert!(n_labeled > 0);
+    assert_eq!(of_object, n_labeled);
+    // one place of the segmentation, in the world
+    let (seg, [z, y, x]) = (
+        found.masks[0].runs().geometry(),
+        summaries.values().next().unwrap().bounding_box.start,
+    );
+    let world = seg.affine.world_from_voxel([x, y, z].map(|i| i as f64));
+    let of_map = label_map.geometry.affine;
+    let near = |index: [usize; 3]| {
+        let [z, y, x] = index.map(|i| i as f64);
+        let there = of_map.world_from_voxel([x, y, z]);
+        (0..3).all(|i| (there[i] - world[i]).abs() < 1e-3)
+    };
+    let [nz, ny, nx] = label_map.geometry.shape.zyx();
+    let mut all = (0..nz).flat_map(|z| (0..ny).flat_map(move |y| (0..nx).map(move |x| [z, y, x])));
+    assert!(all.any(near), "{world:?} is a voxel of the label map");
 }
