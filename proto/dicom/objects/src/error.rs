@@ -49,8 +49,8 @@ pub enum ObjectError {
         /// The id of one such label.
         label: u16,
     },
-    /// The axes of a mask with a grid of its own are not at right angles, so no stack of frames can hold it.
-    #[error("the axes of the mask are not at right angles (cosine {cosine:.2e})")]
+    /// The axes of a grid are not at right angles, so no stack of frames or images can hold it.
+    #[error("the axes of the grid are not at right angles (cosine {cosine:.2e})")]
     Sheared {
         /// The largest cosine between two axes.
         cosine: f64,
@@ -119,6 +119,14 @@ pub enum ObjectError {
         /// Of the source.
         modality: String,
     },
+    /// Voxels that are no Hounsfield units as they are stored.
+    #[error(
+        "a synthetic CT series is made of int16 voxels without a scale, which are Hounsfield units; found {found}"
+    )]
+    NoHounsfieldUnits {
+        /// Type of the voxels.
+        found: &'static str,
+    },
     /// The library could not encode a data set.
     #[error("a data set cannot be encoded: {reason}")]
     Encode {
@@ -184,7 +192,8 @@ impl Coded for ObjectError {
             | ObjectError::NameTwice { .. }
             | ObjectError::Overlap { .. }
             | ObjectError::NotFinite { .. }
-            | ObjectError::NoAttenuation { .. } => ErrorCode::InvalidArgument,
+            | ObjectError::NoAttenuation { .. }
+            | ObjectError::NoHounsfieldUnits { .. } => ErrorCode::InvalidArgument,
             ObjectError::Mask(error) => error.code(),
             _ => ErrorCode::InvalidInput,
         }

@@ -5,8 +5,9 @@
 //!   dates from the source.
 //! * [`verify_seg`], [`verify_structure_set`], [`verify_report`] read what was written and compare it with the masks, before it
 //!   gets its name.
-//! * [`read_seg`], [`read_structure_set`]: objects from outside as masks. Files are opened by [`nephrite_dicom::open_object`],
-//!   which checks their size and depth first.
+//! * [`read_seg`], [`read_structure_set`]: objects from outside as masks; [`read_report`]: the volumes of a report. Files are opened
+//!   by [`nephrite_dicom::open_object`], which checks their size and depth first.
+//! * [`SyntheticSeries`]: a volume that no scanner made as a CT series, for demos.
 //!
 //! Voxels are placed by position and orientation in the patient alone; a mask that does not lie on the voxels of its series is
 //! refused, or written on a grid of its own where [`Placement::OwnGrid`] asks for it.
@@ -48,6 +49,7 @@ mod seg;
 mod source;
 mod sr;
 mod stack;
+mod synthetic;
 mod text;
 mod uid;
 mod vector;
@@ -70,6 +72,7 @@ pub use seg::{
     LabelmapCompression, Onto, ReadOptions, SegKind, SegmentInfo, SegmentationIn, read_seg, write_seg,
 };
 pub use source::{SourceSeries, SourceSlice};
-pub use sr::{ReportRequest, write_report};
+pub use sr::{ReportRequest, ReportedVolume, read_report, write_report};
+pub use synthetic::{SyntheticSeries, SyntheticStudy};
 pub use uid::is_uid;
 pub use verify::{VerifiedLabel, verify_report, verify_seg, verify_structure_set};

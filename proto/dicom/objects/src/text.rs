@@ -48,6 +48,15 @@ pub(crate) fn check_long(attribute: &'static str, text: &str) -> Result<(), Obje
     }
 }
 
+/// Refuses what is no value of a long string, or needs a character set.
+pub(crate) fn check_long_ascii(attribute: &'static str, text: &str) -> Result<(), ObjectError> {
+    check_long(attribute, text)?;
+    match text.is_ascii() {
+        true => Ok(()),
+        false => Err(fault(attribute, text, "must be ASCII")),
+    }
+}
+
 /// A name as a long string (or a short one), cut with a warning.
 pub(crate) fn cut(
     name: &str,

@@ -8,10 +8,13 @@ use nephrite_mask_codec::{Mask, RunMask};
 use nephrite_types::Geometry;
 
 use crate::alignment::{Alignment, voxel_from_world};
-use crate::attributes::{code, item, items, number, text};
+use crate::attributes::text;
 use crate::request::{ObjectRequest, Segment, Segments, Written};
 use crate::reslice::reslice;
-use crate::{Nested, ObjectError, Placement, ReadOptions, StructureSetOptions, read_seg, read_structure_set};
+use crate::{
+    Nested, ObjectError, Placement, ReadOptions, StructureSetOptions, read_report, read_seg,
+    read_structure_set,
+};
 
 /// How far a centroid may lie from that of the mask, in voxels along any axis, beside what the images of the series
 /// themselves lie off an even grid.
@@ -111,16 +114,7 @@ pub fn verify_report(
     segmentation: &Written,
 ) -> Result<(), ObjectError> {
     let file = open(bytes, request, written)?;
-    let concept = |item: &_| {
-        code(item, tags::CONCEPT_NAME_CODE_SEQUENCE)
-            .map(|code| code.value)
-            .unwrap_or_default()
-    };
-    let measurements = items(&file.header.object, tags::CONTENT_SEQUENCE).iter();
-    let groups = measurements
-        .filter(|item| concept(item) == "126010")
-        .flat_map(|item| items(item, tags::CONTENT_SEQUENCE));
-    let groups: Vec<_> = groups.collect();
+    let groups = read_report(&file)?;
     let segments = Segments::of(request)?;
     if groups.len() != segments.present.len() {
         return Err(fault(format!(
@@ -130,28 +124,18 @@ pub fn verify_report(
         )));
     }
     for (group, segment) in groups.into_iter().zip(&segments.present) {
-        let of_group = |value: &str| {
-            items(group, tags::CONTENT_SEQUENCE)
-                .iter()
-                .find(|item| concept(item) == value)
-        };
-        let differs = |what: &str| fault(format!("the {what} of {:?} is another", segment.name));
-        let reference = of_group("121191").and_then(|found| item(found, tags::REFERENCED_SOP_SEQUENCE));
-        let reference = reference.ok_or_else(|| differs("referenced segment"))?;
-        let is_same = text(reference, tags::REFERENCED_SOP_INSTANCE_UID)? == segmentation.sop_instance_uid
-            && number(reference, tags::REFERENCED_SEGMENT_NUMBER)? == u64::from(segment.number);
+        let is_same = group.segmentation_uid == segmentation.sop_instance_uid
+            && group.segment == u64::from(segment.number);
         if !is_same {
-            return Err(differs("referenced segment"));
+            return Err(fault(format!(
+                "the referenced segment of {:?} is another",
+                segment.name
+            )));
         }
-        let measured = of_group("118565006").and_then(|found| item(found, tags::MEASURED_VALUE_SEQUENCE));
-        let measured = measured.ok_or_else(|| differs("volume"))?;
-        let found: f64 = text(measured, tags::NUMERIC_VALUE)?
-            .parse()
-            .map_err(|_| differs("volume"))?;
         let geometry = request.masks[segment.layer].runs().geometry();
         check_volume(
             &segment.name,
-            found,
+            group.volume_mm3,
             segment.summary.voxels as f64 * geometry.voxel_mm3(),
         )?;
     }

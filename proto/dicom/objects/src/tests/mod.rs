@@ -7,3 +7,4 @@ mod refusals;
 mod regions;
 mod reports;
 mod samples;
+mod synthetic;

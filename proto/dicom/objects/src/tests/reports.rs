@@ -101,3 +101,46 @@ fn a_report_of_other_masks_is_noticed() {
         Err(ObjectError::NotFinite { .. })
     ));
 }
+
+#[test]
+fn volumes_are_read_back_with_their_segments() {
+    let case = case();
+    let (bytes, _, segmentation) = report(&case, &BTreeMap::new()).unwrap();
+    let volumes = read_report(&open(&bytes)).unwrap();
+    let names: Vec<&str> = volumes.iter().map(|volume| volume.name.as_str()).collect();
+    assert_eq!(names, ["label_1", "label_2", "label_4"]);
+    let mask = &case.masks[0];
+    for volume in &volumes {
+        assert_eq!(volume.segmentation_uid, segmentation.sop_instance_uid);
+        assert_eq!(volume.segment, u64::from(segmentation.numbers[&volume.name]));
+        let id = mask.labels().by_name(&volume.name).unwrap().id;
+        let expected = mask.summaries()[&id].voxels as f64 * mask.runs().geometry().voxel_mm3();
+        assert!(
+            (volume.volume_mm3 - expected).abs() < 1e-9 * expected,
+            "{volume:?} {expected}"
+        );
+    }
+}
+
+#[test]
+fn what_tells_no_volumes_is_no_report() {
+    let case = case();
+    let (seg, _) = case.seg(SegKind::Binary).unwrap();
+    let refused = read_report(&open(&seg)).unwrap_err().to_string();
+    assert!(refused.contains("no Comprehensive 3D SR"), "{refused}");
+    let (bytes, ..) = report(&case, &BTreeMap::new()).unwrap();
+    // the codes of unit and volume, changed in place
+    for (from, to, told) in [
+        (&b"mm3 "[..], &b"ml  "[..], "is not mm3"),
+        (b"118565006 ", b"118565007 ", "Volume: is missing"),
+        (b"121191", b"121192", "Referenced Segment: is missing"),
+    ] {
+        let at = bytes
+            .windows(from.len())
+            .position(|window| window == from)
+            .unwrap();
+        let broken = [&bytes[..at], to, &bytes[at + from.len()..]].concat();
+        let refused = read_report(&open(&broken)).unwrap_err().to_string();
+        assert!(refused.contains(told), "{refused}");
+    }
+}
