@@ -64,6 +64,20 @@ fn codes() -> BTreeMap<String, LabelCodes> {
     ])
 }
 
+/// What `validate.py` finds in the folder of a case.
+const OBJECTS: &str = r#"{
+  "source": "source",
+  "mask": "mask.nii.gz",
+  "image_shows_mask": true,
+  "labels": ["kidney_left", "tumor", "lymph node ä"],
+  "segmentations": ["seg.dcm", "labelmap.dcm", "labelmap_rle.dcm"],
+  "segmentations_on_own_grid": ["seg_own.dcm"],
+  "other_segmentations": ["seg_lossy.dcm"],
+  "structure_sets": ["rtstruct.dcm", "rtstruct_xor.dcm"],
+  "reports": ["sr.dcm"]
+}
+"#;
+
 /// Writes a series, a mask as NIfTI, and all objects of both.
 fn write_case(folder: &Path, plane: [f64; 6], spacing: [f64; 2]) -> (SourceSeries, Mask) {
     let source = folder.join("source");
@@ -113,6 +127,7 @@ fn write_case(folder: &Path, plane: [f64; 6], spacing: [f64; 2]) -> (SourceSerie
         limits: &object_limits,
     };
     let save = |name: &str, bytes: &[u8]| std::fs::write(folder.join(name), bytes).unwrap();
+    save("objects.json", OBJECTS.as_bytes());
     let mut binary = None;
     for (name, kind) in [
         ("seg.dcm", SegKind::Binary),
