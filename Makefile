@@ -12,7 +12,7 @@ DICOM_SAMPLES := build/dicom-samples
 MODE    ?= monolith
 
 .DEFAULT_GOAL := help
-.PHONY: help build mask-services demo images up down test bench bench-nnunet bench-network bench-masks bench-modes bench-memory bench-load bench-gpu docs fmt lint onnxruntime onnxruntime-openvino plugin-python node-client nats-server nvrtc dicom-samples dicom-peers test-dicom test-jobs test-neon test-gpu bench-jobs test-containers clean
+.PHONY: help build mask-services demo demo-dicom images up down test bench bench-nnunet bench-network bench-masks bench-modes bench-memory bench-load bench-gpu docs fmt lint onnxruntime onnxruntime-openvino plugin-python node-client nats-server nvrtc dicom-samples dicom-peers test-dicom test-jobs test-neon test-gpu bench-jobs test-containers clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
@@ -56,6 +56,12 @@ mask-services: ## the static binary of the mask services, for containers: build/
 
 demo: build ## segment a synthetic patient with three small nnU-Nets; results in demo/
 	target/release/nephrite demo --output demo
+
+demo-dicom: build dicom-peers ## the same patient as DICOM series; masks as SEG, RTSTRUCT and SR, compared here and by other programs; in demo-dicom/
+	rm -rf demo-dicom
+	target/release/nephrite demo --dicom --output demo-dicom
+	@if [ -x $(DICOM_PEERS)/bin/python ]; then $(DICOM_PEERS)/bin/python proto/dicom/objects/tests/validate.py demo-dicom; \
+	    else echo "other programs did not look at the objects: their Python packages are not there"; fi
 
 images: ## build the container images: core, mask services, client, plugin
 	compose/images.sh
@@ -136,4 +142,4 @@ lint: ## formatting and clippy, warnings denied
 
 clean: ## remove build results, the fetched runtime and demo results
 	$(CARGO) clean
-	rm -rf build demo
+	rm -rf build demo demo-dicom

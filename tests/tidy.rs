@@ -104,6 +104,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-types",
             "nephrite-root",
             "nephrite-volume",
+            "nephrite-dicom",
+            "nephrite-dicom-objects",
             "nephrite-phantom",
             "nephrite-kernel",
             "nephrite-merge",

@@ -1,6 +1,10 @@
 //! Why the demo ends early.
 
-use nephrite_kernel::OperationError;
+use std::path::PathBuf;
+
+use nephrite_dicom::DicomError;
+use nephrite_dicom_objects::ObjectError;
+use nephrite_kernel::{MaskError, OperationError};
 use nephrite_phantom::PhantomError;
 use nephrite_root::PathError;
 use nephrite_sample::canvas::EncodingError;
@@ -23,6 +27,21 @@ pub enum DemoError {
     /// The masks could not be merged, cleaned or sampled.
     #[error(transparent)]
     Operation(#[from] OperationError),
+    /// A DICOM series or object could not be read.
+    #[error(transparent)]
+    Dicom(#[from] DicomError),
+    /// A series could not be written, or what an object holds not be read.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// A label map could not become runs.
+    #[error(transparent)]
+    Mask(#[from] MaskError),
+    /// Series are written into a folder that has none.
+    #[error("{}: exists already; the demo of DICOM series makes its folder", path.display())]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A mask lies on another grid than what it is compared with.
     #[error("mask has shape {found:?} (z, y, x), expected {expected:?}")]
     Shape {
@@ -46,6 +65,10 @@ impl Coded for DemoError {
             DemoError::Volume(error) => error.code(),
             DemoError::Phantom(error) => error.code(),
             DemoError::Operation(error) => error.code(),
+            DemoError::Dicom(error) => error.code(),
+            DemoError::Object(error) => error.code(),
+            DemoError::Mask(error) => error.code(),
+            DemoError::Exists { .. } => ErrorCode::AlreadyExists,
             DemoError::Shape { .. } | DemoError::NoScan => ErrorCode::InvalidArgument,
             DemoError::Encode(_) => ErrorCode::Internal,
         }

@@ -5,8 +5,13 @@
 //! optional dependency (cargo feature `demo`) and run the core in between; a crate that used the core itself would close a
 //! circle, and a package of its own for the program would take all tests of the program along. Production builds have
 //! neither this crate nor the models (`tests/tidy.rs`).
+//!
+//! [`DicomDemo`] is the same patient as DICOM series, and compares what a case makes of them.
 
+mod dicom;
 mod error;
+mod folder;
+mod mask_file;
 mod masks;
 mod patient;
 mod picture;
@@ -14,6 +19,7 @@ mod run;
 mod slice;
 mod table;
 
+pub use dicom::{Agreement, CaseTask, DicomDemo};
 pub use error::DemoError;
 pub use patient::write_patient;
 pub use run::{Task, run};

@@ -14,7 +14,7 @@ use nephrite_sample::Sample;
 use nephrite_types::{CancelToken, LabelMap, Limits};
 
 use crate::DemoError;
-use crate::patient::Folder;
+use crate::folder::Folder;
 
 /// Merges the masks of all models, cleans the result, and takes a sample of it into `sample/`. The cleaned mask goes to
 /// `mask.nii.gz`. Gives what to tell about it.

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use nephrite_phantom::Phantom;
 use nephrite_phantom::models::{DemoModel, demo_models};
-use nephrite_types::{CancelToken, LabelMap, Limits, Phase};
-use nephrite_volume::{Reader, labels_from_volume, read_volume, write_atomically};
+use nephrite_types::{CancelToken, LabelMap, Phase};
+use nephrite_volume::write_atomically;
 
-use crate::patient::{self, Folder, scan_name};
+use crate::folder::Folder;
+use crate::mask_file::read_mask;
+use crate::patient::{self, scan_name};
 use crate::picture::{PictureColumn, PictureStructure, picture};
 use crate::table::{StructureRow, overlap, table};
 use crate::{DemoError, masks};
@@ -46,7 +48,7 @@ pub fn run<E: From<DemoError>>(
             scan: folder.path.join(scan_name(model.phase)),
             mask: folder.path.join(&mask_name),
         })?;
-        let mask = read_mask(&folder, &mask_name, cancel)?;
+        let mask = read_mask(&folder.path.join(&mask_name), cancel)?;
         rows.extend(structure_rows(model, &phantom, seconds, &mask)?);
         masks.push((model, mask));
     }
@@ -58,23 +60,6 @@ pub fn run<E: From<DemoError>>(
         folder.path.display(),
         folder.path.join("demo.png").display()
     ))
-}
-
-/// The mask as anybody would read it.
-fn read_mask(folder: &Folder, name: &str, cancel: &CancelToken) -> Result<LabelMap, DemoError> {
-    let path = folder.path.join(name);
-    let file = nephrite_root::Root::filesystem().open_file(&path)?;
-    let mask = read_volume(
-        file,
-        &path.to_string_lossy(),
-        Reader::SimpleItk,
-        &Limits::default(),
-        cancel,
-    )?;
-    Ok(LabelMap {
-        labels: labels_from_volume(&mask.volume)?,
-        geometry: mask.volume.geometry,
-    })
 }
 
 /// One row per structure of a model; the seconds stand in the first.
