@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./settings.sh
-compose --file cluster.yml down --remove-orphans
+compose --file cluster.yml --file orthanc.yml down --remove-orphans

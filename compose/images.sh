@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the four images: image core, mask services, client, and the Python plugin; by name also demo-data, which prepare.sh
-# runs, and image-core-cuda, which runs networks on NVIDIA cards.
+# runs, image-core-cuda, which runs networks on NVIDIA cards, and orthanc, the PACS of orthanc.yml.
 #
 # RUST_IMAGE, PYTHON_IMAGE and BASE_IMAGE name other base images, CUDA_RUST_IMAGE and CUDA_IMAGE those of image-core-cuda (.env).
 # PREBUILT=build/prebuilt, relative to the root of the workspace, takes the binaries from there instead of compiling them.
@@ -43,6 +43,7 @@ for image in $wanted; do
     mask-services) build mask-services .. mask-services.Dockerfile "${PREBUILT:+$PREBUILT/mask-services}" ;;
     demo-data) build demo-data .. demo-data.Dockerfile "${PREBUILT:+$PREBUILT/write_patient}" ;;
     client) build client client ;;
+    orthanc) build orthanc . orthanc.Dockerfile ;;
     centreline) build centreline "$(plugin_context)" ;;
     *) echo "no image is called $image" >&2 && exit 2 ;;
     esac

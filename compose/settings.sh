@@ -13,9 +13,9 @@ fi
 if [ "$(id -u)" -ne 0 ]; then
     : "${NEPHRITE_UID:=$(id -u)}" "${NEPHRITE_GID:=$(id -g)}"
 fi
-: "${NEPHRITE_UID:=65532}" "${NEPHRITE_GID:=65532}" "${NEPHRITE_TAG:=latest}" "${NEPHRITE_PORT:=7443}"
+: "${NEPHRITE_UID:=65532}" "${NEPHRITE_GID:=65532}" "${NEPHRITE_TAG:=latest}" "${NEPHRITE_PORT:=7443}" "${ORTHANC_PORT:=8042}"
 : "${NEPHRITE_DATA:=$(cd .. && pwd)/build/data}" "${NEPHRITE_STATE:=$(cd .. && pwd)/build/state}" "${COMPOSE_PROJECT_NAME:=nephrite}"
-export NEPHRITE_UID NEPHRITE_GID NEPHRITE_TAG NEPHRITE_PORT NEPHRITE_DATA NEPHRITE_STATE COMPOSE_PROJECT_NAME
+export NEPHRITE_UID NEPHRITE_GID NEPHRITE_TAG NEPHRITE_PORT ORTHANC_PORT NEPHRITE_DATA NEPHRITE_STATE COMPOSE_PROJECT_NAME
 
 if docker compose version >/dev/null 2>&1; then
     compose() { docker compose "$@"; }

@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./settings.sh
+. ./pacs_demo.sh
 
 mode=${1:-monolith}
 [[ $mode =~ ^(monolith|hybrid|microservices|cluster)$ ]] || { echo "MODE is $mode, expected monolith, hybrid, microservices or cluster" >&2 && exit 2; }
@@ -32,7 +33,13 @@ done
 echo "$mode serves on 127.0.0.1:$NEPHRITE_PORT"
 
 output=${DEMO_OUTPUT-results/demo-$(date +%Y%m%d-%H%M%S)}
-if [ -d "$NEPHRITE_DATA/scans/demo" ] && [ -n "$output" ]; then
+if [ -n "$output" ] && [[ " ${*:2} " == *"orthanc.yml "* ]]; then
+    if [ -d "$NEPHRITE_DATA/scans/demo-dicom" ]; then
+        pacs_demo "$output" "${files[@]}"
+        echo "the masks are in $NEPHRITE_DATA/$output, and as DICOM objects in the PACS: http://127.0.0.1:$ORTHANC_PORT, user and password in"
+        echo "$NEPHRITE_STATE/pacs/courier.basic"
+    fi
+elif [ -d "$NEPHRITE_DATA/scans/demo" ] && [ -n "$output" ]; then
     pipeline=demo.toml
     [[ " ${*:2} " != *" plugin.yml "* ]] || pipeline=demo-centreline.toml
     compose "${files[@]}" run --rm client run --pipeline "pipelines/$pipeline" --output "$output" \

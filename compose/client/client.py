@@ -38,6 +38,7 @@ def case(arguments):
         "steps": arguments.steps.split(",") if arguments.steps else [],
         "profile": enum("PROFILE", arguments.profile),
         "output": arguments.output or "",
+        "check_phases": arguments.check_phase,
     }
 
 
@@ -111,9 +112,10 @@ def services(server, arguments):
 def add_case(sub):
     sub.add_argument("--pipeline", help="pipeline file")
     sub.add_argument("--model", action="append", default=[], metavar="[PHASE=]DIR", help="instead of a pipeline")
-    sub.add_argument("--scan", action="append", default=[], metavar="PHASE=FILE", help="one per contrast phase")
+    sub.add_argument("--scan", action="append", default=[], metavar="PHASE=FILE|DIR[#UID]", help="one per contrast phase")
     sub.add_argument("--steps", help="only these, comma-separated, and what they need")
     sub.add_argument("--profile", default="full", choices=["full", "quick"])
+    sub.add_argument("--check-phase", action="store_true", help="refuse a scan whose DICOM tags contradict its phase")
     sub.add_argument("--output", help="result folder; must not exist")
     sub.add_argument("--json", action="store_true", help="print what the server sends, as it comes")
 

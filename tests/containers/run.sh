@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The deployment modes in real containers: images, results, failures and recovery, jobs, the plugin, a volume that is mounted
+# The deployment modes in real containers: images, results, failures and recovery, jobs, the plugin, a PACS, a volume that is mounted
 # elsewhere. Builds what goes into the images, so target/release/nephrite is without the demo afterwards.
 #
 # Starts an engine of its own where none answers; base images are made of Debian's packages where none can be pulled, and
@@ -10,11 +10,12 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/containers/base_images.sh
 . tests/containers/static_binary.sh
 . tests/containers/nats_image.sh
+. tests/containers/orthanc_image.sh
 
 CACHE=build/containers
 SCRATCH=$(mktemp -d)
 LOG=$SCRATCH/log
-export NEPHRITE_DATA=$SCRATCH/data NEPHRITE_STATE=$SCRATCH/state NEPHRITE_TAG=test NEPHRITE_PORT=17443 COMPOSE_PROJECT_NAME=nephrite-test DOCKER_BUILDKIT=0
+export NEPHRITE_DATA=$SCRATCH/data NEPHRITE_STATE=$SCRATCH/state NEPHRITE_TAG=test NEPHRITE_PORT=17443 ORTHANC_PORT=18042 COMPOSE_PROJECT_NAME=nephrite-test DOCKER_BUILDKIT=0
 NEPHRITE_UID=65532 NEPHRITE_GID=65532
 if [ "$(id -u)" -ne 0 ]; then NEPHRITE_UID=$(id -u) NEPHRITE_GID=$(id -g); fi
 export NEPHRITE_UID NEPHRITE_GID
@@ -38,7 +39,7 @@ check() {
 finish() {
     compose/down.sh >/dev/null 2>&1
     if [ -z "$ENGINE_PID" ]; then # images of ours in somebody's engine
-        for image in image-core mask-services client demo-data centreline; do docker rmi "nephrite/$image:test"; done >/dev/null 2>&1
+        for image in image-core mask-services client demo-data centreline orthanc; do docker rmi "nephrite/$image:test"; done >/dev/null 2>&1
         docker rmi nephrite-test/nats:test >/dev/null 2>&1
     fi
     stop_engine "$SCRATCH/engine"
@@ -76,6 +77,8 @@ check "images of core, mask services, client and the demo's data" compose/images
 check "image of NATS" nats_image "$SCRATCH" || exit 1
 compose/images.sh centreline >"$SCRATCH/centreline.log" 2>&1 &
 PLUGIN_IMAGE=$!
+orthanc_image "$CACHE" >"$SCRATCH/orthanc.log" 2>&1 &
+ORTHANC_IMAGE=$!
 
 size() { docker image inspect --format '{{.Size}}' "$1"; }
 # at_most BYTES LIMIT
@@ -354,6 +357,32 @@ plugin_ran() {
         grep -o 'http://centreline:7445' "$results/plugin/record.json" | head -1
 }
 check "the plugin's mask and table are there, and the record names its place" plugin_ran
+
+# --- a PACS
+
+wait $ORTHANC_IMAGE
+check "image of Orthanc" cat "$SCRATCH/orthanc.log"
+PACS=http://127.0.0.1:$ORTHANC_PORT/dicom-web LOGIN=$NEPHRITE_STATE/pacs/courier.basic
+check "monolith and Orthanc: up, series stored and pulled, the demo case run, its objects stored" up monolith pacs compose/orthanc.yml
+# Three series of CT, and one object of each kind, all of one study; each object has the bytes of the file in the results.
+pacs_holds() {
+    local modality instances series study
+    python3 tests/containers/qido.py "$PACS" "$LOGIN" >"$SCRATCH/series" && cat "$SCRATCH/series" || return 1
+    diff <(cut -d ' ' -f 1,2 "$SCRATCH/series") <(printf '%s\n' 'CT 96' 'CT 96' 'CT 96' 'RTSTRUCT 1' 'SEG 1' 'SR 1') || return 1
+    study=$(cut -d ' ' -f 4 "$SCRATCH/series" | uniq)
+    [ "$(wc -l <<<"$study")" -eq 1 ] || return 1
+    in_mode run --rm -T courier pull --dicomweb pacs --config /etc/nephrite/nephrite.toml --study "$study" --to pulled/again || return 1
+    grep -v '^CT ' "$SCRATCH/series" | while read -r modality instances series study; do
+        cmp "$NEPHRITE_DATA/pulled/again/$series"/*.dcm "$NEPHRITE_DATA/results/pacs/all.${modality,,}.dcm" || return 1
+    done
+}
+check "Orthanc: QIDO finds the series and the objects of the case, and they come back byte by byte" pacs_holds
+pacs_is_locked() {
+    ! python3 tests/containers/qido.py "$PACS" >"$LOG.qido" 2>&1 && grep 'HTTP Error 401' "$LOG.qido" &&
+        ! in_mode run --rm -T --entrypoint /venv/bin/python client -c 'import socket; socket.create_connection(("orthanc", 8042), 5)' &&
+        ! grep -rn "$(cut -d : -f 2 "$LOGIN")" compose
+}
+check "Orthanc asks for a password, which is in no file here, and clients do not reach it" pacs_is_locked
 
 # --- a volume that lies elsewhere on one side
 
