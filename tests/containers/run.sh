@@ -361,7 +361,8 @@ check "the plugin's mask and table are there, and the record names its place" pl
 # --- a PACS
 
 wait $ORTHANC_IMAGE
-check "image of Orthanc" cat "$SCRATCH/orthanc.log"
+has_orthanc() { cat "$SCRATCH/orthanc.log" && docker image inspect nephrite/orthanc:test >/dev/null; }
+check "image of Orthanc" has_orthanc
 PACS=http://127.0.0.1:$ORTHANC_PORT/dicom-web LOGIN=$NEPHRITE_STATE/pacs/courier.basic
 check "monolith and Orthanc: up, series stored and pulled, the demo case run, its objects stored" up monolith pacs compose/orthanc.yml
 # Three series of CT, and one object of each kind, all of one study; each object has the bytes of the file in the results.
