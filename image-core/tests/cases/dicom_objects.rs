@@ -8,7 +8,7 @@ use cap_std::fs::Dir;
 use nephrite_dicom::test_util::{Labels, Way, single_frame};
 use nephrite_dicom::{DicomLimits, SeriesOptions, list, open_bytes};
 use nephrite_dicom_objects::{
-    ObjectLimits, Onto, ReadOptions, SourceSeries, StructureSetOptions, read_seg, read_structure_set,
+    ObjectLimits, Onto, ReadOptions, Slices, SourceSeries, StructureSetOptions, read_seg, read_structure_set,
 };
 use nephrite_image_core::case::{
     BareModel, CaseError, CasePipeline, CaseRequest, CaseServices, Difference, InputHashes, Profile, Record,
@@ -166,7 +166,7 @@ fn objects_are_the_same_bytes_everywhere_and_hold_the_mask() {
     let open = |file: &str| open_bytes(files[file].clone(), file, &DicomLimits::DEFAULT).unwrap();
     let onto = Onto {
         geometry: kept.runs().geometry(),
-        frame_of_reference_uid: std::str::from_utf8(FRAME).unwrap(),
+        frame_of_reference_uid: std::str::from_utf8(FRAME).ok(),
     };
     let seg = read_seg(
         &open("abdomen.seg.dcm"),
@@ -186,7 +186,14 @@ fn objects_are_the_same_bytes_everywhere_and_hold_the_mask() {
     let source = SourceSeries::of(listing.unwrap().select(None).unwrap()).unwrap();
     let set = open("abdomen.rtstruct.dcm");
     let geometry = Some(kept.runs().geometry());
-    let set = read_structure_set(&set, &source, geometry, StructureSetOptions::default(), &limits).unwrap();
+    let set = read_structure_set(
+        &set,
+        Slices::Series(&source),
+        geometry,
+        StructureSetOptions::default(),
+        &limits,
+    )
+    .unwrap();
     let mut n_labels = 0;
     for entry in kept
         .labels()

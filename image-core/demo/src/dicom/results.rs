@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use nephrite_dicom::{DicomError, DicomLimits, DicomObject, SeriesOptions, list, open_object};
 use nephrite_dicom_objects::{
-    ObjectLimits, Onto, ReadOptions, ReportedVolume, SegmentationIn, SourceSeries, StructureSetIn,
+    ObjectLimits, Onto, ReadOptions, ReportedVolume, SegmentationIn, Slices, SourceSeries, StructureSetIn,
     StructureSetOptions, read_report, read_seg, read_structure_set,
 };
 use nephrite_root::Root;
@@ -72,7 +72,7 @@ impl Results {
         let read_contours = |onto| {
             read_structure_set(
                 &structure_set,
-                &source,
+                Slices::Series(&source),
                 onto,
                 StructureSetOptions::default(),
                 &limits,
@@ -80,7 +80,7 @@ impl Results {
         };
         let onto = Onto {
             geometry: &mask.geometry,
-            frame_of_reference_uid: &source.frame_of_reference_uid,
+            frame_of_reference_uid: Some(&source.frame_of_reference_uid),
         };
         Ok(Results {
             segmentation: read_segmentation(None)?,

@@ -4,10 +4,11 @@ use nephrite_dicom::{DicomLimits, DicomObject, open_bytes};
 use nephrite_mask_codec::{LabelTable, Mask, RunMask};
 use nephrite_types::{Affine, Geometry, Labels, Limits, Shape3, Spacing};
 
+use crate::stack::Stack;
 use crate::{
     Algorithm, Equipment, Holes, LabelmapCompression, Nested, ObjectLimits, ObjectRequest, Placement,
-    ReadOptions, SegKind, SourceSeries, SourceSlice, StructureSetOptions, read_seg, read_structure_set,
-    verify_seg, verify_structure_set, write_seg, write_structure_set,
+    ReadOptions, SegKind, Slices, SourceSeries, SourceSlice, StructureSetOptions, read_seg,
+    read_structure_set, verify_seg, verify_structure_set, write_seg, write_structure_set,
 };
 
 /// Small, so that a run costs little.
@@ -69,10 +70,18 @@ fn read(file: &DicomObject) {
         let n: usize = found.masks.iter().map(|mask| mask.labels().entries().len()).sum();
         assert_eq!(n, found.segments.len());
     }
+    let source = source();
+    let grid = Stack::of_series(&source, &limits).map(|stack| stack.geometry);
+    let grid = grid.expect("its slices are a stack");
     for nested in [Nested::Refuse, Nested::Union, Nested::Xor] {
         let options = StructureSetOptions { nested };
-        if let Ok(found) = read_structure_set(file, &source(), None, options, &limits) {
-            assert!(found.masks.iter().all(|mask| mask.runs().shape() == [3, 4, 5]));
+        for (slices, onto) in [
+            (Slices::Series(&source), None),
+            (Slices::Grid(&grid), Some(&grid)),
+        ] {
+            if let Ok(found) = read_structure_set(file, slices, onto, options, &limits) {
+                assert!(found.masks.iter().all(|mask| mask.runs().shape() == [3, 4, 5]));
+            }
         }
     }
 }

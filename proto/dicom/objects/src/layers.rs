@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use nephrite_mask_codec::{Run, RunMask};
-use nephrite_types::Geometry;
 
 use crate::ObjectError;
 use crate::request::{ObjectRequest, Placement};
@@ -32,7 +31,7 @@ impl Layers {
                     .masks
                     .first()
                     .ok_or(ObjectError::NothingToWrite { labels: Vec::new() })?;
-                own_grid(first.runs().geometry(), request)?
+                Stack::of_grid(first.runs().geometry(), request.limits)?
             }
         };
         let masks = request.masks.iter();
@@ -76,16 +75,4 @@ impl Layers {
         let mask = &self.masks[layer];
         (0..rows).map(move |row| (row, mask.row(frame * rows + row)))
     }
-}
-
-fn own_grid(geometry: &Geometry, request: &ObjectRequest<'_>) -> Result<Stack, ObjectError> {
-    let stack = Stack::of_mask(geometry)?;
-    let [frames, rows, columns] = stack.geometry.shape.zyx();
-    ObjectError::check("rows or columns of the mask", rows.max(columns) as u64, 65_535)?;
-    ObjectError::check(
-        "slices of the mask",
-        frames as u64,
-        request.limits.max_slices as u64,
-    )?;
-    Ok(stack)
 }

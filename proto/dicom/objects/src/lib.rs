@@ -66,7 +66,8 @@ pub use memory::peak_bytes;
 pub use object_kind::ObjectKind;
 pub use request::{Algorithm, Equipment, ObjectRequest, Placement, Written};
 pub use rtstruct::{
-    Holes, Nested, RegionInfo, StructureSetIn, StructureSetOptions, read_structure_set, write_structure_set,
+    Holes, Nested, RegionInfo, Slices, StructureSetIn, StructureSetOptions, read_structure_set,
+    write_structure_set,
 };
 pub use seg::{
     LabelmapCompression, Onto, ReadOptions, SegKind, SegmentInfo, SegmentationIn, read_seg, write_seg,

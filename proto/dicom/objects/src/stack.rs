@@ -111,6 +111,17 @@ impl Stack {
         })
     }
 
+    /// The same, of a size that an object can have.
+    ///
+    /// # Errors
+    /// [`ObjectError::TooLarge`], [`ObjectError::Sheared`]
+    pub(crate) fn of_grid(geometry: &Geometry, limits: &ObjectLimits) -> Result<Stack, ObjectError> {
+        let [frames, rows, columns] = geometry.shape.zyx();
+        ObjectError::check("rows or columns of the grid", rows.max(columns) as u64, 65_535)?;
+        ObjectError::check("slices of the grid", frames as u64, limits.max_slices as u64)?;
+        Stack::of_mask(geometry)
+    }
+
     /// The grid of a mask as a stack of its own, which no image lies in.
     pub(crate) fn of_mask(geometry: &Geometry) -> Result<Stack, ObjectError> {
         let rows = geometry.affine.rows();

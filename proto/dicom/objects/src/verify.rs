@@ -12,7 +12,7 @@ use crate::attributes::text;
 use crate::request::{ObjectRequest, Segment, Segments, Written};
 use crate::reslice::reslice;
 use crate::{
-    Nested, ObjectError, Placement, ReadOptions, StructureSetOptions, read_report, read_seg,
+    Nested, ObjectError, Placement, ReadOptions, Slices, StructureSetOptions, read_report, read_seg,
     read_structure_set,
 };
 
@@ -88,7 +88,13 @@ pub fn verify_structure_set(
     let options = StructureSetOptions {
         nested: Nested::Refuse,
     };
-    let found = read_structure_set(&file, request.source, None, options, request.limits)?;
+    let found = read_structure_set(
+        &file,
+        Slices::Series(request.source),
+        None,
+        options,
+        request.limits,
+    )?;
     drop(file);
     let ids: BTreeMap<u64, u16> = found
         .regions

@@ -1,4 +1,4 @@
-//! Reads structure sets from outside as masks on the voxels of a series.
+//! Reads structure sets from outside as masks on the voxels of a series, or of another grid.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,13 @@ use nephrite_mask_codec::Mask;
 use nephrite_types::Geometry;
 
 use super::fill::{Point, fill};
+use super::slices::Slices;
 use crate::attributes::{fault, items, number, text, text_opt};
 use crate::layers_in::{PlacedRun, layered, unique_names};
 use crate::reslice::reslice;
 use crate::stack::Stack;
 use crate::vector::{cross, dot, subtract};
-use crate::{ObjectError, ObjectLimits, ObjectWarning, SourceSeries};
+use crate::{ObjectError, ObjectLimits, ObjectWarning};
 
 /// How far from its slice a point may lie, in steps from slice to slice.
 const MAX_OFF_STEPS: f64 = 0.1;
@@ -57,21 +58,22 @@ pub struct RegionInfo {
 pub struct StructureSetIn {
     /// Its regions; those without a voxel, too.
     pub regions: Vec<RegionInfo>,
-    /// Masks on the voxels of the series, or of the grid that was asked for; more than one if regions overlap.
+    /// Masks on the voxels of the slices, or of the grid that was asked for; more than one if regions overlap.
     pub masks: Vec<Mask>,
     /// What its user should know.
     pub warnings: Vec<ObjectWarning>,
 }
 
-/// Reads the closed contours of a structure set on the voxels of `series`, or, with `onto`, on a grid of the same voxels.
+/// Reads the closed contours of a structure set on the voxels of its slices, or, with `onto`, on a grid of the same voxels.
 ///
-/// A voxel belongs to a region if its center lies within a contour, or on it.
+/// A voxel belongs to a region if its center lies within a contour, or on it. Without `onto`, masks lie on the slices in ascending
+/// order along their normal.
 ///
 /// # Errors
 /// [`ObjectError`]: another frame of reference, contours that lie on no slice, and what else is wrong.
 pub fn read_structure_set(
     file: &DicomObject,
-    series: &SourceSeries,
+    slices: Slices<'_>,
     onto: Option<&Geometry>,
     options: StructureSetOptions,
     limits: &ObjectLimits,
@@ -84,8 +86,8 @@ pub fn read_structure_set(
             format!("is {class}, which is no structure set"),
         ));
     }
-    let stack = Stack::of_series(series, limits)?;
-    let regions = regions_of(object, series, limits)?;
+    let regions = regions_of(object, slices.frame_of_reference_uid(), limits)?;
+    let stack = slices.stack(object, limits)?;
     let mut reader = Reader {
         stack: &stack,
         options,
@@ -132,7 +134,7 @@ pub fn read_structure_set(
 
 fn regions_of(
     object: &InMemDicomObject,
-    series: &SourceSeries,
+    frame_of_reference_uid: Option<&str>,
     limits: &ObjectLimits,
 ) -> Result<Vec<RegionInfo>, ObjectError> {
     let found = items(object, tags::STRUCTURE_SET_ROI_SEQUENCE);
@@ -142,6 +144,7 @@ fn regions_of(
         limits.max_segments.min(usize::from(u16::MAX)) as u64,
     )?;
     let mut regions = Vec::new();
+    let mut first_frame: Option<String> = None;
     let mut seen = std::collections::BTreeSet::new();
     for (item, id) in found.iter().zip(1u16..) {
         let roi_number = number(item, tags::ROI_NUMBER)?;
@@ -149,11 +152,15 @@ fn regions_of(
             return Err(fault(tags::ROI_NUMBER, format!("{roi_number} is there twice")));
         }
         let frame = text(item, tags::REFERENCED_FRAME_OF_REFERENCE_UID)?;
-        if frame != series.frame_of_reference_uid {
-            let reason = format!(
-                "of region {roi_number} is {frame}, that of the series {}",
-                series.frame_of_reference_uid
-            );
+        let expected = match frame_of_reference_uid {
+            Some(of_series) => (of_series, "that of the series"),
+            None => (
+                first_frame.get_or_insert_with(|| frame.clone()).as_str(),
+                "that of another region",
+            ),
+        };
+        if frame != expected.0 {
+            let reason = format!("of region {roi_number} is {frame}, {} {}", expected.1, expected.0);
             return Err(fault(tags::REFERENCED_FRAME_OF_REFERENCE_UID, reason));
         }
         let name = text_opt(item, tags::ROI_NAME)?.unwrap_or_default();
@@ -271,7 +278,7 @@ impl Reader<'_> {
         for point in points {
             let offset = subtract(*point, origin);
             if dot(normal, offset).abs() > MAX_OFF_STEPS * stack.spacing[2] {
-                return Err(of("lies on no slice of the series"));
+                return Err(of("lies on no slice of the scan"));
             }
             let row = dot(offset, stack.column_direction) / stack.spacing[0];
             let column = dot(offset, stack.row_direction) / stack.spacing[1];

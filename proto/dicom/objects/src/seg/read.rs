@@ -28,8 +28,9 @@ pub struct ReadOptions {
 pub struct Onto<'a> {
     /// Its voxels.
     pub geometry: &'a Geometry,
-    /// FrameOfReferenceUID of what they are of: positions of another frame mean other places.
-    pub frame_of_reference_uid: &'a str,
+    /// FrameOfReferenceUID of what they are of: positions of another frame mean other places. `None` if nothing says it, as in files
+    /// that are not DICOM; it is not compared then.
+    pub frame_of_reference_uid: Option<&'a str>,
 }
 
 /// A segment as its object describes it.
@@ -73,11 +74,9 @@ pub fn read_seg(
     let object = &file.header.object;
     let kind = Kind::of(object, options)?;
     let frame_of_reference_uid = text(object, tags::FRAME_OF_REFERENCE_UID)?;
-    if let Some(onto) = onto.filter(|onto| onto.frame_of_reference_uid != frame_of_reference_uid) {
-        let reason = format!(
-            "is {frame_of_reference_uid}, that of the grid {}",
-            onto.frame_of_reference_uid
-        );
+    let of_grid = onto.and_then(|onto| onto.frame_of_reference_uid);
+    if let Some(of_grid) = of_grid.filter(|of_grid| *of_grid != frame_of_reference_uid) {
+        let reason = format!("is {frame_of_reference_uid}, that of the grid {of_grid}");
         return Err(fault(tags::FRAME_OF_REFERENCE_UID, reason));
     }
     let shape = shape_of(object, kind, limits)?;

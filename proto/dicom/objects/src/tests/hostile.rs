@@ -221,7 +221,7 @@ fn structure_sets_over_limits_are_refused() {
     let file = open(&case.structure_set(Holes::Keyhole).unwrap().0);
     let read = |case: &Case| {
         let options = StructureSetOptions::default();
-        read_structure_set(&file, &case.source, None, options, &case.limits)
+        read_structure_set(&file, Slices::Series(&case.source), None, options, &case.limits)
     };
     assert!(read(&case).is_ok());
     for change in [

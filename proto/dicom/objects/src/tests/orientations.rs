@@ -178,13 +178,19 @@ fn a_grid_of_another_frame_of_reference_is_refused() {
     let file = open(&case.seg(SegKind::Binary).unwrap().0);
     let other = Onto {
         geometry: &geometry,
-        frame_of_reference_uid: "1.2.3.4.8",
+        frame_of_reference_uid: Some("1.2.3.4.8"),
     };
     let refused = read_seg(&file, Some(other), ReadOptions::default(), &case.limits).unwrap_err();
     assert!(
         refused.to_string().starts_with("FrameOfReferenceUID"),
         "{refused}"
     );
+    let unknown = Onto {
+        frame_of_reference_uid: None,
+        ..other
+    };
+    let read = read_seg(&file, Some(unknown), ReadOptions::default(), &case.limits).unwrap();
+    assert_eq!(read.masks[0].runs(), case.masks[0].runs());
 }
 
 /// As far off as a series may be that is read: its masks are written, and pass.

@@ -1,6 +1,7 @@
 //! Structure sets: contours go around voxels, and are filled with the same voxels again.
 
 use dicom_dictionary_std::tags;
+use nephrite_types::{Affine, Geometry};
 use proptest::prelude::*;
 
 use super::samples::*;
@@ -121,17 +122,114 @@ fn masks_come_back_in_all_orientations() {
             for holes in HOLES {
                 let (bytes, written) = case.structure_set(holes).unwrap();
                 let options = StructureSetOptions::default();
-                let read = read_structure_set(&open(&bytes), &source, Some(&geometry), options, &case.limits)
-                    .unwrap();
+                let read = read_structure_set(
+                    &open(&bytes),
+                    Slices::Series(&source),
+                    Some(&geometry),
+                    options,
+                    &case.limits,
+                )
+                .unwrap();
                 assert_eq!(
                     read.masks[0].runs().runs(),
                     original.runs().runs(),
+                    "{holes:?} {axes:?} {flipped:?}"
+                );
+                // On the grid alone, contours say across which of its axes their slices lie.
+                let slices = Slices::Grid(&geometry);
+                let alone = read_structure_set(&open(&bytes), slices, Some(&geometry), options, &case.limits)
+                    .unwrap();
+                assert_eq!(
+                    alone.masks[0].runs(),
+                    original.runs(),
                     "{holes:?} {axes:?} {flipped:?}"
                 );
                 verify_structure_set(bytes, &case.request(), &written).unwrap();
             }
         }
     }
+}
+
+#[test]
+fn a_grid_of_other_slices_is_refused() {
+    let source = series([4, 9, 8]);
+    let geometry = grid(&source, [0, 1, 2], [false; 3]);
+    let case = Case::new(source, vec![mask(&blobs([4, 9, 8], 3, 11), geometry)]);
+    let (bytes, _) = case.structure_set(Holes::Keyhole).unwrap();
+    let read = |geometry: &Geometry, limits: &ObjectLimits| {
+        let options = StructureSetOptions::default();
+        read_structure_set(
+            &open(&bytes),
+            Slices::Grid(geometry),
+            Some(geometry),
+            options,
+            limits,
+        )
+    };
+    assert!(read(&geometry, &case.limits).is_ok());
+    // Half a slice away, and turned by a few degrees about x.
+    let normal = [0, 1, 2].map(|r| geometry.affine.rows()[r][2]);
+    let mut rows = geometry.affine.rows();
+    (0..3).for_each(|r| rows[r][3] += normal[r] / 2.0);
+    let (sin, cos) = 0.1f64.sin_cos();
+    let plain = geometry.affine.rows();
+    let turned = [
+        plain[0],
+        std::array::from_fn(|c| cos * plain[1][c] - sin * plain[2][c]),
+        std::array::from_fn(|c| sin * plain[1][c] + cos * plain[2][c]),
+        plain[3],
+    ];
+    for rows in [rows, turned] {
+        let elsewhere = Geometry {
+            affine: Affine::new([rows[0], rows[1], rows[2]]).unwrap(),
+            ..geometry
+        };
+        let refused = read(&elsewhere, &case.limits).unwrap_err();
+        assert!(refused.to_string().contains("lies on no slice"), "{refused}");
+    }
+    let few = ObjectLimits {
+        max_slices: 3,
+        ..case.limits.clone()
+    };
+    let refused = read(&geometry, &few).unwrap_err();
+    assert!(
+        matches!(refused, ObjectError::TooLarge { limit: 3, .. }),
+        "{refused}"
+    );
+}
+
+#[test]
+fn on_a_grid_alone_all_regions_are_of_one_frame_of_reference() {
+    let case = drawn(&["#.", "#."]);
+    let second = named_mask(
+        &blobs(case.masks[0].runs().shape(), 1, 3),
+        *case.masks[0].runs().geometry(),
+        |_| "other".to_owned(),
+    );
+    let geometry = *case.masks[0].runs().geometry();
+    let case = Case::new(case.source.clone(), vec![case.masks[0].clone(), second]);
+    let (mut bytes, _) = case.structure_set(Holes::Keyhole).unwrap();
+    let read = |bytes: &[u8]| {
+        let options = StructureSetOptions::default();
+        read_structure_set(&open(bytes), Slices::Grid(&geometry), None, options, &case.limits)
+    };
+    assert_eq!(read(&bytes).unwrap().regions.len(), 2);
+    let uid = b"1.2.3.4.7";
+    let at = bytes
+        .windows(uid.len())
+        .rposition(|window| window == uid)
+        .unwrap();
+    let last_region = {
+        let tag = [0x06, 0x30, 0x24, 0x00]; // ReferencedFrameOfReferenceUID
+        bytes.windows(4).rposition(|window| window == tag).unwrap()
+    };
+    assert_eq!(at, last_region + 8);
+    bytes[at + uid.len() - 1] = b'8';
+    let refused = read(&bytes).unwrap_err();
+    assert!(
+        refused.to_string().starts_with("ReferencedFrameOfReferenceUID"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -145,7 +243,13 @@ fn what_contours_mean_is_asked_where_it_cannot_be_told() {
     }
     let read = |nested| {
         let options = StructureSetOptions { nested };
-        read_structure_set(&open(&bytes), &case.source, None, options, &case.limits)
+        read_structure_set(
+            &open(&bytes),
+            Slices::Series(&case.source),
+            None,
+            options,
+            &case.limits,
+        )
     };
     let refused = read(Nested::Refuse).unwrap_err();
     assert!(refused.to_string().contains("overlap in one slice"), "{refused}");
@@ -160,7 +264,7 @@ fn contours_off_the_slices_and_of_other_patients_are_refused() {
     let read = |source: &SourceSeries| {
         read_structure_set(
             &open(&bytes),
-            source,
+            Slices::Series(source),
             None,
             StructureSetOptions::default(),
             &case.limits,

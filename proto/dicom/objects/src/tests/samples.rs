@@ -240,6 +240,6 @@ pub(super) fn text_of(object: &InMemDicomObject, tag: dicom_core::Tag) -> String
 pub(super) fn onto(geometry: &Geometry) -> Option<Onto<'_>> {
     Some(Onto {
         geometry,
-        frame_of_reference_uid: "1.2.3.4.7",
+        frame_of_reference_uid: Some("1.2.3.4.7"),
     })
 }

@@ -198,7 +198,7 @@ fn read_foreign(folder: &Path, source: &SourceSeries, mask: &Mask) {
     let (grid, limits) = (mask.runs().geometry(), ObjectLimits::default());
     let onto = Some(Onto {
         geometry: grid,
-        frame_of_reference_uid: &source.frame_of_reference_uid,
+        frame_of_reference_uid: Some(&source.frame_of_reference_uid),
     });
     for name in [
         "binary",
@@ -230,8 +230,15 @@ fn read_foreign(folder: &Path, source: &SourceSeries, mask: &Mask) {
         return;
     }
     let file = open("foreign_rt_utils.dcm");
-    let read =
-        |nested| read_structure_set(&file, source, Some(grid), StructureSetOptions { nested }, &limits);
+    let read = |nested| {
+        read_structure_set(
+            &file,
+            Slices::Series(source),
+            Some(grid),
+            StructureSetOptions { nested },
+            &limits,
+        )
+    };
     let refused = read(Nested::Refuse).unwrap_err();
     assert!(refused.to_string().contains("overlap in one slice"), "{refused}");
     let found = read(Nested::Xor).unwrap();
