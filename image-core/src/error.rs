@@ -69,19 +69,19 @@ pub enum CoreError {
         source: Box<ObjectError>,
     },
     /// A structure set where a mask may stand, and nothing says on which voxels.
-    #[error("{}: a structure set has contours and no voxels; convert it on its series, or give a segmentation", path.display())]
+    #[error("grid is missing: a structure set has contours and no voxels, so the scan that they lie on must be named; file {}", path.display())]
     ContoursWithoutGrid {
         /// The file.
         path: PathBuf,
     },
-    /// Segments of which one mask cannot be made, or none at all.
+    /// Segments or regions of which one mask cannot be made, or none at all.
     #[error("{}: its segments overlap, or there are none: they are not one mask", path.display())]
     OverlappingSegments {
         /// The file.
         path: PathBuf,
     },
     /// Contours lie on images, and these were resampled.
-    #[error("{}: rtstruct cannot be written of a series that was resampled for the tilt of its gantry: contours lie on images", path.display())]
+    #[error("{}: a structure set does not go with a series that was resampled for the tilt of its gantry: contours lie on images", path.display())]
     ResampledContours {
         /// The series.
         path: PathBuf,
@@ -468,6 +468,7 @@ impl Coded for CoreError {
         match self {
             CoreError::Field { field, .. } | CoreError::OutputName { field, .. } => Some(field),
             CoreError::PreviousStageMissing { .. } => Some("previous_stage"),
+            CoreError::ContoursWithoutGrid { .. } => Some("grid"),
             _ => None,
         }
     }

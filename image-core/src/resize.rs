@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use nephrite_kernel::open_volume;
+use nephrite_kernel::{LabelTable, OperationError, open_volume};
 use nephrite_resample::{Interpolation, LabelInterpolation, ResizeTarget, resize_label_map, resize_volume};
-use nephrite_types::{CancelToken, LabelMap, Limits, Progress, Stage, VOLUME_ENDINGS};
+use nephrite_root::OutputFile;
+use nephrite_types::{CancelToken, Geometry, LabelMap, Limits, Progress, Stage, VOLUME_ENDINGS};
 use nephrite_volume::{
     Reader, SourceGeometry, labels_from_volume, read_label_volume, write_label_map, write_volume,
 };
@@ -14,6 +15,10 @@ use crate::core::Core;
 use crate::error::CoreError;
 use crate::fetch::fetch;
 use crate::memory::ScanSize;
+use crate::objects::MaskFile;
+
+/// Of a label in memory, at most.
+const LABEL_BYTES: usize = 2;
 
 /// What a file holds, and how values between its voxels are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +32,7 @@ pub enum ResizeKind {
 /// A file to be resized.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResizeRequest {
-    /// The scan or label map.
+    /// The scan or label map; of a label map also a DICOM segmentation.
     pub input: PathBuf,
     /// Where the result goes; the name ends as one of [`VOLUME_ENDINGS`].
     pub output: PathBuf,
@@ -91,6 +96,12 @@ pub fn resize(
     if open.identity().is_replaced_by(core.root(), &output) {
         return Err(CoreError::OutputIsInput { path: output.path });
     }
+    if let (ResizeKind::LabelMap(interpolation), None) = (request.kind, open.series()) {
+        let file = MaskFile::open(core, path)?;
+        if file.is_object() {
+            return resize_object(core, file, request, interpolation, &output, progress, cancel);
+        }
+    }
     let rules = core.volumes().rules();
     let header = ScanSize::of(open.header(path, rules)?, Reader::SimpleItk)?;
     let needed = peak_bytes(&header, request, limits)?;
@@ -138,15 +149,63 @@ pub fn resize(
             };
             let map = resize_label_map(&map, request.target, interpolation, limits, cancel)?;
             progress.stage(Stage::Write);
-            let source = SourceGeometry::from_geometry(&map.geometry);
-            write_label_map(&output.folder, &output.file_name, &map.labels, &source)?;
-            map.geometry
+            write_labels(&output, &map)?
         }
     };
-    Ok(ResizeReport {
+    Ok(report(&output, &from, &geometry))
+}
+
+/// The same for a DICOM segmentation, which has the grid of its frames.
+fn resize_object(
+    core: &Core,
+    file: MaskFile,
+    request: &ResizeRequest,
+    interpolation: LabelInterpolation,
+    output: &OutputFile,
+    progress: &dyn Progress,
+    cancel: &CancelToken,
+) -> Result<ResizeReport, CoreError> {
+    let (path, limits, names) = (&request.input, core.limits(), LabelTable::default());
+    progress.stage(Stage::Read);
+    let seen = file.look(core, path, &names, None, cancel);
+    let seen = seen.map_err(|error| match error {
+        CoreError::ContoursWithoutGrid { .. } => CoreError::Field {
+            field: "input",
+            expected: "a label map or a DICOM segmentation",
+            found: "a structure set, which has contours and no voxels".into(),
+        },
+        error => error,
+    })?;
+    let size = seen.size();
+    let mask = seen.read(core, path, &names, cancel, |_| Ok(()))?;
+    let geometry = *mask.runs().geometry();
+    let to = request.target.geometry(&geometry, LABEL_BYTES, limits)?.shape;
+    let result = (to.n_voxels() * LABEL_BYTES) as u64; // compared with the limits
+    let dense = size.dense_bytes().saturating_add(result);
+    let needed = size.run_bytes().saturating_add(dense);
+    let _memory = core.reserve("resizing", needed, &[], None, cancel)?;
+    progress.stage(Stage::Preprocess);
+    let labels = mask.runs().try_to_labels().map_err(OperationError::from)?;
+    drop(mask);
+    let map = LabelMap { labels, geometry };
+    let map = resize_label_map(&map, request.target, interpolation, limits, cancel)?;
+    progress.stage(Stage::Write);
+    write_labels(output, &map)?;
+    Ok(report(output, &geometry, &map.geometry))
+}
+
+/// Says where it lies.
+fn write_labels(output: &OutputFile, map: &LabelMap) -> Result<Geometry, CoreError> {
+    let source = SourceGeometry::from_geometry(&map.geometry);
+    write_label_map(&output.folder, &output.file_name, &map.labels, &source)?;
+    Ok(map.geometry)
+}
+
+fn report(output: &OutputFile, from: &Geometry, to: &Geometry) -> ResizeReport {
+    ResizeReport {
         output: output.path.display().to_string(),
         from_shape: from.shape.xyz(),
-        shape: geometry.shape.xyz(),
-        spacing: geometry.spacing.xyz(),
-    })
+        shape: to.shape.xyz(),
+        spacing: to.spacing.xyz(),
+    }
 }

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(crate) struct ResizeArguments {
-    /// Scan or label map; of a scan also a folder with one DICOM series, or DIR#UID
+    /// Scan or label map; of a scan also a folder with one DICOM series, or DIR#UID, of a label map a DICOM segmentation
     #[arg(long, value_name = "FILE|DIR[#UID]")]
     pub(crate) input: PathBuf,
     /// Where the result goes, .nii.gz, .nii, .nrrd or .mha

@@ -29,7 +29,8 @@ pub(crate) struct SegmentArguments {
     /// Which DICOM series of the folder that is the input; `nephrite dicom list` shows them
     #[arg(long, value_name = "UID")]
     pub(crate) series: Option<String>,
-    /// Mask of a cascade's previous stage, on the voxels of the input; axes may run another way [default: the previous stage is run first, if
+    /// Mask of a cascade's previous stage, on the voxels of the input; axes may run another way: a label map, a DICOM segmentation, or a
+    /// DICOM structure set [default: the previous stage is run first, if
     /// its folder lies beside the model's]
     #[arg(long, value_name = "FILE")]
     pub(crate) previous_stage: Option<PathBuf>,

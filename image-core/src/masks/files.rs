@@ -1,25 +1,24 @@
-//! One mask operation on NIfTI files.
+//! One mask operation on files.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use nephrite_kernel::memory::{ON_MASKS, run_bytes, writing_bytes};
 use nephrite_kernel::{
     Artefacts, Context, Inputs, LabelTable, LabelVolume, Mask, MaskSize, Measurement, OperationDescription,
-    OperationError, ParameterValue, Parameters, UnreadMask, check_artefacts, open_volume, quoted, write_mask,
+    OperationError, ParameterValue, Parameters, check_artefacts, quoted, write_mask,
 };
 use nephrite_root::{OutputFile, Root, remove_file_if_same, sweep};
 use nephrite_types::{CancelToken, FileIdentity, VOLUME_ENDINGS};
-use nephrite_volume::VolumeFiles;
 use serde::Serialize;
 
 use super::{Operations, StepPlace};
 use crate::core::Core;
 use crate::error::CoreError;
 use crate::memory::peak_rss_bytes;
-use crate::objects::mask_of_object;
+use crate::objects::{MaskFile, SeenMask};
 
 /// A mask that goes in.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,7 +149,7 @@ pub fn run_mask(
     let started = Instant::now();
     let files = open_inputs(core, &description, &request.inputs, &outputs, cancel)?;
     let needed = |sizes: &[MaskSize]| operations.request_bytes(&request.operation, sizes, &checked);
-    let mut sizes: Vec<MaskSize> = files.iter().map(OpenInput::size).collect();
+    let mut sizes: Vec<MaskSize> = files.iter().map(|file| file.mask.size()).collect();
     let mut memory = core.reserve(ON_MASKS, needed(&sizes)?, &[], None, cancel)?;
     let mut inputs = Inputs::new();
     for (idx, file) in files.into_iter().enumerate() {
@@ -285,18 +284,11 @@ fn open_outputs(
     opened.collect()
 }
 
-/// An input whose header was read.
+/// An input whose size is known.
 struct OpenInput<'a> {
     name: String,
     given: &'a MaskInput,
-    content: Content,
-}
-
-enum Content {
-    /// A label map.
-    File(VolumeFiles, UnreadMask),
-    /// Of a DICOM segmentation, whose size only its frames say.
-    Mask(Mask),
+    mask: SeenMask,
 }
 
 fn open_inputs<'a>(
@@ -308,67 +300,31 @@ fn open_inputs<'a>(
 ) -> Result<Vec<OpenInput<'a>>, CoreError> {
     let opened = given.iter().map(|given| {
         let first = || description.inputs.first().map(|spec| spec.name.clone());
-        let files = open_volume::<CoreError>(core.root(), &given.path)?;
-        let is_read = |output: &OutputFile| files.files().any(|file| output.is_same_file(file));
+        let file = MaskFile::open(core, &given.path)?;
+        let is_read = |output: &OutputFile| file.files().any(|file| output.is_same_file(file));
         if let Some((_, output)) = outputs.iter().find(|(_, output)| is_read(output)) {
             return Err(CoreError::OutputIsInput {
                 path: output.path.clone(),
             });
         }
-        let object = files.files().next();
-        let mask = object.map(|file| mask_of_object(core, file, &given.path, &given.labels, cancel));
-        let content = match mask.transpose()?.flatten() {
-            Some(mask) => Content::Mask(mask),
-            None => {
-                let unread = UnreadMask::of(&files, &given.path.to_string_lossy(), core.limits())
-                    .map_err(|error| in_file(error, &given.path))?;
-                Content::File(files, unread)
-            }
-        };
         Ok(OpenInput {
             name: given.name.clone().or_else(first).unwrap_or_default(),
             given,
-            content,
+            mask: file.look(core, &given.path, &given.labels, None, cancel)?,
         })
     });
     opened.collect()
 }
 
 impl OpenInput<'_> {
-    fn size(&self) -> MaskSize {
-        match &self.content {
-            Content::File(_, unread) => unread.size(),
-            Content::Mask(mask) => MaskSize::of(mask),
-        }
-    }
-
     fn read(
         self,
         core: &Core,
         cancel: &CancelToken,
         counted: impl FnOnce(MaskSize) -> Result<(), CoreError>,
     ) -> Result<Mask, CoreError> {
-        let (name, labels) = (self.given.path.to_string_lossy(), &self.given.labels);
-        let (files, unread) = match self.content {
-            Content::File(files, unread) => (files, unread),
-            Content::Mask(mask) => return Ok(mask),
-        };
-        let mask = unread.read(files, &name, labels, core.limits(), cancel, counted);
-        mask.map_err(|error| match error {
-            CoreError::Operation(error) => in_file(error, &self.given.path),
-            other => other,
-        })
-    }
-}
-
-/// Most errors of a file name it; those of its content do not.
-fn in_file(error: OperationError, path: &Path) -> CoreError {
-    if error.to_string().contains(&*path.to_string_lossy()) || matches!(error, OperationError::Cancelled(_)) {
-        return CoreError::Operation(error);
-    }
-    CoreError::Mask {
-        path: path.to_owned(),
-        source: error,
+        let MaskInput { path, labels, .. } = self.given;
+        self.mask.read(core, path, labels, cancel, counted)
     }
 }
 

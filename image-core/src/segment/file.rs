@@ -31,8 +31,8 @@ pub struct SegmentRequest {
     /// One scan per channel of the model, in its order: a file, a series of a folder of DICOM files, `folder#UID`, or
     /// `dicomweb://NAME/study/series`.
     pub inputs: Vec<PathBuf>,
-    /// Mask of the previous stage of a cascade, on the voxels of the first input; its axes may run another way. Without
-    /// it, the previous stage is run first if its folder lies beside the model's.
+    /// Mask of the previous stage of a cascade, on the voxels of the first input; its axes may run another way: a label map, a DICOM
+    /// segmentation, or a structure set. Without it, the previous stage is run first if its folder lies beside the model's.
     pub previous_stage: Option<PathBuf>,
     /// Where the mask goes: a label map, named as one of [`VOLUME_ENDINGS`].
     pub output: PathBuf,
@@ -99,7 +99,7 @@ fn run(
             warn(&warning, strict, clock)?;
         }
     }
-    for warning in &open.elsewhere {
+    for warning in &open.oddities {
         warn(warning, strict, clock)?;
     }
     let admission = open.admit(cancel)?;

@@ -33,8 +33,8 @@ pub(crate) struct OpenRun<'a> {
     pub(crate) part: Part,
     /// How a mask in the order of the reader is written: as the first scan.
     pub(crate) source: SourceGeometry,
-    /// Channels that lie elsewhere than the first; nnU-Net warns of them and goes on.
-    pub(crate) elsewhere: Vec<Warning>,
+    /// Channels that lie elsewhere than the first, of which nnU-Net warns and goes on; what an object was read without.
+    pub(crate) oddities: Vec<Warning>,
 }
 
 /// What came of it.
@@ -89,13 +89,15 @@ impl<'a> OpenRun<'a> {
             .map(|scan| core.volumes().header(scan.file(reader), cancel));
         let scans: Vec<(ScanKey, ScanSize)> = scans.collect::<Result<_, _>>()?;
         let (_, first) = scans.first().ok_or_else(no_input)?;
-        let mut elsewhere = Vec::new();
+        let mut oddities = Vec::new();
         for (i, (scan, (_, size))) in run.scans.iter().zip(&scans).enumerate().skip(1) {
             check_same_grid(&first.geometry, &size.geometry, &scan.path)?;
-            elsewhere.extend(lies_elsewhere(&first.geometry, &size.geometry, i + 1, &scan.path));
+            oddities.extend(lies_elsewhere(&first.geometry, &size.geometry, i + 1, &scan.path));
         }
         let world = run.world.unwrap_or(reader.world());
         let part = Part::new(first, reader, world, run.crop.as_ref(), &run.scans[0].path)?;
+        let (previous, odd) = previous.with_object(core, &part.frame, &run.scans[0].path, cancel)?;
+        oddities.extend(odd);
         let source = first.header.source_of_array(reader)?;
         Ok(OpenRun {
             core,
@@ -106,7 +108,7 @@ impl<'a> OpenRun<'a> {
             postprocessing,
             part,
             source,
-            elsewhere,
+            oddities,
             scans,
         })
     }
@@ -133,7 +135,9 @@ impl<'a> OpenRun<'a> {
         let of_masks = (self.run.masks.len() as u64).saturating_mul(grid.shape.n_voxels() as u64);
         let previous = self.previous_model().map(|model| &model.description);
         let on_scan = ModelOnScan {
-            scan_bytes: of_scans.saturating_add(of_masks),
+            scan_bytes: of_scans
+                .saturating_add(of_masks)
+                .saturating_add(self.previous.held_bytes()),
             ..self.run.on_grid(&self.model.description, previous, &grid)
         };
         let cost = on_scan.cost(self.core.models().runtime().n_threads(), self.core.limits());
@@ -199,7 +203,7 @@ impl<'a> OpenRun<'a> {
         let mut tiles = 0;
         let mut previous = match &self.previous {
             OpenPreviousStage::NotNeeded | OpenPreviousStage::Model(_) => None,
-            OpenPreviousStage::Mask(mask) => Some(inputs.labels_of(mask)?),
+            OpenPreviousStage::Mask(mask) | OpenPreviousStage::Object(mask) => Some(inputs.labels_of(mask)?),
             OpenPreviousStage::File(path) => {
                 let scan = (&self.part.frame, self.part.orientation);
                 let (labels, bytes) = read_mask(self.core, path, scan, self.reader.world(), cancel)?;

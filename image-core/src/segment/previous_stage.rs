@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nephrite_kernel::{Mask, open_volume};
-use nephrite_types::{CancelToken, Geometry, Labels};
+use nephrite_kernel::{LabelTable, Mask, MaskSize, open_volume};
+use nephrite_types::{CancelToken, Geometry, Labels, Warning};
 use nephrite_volume::{Orientation, World, displacement, labels_from_volume, read_label_volume, same_voxels};
 
 use crate::core::Core;
 use crate::error::CoreError;
 use crate::model::OpenModel;
+use crate::objects::{MaskFile, ObjectGrid};
 
 /// What a request says of it.
 #[derive(Debug, Clone, Default)]
@@ -17,7 +18,7 @@ pub(crate) enum PreviousStage {
     /// The model beside this one is run first, if this one is a second stage.
     #[default]
     Model,
-    /// A file, on the voxels of the first scan; its axes may run another way.
+    /// A file, on the voxels of the first scan; its axes may run another way. A label map, or a DICOM object.
     File(PathBuf),
     /// A mask in memory, on any grid.
     Mask(Arc<Mask>),
@@ -28,8 +29,12 @@ pub(crate) enum PreviousStage {
 pub(super) enum OpenPreviousStage {
     /// The model is no second stage.
     NotNeeded,
+    /// A label map.
     File(PathBuf),
+    /// On any grid.
     Mask(Arc<Mask>),
+    /// Of a DICOM object, on the frame of the first scan.
+    Object(Arc<Mask>),
     /// Run first.
     Model(Arc<OpenModel>),
 }
@@ -64,9 +69,46 @@ impl OpenPreviousStage {
             _ => None,
         }
     }
+
+    /// Bytes that it holds which nobody else counts.
+    pub(super) fn held_bytes(&self) -> u64 {
+        match self {
+            OpenPreviousStage::Object(mask) => MaskSize::of(mask).run_bytes(),
+            _ => 0,
+        }
+    }
+
+    /// With a DICOM object read on `frame`, that of the first scan: before the run takes its memory, since only the content of an
+    /// object says how much it holds. Its label values are the numbers of its segments, or regions counted from 1. Gives what its
+    /// user should know.
+    ///
+    /// # Errors
+    /// [`CoreError::Object`] for an object that does not lie on these voxels, or is of another frame of reference;
+    /// [`CoreError::OverlappingSegments`].
+    pub(super) fn with_object(
+        self,
+        core: &Core,
+        frame: &Geometry,
+        scan: &Path,
+        cancel: &CancelToken,
+    ) -> Result<(OpenPreviousStage, Vec<Warning>), CoreError> {
+        let OpenPreviousStage::File(path) = &self else {
+            return Ok((self, Vec::new()));
+        };
+        let file = MaskFile::open(core, path)?;
+        if !file.is_object() {
+            return Ok((self, Vec::new()));
+        }
+        let scan = ObjectGrid::new(&core.volumes().open_scan(scan, cancel)?, *frame, scan);
+        let names = LabelTable::default();
+        let seen = file.look(core, path, &names, Some(&scan), cancel)?;
+        let warnings = seen.warnings().to_vec();
+        let mask = seen.read(core, path, &names, cancel, |_| Ok(()))?;
+        Ok((OpenPreviousStage::Object(Arc::new(mask)), warnings))
+    }
 }
 
-/// The mask of a previous stage in the order of the reader's array. `scan` is the frame of the scan's file and how its axes
+/// The label map of a previous stage in the order of the reader's array. `scan` is the frame of the scan's file and how its axes
 /// become those of the array.
 ///
 /// The mask lies where the world says, on the voxels of the scan: its axes may run another way in its own file. nnU-Net takes

@@ -64,7 +64,7 @@ fn run_open(
     cancel: &CancelToken,
 ) -> Result<ModelStepOutcome, CoreError> {
     let open = OpenRun::new(core, run, cancel)?;
-    for warning in &open.elsewhere {
+    for warning in &open.oddities {
         warn(warning, core.strict_geometry(), clock)?;
     }
     let admission = open.admit(cancel)?;

@@ -6,6 +6,7 @@ mod bad_input;
 mod config;
 mod demo;
 mod dicom;
+mod dicom_objects;
 mod dicomweb;
 mod dicomweb_scan;
 mod estimates;

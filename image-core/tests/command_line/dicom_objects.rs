@@ -1,0 +1,223 @@
+//! DICOM segmentations and structure sets where a file of a mask may stand.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use nephrite_dicom::test_util::{Labels, Way, single_frame, write};
+use nephrite_dicom::{DicomLimits, SeriesOptions, list};
+use nephrite_dicom_objects::{
+    Algorithm, Equipment, Holes, LabelmapCompression, ObjectLimits, ObjectRequest, Placement, SegKind,
+    SourceSeries, write_seg, write_structure_set,
+};
+use nephrite_kernel::{LabelEntry, LabelStatus, LabelTable, Mask, read_mask};
+use nephrite_types::{CancelToken, Limits};
+use nephrite_volume::{Reader, read_volume};
+use serde_json::Value;
+
+use crate::nifti_file::NiftiFile;
+use crate::scene::{Outcome, Scene, golden_model};
+
+const CASCADE: &str = "Dataset906_Cascade/nnUNetTrainer__nnUNetPlans__3d_cascade_fullres";
+const INPUT: i32 = 3;
+
+/// Labels 1 and 2 on the voxels of the scan.
+fn label_map() -> NiftiFile {
+    let mut map = NiftiFile::scan([24, 20, 18], [1.5, 1.5, 1.8]);
+    for (i, voxel) in map.voxels.iter_mut().enumerate() {
+        let (x, y, z) = (i % 24, i / 24 % 20, i / 480);
+        *voxel = match (x, y, z) {
+            (2..=9, 4..=12, 3..=9) => 1,
+            (12..=20, 3..=8, 8..=15) => 2,
+            _ => 0,
+        };
+    }
+    map
+}
+
+/// A scene with the scan as a series, too, and a mask as a label map, segmentations, and a structure set.
+fn scene() -> Scene {
+    let scene = Scene::new();
+    scene.write("mask.nii.gz", &label_map().gzip());
+    write_series(&scene, "series", [0.0; 3]);
+    let mask = mask(&scene);
+    let source = source(&scene, "series");
+    write_objects(&scene, "mask", &source, &mask);
+    scene
+}
+
+/// The scan as a series, moved by so many mm.
+fn write_series(scene: &Scene, folder: &str, by_mm: [f64; 3]) {
+    let (limits, cancel) = (Limits::default(), CancelToken::new());
+    let file = File::open(scene.path("scan.nii.gz")).unwrap();
+    let mut volume = read_volume(file, "scan", Reader::SimpleItk, &limits, &cancel)
+        .unwrap()
+        .volume;
+    let mut rows = volume.geometry.affine.rows();
+    rows.iter_mut().zip(by_mm).for_each(|(row, mm)| row[3] += mm);
+    volume.geometry.affine = nephrite_types::Affine::new([rows[0], rows[1], rows[2]]).unwrap();
+    fs::create_dir_all(scene.path(folder)).unwrap();
+    let dir = Dir::open_ambient_dir(scene.path(folder), ambient_authority()).unwrap();
+    write(&dir, &single_frame(&volume, Way::PLAIN, &Labels::default()));
+}
+
+fn mask(scene: &Scene) -> Mask {
+    let file = File::open(scene.path("mask.nii.gz")).unwrap();
+    let entry = |id, name: &str| LabelEntry {
+        id,
+        name: name.to_owned(),
+        status: LabelStatus::Present,
+    };
+    let names = LabelTable::new(vec![entry(1, "kidney"), entry(2, "tumor")]).unwrap();
+    read_mask(file, "mask", &names, &Limits::default(), &CancelToken::new()).unwrap()
+}
+
+fn source(scene: &Scene, folder: &str) -> SourceSeries {
+    let dir = Dir::open_ambient_dir(scene.path(folder), ambient_authority()).unwrap();
+    let (limits, options) = (DicomLimits::DEFAULT, SeriesOptions::default());
+    let listing = list(&dir, folder, &limits, &options, &CancelToken::new()).unwrap();
+    SourceSeries::of(listing.select(None).unwrap()).unwrap()
+}
+
+/// `NAME.seg.dcm`, `NAME.labelmap.dcm`, and `NAME.rtstruct.dcm`.
+fn write_objects(scene: &Scene, name: &str, source: &SourceSeries, mask: &Mask) {
+    let limits = ObjectLimits::default();
+    let request = ObjectRequest {
+        source,
+        masks: std::slice::from_ref(mask),
+        codes: &BTreeMap::new(),
+        placement: Placement::OnSource,
+        case: [7; 32],
+        role: "mask",
+        series_number: 9001,
+        description: "mask",
+        algorithm: &Algorithm {
+            name: "mask".to_owned(),
+            version: "1".to_owned(),
+        },
+        equipment: &Equipment::nephrite(),
+        limits: &limits,
+    };
+    let (mut seg, mut labelmap, mut contours) = (Vec::new(), Vec::new(), Vec::new());
+    write_seg(&request, SegKind::Binary, &mut seg).unwrap();
+    let kind = SegKind::Labelmap(LabelmapCompression::Native);
+    write_seg(&request, kind, &mut labelmap).unwrap();
+    write_structure_set(&request, Holes::Keyhole, &mut contours).unwrap();
+    for (ending, bytes) in [("seg", seg), ("labelmap", labelmap), ("rtstruct", contours)] {
+        scene.write(&format!("{name}.{ending}.dcm"), &bytes);
+    }
+}
+
+/// The same object, of another frame of reference: its UID has its last character changed.
+fn of_other_frame(scene: &Scene, name: &str, to: &str) {
+    let mut bytes = scene.read(name);
+    let uid = source(scene, "series").frame_of_reference_uid;
+    let places: Vec<usize> = (0..bytes.len() - uid.len())
+        .filter(|at| bytes[*at..].starts_with(uid.as_bytes()) && bytes[at + uid.len()] < b'.')
+        .collect();
+    assert!(!places.is_empty());
+    for at in places {
+        let last = &mut bytes[at + uid.len() - 1];
+        *last = if *last == b'1' { b'2' } else { b'1' };
+    }
+    scene.write(to, &bytes);
+}
+
+fn cascade(scene: &Scene, input: &str, mask: &str, output: &str) -> Outcome {
+    let arguments = ["--input", input, "--previous-stage", mask, "--output", output];
+    scene.segment(&golden_model(CASCADE), &arguments)
+}
+
+#[test]
+fn an_object_is_the_mask_of_a_previous_stage_as_its_label_map_is() {
+    let scene = scene();
+    cascade(&scene, "scan.nii.gz", "mask.nii.gz", "out/map.nii.gz").succeeded();
+    let expected = scene.read("out/map.nii.gz");
+    for object in ["seg", "labelmap", "rtstruct"] {
+        let object = format!("mask.{object}.dcm");
+        cascade(&scene, "scan.nii.gz", &object, "out/object.nii.gz").succeeded();
+        assert!(
+            scene.read("out/object.nii.gz") == expected,
+            "{object} on the file"
+        );
+    }
+    cascade(&scene, "series", "mask.nii.gz", "out/map.nii.gz").succeeded();
+    let expected = scene.read("out/map.nii.gz");
+    for object in ["seg", "labelmap", "rtstruct"] {
+        let object = format!("mask.{object}.dcm");
+        cascade(&scene, "series", &object, "out/object.nii.gz").succeeded();
+        assert!(
+            scene.read("out/object.nii.gz") == expected,
+            "{object} on the series"
+        );
+    }
+}
+
+#[test]
+fn an_object_that_lies_elsewhere_is_no_mask_of_a_previous_stage() {
+    let scene = scene();
+    // Half a voxel along x; far away.
+    for (name, by_mm) in [("half", [0.75, 0.0, 0.0]), ("far", [150.0, 0.0, 0.0])] {
+        write_series(&scene, name, by_mm);
+        let source = source(&scene, name);
+        let mut moved = label_map();
+        (0..3).for_each(|r| moved.srow[r][3] += by_mm[r] as f32);
+        let at = scene.read("mask.nii.gz");
+        scene.write("mask.nii.gz", &moved.gzip());
+        write_objects(&scene, name, &source, &mask(&scene));
+        scene.write("mask.nii.gz", &at);
+    }
+    let refused = |input: &str, object: &str, says: &[&str]| {
+        cascade(&scene, input, object, "out/no.nii.gz").refused(INPUT, &[says, &[object]].concat());
+        assert!(!scene.path("out/no.nii.gz").exists());
+    };
+    for input in ["scan.nii.gz", "series"] {
+        for object in ["half.seg.dcm", "half.labelmap.dcm"] {
+            refused(input, object, &["does not lie on the voxels", "0.500 voxels off"]);
+        }
+        for object in ["far.seg.dcm", "far.labelmap.dcm"] {
+            refused(input, object, &["outside the grid"]);
+        }
+    }
+    // Of another frame of reference, which only a series states.
+    for object in ["seg", "labelmap", "rtstruct"] {
+        let (from, to) = (format!("mask.{object}.dcm"), format!("other.{object}.dcm"));
+        of_other_frame(&scene, &from, &to);
+        refused("series", &to, &["FrameOfReferenceUID", "that of the"]);
+        cascade(&scene, "scan.nii.gz", &to, "out/yes.nii.gz").succeeded();
+        fs::remove_file(scene.path("out/yes.nii.gz")).unwrap();
+    }
+    scene.write("broken.dcm", &scene.read("mask.seg.dcm")[..600]);
+    refused("scan.nii.gz", "broken.dcm", &[]);
+}
+
+#[test]
+fn a_segmentation_is_resized_as_its_label_map_is() {
+    let scene = scene();
+    let resize = |input: &str, output: &str| {
+        let files = ["resize", "--label-map", "--input", input, "--output", output];
+        scene.run(&[&files[..], &["--shape", "12,10,9"]].concat())
+    };
+    // A label map has every slice of its series.
+    resize("mask.nii.gz", "out/map.nii.gz").succeeded();
+    resize("mask.labelmap.dcm", "out/object.nii.gz").succeeded();
+    let voxels = |name: &str| {
+        let report = ["--report", "out/report.json", "--quiet"];
+        let arguments = ["mask", "cleanup", "--input", name];
+        scene.run(&[&arguments[..], &report].concat()).succeeded();
+        let report: Value = serde_json::from_slice(&scene.read("out/report.json")).unwrap();
+        let labels = report["masks"][0]["labels"].as_array().unwrap().clone();
+        labels
+            .iter()
+            .map(|label| label["voxels"].as_u64().unwrap())
+            .collect::<Vec<u64>>()
+    };
+    let found = voxels("out/object.nii.gz");
+    assert_eq!(found, voxels("out/map.nii.gz"));
+    assert!(found.len() == 2 && found.iter().all(|n| *n > 10), "{found:?}");
+    resize("mask.rtstruct.dcm", "out/no.nii.gz").refused(2, &["--input", "contours and no voxels"]);
+    let replaced = resize("mask.seg.dcm", "mask.seg.dcm");
+    assert_eq!(replaced.exit, Some(2), "{replaced:?}");
+    assert!(!scene.path("out/no.nii.gz").exists());
+}
