@@ -115,6 +115,7 @@ async fn it_outlives_masks_that_are_larger_than_its_address_space() {
     let mask = Mask {
         content: Some(Content::Path("huge.nii".to_owned())),
         labels: Vec::new(),
+        grid: String::new(),
     };
     let request = ProcessRequest {
         operation: "cleanup".to_owned(),

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use nephrite_dicom::SeriesOptions;
 use nephrite_image_core::masks::{MaskInput, MaskOutput, MaskReport, MaskRequest, run_mask};
 use nephrite_image_core::{Core, CoreError, read_small_file};
 use nephrite_kernel::{LabelEntry, LabelStatus, LabelTable};
@@ -11,9 +12,10 @@ use nephrite_types::count;
 
 use super::failure::Failure;
 use super::place::services_are_unnamed;
+use super::series_arguments::SeriesArguments;
 use super::shared_arguments::{MemoryArguments, NamedPath, Pair, PlaceArguments};
 use super::{output, start};
-use super::{place, signals};
+use super::{place, progress, signals};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -22,13 +24,20 @@ pub(crate) struct MaskArguments {
     /// Name of the operation; `nephrite plugin describe NAME` lists what it takes
     #[arg(value_name = "OPERATION")]
     pub(crate) operation: String,
-    /// NIfTI file of label ids, for the operation's first input or for the one named
+    /// File of label ids (NIfTI, NRRD, MetaImage), DICOM segmentation, or DICOM structure set, for the operation's first input or for the one named
     #[arg(long, value_name = "[NAME=]FILE", required = true)]
     pub(crate) input: Vec<NamedPath>,
     /// What the ids mean: `kidney=1,vein=2`, or nnU-Net's dataset.json. Once for all inputs, or once per input, in their
     /// order [default: label_1, label_2 …]
     #[arg(long, value_name = "NAME=ID,…|FILE.json")]
     pub(crate) labels: Vec<String>,
+    /// Scan on whose voxels DICOM objects are read, which a structure set needs: a file, a folder with one DICOM series, or DIR#UID.
+    /// Once for all inputs, or once per input, in their order; label maps have a grid of their own [default: of a segmentation, the
+    /// grid of its frames]
+    #[arg(long, value_name = "FILE|DIR[#UID]")]
+    pub(crate) grid: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) series: SeriesArguments,
     /// A parameter; lists are separated by commas
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub(crate) parameters: Vec<Pair>,
@@ -52,21 +61,24 @@ pub(crate) struct MaskArguments {
 
 pub(crate) fn run(arguments: MaskArguments) -> Result<(), Failure> {
     let cancel = signals::cancelled_by_signals();
-    let core = start::idle_core(arguments.memory);
+    let options = arguments.series.over(SeriesOptions::default());
+    let core = start::idle_core(arguments.memory).with_series_options(options);
     let operations = place::operations(&arguments.place, Some(&arguments.operation), &core)?;
     let report_file = match &arguments.report {
         Some(path) => Some(core.root().open_output(path)?),
         None => None,
     };
     let tables = label_tables(&core, &arguments.labels, arguments.input.len())?;
-    let inputs = arguments.input.into_iter().zip(tables);
+    let grids = per_input("--grid", &arguments.grid, arguments.input.len())?;
+    let inputs = arguments.input.into_iter().zip(tables).zip(grids);
     let request = MaskRequest {
         operation: arguments.operation,
         inputs: inputs
-            .map(|(input, labels)| MaskInput {
+            .map(|((input, labels), grid)| MaskInput {
                 name: input.name,
                 path: input.path,
                 labels,
+                grid,
             })
             .collect(),
         parameters: arguments
@@ -89,6 +101,9 @@ pub(crate) fn run(arguments: MaskArguments) -> Result<(), Failure> {
         let is_unknown = error.is_unknown_operation();
         place::failure(error, is_unknown && services_are_unnamed(&arguments.place))
     })?;
+    for warning in &report.warnings {
+        progress::warn(warning);
+    }
     if let Some(file) = report_file {
         output::write_report(&file, &report)?;
     }
@@ -100,26 +115,30 @@ pub(crate) fn run(arguments: MaskArguments) -> Result<(), Failure> {
 
 /// One table per input.
 fn label_tables(core: &Core, given: &[String], n_inputs: usize) -> Result<Vec<LabelTable>, Failure> {
-    if given.len() > 1 && given.len() != n_inputs {
-        return Err(Failure::wrong(
-            "--labels",
+    let tables = given
+        .iter()
+        .map(|text| label_table(core, text))
+        .collect::<Result<Vec<_>, _>>()?;
+    let tables = per_input("--labels", &tables, n_inputs)?.into_iter();
+    Ok(tables.map(Option::unwrap_or_default).collect())
+}
+
+/// For each input what was given once for all of them, or once per input.
+fn per_input<T: Clone>(option: &str, given: &[T], n_inputs: usize) -> Result<Vec<Option<T>>, Failure> {
+    match given {
+        [] => Ok(vec![None; n_inputs]),
+        [one] => Ok(vec![Some(one.clone()); n_inputs]),
+        each if each.len() == n_inputs => Ok(each.iter().cloned().map(Some).collect()),
+        _ => Err(Failure::wrong(
+            option,
             &format!(
                 "given {} for {}",
                 count(given.len(), "time"),
                 count(n_inputs, "input")
             ),
             "once for all inputs, or once per input",
-        ));
+        )),
     }
-    let tables = given
-        .iter()
-        .map(|text| label_table(core, text))
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(match &tables[..] {
-        [] => vec![LabelTable::default(); n_inputs],
-        [one] => vec![one.clone(); n_inputs],
-        _ => tables,
-    })
 }
 
 fn label_table(core: &Core, text: &str) -> Result<LabelTable, Failure> {

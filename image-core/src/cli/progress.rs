@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use nephrite_image_core::WarningReport;
 use nephrite_types::{Progress, Stage, Warning};
 
 /// Shows how far a command is, on standard error: a bar on a terminal, a line now and then elsewhere.
@@ -26,6 +27,12 @@ pub(crate) fn on_stderr(quiet: bool) -> Box<dyn Progress> {
 /// A warning as it stands on the terminal.
 pub(super) fn warning_line(warning: &Warning) -> String {
     format!("warning: {warning}")
+}
+
+/// A warning of a report, on standard error.
+pub(super) fn warn(reported: &WarningReport) {
+    let WarningReport { code, file, message } = reported.clone();
+    eprintln!("{}", warning_line(&Warning { code, file, message }));
 }
 
 /// Nothing but warnings.

@@ -1,7 +1,7 @@
 //! One mask operation on files.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,17 +18,21 @@ use super::{Operations, StepPlace};
 use crate::core::Core;
 use crate::error::CoreError;
 use crate::memory::peak_rss_bytes;
-use crate::objects::{MaskFile, SeenMask};
+use crate::objects::{MaskFile, ObjectGrid, SeenMask};
+use crate::segment::WarningReport;
 
 /// A mask that goes in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MaskInput {
     /// Name of the operation's input; `None` is its first.
     pub name: Option<String>,
-    /// Label map, or a DICOM segmentation, whose labels are named as its segments are.
+    /// Label map, DICOM segmentation, or DICOM structure set; labels of the latter two are named as their segments or regions are.
     pub path: PathBuf,
     /// What the ids mean; those without a name are called `label_<id>`.
     pub labels: LabelTable,
+    /// Scan on whose voxels a DICOM object is read: a file, a folder with one DICOM series, or `folder#UID`. A structure set needs one;
+    /// a segmentation has the grid of its frames without it. A label map has a grid of its own, whatever stands here.
+    pub grid: Option<PathBuf>,
 }
 
 /// A mask that comes out.
@@ -72,6 +76,8 @@ pub struct MaskReport {
     pub artefacts: Vec<ArtefactReport>,
     /// Numbers that were found.
     pub measurements: Vec<Measurement>,
+    /// What was odd about the masks that went in, and what was done about it.
+    pub warnings: Vec<WarningReport>,
     /// What the process was expected to hold at its peak, in bytes, from the masks' sizes.
     pub expected_memory_bytes: u64,
     /// Most memory that the process held resident up to the end of this operation, in bytes.
@@ -149,6 +155,8 @@ pub fn run_mask(
     let started = Instant::now();
     let files = open_inputs(core, &description, &request.inputs, &outputs, cancel)?;
     let needed = |sizes: &[MaskSize]| operations.request_bytes(&request.operation, sizes, &checked);
+    let odd = files.iter().flat_map(|file| file.mask.warnings());
+    let warnings: Vec<WarningReport> = odd.map(WarningReport::from).collect();
     let mut sizes: Vec<MaskSize> = files.iter().map(|file| file.mask.size()).collect();
     let mut memory = core.reserve(ON_MASKS, needed(&sizes)?, &[], None, cancel)?;
     let mut inputs = Inputs::new();
@@ -211,6 +219,7 @@ pub fn run_mask(
         masks,
         artefacts: outcome.artefacts.into_iter().map(artefact).collect(),
         measurements: outcome.measurements,
+        warnings,
         expected_memory_bytes: core.process_bytes() + memory.bytes(),
         peak_rss_bytes: peak_rss_bytes(),
         seconds: MaskSeconds {
@@ -307,13 +316,43 @@ fn open_inputs<'a>(
                 path: output.path.clone(),
             });
         }
+        let grid = match &given.grid {
+            Some(grid) if file.is_object() => Some(open_grid(core, grid, outputs, cancel)?),
+            _ => None,
+        };
         Ok(OpenInput {
             name: given.name.clone().or_else(first).unwrap_or_default(),
             given,
-            mask: file.look(core, &given.path, &given.labels, None, cancel)?,
+            mask: file.look(core, &given.path, &given.labels, grid.as_ref(), cancel)?,
         })
     });
-    opened.collect()
+    let opened: Vec<OpenInput<'a>> = opened.collect::<Result<_, _>>()?;
+    let grid = given.iter().find_map(|given| given.grid.as_ref());
+    match grid {
+        Some(grid) if !opened.iter().any(|input| input.mask.is_object()) => Err(CoreError::Field {
+            field: "grid",
+            expected: "a DICOM object among the inputs, since label maps have a grid of their own",
+            found: grid.display().to_string(),
+        }),
+        _ => Ok(opened),
+    }
+}
+
+/// The scan that an object is read on, which no output may replace.
+fn open_grid(
+    core: &Core,
+    path: &Path,
+    outputs: &[(String, OutputFile)],
+    cancel: &CancelToken,
+) -> Result<ObjectGrid, CoreError> {
+    let scan = core.volumes().open_scan(path, cancel)?;
+    let is_replaced = |output: &&OutputFile| scan.identity().is_replaced_by(core.root(), output);
+    match outputs.iter().map(|(_, output)| output).find(is_replaced) {
+        Some(output) => Err(CoreError::OutputIsInput {
+            path: output.path.clone(),
+        }),
+        None => ObjectGrid::of_open(core, &scan, path),
+    }
 }
 
 impl OpenInput<'_> {

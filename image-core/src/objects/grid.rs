@@ -30,13 +30,17 @@ impl ObjectGrid {
     /// # Errors
     /// What opening a scan says, and its header.
     pub(crate) fn of_scan(core: &Core, path: &Path, cancel: &CancelToken) -> Result<ObjectGrid, CoreError> {
-        let open = core.volumes().open_scan(path, cancel)?;
+        ObjectGrid::of_open(core, &core.volumes().open_scan(path, cancel)?, path)
+    }
+
+    /// The same of a scan that is open.
+    ///
+    /// # Errors
+    /// What its header says.
+    pub(crate) fn of_open(core: &Core, open: &OpenScan, path: &Path) -> Result<ObjectGrid, CoreError> {
         let header = open.header(path, core.volumes().rules())?;
-        Ok(ObjectGrid::new(
-            &open,
-            header.frame(World::Nibabel)?.measured(),
-            path,
-        ))
+        let frame = header.frame(World::Nibabel)?.measured();
+        Ok(ObjectGrid::new(open, frame, path))
     }
 
     /// Of a scan whose frame is known.

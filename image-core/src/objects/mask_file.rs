@@ -71,6 +71,11 @@ pub(crate) enum SeenMask {
 }
 
 impl SeenMask {
+    /// Whether it is of a DICOM object.
+    pub(crate) fn is_object(&self) -> bool {
+        matches!(self, SeenMask::Read(_))
+    }
+
     pub(crate) fn size(&self) -> MaskSize {
         match self {
             SeenMask::Unread(_, unread) => unread.size(),
@@ -109,6 +114,30 @@ impl SeenMask {
             other => other,
         })
     }
+}
+
+/// The mask of a DICOM object, on the voxels of the scan `grid` if one is named, and what its user should know; `None` for a label map.
+///
+/// # Errors
+/// As [`MaskFile::look`], and what opening the scan says.
+pub(crate) fn read_mask_object(
+    core: &Core,
+    path: &Path,
+    names: &LabelTable,
+    grid: Option<&Path>,
+    cancel: &CancelToken,
+) -> Result<Option<(Mask, Vec<Warning>)>, CoreError> {
+    let file = MaskFile::open(core, path)?;
+    if !file.is_object() {
+        return Ok(None);
+    }
+    let grid = grid
+        .map(|grid| ObjectGrid::of_scan(core, grid, cancel))
+        .transpose()?;
+    let seen = file.look(core, path, names, grid.as_ref(), cancel)?;
+    let warnings = seen.warnings().to_vec();
+    let mask = seen.read(core, path, names, cancel, |_| Ok(()))?;
+    Ok(Some((mask, warnings)))
 }
 
 /// Most errors of a file name it; those of its content do not.

@@ -8,7 +8,7 @@ mod wanted;
 mod write;
 
 pub(crate) use grid::ObjectGrid;
-pub(crate) use mask_file::{MaskFile, SeenMask};
+pub(crate) use mask_file::{MaskFile, SeenMask, read_mask_object};
 pub(crate) use source::ObjectSource;
 pub use wanted::WantedObjects;
 pub(crate) use write::{ObjectRun, object_limits, write_objects};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cap_std::fs::Dir;
-use nephrite_kernel::grpc::Outgoing;
+use nephrite_kernel::grpc::{NamedFile, Outgoing};
 use nephrite_kernel::{Mask, OperationError, open_volume};
 use nephrite_nnunet_folder::FoldSelection;
 use nephrite_proto::convert::{optional_path, path};
@@ -21,8 +21,9 @@ use crate::error::CoreError;
 use crate::masks::{receive_mask, send_mask};
 use crate::memory::Counters;
 use crate::model::FileRecord;
+use crate::objects::read_mask_object;
 use crate::segment::{
-    ModelRun, ModelStepOutcome, PostprocessingChoice, PreviousStage, ScanInput, StageSeconds, WorldBox,
+    ModelRun, ModelStepOutcome, PostprocessingChoice, PreviousStage, ScanInput, StageSeconds, WorldBox, log,
 };
 
 /// The message of a step. `text` says a path as the other process knows it, `send` packs a mask.
@@ -134,6 +135,13 @@ impl StepRequest {
 
 /// A mask of a request, from the message or from the shared volume.
 pub(crate) fn take_mask(core: &Core, mask: v1::Mask, cancel: &CancelToken) -> Result<Arc<Mask>, CoreError> {
+    if let Some(file) = NamedFile::of(&mask)? {
+        let (path, grid) = (&file.path, file.grid.as_deref());
+        if let Some((mask, warnings)) = read_mask_object(core, path, &file.labels, grid, cancel)? {
+            warnings.iter().for_each(log);
+            return Ok(Arc::new(mask));
+        }
+    }
     let open = |path: &Path| open_volume(core.root(), path);
     Ok(Arc::new(receive_mask(core, mask, open, cancel)?))
 }

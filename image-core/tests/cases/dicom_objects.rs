@@ -224,7 +224,7 @@ fn objects_are_the_same_bytes_everywhere_and_hold_the_mask() {
     assert_eq!(kidney.codes.as_ref().unwrap().property_type.value, "64033007");
 }
 
-/// A segmentation and its label map are the same mask for an operation; a structure set is none.
+/// A segmentation and its label map are the same mask for an operation, and so is a structure set on the grid of its scan.
 #[test]
 fn a_segmentation_stands_where_a_label_map_may() {
     let patient = patient(|_, bytes| bytes);
@@ -235,11 +235,12 @@ fn a_segmentation_stands_where_a_label_map_may() {
     };
     patient.run_here(&core, &request).unwrap();
     let services = CaseServices::new(&ServiceSettings::default(), core.root());
-    let cleaned = |file: &str, output: &str| {
+    let cleaned = |file: &str, grid: Option<&str>, output: &str| {
         let input = MaskInput {
             name: None,
             path: format!("results/out/{file}").into(),
             labels: LabelTable::numbered([]),
+            grid: grid.map(Into::into),
         };
         let output = MaskOutput {
             name: None,
@@ -254,8 +255,8 @@ fn a_segmentation_stands_where_a_label_map_may() {
         };
         run_mask(&core, services.operations(), &request, &CancelToken::new())
     };
-    let of_map = cleaned("abdomen.nii.gz", "results/map.nii.gz").unwrap();
-    let of_seg = cleaned("abdomen.seg.dcm", "results/seg.nii.gz").unwrap();
+    let of_map = cleaned("abdomen.nii.gz", None, "results/map.nii.gz").unwrap();
+    let of_seg = cleaned("abdomen.seg.dcm", None, "results/seg.nii.gz").unwrap();
     let voxels = |report: &MaskReport| -> Vec<u64> {
         report.masks[0]
             .labels
@@ -270,9 +271,15 @@ fn a_segmentation_stands_where_a_label_map_may() {
         "{:?}",
         of_seg.masks
     );
-    let error = cleaned("abdomen.rtstruct.dcm", "results/set.nii.gz").unwrap_err();
+    let of_set = cleaned(
+        "abdomen.rtstruct.dcm",
+        Some("series/portal_venous"),
+        "results/contours.nii.gz",
+    );
+    assert_eq!(voxels(&of_map), voxels(&of_set.unwrap()));
+    let error = cleaned("abdomen.rtstruct.dcm", None, "results/set.nii.gz").unwrap_err();
     assert!(matches!(error, CoreError::ContoursWithoutGrid { .. }), "{error}");
-    let error = cleaned("abdomen.sr.dcm", "results/sr.nii.gz").unwrap_err();
+    let error = cleaned("abdomen.sr.dcm", None, "results/sr.nii.gz").unwrap_err();
     assert!(matches!(error, CoreError::Object { .. }), "{error}");
 }
 

@@ -1,22 +1,14 @@
 //! DICOM segmentations and structure sets where a file of a mask may stand.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 
-use cap_std::ambient_authority;
-use cap_std::fs::Dir;
-use nephrite_dicom::test_util::{Labels, Way, single_frame, write};
-use nephrite_dicom::{DicomLimits, SeriesOptions, list};
-use nephrite_dicom_objects::{
-    Algorithm, Equipment, Holes, LabelmapCompression, ObjectLimits, ObjectRequest, Placement, SegKind,
-    SourceSeries, write_seg, write_structure_set,
-};
+use nephrite_dicom_objects::SourceSeries;
 use nephrite_kernel::{LabelEntry, LabelStatus, LabelTable, Mask, read_mask};
 use nephrite_types::{CancelToken, Limits};
-use nephrite_volume::{Reader, read_volume};
 use serde_json::Value;
 
 use crate::nifti_file::NiftiFile;
+use crate::object_files;
 use crate::scene::{Outcome, Scene, golden_model};
 
 const CASCADE: &str = "Dataset906_Cascade/nnUNetTrainer__nnUNetPlans__3d_cascade_fullres";
@@ -49,17 +41,7 @@ fn scene() -> Scene {
 
 /// The scan as a series, moved by so many mm.
 fn write_series(scene: &Scene, folder: &str, by_mm: [f64; 3]) {
-    let (limits, cancel) = (Limits::default(), CancelToken::new());
-    let file = File::open(scene.path("scan.nii.gz")).unwrap();
-    let mut volume = read_volume(file, "scan", Reader::SimpleItk, &limits, &cancel)
-        .unwrap()
-        .volume;
-    let mut rows = volume.geometry.affine.rows();
-    rows.iter_mut().zip(by_mm).for_each(|(row, mm)| row[3] += mm);
-    volume.geometry.affine = nephrite_types::Affine::new([rows[0], rows[1], rows[2]]).unwrap();
-    fs::create_dir_all(scene.path(folder)).unwrap();
-    let dir = Dir::open_ambient_dir(scene.path(folder), ambient_authority()).unwrap();
-    write(&dir, &single_frame(&volume, Way::PLAIN, &Labels::default()));
+    object_files::write_series(&scene.path("scan.nii.gz"), &scene.path(folder), by_mm);
 }
 
 fn mask(scene: &Scene) -> Mask {
@@ -74,39 +56,12 @@ fn mask(scene: &Scene) -> Mask {
 }
 
 fn source(scene: &Scene, folder: &str) -> SourceSeries {
-    let dir = Dir::open_ambient_dir(scene.path(folder), ambient_authority()).unwrap();
-    let (limits, options) = (DicomLimits::DEFAULT, SeriesOptions::default());
-    let listing = list(&dir, folder, &limits, &options, &CancelToken::new()).unwrap();
-    SourceSeries::of(listing.select(None).unwrap()).unwrap()
+    object_files::source(&scene.path(folder))
 }
 
 /// `NAME.seg.dcm`, `NAME.labelmap.dcm`, and `NAME.rtstruct.dcm`.
 fn write_objects(scene: &Scene, name: &str, source: &SourceSeries, mask: &Mask) {
-    let limits = ObjectLimits::default();
-    let request = ObjectRequest {
-        source,
-        masks: std::slice::from_ref(mask),
-        codes: &BTreeMap::new(),
-        placement: Placement::OnSource,
-        case: [7; 32],
-        role: "mask",
-        series_number: 9001,
-        description: "mask",
-        algorithm: &Algorithm {
-            name: "mask".to_owned(),
-            version: "1".to_owned(),
-        },
-        equipment: &Equipment::nephrite(),
-        limits: &limits,
-    };
-    let (mut seg, mut labelmap, mut contours) = (Vec::new(), Vec::new(), Vec::new());
-    write_seg(&request, SegKind::Binary, &mut seg).unwrap();
-    let kind = SegKind::Labelmap(LabelmapCompression::Native);
-    write_seg(&request, kind, &mut labelmap).unwrap();
-    write_structure_set(&request, Holes::Keyhole, &mut contours).unwrap();
-    for (ending, bytes) in [("seg", seg), ("labelmap", labelmap), ("rtstruct", contours)] {
-        scene.write(&format!("{name}.{ending}.dcm"), &bytes);
-    }
+    object_files::write_objects(&scene.path(name), source, mask);
 }
 
 /// The same object, of another frame of reference: its UID has its last character changed.
@@ -220,4 +175,143 @@ fn a_segmentation_is_resized_as_its_label_map_is() {
     let replaced = resize("mask.seg.dcm", "mask.seg.dcm");
     assert_eq!(replaced.exit, Some(2), "{replaced:?}");
     assert!(!scene.path("out/no.nii.gz").exists());
+}
+
+/// Operations on DICOM objects, and on the label map that they were made of, on every grid of the scan.
+#[test]
+fn an_object_is_what_its_label_map_is_for_an_operation() {
+    let scene = scene();
+    let cleaned = |input: &str, grid: &[&str]| {
+        let files = [
+            "mask",
+            "cleanup",
+            "--input",
+            input,
+            "--output",
+            "out/clean.nii.gz",
+        ];
+        let more = ["--labels", "kidney=1,tumor=2", "--quiet", "--set", "erode_mm=2"];
+        let grid: Vec<&str> = grid.iter().flat_map(|grid| ["--grid", grid]).collect();
+        scene.run(&[&files[..], &more, &grid].concat()).succeeded();
+        scene.read("out/clean.nii.gz")
+    };
+    for grid in ["scan.nii.gz", "series", "series#1.2.826.0.1.3680043.10.1"] {
+        scene
+            .run(&[
+                "mask",
+                "merge",
+                "--input",
+                "mask.seg.dcm",
+                "--grid",
+                grid,
+                "--output",
+                "out/on.nii.gz",
+            ])
+            .succeeded();
+        let expected = cleaned("out/on.nii.gz", &[]);
+        for object in ["seg", "labelmap", "rtstruct"] {
+            assert!(
+                cleaned(&format!("mask.{object}.dcm"), &[grid]) == expected,
+                "{object} on {grid}"
+            );
+        }
+    }
+    // On the file, that is the grid of the label map as it was.
+    assert_eq!(
+        cleaned("mask.rtstruct.dcm", &["scan.nii.gz"]),
+        cleaned("mask.nii.gz", &[])
+    );
+    // Once per input; label maps have a grid of their own.
+    let merged = [
+        "mask",
+        "merge",
+        "--input",
+        "mask.nii.gz",
+        "--input",
+        "mask.rtstruct.dcm",
+    ];
+    let merged = [
+        &merged[..],
+        &["--labels", "kidney=1,tumor=2", "--output", "out/merged.nii.gz"],
+    ]
+    .concat();
+    let grids = ["--grid", "mask.nii.gz", "--grid", "scan.nii.gz"];
+    scene.run(&[&merged[..], &grids].concat()).succeeded();
+    let wrong = [&merged[..], &grids, &grids[..2]].concat();
+    scene.run(&wrong).refused(2, &["--grid", "3 times for 2 inputs"]);
+    let useless = ["mask", "cleanup", "--input", "mask.nii.gz", "--grid", "series"];
+    scene.run(&useless).refused(2, &["--grid is series", "a grid of their own"]);
+}
+
+#[test]
+fn a_structure_set_without_its_scan_is_refused() {
+    let scene = scene();
+    write_series(&scene, "moved", [0.0, 0.0, 0.9]);
+    let refused = |input: &str, more: &[&str], exit: i32, says: &[&str]| {
+        let files = ["mask", "cleanup", "--input", input, "--output", "out/no.nii.gz"];
+        scene.run(&[&files[..], more].concat()).refused(exit, says);
+        assert!(!scene.path("out/no.nii.gz").exists());
+    };
+    let set = "mask.rtstruct.dcm";
+    refused(set, &[], INPUT, &["--grid is missing", set]);
+    refused(set, &["--grid", "nothing"], INPUT, &["nothing"]);
+    refused(
+        set,
+        &["--grid", "series#1.2.3"],
+        INPUT,
+        &["holds no series 1.2.3"],
+    );
+    refused(
+        set,
+        &["--grid", "moved"],
+        INPUT,
+        &["lies on no slice of the scan", set],
+    );
+    of_other_frame(&scene, set, "other.rtstruct.dcm");
+    let other = "other.rtstruct.dcm";
+    refused(
+        other,
+        &["--grid", "series"],
+        INPUT,
+        &["ReferencedFrameOfReferenceUID", other],
+    );
+    of_other_frame(&scene, "mask.seg.dcm", "other.seg.dcm");
+    let frame = ["FrameOfReferenceUID", "that of the grid"];
+    refused("other.seg.dcm", &["--grid", "series"], INPUT, &frame);
+    // Neither of both may be replaced.
+    let before = scene.read("scan.nii.gz");
+    let onto_grid = ["mask", "cleanup", "--input", set, "--grid", "scan.nii.gz"];
+    let replaced = scene.run(&[&onto_grid[..], &["--output", "scan.nii.gz"]].concat());
+    replaced.refused(2, &["would replace an input", "scan.nii.gz"]);
+    assert_eq!(scene.read("scan.nii.gz"), before);
+}
+
+#[test]
+fn contours_that_are_left_out_are_told() {
+    let scene = scene();
+    // One contour becomes a line that is open.
+    let mut bytes = scene.read("mask.rtstruct.dcm");
+    let at = bytes
+        .windows(14)
+        .position(|window| window == b"CLOSED_PLANAR ")
+        .unwrap();
+    bytes[at..at + 14].copy_from_slice(b"OPEN_PLANAR   ");
+    scene.write("open.dcm", &bytes);
+    let told = "1 contours of \"kidney\" are points or open lines";
+    let files = [
+        "mask",
+        "cleanup",
+        "--input",
+        "open.dcm",
+        "--grid",
+        "series",
+        "--report",
+        "out/report.json",
+    ];
+    let outcome = scene.run(&files).succeeded();
+    assert!(outcome.stderr.contains(told), "{outcome:?}");
+    let report: Value = serde_json::from_slice(&scene.read("out/report.json")).unwrap();
+    assert_eq!(report["warnings"][0]["code"], "dicom_object");
+    let outcome = cascade(&scene, "series", "open.dcm", "out/mask.nii.gz").succeeded();
+    assert!(outcome.stderr.contains(told), "{outcome:?}");
 }

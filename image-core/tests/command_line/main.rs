@@ -17,6 +17,7 @@ mod mask_files;
 mod memory;
 mod models;
 mod nifti_file;
+mod object_files;
 #[allow(dead_code)] // the tests of the library use the rest
 #[path = "../cases/patient.rs"]
 mod patient;

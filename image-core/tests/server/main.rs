@@ -7,9 +7,12 @@ mod harness;
 mod bad_input;
 mod command;
 mod contract;
+mod dicom_objects;
 mod lifecycle;
 mod masks;
 mod memory;
+#[path = "../command_line/object_files.rs"]
+mod object_files;
 mod runs;
 mod stopping;
 mod warnings;

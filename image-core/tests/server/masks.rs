@@ -38,6 +38,7 @@ fn request(operation: &str) -> ProcessRequest {
             mask: Some(nephrite_proto::v1::Mask {
                 content: Some(Content::Encoded(EncodedMask::encode(&mask).unwrap().into())),
                 labels: Vec::new(),
+                grid: String::new(),
             }),
         }],
         parameters: [("keep_largest".to_owned(), keep)].into(),

@@ -208,6 +208,7 @@ impl Broken {
                     input.mask = Some(v1::Mask {
                         content: Some(stock()),
                         labels: Vec::new(),
+                        grid: String::new(),
                     });
                 }
             }
@@ -218,6 +219,7 @@ impl Broken {
                     request.inputs[0].mask = Some(v1::Mask {
                         content: Some(stock()),
                         labels: Vec::new(),
+                        grid: String::new(),
                     });
                 }
             }
@@ -239,6 +241,7 @@ impl Broken {
                     request.inputs[0].mask = Some(v1::Mask {
                         content: Some(found),
                         labels: Vec::new(),
+                        grid: String::new(),
                     });
                 }
             }

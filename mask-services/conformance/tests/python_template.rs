@@ -207,6 +207,7 @@ fn mask(names: &[&str]) -> v1::NamedMask {
         mask: Some(v1::Mask {
             content: Some(v1::mask::Content::Encoded(encoded.into())),
             labels: Vec::new(),
+            grid: String::new(),
         }),
     }
 }

@@ -15,11 +15,11 @@ pub struct RunRequest {
     /// Scans, one per channel of the model, in its order: a file, or a folder with one DICOM series, or `folder#UID`. Required.
     #[prost(string, repeated, tag = "4")]
     pub input: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Mask of a cascade's previous stage, on the voxels of the first input (axes may run another way). Default: the previous stage is run first, if its
-    /// folder lies beside the model's.
+    /// Mask of a cascade's previous stage, on the voxels of the first input (axes may run another way): a label map, a DICOM segmentation, or a DICOM
+    /// structure set. Default: the previous stage is run first, if its folder lies beside the model's.
     #[prost(string, tag = "5")]
     pub previous_stage: ::prost::alloc::string::String,
-    /// Where the mask goes: a file name ending in .nii.gz, .nii, .nrrd or .mha, in a folder that exists. Required.
+    /// Where the mask goes: a file name ending in .nii.gz, .nii, .nrrd, .mha, .nhdr or .mhd, in a folder that exists. Required.
     #[prost(string, tag = "6")]
     pub output: ::prost::alloc::string::String,
     /// How the mask is made. Default: every option's.
@@ -321,7 +321,7 @@ pub enum WarningCode {
     SingularForm = 3,
     /// A header says two lengths of one voxel.
     HeaderLengths = 4,
-    /// A DICOM object was written otherwise than its user may expect, or not at all.
+    /// A DICOM object was written or read otherwise than its user may expect, or not at all.
     DicomObject = 5,
 }
 impl WarningCode {
@@ -989,10 +989,10 @@ pub struct OtherFile {
     #[prost(string, tag = "2")]
     pub what: ::prost::alloc::string::String,
 }
-/// One file.
+/// One scan.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct VolumeServiceInspectRequest {
-    /// NIfTI (.nii, .nii.gz), NRRD (.nrrd), or MetaImage (.mha); the content says which. Required.
+    /// A file (NIfTI, NRRD, or MetaImage; the content says which), a folder with one DICOM series, or folder#UID. Required.
     #[prost(string, tag = "1")]
     pub input: ::prost::alloc::string::String,
 }
@@ -1032,17 +1032,17 @@ pub struct VolumeServiceInspectResponse {
     /// The way x, y, z run, in three letters, such as RAS and LPS.
     #[prost(string, tag = "11")]
     pub orientation: ::prost::alloc::string::String,
-    /// What the file is: NIfTI-1, NIfTI-2, NRRD, or MetaImage.
+    /// What the scan is: NIfTI-1, NIfTI-2, NRRD, MetaImage, or DICOM.
     #[prost(string, tag = "12")]
     pub format: ::prost::alloc::string::String,
 }
 /// A file to be resized. Fields are named as the options of `nephrite resize`.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ResizeRequest {
-    /// NIfTI file. Required.
+    /// A scan (a file, a folder with one DICOM series, or folder#UID), or a label map (a file, or a DICOM segmentation). Required.
     #[prost(string, tag = "1")]
     pub input: ::prost::alloc::string::String,
-    /// Where the result goes: a file name ending in .nii.gz, .nii, .nrrd or .mha, in a folder that exists. Required.
+    /// Where the result goes: a file name ending in .nii.gz, .nii, .nrrd, .mha, .nhdr or .mhd, in a folder that exists. Required.
     #[prost(string, tag = "2")]
     pub output: ::prost::alloc::string::String,
     /// How values between voxels are made. Default: cubic; nearest with label_map.
@@ -1254,7 +1254,7 @@ pub mod volume_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Says what the header of a NIfTI file says; reads no voxels.
+        /// Says what the header of a scan says; reads no voxels. A DICOM series says what the NIfTI file of it would say.
         pub async fn inspect(
             &mut self,
             request: impl tonic::IntoRequest<super::VolumeServiceInspectRequest>,
@@ -1341,7 +1341,7 @@ pub mod volume_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with VolumeServiceServer.
     #[async_trait]
     pub trait VolumeService: std::marker::Send + std::marker::Sync + 'static {
-        /// Says what the header of a NIfTI file says; reads no voxels.
+        /// Says what the header of a scan says; reads no voxels. A DICOM series says what the NIfTI file of it would say.
         async fn inspect(
             &self,
             request: tonic::Request<super::VolumeServiceInspectRequest>,
@@ -2670,6 +2670,9 @@ pub struct ProcessResponse {
     /// Seconds of work, waiting not included.
     #[prost(double, tag = "5")]
     pub seconds: f64,
+    /// What was odd about masks that came in files, and what was done about it.
+    #[prost(message, repeated, tag = "6")]
+    pub warnings: ::prost::alloc::vec::Vec<Warning>,
 }
 /// A mask under the name of an input or an output.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2688,6 +2691,11 @@ pub struct Mask {
     /// are called `label_<id>`.
     #[prost(message, repeated, tag = "3")]
     pub labels: ::prost::alloc::vec::Vec<MaskLabel>,
+    /// The scan on whose voxels the DICOM object at `path` is read: a file, a folder with one DICOM series, or folder#UID. A structure set
+    /// needs one, and one that is a series must have the frame of reference of the object. Empty: a segmentation has the grid of its
+    /// frames. Refused beside any other mask, which has a grid of its own.
+    #[prost(string, tag = "4")]
+    pub grid: ::prost::alloc::string::String,
     /// Required.
     #[prost(oneof = "mask::Content", tags = "1, 2")]
     pub content: ::core::option::Option<mask::Content>,
@@ -2700,7 +2708,8 @@ pub mod mask {
         /// Inside the message; at most 1 MiB.
         #[prost(message, tag = "1")]
         Encoded(super::EncodedMask),
-        /// A NIfTI file of label ids.
+        /// A file of label ids: NIfTI, NRRD, or MetaImage. In requests to an image core also a DICOM segmentation, whose labels are named as
+        /// its segments are, or a DICOM structure set.
         #[prost(string, tag = "2")]
         Path(::prost::alloc::string::String),
     }

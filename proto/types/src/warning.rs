@@ -31,7 +31,7 @@ pub enum WarningCode {
     SingularForm,
     /// A header says two lengths of one voxel.
     HeaderLengths,
-    /// A DICOM object was written otherwise than its user may expect, or not at all.
+    /// A DICOM object was written or read otherwise than its user may expect, or not at all.
     DicomObject,
 }
 

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use nephrite_kernel::grpc::{Lane, MaskHost, MaskPlace, Service};
-use nephrite_kernel::{CancelToken, Limits};
+use nephrite_kernel::grpc::{Lane, MaskHost, MaskPlace, NamedFile, Service};
+use nephrite_kernel::{CancelToken, Limits, Mask, OperationError};
 use nephrite_root::Root;
 use nephrite_server::memory::{MemoryError, Reservation};
+use nephrite_types::{Coded, Warning};
 
 use super::Work;
 use crate::core::Core;
+use crate::error::CoreError;
 use crate::masks::Operations;
+use crate::objects::read_mask_object;
 
 impl MaskPlace for Core {
     fn root(&self) -> &Root {
@@ -31,6 +34,23 @@ impl MaskPlace for Core {
         cancel: &CancelToken,
     ) -> Result<Reservation<'_>, MemoryError> {
         self.reserve_bytes(what, bytes, cancel)
+    }
+
+    fn read_object(
+        &self,
+        file: &NamedFile,
+        cancel: &CancelToken,
+    ) -> Result<Option<(Mask, Vec<Warning>)>, OperationError> {
+        let (path, grid) = (&file.path, file.grid.as_deref());
+        let found = read_mask_object(self, path, &file.labels, grid, cancel);
+        found.map_err(|error| match error {
+            CoreError::Operation(error) => error,
+            CoreError::Cancelled(cancelled) => cancelled.into(),
+            error => OperationError::Other {
+                code: error.code(),
+                message: error.to_string(),
+            },
+        })
     }
 }
 

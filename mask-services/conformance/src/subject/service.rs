@@ -201,6 +201,7 @@ pub(crate) fn named(name: &str, content: Content, labels: Vec<v1::MaskLabel>) ->
         mask: Some(v1::Mask {
             content: Some(content),
             labels,
+            grid: String::new(),
         }),
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use cap_std::fs::Dir;
 use nephrite_mask_codec::{EncodedMask, LabelTable, Mask};
-use nephrite_proto::convert::{label_table, mask_labels, path};
+use nephrite_proto::convert::{label_table, mask_labels, optional_path, path};
 use nephrite_proto::v1::mask::Content;
 use nephrite_proto::{ConvertError, v1};
 use nephrite_root::remove_file_if_same;
-use nephrite_types::{CancelToken, Coded, FileIdentity, Limits, count};
+use nephrite_types::{CancelToken, Coded, ErrorCode, FileIdentity, Limits, count};
 use nephrite_volume::VolumeFiles;
 use prost::Message as _;
 
@@ -98,6 +98,7 @@ impl<'a> Outgoing<'a> {
         Ok(v1::Mask {
             content: Some(content),
             labels,
+            grid: String::new(),
         })
     }
 
@@ -138,7 +139,53 @@ pub fn is_in_file(wire: &v1::Mask) -> bool {
 /// A mask that came, not decoded yet.
 pub(super) enum Incoming {
     Inline(Box<EncodedMask>),
-    File { path: PathBuf, labels: LabelTable },
+    File(NamedFile),
+}
+
+/// A mask that a message names a file for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What its ids mean.
+    pub labels: LabelTable,
+    /// The scan on whose voxels a DICOM object is read.
+    pub grid: Option<PathBuf>,
+}
+
+impl NamedFile {
+    /// Of a message; `None` for a mask inside of it.
+    ///
+    /// # Errors
+    /// [`ConvertError`] for a message that says what none may say.
+    pub fn of(wire: &v1::Mask) -> Result<Option<NamedFile>, ConvertError> {
+        match &wire.content {
+            Some(Content::Path(text)) => Ok(Some(NamedFile {
+                path: path("mask.path", text)?,
+                labels: label_table(&wire.labels)?,
+                grid: optional_path("mask.grid", &wire.grid)?,
+            })),
+            _ => Ok(None),
+        }
+    }
+
+    /// Refuses a grid beside a label map.
+    ///
+    /// # Errors
+    /// [`OperationError::Other`]
+    fn check_label_map(&self) -> Result<(), OperationError> {
+        match &self.grid {
+            None => Ok(()),
+            Some(grid) => Err(OperationError::Other {
+                code: ErrorCode::InvalidArgument,
+                message: format!(
+                    "mask.grid is {}, expected none: the label map {} has a grid of its own, and DICOM objects are read by an image core",
+                    grid.display(),
+                    self.path.display()
+                ),
+            }),
+        }
+    }
 }
 
 impl TryFrom<v1::Mask> for Incoming {
@@ -154,11 +201,18 @@ impl TryFrom<v1::Mask> for Incoming {
                 expected: "none beside an encoded mask, which has its own",
                 found: count(wire.labels.len(), "label"),
             }),
-            Some(Content::Encoded(encoded)) => Ok(Incoming::Inline(Box::new(encoded.try_into()?))),
-            Some(Content::Path(text)) => Ok(Incoming::File {
-                path: path("mask.path", &text)?,
-                labels: label_table(&wire.labels)?,
+            Some(Content::Encoded(_)) if !wire.grid.is_empty() => Err(ConvertError::Value {
+                field: "mask.grid",
+                expected: "none beside an encoded mask, which has its own",
+                found: wire.grid.chars().take(64).collect(),
             }),
+            Some(Content::Encoded(encoded)) => Ok(Incoming::Inline(Box::new(encoded.try_into()?))),
+            Some(Content::Path(_)) => {
+                let named = NamedFile::of(&wire)?;
+                named.map(Incoming::File).ok_or(ConvertError::Missing {
+                    field: "mask.content",
+                })
+            }
         }
     }
 }
@@ -173,11 +227,15 @@ impl Incoming {
     ) -> Result<Seen<'_>, OperationError> {
         Ok(match self {
             Incoming::Inline(encoded) => Seen::Inline(encoded),
-            Incoming::File { path, labels } => Seen::File {
-                path,
-                labels,
-                unread: Box::new(UnreadMask::of(&open(path)?, &path.to_string_lossy(), limits)?),
-            },
+            Incoming::File(file) => {
+                file.check_label_map()?;
+                let (path, labels) = (&file.path, &file.labels);
+                Seen::File {
+                    path,
+                    labels,
+                    unread: Box::new(UnreadMask::of(&open(path)?, &path.to_string_lossy(), limits)?),
+                }
+            }
         })
     }
 }
@@ -190,6 +248,8 @@ pub(super) enum Seen<'a> {
         labels: &'a LabelTable,
         unread: Box<UnreadMask>,
     },
+    /// Read by whoever reads files that are no label maps.
+    Read(Box<Mask>),
 }
 
 impl Seen<'_> {
@@ -197,13 +257,14 @@ impl Seen<'_> {
         match self {
             Seen::Inline(encoded) => MaskSize::of_encoded(encoded),
             Seen::File { unread, .. } => unread.size(),
+            Seen::Read(mask) => MaskSize::of(mask),
         }
     }
 
     /// Decodes. Needs at most `budget` bytes in run form, which it takes from it. `room` hears how large a mask in a file
     /// turned out, before it is kept.
     pub(super) fn read<E: From<OperationError>>(
-        &self,
+        self,
         open: impl FnOnce(&Path) -> Result<VolumeFiles, OperationError>,
         limits: &Limits,
         budget: &mut u64,
@@ -227,6 +288,7 @@ impl Seen<'_> {
                     room(size)
                 })?
             }
+            Seen::Read(mask) => *mask,
         };
         let bytes = MaskSize::of(&mask).run_bytes();
         check_budget(bytes, *budget)?;

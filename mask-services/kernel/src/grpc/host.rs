@@ -11,15 +11,15 @@ use nephrite_proto::{ConvertError, v1};
 use nephrite_root::Root;
 use nephrite_server::memory::{MemoryError, Reservation};
 use nephrite_server::{Deadline, Work};
-use nephrite_types::{CancelToken, Coded, ErrorCode, Limits};
+use nephrite_types::{CancelToken, Coded, ErrorCode, Limits, Warning};
 use tonic::{Request, Response, Status};
 
-use super::exchange::{Incoming, Outgoing, Seen, named};
+use super::exchange::{Incoming, NamedFile, Outgoing, Seen, named};
 use super::{Service, wire};
 use crate::memory::{ON_MASKS, request_bytes, run_bytes};
 use crate::{
-    Artefacts, Context, Inputs, MaskOperation, MaskSize, OperationError, Outcome, ParameterValue, Parameters,
-    Registry, open_volume, run_checked,
+    Artefacts, Context, Inputs, Mask, MaskOperation, MaskSize, OperationError, Outcome, ParameterValue,
+    Parameters, Registry, open_volume, run_checked,
 };
 
 /// Masks of one request.
@@ -46,6 +46,20 @@ pub trait MaskPlace: Send + Sync + 'static {
         bytes: u64,
         cancel: &CancelToken,
     ) -> Result<Reservation<'_>, MemoryError>;
+
+    /// The mask of a file that is no label map, and what its user should know; `None` for a label map. A process that knows no scans
+    /// reads no other files.
+    ///
+    /// # Errors
+    /// [`OperationError`]: what is wrong with the file, or with the scan that it is to be read on.
+    fn read_object(
+        &self,
+        file: &NamedFile,
+        cancel: &CancelToken,
+    ) -> Result<Option<(Mask, Vec<Warning>)>, OperationError> {
+        let _ = (file, cancel);
+        Ok(None)
+    }
 }
 
 /// In which queue of a process its operations wait.
@@ -235,12 +249,12 @@ impl Job {
         let exchange = exchange.map(|path| Ok::<_, OperationError>((open_folder(path)?, path)));
         let exchange = exchange.transpose()?;
         let needed = |sizes: &[MaskSize]| request_bytes(sizes, operation.working_bytes(sizes, &parameters));
-        let seen = self.look(root, limits)?;
+        let (seen, warnings) = self.look(place, cancel)?;
         let mut sizes: Vec<MaskSize> = seen.iter().map(|(_, mask)| mask.size()).collect();
         let mut memory = place.reserve(ON_MASKS, needed(&sizes), cancel)?;
         let mut budget = place.max_request_bytes().min(limits.max_payload_bytes);
         let mut inputs = Inputs::new();
-        for (idx, (name, mask)) in seen.iter().enumerate() {
+        for (idx, (name, mask)) in seen.into_iter().enumerate() {
             let open = |path: &Path| open_volume(root, path);
             let counted = |size| -> Result<(), JobError> {
                 sizes[idx] = size;
@@ -291,17 +305,33 @@ impl Job {
             measurements: measurements.into_iter().map(wire::wire_measurement).collect(),
             version: operation.description().version.clone(),
             seconds: began.elapsed().as_secs_f64(),
+            warnings: warnings.iter().map(Into::into).collect(),
         })
     }
 
-    /// Looks at all masks, at those in files by their headers.
-    fn look(&self, root: &Root, limits: &Limits) -> Result<Vec<(&str, Seen<'_>)>, OperationError> {
-        let open = |path: &Path| open_volume(root, path);
-        let seen = self.inputs.iter().map(|(name, mask)| {
-            let seen = mask.look(open, limits)?;
-            Ok((name.as_str(), seen))
-        });
-        seen.collect()
+    /// Looks at all masks, at label maps in files by their headers.
+    fn look(
+        &self,
+        place: &impl MaskPlace,
+        cancel: &CancelToken,
+    ) -> Result<(Vec<(&str, Seen<'_>)>, Vec<Warning>), OperationError> {
+        let open = |path: &Path| open_volume(place.root(), path);
+        let (mut seen, mut warnings) = (Vec::new(), Vec::new());
+        for (name, mask) in &self.inputs {
+            let object = match mask {
+                Incoming::File(file) => place.read_object(file, cancel)?,
+                Incoming::Inline(_) => None,
+            };
+            let mask = match object {
+                Some((mask, odd)) => {
+                    warnings.extend(odd);
+                    Seen::Read(Box::new(mask))
+                }
+                None => mask.look(open, place.limits())?,
+            };
+            seen.push((name.as_str(), mask));
+        }
+        Ok((seen, warnings))
     }
 }
 

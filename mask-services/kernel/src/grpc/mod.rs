@@ -27,7 +27,7 @@ mod wire;
 
 pub use config::ServiceConfig;
 pub use error::ServiceError;
-pub use exchange::{MAX_INLINE_BYTES, Outgoing, is_in_file, receive_mask, receive_mask_in};
+pub use exchange::{MAX_INLINE_BYTES, NamedFile, Outgoing, is_in_file, receive_mask, receive_mask_in};
 pub use host::{Lane, MaskHost, MaskPlace};
 pub use placement::Placement;
 pub use program::{serve, serve_program};

@@ -274,6 +274,7 @@ pub(crate) fn named(name: &str, content: Content) -> v1::NamedMask {
         mask: Some(v1::Mask {
             content: Some(content),
             labels: Vec::new(),
+            grid: String::new(),
         }),
     }
 }

@@ -247,6 +247,7 @@ fn masks_are_sent_and_received_by_themselves() {
             let elsewhere = nephrite_proto::v1::Mask {
                 content: Some(Content::Path("/etc/passwd".to_owned())),
                 labels: Vec::new(),
+                grid: String::new(),
             };
             let error = receive_mask(elsewhere, open, &limits, &cancel).unwrap_err();
             assert_eq!(error.code(), ErrorCode::PermissionDenied, "{error}");
