@@ -148,7 +148,7 @@ fn read_step(table: &mut Section<'_>, rest: impl FnOnce(&mut Section<'_>, String
 
 fn read_save(table: &mut Section<'_>) -> Option<(Save, usize)> {
     let step = table.require("step", any("the name of a step"), "whose mask it is");
-    let expected = "a plain file name that ends in .nii.gz, .nii, .nrrd or .mha, without invisible characters and those that turn the text";
+    let expected = "a plain file name that ends in .nii.gz, .nii, .nrrd, .mha, .nhdr or .mhd, without invisible characters and those that turn the text";
     let file = text(expected, |file| {
         let plain = check_file_name(file).is_ok() && !file.starts_with('.') && file.len() <= 200;
         (plain && has_volume_ending(file)).then(|| file.to_owned())

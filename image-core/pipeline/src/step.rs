@@ -114,7 +114,7 @@ pub struct SampleStep {
 pub struct Save {
     /// The step that makes it.
     pub step: String,
-    /// A plain file name that ends in `.nii.gz`, `.nii`, `.nrrd` or `.mha`; no other mask has it.
+    /// A plain file name that ends in `.nii.gz`, `.nii`, `.nrrd`, `.mha`, `.nhdr` or `.mhd`; no other mask has it.
     pub file: String,
     /// What is written; the label map is always among them.
     pub formats: Vec<OutputFormat>,

@@ -4,8 +4,10 @@ use std::io::Seek as _;
 use std::path::Path;
 
 use nephrite_kernel::memory::{ON_MASKS, request_bytes};
-use nephrite_kernel::{LabelEntry, LabelTable, Mask, MaskError, MaskSize, OperationError, UnreadMask};
-use nephrite_types::CancelToken;
+use nephrite_kernel::{
+    LabelEntry, LabelTable, Mask, MaskError, MaskSize, OperationError, UnreadMask, open_volume,
+};
+use nephrite_types::{CancelToken, data_file_of};
 use nephrite_volume::{VolumeFiles, hash_file};
 
 use super::results::RECORD;
@@ -13,7 +15,7 @@ use super::verify::read_record;
 use super::{CaseError, MaskFileRecord};
 use crate::core::Core;
 use crate::error::CoreError;
-use crate::memory::{identity, io_error};
+use crate::memory::io_error;
 
 /// A mask as it was kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,19 +45,27 @@ pub fn finished_mask(
     })?;
     let path = output.join(&kept.file);
     let failed = |source| CaseError::from(io_error(&path, source));
-    let mut file = core.root().open_file(&path)?;
-    let before = identity(&file, &path)?;
-    let copy = || file.try_clone().map_err(failed);
-    let (for_hash, for_voxels) = (copy()?, copy()?);
-    let hash = hash_file(for_hash, &path.to_string_lossy(), cancel)?;
-    let written = record.files.iter().find(|file| file.path == kept.file);
-    if written.is_none_or(|file| file.sha256 != hash.to_string()) {
-        return Err(CaseError::MaskChanged { path });
+    let changed = || CaseError::MaskChanged { path: path.clone() };
+    let files = open_volume::<CoreError>(core.root(), &path)?;
+    let before = files.identity().map_err(failed)?;
+    let names: Vec<String> = std::iter::once(kept.file.clone())
+        .chain(data_file_of(&kept.file))
+        .collect();
+    if files.files().count() != names.len() {
+        return Err(changed());
     }
-    file.rewind().map_err(failed)?; // the copies stand where it stands
-    let mask = read(core, &path, for_voxels.into(), kept, cancel)?;
-    if identity(&file, &path)? != before {
-        return Err(CaseError::MaskChanged { path });
+    for (name, file) in names.iter().zip(files.files()) {
+        let mut copy = file.try_clone().map_err(failed)?;
+        copy.rewind().map_err(failed)?; // who opened it looked at its beginning
+        let hash = hash_file(copy, &output.join(name).to_string_lossy(), cancel)?;
+        let written = record.files.iter().find(|file| file.path == *name);
+        if written.is_none_or(|file| file.sha256 != hash.to_string()) {
+            return Err(changed());
+        }
+    }
+    let mask = read(core, &path, files.try_clone().map_err(failed)?, kept, cancel)?;
+    if files.identity().map_err(failed)? != before {
+        return Err(changed());
     }
     Ok(FinishedMask {
         file: kept.file.clone(),

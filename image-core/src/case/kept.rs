@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nephrite_kernel::{LabelVolume, Mask};
 use nephrite_pipeline::Save;
 use nephrite_server::memory::Reservation;
-use nephrite_types::{CancelToken, Progress as _, Warning};
+use nephrite_types::{CancelToken, Progress as _, Warning, data_file_of};
 
 use super::executor::Executor;
 use super::object_hash::{ObjectParts, WorkPart};
@@ -31,6 +31,7 @@ impl Executor<'_> {
                 .write_mask(&save.file, mask, grid, self.core.limits(), cancel)?;
             drop(memory);
             files.push(save.file.clone());
+            files.extend(data_file_of(&save.file));
             files.extend(self.objects((id, work), save, mask, cancel)?);
             self.state().kept.push(MaskFileRecord {
                 file: save.file.clone(),

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use cap_std::fs::Dir;
 use nephrite_kernel::{Artefacts, Mask, write_mask};
 use nephrite_root::{ClaimError, PathError, Root, WorkFolder, sweep};
-use nephrite_types::{CancelToken, Geometry, Limits};
+use nephrite_types::{CancelToken, Geometry, Limits, data_file_of};
 use nephrite_volume::{FileHash, SourceGeometry, hash_file, write_atomically, write_label_map};
 
 use super::CaseError;
@@ -83,7 +83,7 @@ impl ResultFolder {
         })
     }
 
-    /// Writes a mask, on the grid of the reference as a mask of its scan.
+    /// Writes a mask, on the grid of the reference as a mask of its scan, and takes its files into the record.
     pub(super) fn write_mask(
         &self,
         file: &str,
@@ -101,7 +101,11 @@ impl ResultFolder {
         } else {
             write_mask(&self.dir, file, mask, limits)?;
         }
-        self.note(file, cancel)
+        self.note(file, cancel)?;
+        match data_file_of(file) {
+            Some(data_file) => self.note(&data_file, cancel),
+            None => Ok(()),
+        }
     }
 
     /// Where files of the result lie until it is finished.

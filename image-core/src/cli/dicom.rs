@@ -38,7 +38,7 @@ pub(crate) struct ConvertArguments {
     /// Folder with one series, or DIR#UID
     #[arg(value_name = "DIR[#UID]")]
     pub(crate) input: PathBuf,
-    /// Where the volume goes, .nii.gz, .nii, .nrrd or .mha
+    /// Where the volume goes, .nii.gz, .nii, .nrrd, .mha, .nhdr or .mhd
     #[arg(long, value_name = "FILE")]
     pub(crate) output: PathBuf,
     #[command(flatten)]

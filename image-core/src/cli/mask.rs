@@ -41,7 +41,7 @@ pub(crate) struct MaskArguments {
     /// A parameter; lists are separated by commas
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub(crate) parameters: Vec<Pair>,
-    /// Where the mask goes, .nii.gz, .nii, .nrrd or .mha; of several masks, the one named
+    /// Where the mask goes, .nii.gz, .nii, .nrrd, .mha, .nhdr or .mhd; of several masks, the one named
     #[arg(long, value_name = "[NAME=]FILE")]
     pub(crate) output: Vec<NamedPath>,
     /// Folder for what else the operation makes (pictures, tables, meshes); made if only its last part is not there

@@ -18,7 +18,7 @@ pub(crate) struct ResizeArguments {
     /// Scan or label map; of a scan also a folder with one DICOM series, or DIR#UID, of a label map a DICOM segmentation
     #[arg(long, value_name = "FILE|DIR[#UID]")]
     pub(crate) input: PathBuf,
-    /// Where the result goes, .nii.gz, .nii, .nrrd or .mha
+    /// Where the result goes, .nii.gz, .nii, .nrrd, .mha, .nhdr or .mhd
     #[arg(long, value_name = "FILE")]
     pub(crate) output: PathBuf,
     #[command(flatten)]

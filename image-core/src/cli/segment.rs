@@ -34,7 +34,7 @@ pub(crate) struct SegmentArguments {
     /// its folder lies beside the model's]
     #[arg(long, value_name = "FILE")]
     pub(crate) previous_stage: Option<PathBuf>,
-    /// Where the mask goes, .nii.gz, .nii, .nrrd or .mha
+    /// Where the mask goes, .nii.gz, .nii, .nrrd, .mha, .nhdr or .mhd
     #[arg(long, value_name = "FILE")]
     pub(crate) output: PathBuf,
     #[command(flatten)]

@@ -10,14 +10,15 @@ use nephrite_kernel::{
     Artefacts, Context, Inputs, LabelTable, LabelVolume, Mask, MaskSize, Measurement, OperationDescription,
     OperationError, ParameterValue, Parameters, check_artefacts, quoted, write_mask,
 };
-use nephrite_root::{OutputFile, Root, remove_file_if_same, sweep};
-use nephrite_types::{CancelToken, FileIdentity, VOLUME_ENDINGS};
+use nephrite_root::{OutputFile, Root, sweep};
+use nephrite_types::{CancelToken, VOLUME_ENDINGS};
+use nephrite_volume::VolumeIdentity;
 use serde::Serialize;
 
 use super::{Operations, StepPlace};
 use crate::core::Core;
 use crate::error::CoreError;
-use crate::memory::peak_rss_bytes;
+use crate::memory::{peak_rss_bytes, remove_volume};
 use crate::objects::{MaskFile, ObjectGrid, SeenMask};
 use crate::segment::WarningReport;
 
@@ -178,13 +179,13 @@ pub fn run_mask(
     let ran = started.elapsed();
     drop(inputs);
     let sizes: Vec<MaskSize> = outcome.masks.iter().map(|(_, mask)| MaskSize::of(mask)).collect();
-    let mut write = |file: &OutputFile, mask: &Mask| -> Result<FileIdentity, CoreError> {
+    let mut write = |file: &OutputFile, mask: &Mask| -> Result<VolumeIdentity, CoreError> {
         let needed = run_bytes(&sizes).saturating_add(writing_bytes(&MaskSize::of(mask)));
         memory.grow(ON_MASKS, needed)?;
         Ok(write_mask(&file.folder, &file.file_name, mask, core.limits())?)
     };
     let mut masks = Vec::new();
-    let mut kept: Vec<(&OutputFile, FileIdentity)> = Vec::new();
+    let mut kept: Vec<(&OutputFile, VolumeIdentity)> = Vec::new();
     for (name, mask) in &outcome.masks {
         let output = outputs
             .iter()
@@ -197,7 +198,7 @@ pub fn run_mask(
                     // An operation that fails leaves nothing, and neither does a result that cannot be kept.
                     artefacts.iter().for_each(Artefacts::discard);
                     for (file, written) in kept {
-                        let _ = remove_file_if_same(&file.folder, &file.file_name, &written);
+                        remove_volume(file, &written);
                     }
                     return Err(error);
                 }

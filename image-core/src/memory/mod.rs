@@ -9,6 +9,7 @@ mod resident;
 mod scan_source;
 mod text_file;
 mod volumes;
+mod written_volume;
 
 pub use counters::Counters;
 pub use file_state::read_small_file;
@@ -23,3 +24,4 @@ pub(crate) use text_file::TextFile;
 pub(crate) use volumes::{
     InputKey, InputLease, ScanFile, ScanKey, ScanLease, ScanSize, Volumes, private_input,
 };
+pub(crate) use written_volume::remove_volume;

@@ -78,9 +78,11 @@ impl ScanIdentity {
 
     /// True if an output would replace one of its files.
     pub(crate) fn is_replaced_by(&self, root: &Root, output: &OutputFile) -> bool {
-        let there = root.open_file(&output.path).ok();
-        let there = there.and_then(|file| FileIdentity::of(&file).ok());
-        there.is_some_and(|there| self.files().any(|file| file.is_same_file(&there)))
+        let there = |name| root.open_file(&output.path.with_file_name(name)).ok();
+        let mut there = output
+            .names()
+            .filter_map(|name| FileIdentity::of(&there(name)?).ok());
+        there.any(|there| self.files().any(|file| file.is_same_file(&there)))
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
+use nephrite_image_core::case::{CaseRequest, Record};
 use nephrite_kernel::{LabelTable, Mask, RunMask, write_mask};
 use nephrite_mask_codec::EncodedMask;
 use nephrite_proto::{Client, RemoteError, v1};
@@ -11,7 +12,7 @@ use nephrite_types::{Affine, ErrorCode, Geometry, Labels, Limits, Shape3, Spacin
 use nephrite_volume::FileHash;
 use serde_json::Value;
 
-use crate::patient::{Around, Patient};
+use crate::patient::{Around, PIPELINE, Patient};
 
 struct Place {
     patient: Patient,
@@ -145,4 +146,49 @@ fn a_mask_that_is_too_large_for_a_message_is_refused_with_its_file() {
         "results/case/abdomen.nii.gz",
     );
     assert!(place.get("results/case", "kidneys").is_ok(), "the server goes on");
+}
+
+/// A mask that is kept as a header and a file of its voxels: both are in the record, and neither may change.
+#[test]
+fn a_mask_in_two_files_comes_as_it_was_kept() {
+    let place = Place::new();
+    let patient = &place.patient;
+    let text = PIPELINE.replace("abdomen.nii.gz", "abdomen.mhd");
+    assert_ne!(text, PIPELINE);
+    let whole = patient
+        .run_here(&patient.core(), &patient.request("whole"))
+        .unwrap();
+    let request = CaseRequest {
+        pipeline: patient.pipeline("pair.toml", &text),
+        ..patient.request("pair")
+    };
+    let record = patient.run_here(&patient.core(), &request).unwrap().record;
+    for name in ["abdomen.mhd", "abdomen.zraw"] {
+        let noted = record.files.iter().find(|file| file.path == name).unwrap();
+        let bytes = fs::read(patient.path("results/pair").join(name)).unwrap();
+        assert_eq!(noted.sha256, FileHash::of(&bytes).to_string(), "{name}");
+        let step = record.steps.iter().find(|step| step.id == "clean").unwrap();
+        assert!(step.files.iter().any(|file| file == name), "{:?}", step.files);
+    }
+    let kept = |record: &Record| {
+        let mask = record.masks.iter().find(|mask| mask.step == "clean").unwrap();
+        (mask.file.clone(), mask.labels.clone())
+    };
+    assert_eq!(kept(&record).0, "abdomen.mhd");
+    assert_eq!(kept(&record).1, kept(&whole.record).1);
+    let answer = place.get("results/pair", "clean").unwrap();
+    let mask = EncodedMask::try_from(answer.mask.unwrap()).unwrap();
+    let mask = mask.decode(&Limits::default()).unwrap();
+    assert_eq!(mask.label_volumes(), kept(&record).1);
+    for name in ["abdomen.zraw", "abdomen.mhd"] {
+        let file = patient.path("results/pair").join(name);
+        let was = fs::read(&file).unwrap();
+        let mut bytes = was.clone();
+        *bytes.last_mut().unwrap() ^= 1; // of the header: the end of its last line
+        fs::write(&file, bytes).unwrap();
+        let refused = place.get("results/pair", "clean").map(|answer| answer.file);
+        assert_eq!(refused.unwrap_err().code, ErrorCode::InvalidInput, "{name}");
+        fs::write(&file, was).unwrap();
+    }
+    assert!(place.get("results/pair", "clean").is_ok());
 }

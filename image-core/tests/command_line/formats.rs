@@ -113,9 +113,11 @@ fn operations_take_and_make_every_format() {
 fn names_of_other_formats_and_headers_without_voxels_are_refused() {
     let scene = Scene::new();
     let model = golden_model(ONE_CHANNEL);
-    for output in ["out/a.nhdr", "out/a.mhd", "out/.nrrd"] {
+    for output in ["out/a.raw", "out/a.zraw", "out/.nrrd", "out/.mhd"] {
         let files = ["--input", "scan.nii.gz", "--output", output];
-        scene.segment(&model, &files).refused(2, &[".nrrd", ".mha"]);
+        scene
+            .segment(&model, &files)
+            .refused(2, &[".nrrd", ".mha", ".nhdr", ".mhd"]);
     }
     let header = "NRRD0004\ntype: short\ndimension: 3\nsizes: 2 2 2\nendian: little\nencoding: raw\n";
     let refused = |data_file: &str, code, parts: &[&str]| {
@@ -221,4 +223,57 @@ fn a_mask_with_its_labels_in_another_file_is_one() {
     }
     let [one, two] = ["out/one.nii.gz", "out/two.nii.gz"].map(|name| read(&scene, name));
     assert_eq!(one.volume, two.volume);
+}
+
+/// Headers and their voxels in files of their own, wherever a volume is written.
+#[test]
+fn pairs_are_written_wherever_one_file_is() {
+    let scene = scene();
+    let model = golden_model(ONE_CHANNEL);
+    let files = ["--input", "scan.nii.gz", "--output", "out/a.nii.gz"];
+    scene.segment(&model, &files).succeeded();
+    let right = read(&scene, "out/a.nii.gz");
+    for (header, data) in [("mask.nhdr", "mask.raw.gz"), ("mask.mhd", "mask.zraw")] {
+        std::fs::create_dir(scene.path("pair")).unwrap();
+        let output = format!("pair/{header}");
+        let segment = ["--input", "scan.nii.gz", "--output", &output];
+        scene.segment(&model, &segment).succeeded();
+        assert_eq!(scene.names("pair"), [header, data]);
+        let [z, y, x] = right.volume.voxels.shape();
+        let shape = format!("{x},{y},{z}");
+        let resize = [
+            "resize",
+            "--input",
+            &output,
+            "--output",
+            "out/b.nii.gz",
+            "--shape",
+            &shape,
+        ];
+        scene.run(&[&resize[..], &["--label-map"]].concat()).succeeded();
+        assert_eq!(
+            read(&scene, "out/b.nii.gz").volume.voxels,
+            right.volume.voxels,
+            "{header}"
+        );
+        // An operation on the pair, written over itself, is refused; written beside it, it replaces both files of an older pair.
+        let mask = ["mask", "cleanup", "--input", &output, "--output"];
+        let replaces = scene.run(&[&mask[..], &[&output]].concat());
+        replaces.refused(2, &["would replace an input", header]);
+        let other = output.replace("mask", "other");
+        for _ in 0..2 {
+            scene.run(&[&mask[..], &[&other]].concat()).succeeded();
+        }
+        let (other_header, other_data) = (header.replace("mask", "other"), data.replace("mask", "other"));
+        assert_eq!(scene.names("pair"), [header, data, &other_header, &other_data]);
+        // Voxels that are an input under any name, too.
+        std::fs::copy(scene.path("scan.nii.gz"), scene.path("pair").join(data)).unwrap();
+        let input = format!("pair/{data}");
+        let segment = ["--input", &input, "--output", &output];
+        scene
+            .segment(&model, &segment)
+            .refused(2, &["would replace an input", header]);
+        assert_eq!(scene.read(&input), scene.read("scan.nii.gz"));
+        std::fs::remove_dir_all(scene.path("pair")).unwrap();
+    }
 }

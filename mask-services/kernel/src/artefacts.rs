@@ -103,7 +103,7 @@ impl Artefacts {
             path: self.path.join(name),
             reason: source.to_string(),
         })?;
-        Ok(self.note(name, "application/x-nifti", written.file))
+        Ok(self.note(name, "application/x-nifti", written.files.header))
     }
 
     /// Writes a volume as `.nii.gz`, in its stored type and with its scale factors.
@@ -118,7 +118,7 @@ impl Artefacts {
             path: self.path.join(name),
             reason: source.to_string(),
         })?;
-        Ok(self.note(name, "application/x-nifti", written.file))
+        Ok(self.note(name, "application/x-nifti", written.files.header))
     }
 
     /// The open folder.

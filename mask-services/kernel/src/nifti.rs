@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use cap_std::fs::Dir;
 use nephrite_mask_codec::{LabelEntry, LabelStatus, LabelTable, Mask, MaskError, RunMask};
-use nephrite_types::{CancelToken, FileIdentity, LabelMap, Limits};
-use nephrite_volume::{NamedLabelMap, SourceGeometry, VolumeFiles, read_named_label_map, write_label_map};
+use nephrite_types::{CancelToken, LabelMap, Limits};
+use nephrite_volume::{
+    NamedLabelMap, SourceGeometry, VolumeFiles, VolumeIdentity, read_named_label_map, write_label_map,
+};
 
 use crate::OperationError;
 
@@ -92,7 +94,8 @@ fn name_labels(
 }
 
 /// Writes the label map, whole or not at all, in the format that its name ends in; [`read_mask`] with the same table gives the same
-/// mask. Names and statuses of the labels are not in the file. Gives which file it was, for whoever may have to remove it.
+/// mask. Names and statuses of the labels are not in the file. Gives which
+/// files they were, for whoever may have to remove them.
 ///
 /// # Errors
 /// [`OperationError::Limit`] if the dense array is over the limits, [`OperationError::Volume`] if it cannot be written.
@@ -101,7 +104,7 @@ pub fn write_mask(
     file_name: &str,
     mask: &Mask,
     limits: &Limits,
-) -> Result<FileIdentity, OperationError> {
+) -> Result<VolumeIdentity, OperationError> {
     let geometry = mask.runs().geometry();
     let found = geometry.shape.n_voxels() as u64 * 2;
     if found > limits.max_payload_bytes {
@@ -113,7 +116,7 @@ pub fn write_mask(
     }
     let labels = mask.runs().try_to_labels()?;
     let written = write_label_map(folder, file_name, &labels, &SourceGeometry::exact(geometry))?;
-    Ok(written.file)
+    Ok(written.files)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, MetadataExt as _, OpenOptions, OpenOptionsExt as _};
-use nephrite_types::check_file_name;
+use nephrite_types::{check_file_name, data_file_of};
 use rustix::fs::{Access, AtFlags, OFlags};
 
 use crate::PathError;
@@ -300,15 +300,19 @@ fn split_output(path: &Path) -> Result<(&Path, String), PathError> {
 }
 
 impl OutputFile {
-    /// True if the file that has this name now is `other`: writing the output would replace an input.
+    /// The names that it is written under: its own, and of a volume whose name is that of a header alone also that of the file of its
+    /// voxels.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        std::iter::once(self.file_name.clone()).chain(data_file_of(&self.file_name))
+    }
+
+    /// True if a file that has one of its names now is `other`: writing the output would replace an input.
     pub fn is_same_file(&self, other: &File) -> bool {
         let Ok(other) = cap_std::fs::Metadata::from_file(other) else {
             return false;
         };
-        let Ok(there) = self.folder.metadata(&self.file_name) else {
-            return false;
-        };
-        (other.dev(), other.ino()) == (there.dev(), there.ino())
+        let mut there = self.names().filter_map(|name| self.folder.metadata(name).ok());
+        there.any(|there| (other.dev(), other.ino()) == (there.dev(), there.ino()))
     }
 }
 

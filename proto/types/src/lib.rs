@@ -50,5 +50,5 @@ pub use progress::{NoProgress, Progress, Stage};
 pub use seeds::seeds;
 pub use segmentation_options::{Numerics, OptionKey, OptionKind, OptionOutOfRange, SegmentationOptions};
 pub use volume::{IntensityScale, Stored, Volume, VoxelType, Voxels};
-pub use volume_endings::{VOLUME_ENDINGS, has_volume_ending};
+pub use volume_endings::{VOLUME_ENDINGS, data_file_of, has_volume_ending};
 pub use warning::{Warning, WarningCode};

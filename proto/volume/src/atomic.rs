@@ -51,6 +51,7 @@ pub fn write_identified<T>(
 }
 
 /// Bytes whose value is known only when all others are written: they replace those from `offset` on.
+#[derive(Debug)]
 pub(crate) struct LateBytes {
     pub(crate) offset: u64,
     pub(crate) bytes: Vec<u8>,

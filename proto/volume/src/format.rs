@@ -78,9 +78,15 @@ fn read_first_header<R: Source>(
 /// What a file is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OutputFormat {
-    Nifti { compressed: bool },
+    Nifti {
+        compressed: bool,
+    },
     Nrrd,
     MetaImage,
+    /// A header of NRRD and a file of its voxels.
+    NrrdPair,
+    /// A header of MetaImage and a file of its voxels.
+    MetaImagePair,
 }
 
 /// What the endings of [`VOLUME_ENDINGS`] stand for.
@@ -89,6 +95,8 @@ const OUTPUTS: [OutputFormat; VOLUME_ENDINGS.len()] = [
     OutputFormat::Nifti { compressed: false },
     OutputFormat::Nrrd,
     OutputFormat::MetaImage,
+    OutputFormat::NrrdPair,
+    OutputFormat::MetaImagePair,
 ];
 
 impl OutputFormat {
@@ -102,7 +110,7 @@ impl OutputFormat {
             .find_map(|(ending, format)| file_name.ends_with(ending).then_some(format))
             .ok_or_else(|| VolumeError::OutputName {
                 name: file_name.to_owned(),
-                reason: "must end in .nii.gz, .nii, .nrrd, or .mha",
+                reason: "must end in .nii.gz, .nii, .nrrd, .mha, .nhdr, or .mhd",
             })
     }
 }

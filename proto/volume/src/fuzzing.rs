@@ -13,7 +13,7 @@ use crate::read::{Content, Scan, read_content};
 use crate::reader::Reader;
 use crate::source::{DataSource, Sources};
 use crate::voxel_bytes::FileVoxel;
-use crate::write::encode_volume;
+use crate::write::{Rest, Target, encode_volume};
 
 /// Small, so that a run costs little.
 fn limits() -> Limits {
@@ -145,7 +145,7 @@ pub fn read_plausible(data: &[u8]) {
         &mut written,
         &scan.volume,
         &scan.source,
-        OutputFormat::Nifti { compressed },
+        Target::one(OutputFormat::Nifti { compressed }),
     )
     .expect("memory takes all bytes");
     let again = read(&written, reader).expect("what was written can be read");
@@ -159,9 +159,9 @@ pub fn read_plausible(data: &[u8]) {
 /// Written in a format without scale factors, and read again.
 fn written_as(format: OutputFormat, scan: &Scan, reader: Reader) {
     let mut written = Vec::new();
-    let late =
-        encode_volume(&mut written, &scan.volume, &scan.source, format).expect("memory takes all bytes");
-    if let Some(late) = late {
+    let rest = encode_volume(&mut written, &scan.volume, &scan.source, Target::one(format))
+        .expect("memory takes all bytes");
+    if let Rest::Late(late) = rest {
         written[late.offset as usize..][..late.bytes.len()].copy_from_slice(&late.bytes);
     }
     let Some(again) = read(&written, reader) else {

@@ -22,6 +22,7 @@ mod adler;
 mod array_geometry;
 mod atomic;
 mod atomic_files;
+mod atomic_pair;
 mod data_file;
 mod data_file_name;
 mod error;

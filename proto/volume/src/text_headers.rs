@@ -31,8 +31,8 @@ fn joined<T: Display>(values: &[T], between: &str) -> String {
     values.iter().map(T::to_string).collect::<Vec<_>>().join(between)
 }
 
-/// Header of an NRRD file whose voxels follow, compressed with gzip.
-pub(crate) fn nrrd_header(source: &SourceGeometry, voxel_type: VoxelType) -> String {
+/// Header of an NRRD file whose voxels are compressed with gzip, and follow, unless they are in a file of their own.
+pub(crate) fn nrrd_header(source: &SourceGeometry, voxel_type: VoxelType, data_file: Option<&str>) -> String {
     let place = Place::of(source);
     let n = place.steps.len();
     let vector = |values: &Vec<f64>| format!("({})", joined(values, ","));
@@ -48,15 +48,16 @@ pub(crate) fn nrrd_header(source: &SourceGeometry, voxel_type: VoxelType) -> Str
     };
     format!(
         "NRRD0004\ntype: {kind}\ndimension: {n}\n{space}\nsizes: {}\nspace directions: {}\nkinds: {}\nendian: little\n\
-         encoding: gzip\nspace origin: {}\n\n",
+         encoding: gzip\nspace origin: {}\n{}\n",
         joined(source.dims(), " "),
         directions.join(" "),
         vec!["domain"; n].join(" "),
         vector(&place.origin),
+        data_file.map_or_else(String::new, |name| format!("data file: {name}\n")),
     )
 }
 
-/// Header of a MetaImage file whose voxels follow, compressed with zlib, and where in it the length of these stands.
+/// Header of a MetaImage file whose voxels are compressed with zlib, and where in it the length of these stands.
 pub(crate) struct MetaImageHeader {
     pub(crate) text: String,
     /// Of the digits.
@@ -71,8 +72,13 @@ pub(crate) fn meta_image_size(n_bytes: u64) -> String {
     format!("{n_bytes:0SIZE_DIGITS$}")
 }
 
-/// See [`MetaImageHeader`].
-pub(crate) fn meta_image_header(source: &SourceGeometry, voxel_type: VoxelType) -> MetaImageHeader {
+/// See [`MetaImageHeader`]. The voxels follow, unless they are in a file of their own.
+pub(crate) fn meta_image_header(
+    source: &SourceGeometry,
+    voxel_type: VoxelType,
+    data_file: Option<&str>,
+    n_bytes: u64,
+) -> MetaImageHeader {
     let place = Place::of(source);
     let length = |step: &Vec<f64>| step.iter().map(|v| v * v).sum::<f64>().sqrt();
     let lengths: Vec<f64> = place.steps.iter().map(length).collect();
@@ -99,13 +105,14 @@ pub(crate) fn meta_image_header(source: &SourceGeometry, voxel_type: VoxelType) 
     );
     let text = format!(
         "{before}{}\nTransformMatrix = {}\nOffset = {}\nCenterOfRotation = {}\nElementSpacing = {}\nDimSize = {}\n\
-         ElementType = {kind}\nElementDataFile = LOCAL\n",
-        meta_image_size(0),
+         ElementType = {kind}\nElementDataFile = {}\n",
+        meta_image_size(n_bytes),
         joined(&matrix, " "),
         joined(&place.origin, " "),
         vec!["0"; n].join(" "),
         joined(&lengths, " "),
         joined(source.dims(), " "),
+        data_file.unwrap_or("LOCAL"),
     );
     MetaImageHeader {
         size_at: before.len(),

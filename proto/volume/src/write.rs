@@ -6,14 +6,16 @@ use std::ops::Range;
 use cap_std::fs::Dir;
 use flate2::Compression;
 use ndarray::{ArrayView3, s};
-use nephrite_types::{FileIdentity, IntensityScale, Labels, Volume, VoxelType, Voxels};
+use nephrite_types::{IntensityScale, Labels, Volume, VoxelType, Voxels, data_file_of};
 
 use crate::VolumeError;
 use crate::atomic::{LateBytes, write_with_late_bytes};
+use crate::atomic_pair::write_pair;
 use crate::format::OutputFormat;
 use crate::gzip::{BLOCK_BYTES, write_gzip, write_zlib};
 use crate::source_geometry::SourceGeometry;
 use crate::text_headers::{meta_image_header, meta_image_size, nrrd_header};
+use crate::volume_files::VolumeIdentity;
 use crate::voxel_bytes::FileVoxel;
 
 /// Masks are runs: half the size of level 1 for a tenth more time.
@@ -24,16 +26,17 @@ const VOLUME_LEVEL: u32 = 2;
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WriteSummary {
-    /// Size of the file.
+    /// Size of all files.
     pub bytes: u64,
     /// Type of the stored voxels.
     pub voxel_type: VoxelType,
-    /// Which file it was.
-    pub file: FileIdentity,
+    /// Which files they were.
+    pub files: VolumeIdentity,
 }
 
 /// Writes a label map beside its scan: the geometry of `source`, its axes, in the format that `file_name` ends in
-/// ([`VOLUME_ENDINGS`](nephrite_types::VOLUME_ENDINGS)); NRRD and MetaImage are compressed.
+/// ([`VOLUME_ENDINGS`](nephrite_types::VOLUME_ENDINGS)); NRRD and MetaImage are compressed. Beside a header alone (`.nhdr`, `.mhd`) its
+/// voxels get a file of their own, [`data_file_of`](nephrite_types::data_file_of); that appears first, and the header only beside it.
 ///
 /// `labels` are `[z, y, x]` in the order of the volume that came with `source`. Stored as u8 if the largest label is
 /// below 255, else as u16 (nnU-Net's rule). `SimpleITKIOWithReorient` of nnU-Net always stores u8 and wraps larger
@@ -54,7 +57,7 @@ pub fn write_label_map(
         labels.shape(),
         source,
         voxel_type,
-        |out, format| encode_labels(out, labels, source, format),
+        |out, target| encode_labels(out, labels, source, target),
     )
 }
 
@@ -79,7 +82,7 @@ pub fn write_volume(
         volume.voxels.shape(),
         source,
         voxel_type,
-        |out, format| encode_volume(out, volume, source, format),
+        |out, target| encode_volume(out, volume, source, target),
     )
 }
 
@@ -89,7 +92,7 @@ fn write_file(
     shape: [usize; 3],
     source: &SourceGeometry,
     voxel_type: VoxelType,
-    encode: impl FnOnce(&mut dyn Write, OutputFormat) -> io::Result<Option<LateBytes>>,
+    encode: impl FnOnce(&mut dyn Write, Target<'_>) -> io::Result<Rest>,
 ) -> Result<WriteSummary, VolumeError> {
     let format = OutputFormat::of_name(file_name)?;
     if shape != source.array_shape() {
@@ -99,12 +102,81 @@ fn write_file(
             found: shape,
         });
     }
-    let ((), file) = write_with_late_bytes(dir, file_name, |out| Ok(((), encode(out, format)?)))?;
+    let files = match data_file_of(file_name) {
+        None => {
+            let target = Target::one(format);
+            let ((), header) =
+                write_with_late_bytes(dir, file_name, |out| Ok(((), encode(out, target)?.late())))?;
+            VolumeIdentity { header, data: None }
+        }
+        Some(data_file) => {
+            let target = Target {
+                format,
+                data_file: Some(&data_file),
+            };
+            let pair = write_pair(
+                dir,
+                file_name,
+                &data_file,
+                |out| Ok(encode(out, target)?.header()),
+            )?;
+            VolumeIdentity {
+                header: pair.header,
+                data: Some(pair.data),
+            }
+        }
+    };
     Ok(WriteSummary {
-        bytes: file.size,
+        bytes: files.files().map(|file| file.size).sum(),
         voxel_type,
-        file,
+        files,
     })
+}
+
+/// What is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) format: OutputFormat,
+    /// Of a pair: the name of the file that holds the voxels, which is what is written first.
+    pub(crate) data_file: Option<&'a str>,
+}
+
+impl Target<'static> {
+    /// One file of header and voxels.
+    pub(crate) fn one(format: OutputFormat) -> Self {
+        Target {
+            format,
+            data_file: None,
+        }
+    }
+}
+
+/// What is left to be written once all voxels are.
+#[derive(Debug)]
+pub(crate) enum Rest {
+    Nothing,
+    /// Bytes of the file.
+    Late(LateBytes),
+    /// The header, into a file of its own.
+    Header(String),
+}
+
+impl Rest {
+    fn late(self) -> Option<LateBytes> {
+        match self {
+            Rest::Late(late) => Some(late),
+            Rest::Nothing | Rest::Header(_) => None,
+        }
+    }
+
+    fn header(self) -> String {
+        match self {
+            Rest::Header(text) => text,
+            Rest::Nothing | Rest::Late(_) => {
+                unreachable!("only a pair is written with a name for its data file")
+            }
+        }
+    }
 }
 
 /// The bytes of [`write_label_map`], but for those that are filled in at the end.
@@ -112,11 +184,11 @@ pub(crate) fn encode_labels(
     out: &mut dyn Write,
     labels: &Labels,
     source: &SourceGeometry,
-    format: OutputFormat,
-) -> io::Result<Option<LateBytes>> {
+    target: Target<'_>,
+) -> io::Result<Rest> {
     let voxel_type = source.label_type(labels.max());
     let encode = Encode {
-        format,
+        target,
         source,
         voxel_type,
         scale: IntensityScale::IDENTITY,
@@ -146,11 +218,11 @@ pub(crate) fn encode_volume(
     out: &mut dyn Write,
     volume: &Volume,
     source: &SourceGeometry,
-    format: OutputFormat,
-) -> io::Result<Option<LateBytes>> {
-    let (voxel_type, scale) = (stored_type(volume, format), volume.scale);
+    target: Target<'_>,
+) -> io::Result<Rest> {
+    let (voxel_type, scale) = (stored_type(volume, target.format), volume.scale);
     let encode = Encode {
-        format,
+        target,
         source,
         voxel_type,
         scale,
@@ -158,7 +230,7 @@ pub(crate) fn encode_volume(
     };
     let is_scaled =
         voxel_type != volume.voxels.voxel_type() || voxel_type == VoxelType::F64 && !scale.is_identity();
-    if matches!(format, OutputFormat::Nifti { .. }) || !is_scaled {
+    if matches!(target.format, OutputFormat::Nifti { .. }) || !is_scaled {
         return nephrite_types::with_voxels!(&volume.voxels, array => encode.voxels(out, array.view(), |v| v));
     }
     match &volume.voxels {
@@ -171,7 +243,7 @@ pub(crate) fn encode_volume(
 
 /// One file on its way out.
 struct Encode<'a> {
-    format: OutputFormat,
+    target: Target<'a>,
     source: &'a SourceGeometry,
     voxel_type: VoxelType,
     /// Goes into the header of NIfTI.
@@ -186,7 +258,7 @@ impl Encode<'_> {
         out: &mut dyn Write,
         array: ArrayView3<'_, T>,
         stored: impl Fn(T) -> S + Sync,
-    ) -> io::Result<Option<LateBytes>>
+    ) -> io::Result<Rest>
     where
         T: Copy + Send + Sync,
         S: FileVoxel,
@@ -201,7 +273,8 @@ impl Encode<'_> {
             append_rows(&file, rows, &stored, bytes);
         };
         let level = Compression::new(self.level);
-        match self.format {
+        let data_file = self.target.data_file;
+        match self.target.format {
             OutputFormat::Nifti { compressed } => {
                 let header = self.source.header(self.voxel_type, self.scale).encode();
                 if compressed {
@@ -219,21 +292,30 @@ impl Encode<'_> {
                         out.write_all(&bytes)?;
                     }
                 }
-                Ok(None)
+                Ok(Rest::Nothing)
             }
             OutputFormat::Nrrd => {
-                out.write_all(nrrd_header(self.source, self.voxel_type).as_bytes())?;
+                out.write_all(nrrd_header(self.source, self.voxel_type, None).as_bytes())?;
                 write_gzip(out, n_blocks, level, append)?;
-                Ok(None)
+                Ok(Rest::Nothing)
+            }
+            OutputFormat::NrrdPair => {
+                write_gzip(out, n_blocks, level, append)?;
+                Ok(Rest::Header(nrrd_header(self.source, self.voxel_type, data_file)))
             }
             OutputFormat::MetaImage => {
-                let header = meta_image_header(self.source, self.voxel_type);
+                let header = meta_image_header(self.source, self.voxel_type, None, 0);
                 out.write_all(header.text.as_bytes())?;
                 let n_bytes = write_zlib(out, n_blocks, level, append)?;
-                Ok(Some(LateBytes {
+                Ok(Rest::Late(LateBytes {
                     offset: header.size_at as u64,
                     bytes: meta_image_size(n_bytes).into_bytes(),
                 }))
+            }
+            OutputFormat::MetaImagePair => {
+                let n_bytes = write_zlib(out, n_blocks, level, append)?;
+                let header = meta_image_header(self.source, self.voxel_type, data_file, n_bytes);
+                Ok(Rest::Header(header.text))
             }
         }
     }

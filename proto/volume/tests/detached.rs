@@ -5,10 +5,13 @@
 use std::fs::File;
 use std::path::Path;
 
-use nephrite_types::{CancelToken, Coded, ErrorCode, Limits};
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use ndarray::Array3;
+use nephrite_types::{Affine, CancelToken, Coded, ErrorCode, Geometry, Labels, Limits, Shape3, Spacing};
 use nephrite_volume::{
-    FileHash, Reader, Scan, ScanHeader, VolumeError, VolumeFiles, hash_volume, inspect, read_named_label_map,
-    read_volume, read_volume_hashed,
+    FileHash, Reader, Scan, ScanHeader, SourceGeometry, VolumeError, VolumeFiles, hash_volume, inspect,
+    read_named_label_map, read_volume, read_volume_hashed, write_label_map,
 };
 
 const MHD: &str = "ObjectType = Image\nNDims = 3\nDimSize = 4 3 2\nElementType = MET_UCHAR\nElementSpacing = 1 2 3\n\
@@ -178,4 +181,55 @@ fn a_data_file_has_the_size_that_the_header_says() {
         ),
         "{error}"
     );
+}
+
+/// A volume written as a pair, opened again as any pair is.
+#[test]
+fn what_is_written_as_a_pair_is_read_by_every_reader() {
+    let spacing = Spacing::new([3.0, 2.0, 0.5]).unwrap();
+    let geometry = Geometry {
+        shape: Shape3::new([2, 3, 4]).unwrap(),
+        spacing,
+        affine: Affine::from_spacing(spacing, [10.0, -20.0, 30.0]),
+    };
+    let source = SourceGeometry::from_geometry(&geometry);
+    let labels = Labels::U16(Array3::from_shape_fn((2, 3, 4), |(z, y, x)| {
+        (100 * z + 10 * y + x) as u16
+    }));
+    for (header, data, alone) in [("m.nhdr", "m.raw.gz", "m.nrrd"), ("m.mhd", "m.zraw", "m.mha")] {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();
+        let written = write_label_map(&dir, header, &labels, &source).unwrap();
+        write_label_map(&dir, alone, &labels, &source).unwrap();
+        let size = |name: &str| std::fs::metadata(temp.path().join(name)).unwrap().len();
+        assert_eq!(written.bytes, size(header) + size(data));
+        let files = || {
+            let file = File::open(temp.path().join(header)).unwrap();
+            VolumeFiles::open(file, header, |beside| -> Result<File, VolumeError> {
+                assert_eq!(beside, Path::new(data));
+                Ok(File::open(temp.path().join(beside)).unwrap())
+            })
+            .unwrap()
+        };
+        assert_eq!(files().identity().unwrap(), written.files);
+        let (limits, cancel) = (Limits::default(), CancelToken::new());
+        for reader in Reader::ALL {
+            let pair = read_volume(files(), header, reader, &limits, &cancel).unwrap();
+            let file = File::open(temp.path().join(alone)).unwrap();
+            let one = read_volume(file, alone, reader, &limits, &cancel).unwrap();
+            assert_eq!(pair.volume, one.volume, "{header} {reader}");
+        }
+        let map = read_named_label_map(files(), header, &limits, &cancel)
+            .unwrap()
+            .map;
+        assert_eq!(map.labels, labels);
+        // Another one under the same name takes the place of both.
+        let fewer = Labels::U8(Array3::zeros((2, 3, 4)));
+        write_label_map(&dir, header, &fewer, &source).unwrap();
+        let map = read_named_label_map(files(), header, &limits, &cancel)
+            .unwrap()
+            .map;
+        assert_eq!(map.labels, fewer);
+        assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 3);
+    }
 }

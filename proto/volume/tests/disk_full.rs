@@ -42,10 +42,15 @@ fn a_full_disk_leaves_no_partial_file() -> Result<(), Box<dyn std::error::Error>
         (state >> 24) as u8
     });
     let labels = Labels::U8(noise);
-    for name in ["mask.nii", "mask.nii.gz"] {
+    for (name, full) in [
+        ("mask.nii", "mask.nii"),
+        ("mask.nii.gz", "mask.nii.gz"),
+        ("mask.nhdr", "mask.raw.gz"),
+        ("mask.mhd", "mask.zraw"),
+    ] {
         let error = write_label_map(&dir, name, &labels, &source).expect_err("the file is too large");
         assert!(
-            matches!(&error, VolumeError::DiskFull { name: file, .. } if file == name),
+            matches!(&error, VolumeError::DiskFull { name: file, .. } if file == full),
             "{error}"
         );
         assert_eq!(error.code(), ErrorCode::Environment);

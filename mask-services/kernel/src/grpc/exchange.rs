@@ -83,7 +83,7 @@ impl<'a> Outgoing<'a> {
                 let file = format!("{}{}.nii.gz", self.prefix, self.written.len());
                 let written = write_mask(folder, &file, mask, self.limits)?;
                 let path = path.join(&file).to_string_lossy().into_owned();
-                self.written.push((file, written));
+                self.written.push((file, written.header)); // one file, by its name
                 (Content::Path(path), mask_labels(mask))
             }
             None => {

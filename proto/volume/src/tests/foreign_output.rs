@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::read_with;
 use crate::format::OutputFormat;
 use crate::orientation::tests::{affine, all};
-use crate::write::{encode_labels, encode_volume};
+use crate::write::{Rest, Target, encode_labels, encode_volume};
 use crate::{Reader, SourceGeometry};
 
 const FORMATS: [OutputFormat; 2] = [OutputFormat::Nrrd, OutputFormat::MetaImage];
@@ -15,8 +15,7 @@ const FORMATS: [OutputFormat; 2] = [OutputFormat::Nrrd, OutputFormat::MetaImage]
 /// The file, whole.
 pub(super) fn written(volume: &Volume, source: &SourceGeometry, format: OutputFormat) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let late = encode_volume(&mut bytes, volume, source, format).unwrap();
-    if let Some(late) = late {
+    if let Rest::Late(late) = encode_volume(&mut bytes, volume, source, Target::one(format)).unwrap() {
         bytes[late.offset as usize..][..late.bytes.len()].copy_from_slice(&late.bytes);
     }
     bytes
@@ -80,6 +79,42 @@ fn volumes_of_all_orientations_come_back_for_every_reader() {
             }
         }
     }
+}
+
+/// Headers name the file beside them, and are otherwise those of one file.
+#[test]
+fn headers_of_pairs_are_those_of_itk() {
+    let geometry = geometry(affine(all()[0], [0.5, 1.5, 3.0]), [1, 2, 3]);
+    let volume = Volume {
+        voxels: Voxels::I16(Array3::zeros((1, 2, 3))),
+        scale: IntensityScale::IDENTITY,
+        geometry,
+    };
+    let source = SourceGeometry::from_geometry(&geometry);
+    let pair = |format, data_file| {
+        let mut voxels = Vec::new();
+        let target = Target {
+            format,
+            data_file: Some(data_file),
+        };
+        match encode_volume(&mut voxels, &volume, &source, target).unwrap() {
+            Rest::Header(header) => (header, voxels),
+            rest => panic!("{rest:?}"),
+        }
+    };
+    let (header, voxels) = pair(OutputFormat::NrrdPair, "a b.raw.gz");
+    let alone = written(&volume, &source, OutputFormat::Nrrd);
+    let (text, of_alone) = alone.split_at(alone.len() - voxels.len());
+    assert_eq!(of_alone, voxels);
+    let text = String::from_utf8_lossy(text);
+    let expected = text.strip_suffix("\n").unwrap().to_owned() + "data file: a b.raw.gz\n\n";
+    assert_eq!(header, expected);
+    let (header, voxels) = pair(OutputFormat::MetaImagePair, "a b.zraw");
+    let alone = written(&volume, &source, OutputFormat::MetaImage);
+    let (text, of_alone) = alone.split_at(alone.len() - voxels.len());
+    assert_eq!(of_alone, voxels);
+    let text = String::from_utf8_lossy(text);
+    assert_eq!(header, text.replace("= LOCAL", "= a b.zraw"));
 }
 
 /// Of the header below.
@@ -183,10 +218,10 @@ fn any_number_of_threads_gives_the_same_bytes() {
         let with = |n| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
             let mut bytes = Vec::new();
-            let late = pool
-                .install(|| encode_labels(&mut bytes, &labels, &source, format))
+            let rest = pool
+                .install(|| encode_labels(&mut bytes, &labels, &source, Target::one(format)))
                 .unwrap();
-            (bytes, late.map(|late| late.bytes))
+            (bytes, format!("{rest:?}"))
         };
         assert!(with(1) == with(2) && with(1) == with(5), "{format:?}");
     }

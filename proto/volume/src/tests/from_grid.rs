@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::read_stream;
 use crate::format::OutputFormat;
-use crate::write::encode_volume;
+use crate::write::{Target, encode_volume};
 use crate::{Reader, Scan, ScanHeader};
 
 /// Axes of a rotation about `axis` by `angle`, one after the other.
@@ -51,7 +51,7 @@ proptest! {
         let of_grid = |reader| Scan::of_grid(voxels(), &geometry, scale, reader, &Limits::default(), "s").unwrap();
         let first = of_grid(Reader::SimpleItk);
         let mut bytes = Vec::new();
-        encode_volume(&mut bytes, &first.volume, &first.source, OutputFormat::Nifti { compressed: false }).unwrap();
+        encode_volume(&mut bytes, &first.volume, &first.source, Target::one(OutputFormat::Nifti { compressed: false })).unwrap();
         for reader in Reader::ALL {
             let size = bytes.len() as u64;
             let limits = Limits::default();
@@ -92,7 +92,7 @@ fn a_straight_scan_of_a_grid_is_the_scan_of_its_file_bit_by_bit() {
         &mut bytes,
         &first.volume,
         &first.source,
-        OutputFormat::Nifti { compressed: true },
+        Target::one(OutputFormat::Nifti { compressed: true }),
     )
     .unwrap();
     for reader in Reader::ALL {

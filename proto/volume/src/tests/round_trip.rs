@@ -13,7 +13,7 @@ use crate::format::OutputFormat;
 use crate::grid::datatype_code;
 use crate::header::{Header, Version, tests::plain};
 use crate::orientation::tests::{affine, all};
-use crate::write::{encode_labels, encode_volume};
+use crate::write::{Target, encode_labels, encode_volume};
 use crate::{
     Format, Reader, ScanHeader, SourceGeometry, VolumeError, inspect, read_volume, write_label_map,
     write_volume,
@@ -74,7 +74,7 @@ fn every_type_version_and_byte_order_is_read_and_written() {
                                 &mut written,
                                 &scan.volume,
                                 &scan.source,
-                                OutputFormat::Nifti { compressed },
+                                Target::one(OutputFormat::Nifti { compressed }),
                             )
                             .unwrap();
                             assert_eq!(read_with(&written, reader).unwrap().volume, scan.volume);
@@ -113,7 +113,7 @@ fn large_files_are_read_as_small_ones() {
                 &mut written,
                 &scan.volume,
                 &scan.source,
-                OutputFormat::Nifti { compressed: true },
+                Target::one(OutputFormat::Nifti { compressed: true }),
             )
             .unwrap();
             assert!(read(&written).unwrap().volume == scan.volume);
@@ -216,7 +216,7 @@ fn a_flat_image_is_read_and_written_with_two_axes() {
         &mut written,
         &Labels::U8(Array3::ones((1, 3, 4))),
         &scan.source,
-        OutputFormat::Nifti { compressed: false },
+        Target::one(OutputFormat::Nifti { compressed: false }),
     )
     .unwrap();
     assert_eq!(&written[40..48], &[2, 0, 4, 0, 3, 0, 1, 0]);
@@ -254,7 +254,7 @@ fn an_oblique_flat_image_is_written_with_right_angles() {
         &mut written,
         &Labels::U8(Array3::ones((1, 3, 4))),
         &scan.source,
-        OutputFormat::Nifti { compressed: false },
+        Target::one(OutputFormat::Nifti { compressed: false }),
     )
     .unwrap();
     assert_eq!(
@@ -316,7 +316,7 @@ proptest! {
         }
         // Written again, the mask has the axes of the source; read again, it is the same.
         let mut written = Vec::new();
-        encode_labels(&mut written, &Labels::U8(voxels.clone()), &scan.source, OutputFormat::Nifti { compressed: true }).unwrap();
+        encode_labels(&mut written, &Labels::U8(voxels.clone()), &scan.source, Target::one(OutputFormat::Nifti { compressed: true })).unwrap();
         let plain_reader = if nib { Reader::Nibabel } else { Reader::SimpleItk };
         let in_file = read_with(&written, plain_reader).unwrap().volume;
         prop_assert_eq!(in_file.geometry, read_with(&bytes, plain_reader).unwrap().volume.geometry);
@@ -350,7 +350,7 @@ proptest! {
         let reader = Reader::ALL[reader];
         let scan = read_with(&file(&header, &(0..24).collect::<Vec<u8>>()), reader).unwrap();
         let mut written = Vec::new();
-        encode_volume(&mut written, &scan.volume, &scan.source, OutputFormat::Nifti { compressed: false }).unwrap();
+        encode_volume(&mut written, &scan.volume, &scan.source, Target::one(OutputFormat::Nifti { compressed: false })).unwrap();
         let again = read_with(&written, reader).unwrap();
         prop_assert_eq!(again.volume.voxels, scan.volume.voxels);
         prop_assert_eq!(again.volume.geometry.shape, scan.volume.geometry.shape);
@@ -377,7 +377,7 @@ fn masks_are_stored_in_the_smallest_type_of_nnunet() {
                 &mut written,
                 &labels,
                 &scan.source,
-                OutputFormat::Nifti { compressed: true },
+                Target::one(OutputFormat::Nifti { compressed: true }),
             )
             .unwrap();
             let again = read_with(&written, reader).unwrap().volume;
