@@ -16,7 +16,7 @@ const FLOORS: &[&[&str]] = &[
     &["model"],
     &["core"],
     &[
-        "fetch", "segment", "masks", "samples", "objects", "resize", "series",
+        "fetch", "segment", "masks", "samples", "objects", "resize", "series", "inspect",
     ],
     &["place"],
     &["case"],

@@ -60,6 +60,25 @@ pub enum CoreError {
         /// The address.
         path: PathBuf,
     },
+    /// A DICOM file where a scan stands: that is all images of its series, which their folder holds.
+    #[error(
+        "one file of a DICOM series is no scan: name its folder, {}{}; file {}",
+        folder_of(path).display(), series_uid.as_ref().map_or_else(String::new, |uid| format!("#{uid}")), path.display()
+    )]
+    DicomFile {
+        /// The file.
+        path: PathBuf,
+        /// SeriesInstanceUID, if it says one.
+        series_uid: Option<String>,
+    },
+    /// A DICOM object where a scan stands.
+    #[error("{what} is no scan; file {}", path.display())]
+    NoScan {
+        /// The file.
+        path: PathBuf,
+        /// What it is, such as `a segmentation`.
+        what: String,
+    },
     /// A mask did not become a DICOM object, or an object did not become a mask.
     #[error("{}: {source}", path.display())]
     Object {
@@ -369,6 +388,12 @@ pub enum CoreError {
     Cancelled(#[from] Cancelled),
 }
 
+/// That holds a file, as a user would name it.
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
 impl From<OptionOutOfRange> for CoreError {
     fn from(wrong: OptionOutOfRange) -> Self {
         CoreError::Field {
@@ -425,6 +450,8 @@ impl Coded for CoreError {
             }
             CoreError::Object { source, .. } => source.code(),
             CoreError::ResampledContours { .. }
+            | CoreError::DicomFile { .. }
+            | CoreError::NoScan { .. }
             | CoreError::ContoursWithoutGrid { .. }
             | CoreError::OverlappingSegments { .. } => ErrorCode::InvalidInput,
             CoreError::Resample(error) => error.code(),

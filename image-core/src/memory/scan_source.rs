@@ -1,17 +1,19 @@
 //! Where a scan comes from: a file, a header and the file of its voxels, or a series of a folder of DICOM files.
 
+use std::io::Seek as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use cap_std::fs::Dir;
-use nephrite_dicom::{DicomLimits, Series, SeriesOptions, hash_series, list, read};
+use nephrite_dicom::{DicomLimits, Series, SeriesOptions, SingleFile, hash_series, list, read};
 use nephrite_dicomweb::Address;
 use nephrite_kernel::open_volume;
 use nephrite_root::{OutputFile, PathError, Root};
 use nephrite_types::{CancelToken, FileIdentity, Limits};
 use nephrite_volume::{
-    FileHash, Reader, Scan, ScanHeader, VolumeFiles, VolumeIdentity, hash_volume, read_volume_hashed,
+    FileHash, Format, Reader, Scan, ScanHeader, VolumeError, VolumeFiles, VolumeIdentity, VolumeInfo,
+    hash_volume, inspect, read_volume_hashed,
 };
 
 use super::file_state::{changed, io_error};
@@ -172,13 +174,29 @@ impl OpenScan {
         match &self.source {
             Source::Files(files) => {
                 let same_files = files.try_clone().map_err(|source| io_error(path, source))?;
-                Ok(ScanHeader::read(
-                    same_files,
-                    &path.to_string_lossy(),
-                    &rules.limits,
-                )?)
+                let header = ScanHeader::read(same_files, &path.to_string_lossy(), &rules.limits);
+                header.map_err(|error| no_volume(error, files, path, rules))
             }
             Source::Series { series, .. } => Ok(series.header(&rules.limits)?),
+        }
+    }
+
+    /// The same for people: of a series what the header of the NIfTI file of it would say.
+    ///
+    /// # Errors
+    /// As [`OpenScan::header`].
+    pub(crate) fn info(&self, path: &Path, rules: &ScanRules) -> Result<VolumeInfo, CoreError> {
+        match &self.source {
+            Source::Files(files) => {
+                let same_files = files.try_clone().map_err(|source| io_error(path, source))?;
+                let info = inspect(same_files, &path.to_string_lossy(), &rules.limits);
+                info.map_err(|error| no_volume(error, files, path, rules))
+            }
+            Source::Series { series, .. } => Ok(VolumeInfo {
+                compressed: series.is_compressed(),
+                big_endian: series.is_big_endian(),
+                ..series.header(&rules.limits)?.info(Format::Dicom)?
+            }),
         }
     }
 
@@ -202,7 +220,8 @@ impl OpenScan {
                 let failed = |source| io_error(path, source);
                 let same_files = files.try_clone().map_err(failed)?;
                 let name = path.to_string_lossy();
-                let found = read_volume_hashed(same_files, &name, reader, &rules.limits, cancel)?;
+                let found = read_volume_hashed(same_files, &name, reader, &rules.limits, cancel)
+                    .map_err(|error| no_volume(error, files, path, rules))?;
                 if ScanIdentity::Files(files.identity().map_err(failed)?) != *before {
                     return Err(changed(path));
                 }
@@ -220,6 +239,24 @@ impl OpenScan {
             Source::Files(files) => Ok(hash_volume(&files, &path.to_string_lossy(), cancel)?),
             Source::Series { folder, series } => Ok(hash_series(&folder, &series, cancel)?),
         }
+    }
+}
+
+/// Why a file is no volume, in words for a DICOM file if it is one.
+fn no_volume(error: VolumeError, files: &VolumeFiles, path: &Path, rules: &ScanRules) -> CoreError {
+    let VolumeError::UnknownFormat { .. } = error else {
+        return error.into();
+    };
+    let single = files.files().next().and_then(|file| file.try_clone().ok());
+    let single = single.and_then(|mut file| {
+        file.rewind().ok()?; // it was read from
+        SingleFile::of(&file, &path.to_string_lossy(), &rules.dicom)
+    });
+    let path = path.to_owned();
+    match single {
+        None => error.into(),
+        Some(SingleFile::Images { series_uid }) => CoreError::DicomFile { path, series_uid },
+        Some(SingleFile::Other { what }) => CoreError::NoScan { path, what },
     }
 }
 

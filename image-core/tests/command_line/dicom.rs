@@ -318,3 +318,50 @@ fn a_straightened_series_has_a_segmentation_on_a_grid_of_its_own() {
     let mut all = (0..nz).flat_map(|z| (0..ny).flat_map(move |y| (0..nx).map(move |x| [z, y, x])));
     assert!(all.any(near), "{world:?} is a voxel of the label map");
 }
+
+#[test]
+fn one_file_of_a_series_is_refused_with_the_name_of_its_folder() {
+    let scene = scene();
+    scene.copy_model(ONE_CHANNEL);
+    let name = scene.names("series").remove(3);
+    let file = format!("series/{name}");
+    let folder = format!("name its folder, series#{ARTERIAL};");
+    let says = [folder.as_str(), &file];
+    let segment = [
+        "segment",
+        "--model",
+        "model",
+        "--input",
+        &file,
+        "--output",
+        "out/a.nii.gz",
+    ];
+    scene.run(&segment).refused(3, &says);
+    let convert = ["dicom", "convert", &file, "--output", "out/a.nii.gz"];
+    scene.run(&convert).refused(3, &says);
+    let resize = [
+        "resize",
+        "--input",
+        &file,
+        "--output",
+        "out/a.nii.gz",
+        "--spacing",
+        "2,2,2",
+    ];
+    scene.run(&resize).refused(3, &says);
+    // A file of the folder where the command runs.
+    std::fs::copy(scene.path(&file), scene.path("one.dcm")).unwrap();
+    let resize = [
+        "resize",
+        "--input",
+        "one.dcm",
+        "--output",
+        "out/a.nii.gz",
+        "--spacing",
+        "2,2,2",
+    ];
+    scene
+        .run(&resize)
+        .refused(3, &[&format!("name its folder, .#{ARTERIAL};")]);
+    assert!(scene.names("out").is_empty());
+}

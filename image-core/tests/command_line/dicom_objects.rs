@@ -315,3 +315,27 @@ fn contours_that_are_left_out_are_told() {
     let outcome = cascade(&scene, "series", "open.dcm", "out/mask.nii.gz").succeeded();
     assert!(outcome.stderr.contains(told), "{outcome:?}");
 }
+
+#[test]
+fn an_object_is_no_scan() {
+    let scene = scene();
+    for (object, what) in [("seg", "a segmentation"), ("rtstruct", "a structure set")] {
+        let object = format!("mask.{object}.dcm");
+        let files = [
+            "resize",
+            "--input",
+            &object,
+            "--output",
+            "out/no.nii.gz",
+            "--spacing",
+            "2,2,2",
+        ];
+        scene
+            .run(&files)
+            .refused(INPUT, &[&format!("{what} is no scan"), &object]);
+        let grid = ["mask", "cleanup", "--input", "mask.seg.dcm", "--grid", &object];
+        scene
+            .run(&grid)
+            .refused(INPUT, &[&format!("{what} is no scan"), &object]);
+    }
+}

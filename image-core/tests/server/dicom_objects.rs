@@ -20,9 +20,15 @@ async fn server() -> TestServer {
     let server = TestServer::start(|_| {}).await;
     let scan = server.root.path().join(SMALL_SCAN);
     let (limits, cancel) = (Limits::default(), CancelToken::new());
-    let volume = read_volume(File::open(&scan).unwrap(), "scan", Reader::Nibabel, &limits, &cancel)
-        .unwrap()
-        .volume;
+    let volume = read_volume(
+        File::open(&scan).unwrap(),
+        "scan",
+        Reader::Nibabel,
+        &limits,
+        &cancel,
+    )
+    .unwrap()
+    .volume;
     let is_inside = |(z, y, x)| (2..5).contains(&z) && (3..7).contains(&y) && (4..9).contains(&x);
     let array = Array3::from_shape_fn(volume.voxels.shape(), |index| u8::from(is_inside(index)));
     let geometry = volume.geometry.measured();
@@ -66,17 +72,66 @@ async fn objects_are_masks_on_the_grid_that_is_named() {
         ("mask.rtstruct.dcm", "series"),
         ("mask.rtstruct.dcm", SMALL_SCAN),
     ] {
-        let answer = client.process(request(Content::Path(file.to_owned()), grid)).await;
+        let answer = client
+            .process(request(Content::Path(file.to_owned()), grid))
+            .await;
         let answer = answer.unwrap().into_inner();
         assert!(answer.warnings.is_empty(), "{:?}", answer.warnings);
         let Some(Content::Encoded(mask)) = answer.masks[0].mask.clone().unwrap().content else {
             panic!("{answer:?}")
         };
         let label = &mask.labels[0];
-        assert_eq!((label.name.as_str(), label.voxels), ("kidney", 60), "{file} {grid}");
+        assert_eq!(
+            (label.name.as_str(), label.voxels),
+            ("kidney", 60),
+            "{file} {grid}"
+        );
         let shape = mask.geometry.unwrap().shape.unwrap();
         let is_whole = (shape.x, shape.y, shape.z) == scan_shape;
         assert_eq!(is_whole, !grid.is_empty(), "{file} {grid}: {shape:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_series_is_inspected_as_its_volume() {
+    let server = server().await;
+    let inspect = async |input: &str| {
+        let input = input.to_owned();
+        let request = v1::VolumeServiceInspectRequest { input };
+        server.client.inspect_volume(request).await
+    };
+    let file = inspect(SMALL_SCAN).await.unwrap();
+    for input in ["series", "series#1.2.826.0.1.3680043.10.1"] {
+        let series = inspect(input).await.unwrap();
+        assert_eq!((series.format.as_str(), series.nifti_version), ("DICOM", 0));
+        assert_eq!((series.compressed, series.big_endian), (false, false));
+        assert_eq!(
+            (&series.dims, &series.voxel_type),
+            (&file.dims, &"int16".to_owned())
+        );
+        assert_eq!(series.unit, v1::LengthUnit::Millimeter as i32);
+        let (found, right) = (series.spacing.unwrap(), file.spacing.unwrap());
+        let pairs = [(found.x, right.x), (found.y, right.y), (found.z, right.z)];
+        assert!(pairs.iter().all(|(a, b)| (a - b).abs() < 1e-5), "{pairs:?}");
+        assert_eq!((series.affine.len(), series.orientation.len()), (16, 3));
+    }
+    let slice = std::fs::read_dir(server.root.path().join("series"))
+        .unwrap()
+        .next()
+        .unwrap();
+    let slice = format!("series/{}", slice.unwrap().file_name().display());
+    for (input, says) in [
+        (
+            slice.as_str(),
+            "name its folder, series#1.2.826.0.1.3680043.10.1;",
+        ),
+        ("mask.seg.dcm", "a segmentation is no scan"),
+        ("series#1.2", "holds no series 1.2"),
+        ("scans", "holds no DICOM series"),
+    ] {
+        let refused = inspect(input).await.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::InvalidInput, "{refused}");
+        assert!(refused.message.contains(says), "{says}: {refused}");
     }
 }
 
@@ -87,11 +142,36 @@ async fn grids_that_do_not_go_with_a_mask_are_refused() {
     let in_file = |file: &str| Content::Path(file.to_owned());
     let encoded = Content::Encoded(v1::EncodedMask::default());
     for (content, grid, code, says) in [
-        (in_file("mask.rtstruct.dcm"), "", ErrorCode::InvalidInput, "grid is missing"),
-        (in_file("mask.rtstruct.dcm"), "nothing", ErrorCode::NotFound, "nothing"),
-        (in_file("mask.rtstruct.dcm"), "../scan", ErrorCode::PermissionDenied, "../scan"),
-        (in_file("mask.seg.dcm"), "series#1.2", ErrorCode::InvalidInput, "no series 1.2"),
-        (in_file(SMALL_SCAN), "series", ErrorCode::InvalidArgument, "has a grid of its own"),
+        (
+            in_file("mask.rtstruct.dcm"),
+            "",
+            ErrorCode::InvalidInput,
+            "grid is missing",
+        ),
+        (
+            in_file("mask.rtstruct.dcm"),
+            "nothing",
+            ErrorCode::NotFound,
+            "nothing",
+        ),
+        (
+            in_file("mask.rtstruct.dcm"),
+            "../scan",
+            ErrorCode::PermissionDenied,
+            "../scan",
+        ),
+        (
+            in_file("mask.seg.dcm"),
+            "series#1.2",
+            ErrorCode::InvalidInput,
+            "no series 1.2",
+        ),
+        (
+            in_file(SMALL_SCAN),
+            "series",
+            ErrorCode::InvalidArgument,
+            "has a grid of its own",
+        ),
         (encoded, "series", ErrorCode::InvalidArgument, "mask.grid"),
     ] {
         let refused = client.process(request(content, grid)).await.unwrap_err();

@@ -47,7 +47,7 @@ pub use limits::DicomLimits;
 pub use pixel_format::PixelFormat;
 pub use series::{
     ArrayAxes, BrokenFiles, DicomScan, Duplicates, FrameOfReference, Layout, Listing, OtherFile,
-    PhaseContradiction, PhaseEvidence, Problem, Series, SeriesOptions, SeriesSummary, SourceSlice, Study,
-    Tilt, check_phase, hash_series, list, read,
+    PhaseContradiction, PhaseEvidence, Problem, Series, SeriesOptions, SeriesSummary, SingleFile,
+    SourceSlice, Study, Tilt, check_phase, hash_series, list, read,
 };
 pub use series_fault::{DuplicatePixels, SeriesFault};

@@ -13,16 +13,19 @@ pub enum Format {
     Nrrd,
     /// MetaImage.
     MetaImage,
+    /// A series of DICOM files, which other crates read.
+    Dicom,
 }
 
 impl Format {
-    /// `NIfTI-1`, `NIfTI-2`, `NRRD`, or `MetaImage`.
+    /// `NIfTI-1`, `NIfTI-2`, `NRRD`, `MetaImage`, or `DICOM`.
     pub fn name(self) -> &'static str {
         match self {
             Format::Nifti(Version::One) => "NIfTI-1",
             Format::Nifti(Version::Two) => "NIfTI-2",
             Format::Nrrd => "NRRD",
             Format::MetaImage => "MetaImage",
+            Format::Dicom => "DICOM",
         }
     }
 
@@ -30,7 +33,7 @@ impl Format {
     pub fn nifti_version(self) -> Option<Version> {
         match self {
             Format::Nifti(version) => Some(version),
-            Format::Nrrd | Format::MetaImage => None,
+            Format::Nrrd | Format::MetaImage | Format::Dicom => None,
         }
     }
 }

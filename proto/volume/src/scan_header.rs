@@ -5,10 +5,11 @@ use nephrite_types::{Geometry, Limits, Shape3, Spacing, VoxelType, Warning, Warn
 use crate::VolumeError;
 use crate::array_geometry::array_geometry;
 use crate::error::Form;
-use crate::file_header::FileHeader;
+use crate::file_header::{FileHeader, Format};
 use crate::format::read_header;
 use crate::grid::{Grid, voxel_type};
 use crate::header::{Header, Version};
+use crate::info::{VolumeInfo, info_of};
 use crate::input::Input;
 use crate::orientation::Orientation;
 use crate::payload::check_size;
@@ -67,6 +68,14 @@ impl ScanHeader {
             limits: limits.clone(),
             name: name.to_owned(),
         }
+    }
+
+    /// What [`inspect`](crate::inspect) would say of it, as the header of a scan of this kind.
+    ///
+    /// # Errors
+    /// As [`inspect`](crate::inspect).
+    pub fn info(&self, format: Format) -> Result<VolumeInfo, VolumeError> {
+        info_of(&self.header, format, self.is_compressed, &self.limits, &self.name)
     }
 
     pub(crate) fn file_header(&self) -> &Header {

@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use nephrite_kernel::open_volume;
 use nephrite_proto::convert::path;
 use nephrite_proto::v1::volume_service_server::VolumeService;
 use nephrite_proto::v1::{self, ResizeResponse, VolumeServiceInspectRequest, VolumeServiceInspectResponse};
 use nephrite_server::{Deadline, Refusal};
 use nephrite_types::NoProgress;
-use nephrite_volume::inspect;
 use tonic::{Request, Response, Status};
 
 use super::Work;
-use crate::error::CoreError;
+use crate::inspect::inspect_scan;
 use crate::resize::{ResizeRequest, resize};
 use crate::series::list_series;
 use crate::wire::{description, series};
@@ -35,11 +33,11 @@ impl VolumeService for Volumes {
         &self,
         request: Request<VolumeServiceInspectRequest>,
     ) -> Result<Response<VolumeServiceInspectResponse>, Status> {
+        let deadline = Deadline::of(&request);
         let input = path("input", &request.into_inner().input).map_err(Refusal::from)?;
-        let info = self.work.light(move |core, _| {
-            let files = open_volume::<CoreError>(core.root(), &input)?;
-            Ok::<_, CoreError>(inspect(files, &input.to_string_lossy(), core.limits())?)
-        });
+        let info = self
+            .work
+            .light_until(deadline, move |core, cancel| inspect_scan(core, &input, cancel));
         Ok(Response::new(description::volume(info.await?)))
     }
 

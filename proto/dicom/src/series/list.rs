@@ -195,7 +195,7 @@ fn look(dir: &Dir, path: PathBuf, limits: &DicomLimits) -> Result<Found, DicomEr
 }
 
 /// What a file is that holds no image to be shown.
-fn no_image(header: &DicomHeader) -> Option<String> {
+pub(super) fn no_image(header: &DicomHeader) -> Option<String> {
     let class = crate::attributes::text(&header.object, dicom_dictionary_std::tags::SOP_CLASS_UID);
     let class = class
         .filter(|class| !class.is_empty())

@@ -13,6 +13,7 @@ mod plan;
 mod read;
 mod record;
 mod select;
+mod single;
 mod source;
 mod stack;
 mod study;
@@ -24,6 +25,7 @@ pub use model::{Listing, OtherFile, Problem, Series, SeriesSummary, SourceSlice}
 pub use options::{BrokenFiles, Duplicates, FrameOfReference, Layout, SeriesOptions, Tilt};
 pub use phase::{PhaseContradiction, PhaseEvidence, check_phase};
 pub use read::{DicomScan, hash_series, read};
+pub use single::SingleFile;
 pub use study::Study;
 
 /// Reads all that a listing reads of one file.

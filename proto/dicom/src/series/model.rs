@@ -1,5 +1,6 @@
 //! What a listing holds: series as plain data, and what is needed to read one.
 
+use dicom_dictionary_std::uids;
 use nephrite_types::{FileIdentity, Geometry, IntensityScale, Limits, VoxelType};
 use nephrite_volume::ScanHeader;
 use serde::Serialize;
@@ -216,6 +217,27 @@ impl Series {
     pub fn voxels(&self) -> Result<(VoxelType, IntensityScale), DicomError> {
         let plan = self.plan()?;
         Ok((plan.voxel_type, plan.scale))
+    }
+
+    /// True if a file of it is compressed: its pixels, or all but its header.
+    pub fn is_compressed(&self) -> bool {
+        let native = [
+            uids::IMPLICIT_VR_LITTLE_ENDIAN,
+            uids::EXPLICIT_VR_LITTLE_ENDIAN,
+            uids::EXPLICIT_VR_BIG_ENDIAN,
+        ];
+        !self.syntaxes().all(|uid| native.contains(&uid))
+    }
+
+    /// True if numbers of a file of it are stored most significant byte first.
+    pub fn is_big_endian(&self) -> bool {
+        self.syntaxes().any(|uid| uid == uids::EXPLICIT_VR_BIG_ENDIAN)
+    }
+
+    /// UIDs of the transfer syntaxes of its files.
+    fn syntaxes(&self) -> impl Iterator<Item = &str> {
+        let named = self.summary.syntaxes.iter();
+        named.map(|syntax| syntax.split_once(' ').map_or(syntax.as_str(), |(uid, _)| uid))
     }
 
     /// The header of the NIfTI file that the series would be as: what plans need before voxels are read.
