@@ -16,7 +16,7 @@ const FLOORS: &[&[&str]] = &[
     &["model"],
     &["core"],
     &[
-        "fetch", "segment", "masks", "samples", "objects", "resize", "series", "inspect",
+        "fetch", "segment", "masks", "samples", "objects", "resize", "series",
     ],
     &["place"],
     &["case"],

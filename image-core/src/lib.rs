@@ -11,7 +11,7 @@
 //! server                      what gRPC callers reach; wire, beside case and place, turns messages into types
 //! case                        a patient: plan, steps, results, record
 //! place                       where a step runs: here, or in another core
-//! segment  masks  samples  objects  resize  series  inspect
+//! segment  masks  samples  objects  resize  series
 //! core                        what outlives a request
 //! model                       folders, the runtime, resident models, what one costs
 //! memory                      scans in memory, budget, file identity
@@ -22,7 +22,6 @@ pub mod case;
 mod core;
 mod error;
 mod fetch;
-mod inspect;
 pub mod jobs;
 pub mod masks;
 mod memory;
@@ -42,7 +41,6 @@ pub use nephrite_types::SegmentationOptions;
 
 pub use core::{Core, CoreSettings, StepBudget};
 pub use error::CoreError;
-pub use inspect::inspect_scan;
 pub use memory::{Counters, ResidentEntry, peak_rss_bytes, read_small_file};
 pub use model::{
     CpuSettings, CudaSettings, Device, FileRecord, ModelBudget, ModelChoice, ModelKey, ModelListing,

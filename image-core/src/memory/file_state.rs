@@ -10,7 +10,7 @@ use nephrite_types::FileIdentity;
 use crate::error::CoreError;
 
 /// Of an open file; `path` stands in messages only.
-pub(crate) fn identity(file: &File, path: &Path) -> Result<FileIdentity, CoreError> {
+fn identity(file: &File, path: &Path) -> Result<FileIdentity, CoreError> {
     FileIdentity::of(file).map_err(|source| io_error(path, source))
 }
 

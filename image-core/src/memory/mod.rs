@@ -13,7 +13,7 @@ mod written_volume;
 
 pub use counters::Counters;
 pub use file_state::read_small_file;
-pub(crate) use file_state::{changed, identity, io_error};
+pub(crate) use file_state::{changed, io_error};
 pub(crate) use gate::{Gate, Pass};
 pub use peak::peak_rss_bytes;
 pub(crate) use peak::{CUDA_BYTES, ONNX_RUNTIME_BYTES, PROCESS_BYTES};

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use nephrite_nnunet::{NetworkInput, RecipeKey};
 use nephrite_root::Root;
 use nephrite_types::{BoundingBox, CancelToken, Geometry, Limits, VoxelType};
-use nephrite_volume::{FileHash, Reader, Scan, ScanHeader};
+use nephrite_volume::{FileHash, Reader, Scan, ScanHeader, VolumeInfo};
 
 use super::file_state::changed;
 use super::finite::check_finite;
@@ -201,6 +201,14 @@ impl Volumes {
         let (open, key) = self.open(scan, cancel)?;
         let header = open.header(scan.path, &self.rules)?;
         Ok((key, ScanSize::of(header, scan.reader)?))
+    }
+
+    /// What the header of a scan says, for people: of a DICOM series what that of the NIfTI file of it would say.
+    ///
+    /// # Errors
+    /// What is no scan, and a series that cannot be read as one.
+    pub(crate) fn info(&self, path: &Path, cancel: &CancelToken) -> Result<VolumeInfo, CoreError> {
+        self.open_scan(path, cancel)?.info(path, &self.rules)
     }
 
     /// How scans are opened, and what they may cost.

@@ -240,7 +240,9 @@ fn an_object_is_what_its_label_map_is_for_an_operation() {
     let wrong = [&merged[..], &grids, &grids[..2]].concat();
     scene.run(&wrong).refused(2, &["--grid", "3 times for 2 inputs"]);
     let useless = ["mask", "cleanup", "--input", "mask.nii.gz", "--grid", "series"];
-    scene.run(&useless).refused(2, &["--grid is series", "a grid of their own"]);
+    scene
+        .run(&useless)
+        .refused(2, &["--grid is series", "a grid of their own"]);
 }
 
 #[test]

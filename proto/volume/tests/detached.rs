@@ -194,7 +194,7 @@ fn what_is_written_as_a_pair_is_read_by_every_reader() {
     };
     let source = SourceGeometry::from_geometry(&geometry);
     let labels = Labels::U16(Array3::from_shape_fn((2, 3, 4), |(z, y, x)| {
-        (100 * z + 10 * y + x) as u16
+        (400 * z + 10 * y + x) as u16
     }));
     for (header, data, alone) in [("m.nhdr", "m.raw.gz", "m.nrrd"), ("m.mhd", "m.zraw", "m.mha")] {
         let temp = tempfile::tempdir().unwrap();

@@ -10,7 +10,6 @@ use nephrite_types::NoProgress;
 use tonic::{Request, Response, Status};
 
 use super::Work;
-use crate::inspect::inspect_scan;
 use crate::resize::{ResizeRequest, resize};
 use crate::series::list_series;
 use crate::wire::{description, series};
@@ -37,7 +36,7 @@ impl VolumeService for Volumes {
         let input = path("input", &request.into_inner().input).map_err(Refusal::from)?;
         let info = self
             .work
-            .light_until(deadline, move |core, cancel| inspect_scan(core, &input, cancel));
+            .light_until(deadline, move |core, cancel| core.volumes().info(&input, cancel));
         Ok(Response::new(description::volume(info.await?)))
     }
 

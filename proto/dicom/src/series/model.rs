@@ -11,6 +11,9 @@ use super::study::Study;
 use crate::error::DicomError;
 use crate::series_fault::{DuplicatePixels, SeriesFault};
 
+/// Retired, but read.
+const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
+
 /// What a folder holds.
 #[derive(Debug, Clone)]
 pub struct Listing {
@@ -224,14 +227,14 @@ impl Series {
         let native = [
             uids::IMPLICIT_VR_LITTLE_ENDIAN,
             uids::EXPLICIT_VR_LITTLE_ENDIAN,
-            uids::EXPLICIT_VR_BIG_ENDIAN,
+            EXPLICIT_VR_BIG_ENDIAN,
         ];
         !self.syntaxes().all(|uid| native.contains(&uid))
     }
 
     /// True if numbers of a file of it are stored most significant byte first.
     pub fn is_big_endian(&self) -> bool {
-        self.syntaxes().any(|uid| uid == uids::EXPLICIT_VR_BIG_ENDIAN)
+        self.syntaxes().any(|uid| uid == EXPLICIT_VR_BIG_ENDIAN)
     }
 
     /// UIDs of the transfer syntaxes of its files.
