@@ -92,7 +92,11 @@ impl Executor<'_> {
         });
         let scans = phases.filter_map(|phase| Some((phase, state.scans.get(&phase)?.as_str())));
         let written = self.results.files();
-        let mask = written.iter().find(|written| written.path == file);
+        let of_mask = std::iter::once(file.to_owned()).chain(data_file_of(file));
+        let mask: Vec<&str> = of_mask
+            .filter_map(|name| written.iter().find(|written| written.path == name))
+            .map(|written| written.sha256.as_str())
+            .collect();
         let parts = ObjectParts {
             nephrite: env!("CARGO_PKG_VERSION"),
             pipeline: self.plan.file.as_ref().map(|file| file.sha256.as_str()),
@@ -101,7 +105,7 @@ impl Executor<'_> {
             scans: scans.collect(),
             works,
             source: source.uids(),
-            mask: mask.map_or("", |mask| mask.sha256.as_str()),
+            mask: mask.concat(),
         };
         parts.hash()
     }

@@ -25,8 +25,8 @@ pub(super) struct ObjectParts<'a> {
     pub(super) scans: BTreeMap<Phase, &'a str>,
     /// Of the series that objects refer to.
     pub(super) source: Vec<&'a str>,
-    /// SHA-256 of the label map.
-    pub(super) mask: &'a str,
+    /// SHA-256 of the files of the label map, one after the other.
+    pub(super) mask: String,
 }
 
 /// What a step did, as far as it is the same in every place.

@@ -52,8 +52,8 @@ struct Parts<'a> {
     codes: Option<&'a str>,
     /// UIDs of the series and of its images.
     source: Vec<&'a str>,
-    /// SHA-256 of the label map.
-    mask: String,
+    /// SHA-256 of the files of the label map.
+    mask: Vec<String>,
 }
 
 impl RunObjects {
@@ -168,10 +168,12 @@ impl RunObjects {
         cancel: &CancelToken,
     ) -> Result<[u8; 32], CoreError> {
         let (_, label_map) = &self.files[0];
-        let mask = folder
-            .open(&label_map.file_name)
-            .map_err(|source| io_error(&label_map.path, source))?;
-        let mask = hash_file(mask.into_std(), &label_map.path.to_string_lossy(), cancel)?;
+        let hash = |name: String| -> Result<String, CoreError> {
+            let file = folder
+                .open(&name)
+                .map_err(|source| io_error(&label_map.path, source))?;
+            Ok(hash_file(file.into_std(), &name, cancel)?.to_string())
+        };
         let models = run.models().map(|model| core.models().hashes(model, cancel));
         let parts = Parts {
             nephrite: env!("CARGO_PKG_VERSION"),
@@ -183,7 +185,7 @@ impl RunObjects {
             postprocessing: request.postprocessing != PostprocessingChoice::None,
             codes: self.codes.as_deref(),
             source: self.source.uids(),
-            mask: mask.to_string(),
+            mask: label_map.names().map(hash).collect::<Result<_, _>>()?,
         };
         let text = serde_json::to_string(&parts).expect("keys are strings");
         Ok(FileHash::of(text.as_bytes()).sha256)
@@ -192,32 +194,36 @@ impl RunObjects {
 
 /// Gives what lies in `work` its names, the label map last. On an error none of them is left.
 fn publish(work: &Dir, files: &[(OutputFormat, OutputFile)], written: &[String]) -> Result<(), CoreError> {
-    let mut done: Vec<(&OutputFile, FileIdentity)> = Vec::new();
+    let mut done: Vec<(&OutputFile, String, FileIdentity)> = Vec::new();
     for (format, file) in files.iter().rev() {
         let is_written = !format.is_object() || written.contains(&file.file_name);
-        let published = match is_written {
-            true => give_name(work, file).map(|identity| done.push((file, identity))),
-            false => remove_if_there(file),
-        };
-        if let Err(source) = published {
-            for (file, identity) in &done {
-                // Not what somebody else has put there meanwhile. The error at hand says more than one of this.
-                let _ = remove_file_if_same(&file.folder, &file.file_name, identity);
+        let names: Vec<String> = file.names().collect();
+        for name in names.into_iter().rev() {
+            // a header last: beside the file of its voxels
+            let published = match is_written {
+                true => give_name(work, &name, file).map(|identity| done.push((file, name, identity))),
+                false => remove_if_there(&name, file),
+            };
+            if let Err(source) = published {
+                for (file, name, identity) in &done {
+                    // Not what somebody else has put there meanwhile. The error at hand says more than one of this.
+                    let _ = remove_file_if_same(&file.folder, name, identity);
+                }
+                return Err(io_error(&file.path, source));
             }
-            return Err(io_error(&file.path, source));
         }
     }
     Ok(())
 }
 
-fn give_name(work: &Dir, file: &OutputFile) -> io::Result<FileIdentity> {
-    let identity = FileIdentity::of(&work.open(&file.file_name)?.into_std())?;
-    work.rename(&file.file_name, &file.folder, &file.file_name)?;
+fn give_name(work: &Dir, name: &str, file: &OutputFile) -> io::Result<FileIdentity> {
+    let identity = FileIdentity::of(&work.open(name)?.into_std())?;
+    work.rename(name, &file.folder, name)?;
     Ok(identity)
 }
 
-fn remove_if_there(file: &OutputFile) -> io::Result<()> {
-    match file.folder.remove_file(&file.file_name) {
+fn remove_if_there(name: &str, file: &OutputFile) -> io::Result<()> {
+    match file.folder.remove_file(name) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -231,9 +237,13 @@ mod tests {
     use super::*;
 
     fn outputs(root: &std::path::Path) -> Vec<(OutputFormat, OutputFile)> {
+        outputs_of(root, "a.nii.gz")
+    }
+
+    fn outputs_of(root: &std::path::Path, label_map: &str) -> Vec<(OutputFormat, OutputFile)> {
         let root = Root::beneath(root).unwrap();
         let output = |format: OutputFormat| {
-            let name = format.file_beside("a.nii.gz");
+            let name = format.file_beside(label_map);
             (format, root.open_output(name.as_ref()).unwrap())
         };
         OutputFormat::ALL.map(output).into()
@@ -264,6 +274,23 @@ mod tests {
         assert_eq!(names(&folder), ["a.nii.gz", "a.rtstruct.dcm", "b.seg.dcm"]);
         assert_eq!(folder.read("a.nii.gz").unwrap(), b"new");
         assert_eq!(names(&work), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_header_comes_with_the_file_of_its_voxels() {
+        let (root, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let dir = |temp: &tempfile::TempDir| Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();
+        let (folder, work) = (dir(&root), dir(&work));
+        let outputs = outputs_of(root.path(), "a.nhdr");
+        let label_map: Vec<String> = outputs[0].1.names().collect();
+        assert_eq!(label_map.len(), 2, "{label_map:?}");
+        for name in label_map.iter().map(String::as_str).chain(["a.seg.dcm"]) {
+            work.write(name, "new").unwrap();
+        }
+        publish(&work, &outputs, &["a.seg.dcm".to_owned()]).unwrap();
+        let mut expected = [label_map, vec!["a.seg.dcm".to_owned()]].concat();
+        expected.sort();
+        assert_eq!(names(&folder), expected);
     }
 
     #[test]
