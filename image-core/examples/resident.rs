@@ -44,6 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         inputs: vec![scan],
         previous_stage: None,
         output: mask,
+        objects: nephrite_image_core::WantedObjects::default(),
         save_probabilities: None,
         options: SegmentationOptions {
             mirroring: false,

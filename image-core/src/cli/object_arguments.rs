@@ -12,7 +12,7 @@ pub(crate) struct ObjectArguments {
     /// kidney.sr.dcm. The scan must be a DICOM series; sr needs dicom-seg
     #[arg(long, value_name = "FORMAT,…", value_enum, value_delimiter = ',')]
     pub(crate) output_type: Vec<FormatArgument>,
-    /// TOML file with the tables [codes] and [dicom] of a pipeline: what labels mean, and how objects are written
+    /// TOML file with the tables `codes` and `dicom` of a pipeline: what labels mean, and how objects are written
     #[arg(long, value_name = "FILE", requires = "output_type")]
     pub(crate) codes: Option<PathBuf>,
 }

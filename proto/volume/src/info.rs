@@ -78,7 +78,7 @@ impl Unit {
 /// Reads the header of a file.
 ///
 /// # Errors
-/// As [`read_volume`] for a broken header. A 4-D file and a sheared one are described, not refused.
+/// As [`read_volume`](crate::read_volume) for a broken header. A 4-D file and a sheared one are described, not refused.
 pub fn inspect(
     files: impl Into<VolumeFiles>,
     name: &str,

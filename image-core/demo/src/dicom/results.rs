@@ -1,6 +1,6 @@
 //! The files of a case as they are read again: label map, segmentation, structure set, report.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nephrite_dicom::{DicomError, DicomLimits, DicomObject, SeriesOptions, list, open_object};
 use nephrite_dicom_objects::{
@@ -93,7 +93,7 @@ impl Results {
     }
 }
 
-fn open(path: &PathBuf) -> Result<DicomObject, DemoError> {
+fn open(path: &Path) -> Result<DicomObject, DemoError> {
     let file = Root::filesystem().open_file(path)?;
     let object = open_object(&file, &path.to_string_lossy(), &DicomLimits::default());
     Ok(object.map_err(DicomError::from)?)

@@ -314,7 +314,7 @@ impl Job {
         &self,
         place: &impl MaskPlace,
         cancel: &CancelToken,
-    ) -> Result<(Vec<(&str, Seen<'_>)>, Vec<Warning>), OperationError> {
+    ) -> Result<(Vec<NamedSeen<'_>>, Vec<Warning>), OperationError> {
         let open = |path: &Path| open_volume(place.root(), path);
         let (mut seen, mut warnings) = (Vec::new(), Vec::new());
         for (name, mask) in &self.inputs {
@@ -334,6 +334,9 @@ impl Job {
         Ok((seen, warnings))
     }
 }
+
+/// A mask that was looked at, and what the request calls it.
+type NamedSeen<'a> = (&'a str, Seen<'a>);
 
 /// Removes the files of a request that ends by an error or a panic.
 struct Unfinished<'a>(Option<&'a Artefacts>);
