@@ -64,7 +64,7 @@ fn request(content: Content, grid: &str) -> v1::ProcessRequest {
 async fn objects_are_masks_on_the_grid_that_is_named() {
     let server = server().await;
     let mut client = MaskServiceClient::new(server.channel().await);
-    let scan_shape = (30, 22, 37);
+    let scan_shape = (37, 22, 30);
     for (file, grid) in [
         ("mask.seg.dcm", ""),
         ("mask.seg.dcm", "series"),
@@ -120,17 +120,19 @@ async fn a_series_is_inspected_as_its_volume() {
         .next()
         .unwrap();
     let slice = format!("series/{}", slice.unwrap().file_name().display());
-    for (input, says) in [
+    let of_series = "name its folder, series#1.2.826.0.1.3680043.10.1;";
+    for (input, code, says) in [
+        (slice.as_str(), ErrorCode::InvalidInput, of_series),
         (
-            slice.as_str(),
-            "name its folder, series#1.2.826.0.1.3680043.10.1;",
+            "mask.seg.dcm",
+            ErrorCode::InvalidInput,
+            "a segmentation is no scan",
         ),
-        ("mask.seg.dcm", "a segmentation is no scan"),
-        ("series#1.2", "holds no series 1.2"),
-        ("scans", "holds no DICOM series"),
+        ("series#1.2", ErrorCode::NotFound, "holds no series 1.2"),
+        ("scans", ErrorCode::InvalidInput, "holds no DICOM series"),
     ] {
         let refused = inspect(input).await.unwrap_err();
-        assert_eq!(refused.code, ErrorCode::InvalidInput, "{refused}");
+        assert_eq!(refused.code, code, "{refused}");
         assert!(refused.message.contains(says), "{says}: {refused}");
     }
 }
@@ -163,7 +165,7 @@ async fn grids_that_do_not_go_with_a_mask_are_refused() {
         (
             in_file("mask.seg.dcm"),
             "series#1.2",
-            ErrorCode::InvalidInput,
+            ErrorCode::NotFound,
             "no series 1.2",
         ),
         (
