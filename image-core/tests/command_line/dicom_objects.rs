@@ -170,7 +170,7 @@ fn a_segmentation_is_resized_as_its_label_map_is() {
     };
     let found = voxels("out/object.nii.gz");
     assert_eq!(found, voxels("out/map.nii.gz"));
-    let eightfold = voxels("mask.nii.gz").iter().map(|n| 8 * n);
+    let eightfold = voxels("mask.nii.gz").into_iter().map(|n| 8 * n);
     assert_eq!(found, eightfold.collect::<Vec<u64>>());
     resize("mask.rtstruct.dcm", "out/no.nii.gz").refused(2, &["--input", "contours and no voxels"]);
     let replaced = resize("mask.seg.dcm", "mask.seg.dcm");
