@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod dicom;
 mod dicom_objects;
+mod dicom_pixels;
 mod dicomweb;
 mod dicomweb_scan;
 mod estimates;
