@@ -301,9 +301,10 @@ mod tests {
         for name in ["a.nii.gz", "a.seg.dcm", "a.rtstruct.dcm"] {
             work.write(name, "new").unwrap();
         }
+        let outputs = outputs(root.path());
         folder.create_dir("a.seg.dcm").unwrap(); // no file can have this name
         let written = ["a.seg.dcm".to_owned(), "a.rtstruct.dcm".to_owned()];
-        let error = publish(&work, &outputs(root.path()), &written).unwrap_err();
+        let error = publish(&work, &outputs, &written).unwrap_err();
         assert!(error.to_string().contains("a.seg.dcm"), "{error}");
         assert_eq!(names(&folder), ["a.seg.dcm"]);
     }

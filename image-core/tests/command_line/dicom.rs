@@ -288,7 +288,7 @@ fn a_straightened_series_has_a_segmentation_on_a_grid_of_its_own() {
     };
     segment(&["--output-type", "dicom-seg"]).refused(3, &["tilt"]);
     let straightened = ["--dicom-tilt", "resample", "--output-type"];
-    segment(&[&straightened[..], &["dicom-seg,rtstruct"]].concat()).refused(3, &["rtstruct", "tilt"]);
+    segment(&[&straightened[..], &["dicom-seg,rtstruct"]].concat()).refused(3, &["structure set", "tilt"]);
     assert_eq!(scene.names("out"), Vec::<String>::new());
     segment(&[&straightened[..], &["dicom-seg"]].concat()).succeeded();
     let label_map = read(&scene, "out/a.nii.gz").volume;

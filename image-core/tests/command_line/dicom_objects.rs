@@ -152,9 +152,9 @@ fn a_segmentation_is_resized_as_its_label_map_is() {
     let scene = scene();
     let resize = |input: &str, output: &str| {
         let files = ["resize", "--label-map", "--input", input, "--output", output];
-        scene.run(&[&files[..], &["--shape", "48,40,36"]].concat())
+        scene.run(&[&files[..], &["--spacing", "0.75,0.75,0.9"]].concat())
     };
-    // A label map has every slice of its series.
+    // The object has the slices with a voxel alone, so its size is not that of the label map; that of a voxel is.
     resize("mask.nii.gz", "out/map.nii.gz").succeeded();
     resize("mask.labelmap.dcm", "out/object.nii.gz").succeeded();
     let voxels = |name: &str| {
