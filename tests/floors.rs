@@ -15,9 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["memory"],
     &["model"],
     &["core"],
-    &[
-        "fetch", "segment", "masks", "samples", "objects", "resize", "series",
-    ],
+    &["segment", "masks", "samples", "objects", "resize", "series"],
     &["place"],
     &["case"],
     &["jobs"],

@@ -21,7 +21,6 @@
 pub mod case;
 mod core;
 mod error;
-mod fetch;
 pub mod jobs;
 pub mod masks;
 mod memory;

@@ -13,9 +13,9 @@ use serde::Serialize;
 
 use crate::core::Core;
 use crate::error::CoreError;
-use crate::fetch::fetch;
 use crate::memory::ScanSize;
 use crate::objects::MaskFile;
+use crate::series::fetch;
 
 /// Of a label in memory, at most.
 const LABEL_BYTES: usize = 2;

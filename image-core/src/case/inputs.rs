@@ -12,8 +12,8 @@ use nephrite_volume::FileHash;
 use super::record::{Record, RequestRecord};
 use super::{CaseError, CasePipeline, CaseRequest};
 use crate::core::Core;
-use crate::fetch::is_address;
 use crate::memory::{ScanIdentity, read_small_file};
+use crate::series::is_address;
 
 /// Hashes of scans that requests name, each made once for each state of its files.
 #[derive(Debug, Default)]

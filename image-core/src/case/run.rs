@@ -17,12 +17,12 @@ use super::report::CaseReport;
 use super::results::{ResultFolder, check_output_is_free};
 use super::{CaseError, CaseEvent, CaseEvents, CaseRequest};
 use crate::core::Core;
-use crate::fetch::{fetch, is_address};
 use crate::masks::StepPlace;
 use crate::memory::{TextFile, peak_rss_bytes};
 use crate::model::FileRecord;
 use crate::place::CaseServices;
 use crate::segment::{WarningReport, log};
+use crate::series::{fetch, is_address};
 
 /// Runs a case: checks everything that can be checked without running, claims the name of the result folder, runs the steps
 /// where they are placed, writes each mask when it is ready and `record.json` last. Until then the folder has a hidden name

@@ -6,7 +6,7 @@ use nephrite_types::CancelToken;
 
 use crate::case::{CaseError, CaseRequest};
 use crate::core::Core;
-use crate::fetch::is_address;
+use crate::series::is_address;
 
 /// What stands for the state of the scans of a request: size, and second of the last modification, of each. A worker on another machine
 /// compares it before it runs the case: one that sees another volume at this path would take another patient's scan.

@@ -5,49 +5,20 @@ use std::time::Instant;
 
 use nephrite_nnunet::Prediction;
 use nephrite_root::{OutputFile, remove_file_if_same};
-use nephrite_types::{CancelToken, FileIdentity, Progress, SegmentationOptions, Stage, VOLUME_ENDINGS};
+use nephrite_types::{CancelToken, FileIdentity, Progress, Stage, VOLUME_ENDINGS};
 use nephrite_volume::write_label_map;
 
 use super::model_run::OpenRun;
 use super::objects::RunObjects;
-use super::previous_stage::PreviousStage;
 use super::probabilities::write_probabilities;
 use super::report::{OptionsReport, SegmentReport, WarningReport, count_labels};
-use super::request::{ModelRun, ScanInput};
 use super::warnings::warn;
-use super::{PostprocessingChoice, StageClock, StageSeconds};
+use super::{PostprocessingChoice, SegmentRequest, StageClock, StageSeconds};
 use crate::core::Core;
 use crate::error::CoreError;
-use crate::fetch::{fetch, is_address};
 use crate::memory::{OpenScan, peak_rss_bytes};
-use crate::model::{ModelChoice, OpenModel};
-use crate::objects::WantedObjects;
-
-/// A scan to be segmented by one model.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SegmentRequest {
-    /// The model.
-    pub model: ModelChoice,
-    /// One scan per channel of the model, in its order: a file, a series of a folder of DICOM files, `folder#UID`, or
-    /// `dicomweb://NAME/study/series`.
-    pub inputs: Vec<PathBuf>,
-    /// Mask of the previous stage of a cascade, on the voxels of the first input; its axes may run another way: a label map, a DICOM
-    /// segmentation, or a structure set. Without it, the previous stage is run first if its folder lies beside the model's.
-    pub previous_stage: Option<PathBuf>,
-    /// Where the mask goes: a label map, named as one of [`VOLUME_ENDINGS`].
-    pub output: PathBuf,
-    /// DICOM objects of the mask, beside it: `kidney.nii.gz` has `kidney.seg.dcm`. The first input must be a DICOM series then.
-    pub objects: WantedObjects,
-    /// Where the probabilities go, if wanted: `.npz`, member `probabilities`, f32 `[class, z, y, x]`.
-    pub save_probabilities: Option<PathBuf>,
-    /// How the mask is made.
-    pub options: SegmentationOptions,
-    /// What follows.
-    pub postprocessing: PostprocessingChoice,
-    /// Whether odd geometry (channels that lie elsewhere than the first, headers that contradict themselves) is an error; a
-    /// warning otherwise.
-    pub strict_geometry: bool,
-}
+use crate::model::OpenModel;
+use crate::series::{fetch, is_address};
 
 /// Makes a mask: checks what is cheap to check, loads the model or takes the resident one, reads each scan once,
 /// predicts, and writes the mask under its final name only when it is whole.
@@ -154,30 +125,6 @@ fn run(
         },
         versions: core.versions(open.models()),
     })
-}
-
-impl SegmentRequest {
-    fn model_run(&self) -> ModelRun {
-        let scans = self.inputs.iter().map(|path| ScanInput {
-            path: path.clone(),
-            bytes: None,
-        });
-        ModelRun {
-            model: self.model.clone(),
-            scans: scans.collect(),
-            masks: Vec::new(),
-            previous_stage: match &self.previous_stage {
-                Some(path) => PreviousStage::File(path.clone()),
-                None => PreviousStage::Model,
-            },
-            options: self.options,
-            postprocessing: self.postprocessing.clone(),
-            crop: None,
-            world: None,
-            probabilities: self.save_probabilities.is_some(),
-            is_step: false,
-        }
-    }
 }
 
 /// The files of the result.

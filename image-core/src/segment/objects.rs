@@ -16,11 +16,10 @@ use nephrite_types::{
 use nephrite_volume::{FileHash, hash_file, write_label_map};
 use serde::Serialize;
 
-use super::file::SegmentRequest;
 use super::grid::{label_table, mask_error};
 use super::model_run::{Admission, OpenRun};
 use super::warnings::log;
-use super::{PostprocessingChoice, StageClock};
+use super::{PostprocessingChoice, SegmentRequest, StageClock};
 use crate::core::Core;
 use crate::error::CoreError;
 use crate::memory::io_error;

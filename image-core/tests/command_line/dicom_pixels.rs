@@ -19,7 +19,7 @@ fn samples() -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    println!(
+    eprintln!(
         "skipped: no samples in {}; `make dicom-samples` fetches them",
         folder.display()
     );

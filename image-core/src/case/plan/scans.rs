@@ -14,8 +14,8 @@ use super::world::{ScanPlace, case_world, place_scan};
 use crate::case::{CaseError, CaseRequest};
 use crate::core::Core;
 use crate::error::CoreError;
-use crate::fetch::is_address;
 use crate::memory::{OpenScan, ScanIdentity, changed};
+use crate::series::is_address;
 
 /// A scan whose header has been read.
 pub(in crate::case) struct PlannedScan {

@@ -457,7 +457,15 @@ fn files_are_written_whole_and_inspected() {
         VolumeError::ShapeMismatch { found: [2, 3, 5], .. }
     ));
     let labels = Labels::U8(Array3::zeros((2, 3, 40_000)));
-    for name in ["m.hdr", "m.nhdr", "m.mhd", "m.nii.gz.tmp", "m", "../m.nii"] {
+    for name in [
+        "m.hdr",
+        "m.img",
+        "m.zraw",
+        "m.nii.gz.tmp",
+        "m",
+        "../m.nii",
+        "../m.mhd",
+    ] {
         assert!(matches!(
             write_label_map(&dir, name, &labels, &source),
             Err(VolumeError::OutputName { .. })

@@ -1,5 +1,7 @@
 //! DICOM series of a folder: listed, and written as a volume.
 
+mod fetch;
+
 use std::path::{Path, PathBuf};
 
 use nephrite_dicom::{Listing, OtherFile, SeriesSummary, list};
@@ -9,8 +11,9 @@ use serde::Serialize;
 
 use crate::core::Core;
 use crate::error::CoreError;
-use crate::fetch::fetch;
 use crate::memory::ScanSize;
+
+pub(crate) use fetch::{fetch, is_address};
 
 /// What a folder of DICOM files holds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
