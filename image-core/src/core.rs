@@ -160,7 +160,7 @@ impl Core {
 
     /// A path as records and other processes know it: absolute. The address of a scan at a DICOMweb server is that everywhere.
     pub(crate) fn absolute_text(&self, path: &Path) -> String {
-        let is_address = path.to_str().is_some_and(Address::is_meant);
+        let is_address = Address::is_meant(path);
         let whole = (!is_address).then(|| self.root.absolute(path).ok()).flatten();
         whole.as_deref().unwrap_or(path).display().to_string()
     }

@@ -36,6 +36,9 @@ check() {
     fi
 }
 
+# has_image NAME: an image that was built meanwhile; what was said if it was not.
+has_image() { cat "$SCRATCH/$1.log" && docker image inspect "nephrite/$1:test" >/dev/null; }
+
 finish() {
     compose/down.sh >/dev/null 2>&1
     if [ -z "$ENGINE_PID" ]; then # images of ours in somebody's engine
@@ -349,7 +352,7 @@ fi
 # --- plugin
 
 wait $PLUGIN_IMAGE
-check "image of the plugin" cat "$SCRATCH/centreline.log"
+check "image of the plugin" has_image centreline
 check "hybrid and the Python plugin: up, and the demo case with its step" up hybrid plugin compose/plugin.yml
 plugin_ran() {
     local results=$NEPHRITE_DATA/results
@@ -361,8 +364,7 @@ check "the plugin's mask and table are there, and the record names its place" pl
 # --- a PACS
 
 wait $ORTHANC_IMAGE
-has_orthanc() { cat "$SCRATCH/orthanc.log" && docker image inspect nephrite/orthanc:test >/dev/null; }
-check "image of Orthanc" has_orthanc
+check "image of Orthanc" has_image orthanc
 PACS=http://127.0.0.1:$ORTHANC_PORT/dicom-web LOGIN=$NEPHRITE_STATE/pacs/courier.basic
 check "monolith and Orthanc: up, series stored and pulled, the demo case run, its objects stored" up monolith pacs compose/orthanc.yml
 # Three series of CT, and one object of each kind, all of one study; each object has the bytes of the file in the results.

@@ -1,6 +1,7 @@
 //! `dicomweb://NAME/study` and `dicomweb://NAME/study/series`: what a request may name.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use crate::uid::{Uid, UidFault};
@@ -67,9 +68,9 @@ pub enum AddressFault {
 }
 
 impl Address {
-    /// True of a text that is meant as an address, whatever is wrong with it; all others are paths.
-    pub fn is_meant(text: &str) -> bool {
-        text.starts_with(SCHEME)
+    /// True of what stands for a path and is meant as an address, whatever is wrong with it.
+    pub fn is_meant(path: &Path) -> bool {
+        path.to_str().is_some_and(|text| text.starts_with(SCHEME))
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use nephrite_dicom::SeriesOptions;
+use nephrite_dicomweb::Address;
 use nephrite_types::CancelToken;
 use nephrite_volume::FileHash;
 
@@ -13,7 +14,6 @@ use super::record::{Record, RequestRecord};
 use super::{CaseError, CasePipeline, CaseRequest};
 use crate::core::Core;
 use crate::memory::{ScanIdentity, read_small_file};
-use crate::series::is_address;
 
 /// Hashes of scans that requests name, each made once for each state of its files.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ impl InputHashes {
     }
 
     fn of_scan(&self, core: &Core, path: &Path, cancel: &CancelToken) -> Result<String, CaseError> {
-        if is_address(path) {
+        if Address::is_meant(path) {
             return Ok(path.display().to_string()); // what it will be is not known, and no earlier case is equal
         }
         let open = core.volumes().open_scan(path, cancel)?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use nephrite_dicomweb::Address;
 use nephrite_types::{CancelToken, Phase};
 
 use super::executor::{Executor, State, total};
@@ -22,7 +23,7 @@ use crate::memory::{TextFile, peak_rss_bytes};
 use crate::model::FileRecord;
 use crate::place::CaseServices;
 use crate::segment::{WarningReport, log};
-use crate::series::{fetch, is_address};
+use crate::series::fetch;
 
 /// Runs a case: checks everything that can be checked without running, claims the name of the result folder, runs the steps
 /// where they are placed, writes each mask when it is ready and `record.json` last. Until then the folder has a hidden name
@@ -57,7 +58,7 @@ pub fn run_case_for(
 ) -> Result<CaseReport, CaseError> {
     let started = Instant::now();
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
-    let is_fetched = request.scans.iter().any(|(_, scan)| is_address(scan));
+    let is_fetched = request.scans.iter().any(|(_, scan)| Address::is_meant(scan));
     if is_fetched {
         check_output_is_free(core.root(), &request.output)?; // before anything comes over the network
     }

@@ -56,7 +56,7 @@ impl CasePlace {
 
     /// The place that a path means in the shell, wherever the core's own paths start.
     pub(super) fn core_path(&self, path: &Path) -> Result<PathBuf, Failure> {
-        let is_address = path.to_str().is_some_and(Address::is_meant);
+        let is_address = Address::is_meant(path);
         Ok(if self.beneath && !is_address {
             Root::filesystem().absolute(path)?
         } else {

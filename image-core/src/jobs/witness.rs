@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use nephrite_dicomweb::Address;
 use nephrite_types::CancelToken;
 
 use crate::case::{CaseError, CaseRequest};
 use crate::core::Core;
-use crate::series::is_address;
 
 /// What stands for the state of the scans of a request: size, and second of the last modification, of each. A worker on another machine
 /// compares it before it runs the case: one that sees another volume at this path would take another patient's scan.
@@ -31,7 +31,7 @@ pub(super) fn check(core: &Core, request: &CaseRequest, witness: &str) -> Result
 }
 
 fn of_scan(core: &Core, path: &Path) -> Result<String, CaseError> {
-    if is_address(path) {
+    if Address::is_meant(path) {
         return Ok("fetched".to_owned()); // by each process itself
     }
     let open = core.volumes().open_scan(path, &CancelToken::new())?;

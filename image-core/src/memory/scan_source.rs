@@ -99,7 +99,7 @@ impl OpenScan {
         rules: &ScanRules,
         cancel: &CancelToken,
     ) -> Result<OpenScan, CoreError> {
-        if path.to_str().is_some_and(Address::is_meant) {
+        if Address::is_meant(path) {
             return Err(CoreError::NotFetched {
                 path: path.to_owned(),
             });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cap_std::fs::Dir;
 use nephrite_dicom_objects::{
-    Algorithm, Equipment, ObjectError, ObjectLimits, ObjectRequest, ReportRequest, Written, peak_bytes,
+    Algorithm, Equipment, ObjectAmount, ObjectError, ObjectLimits, ObjectRequest, ReportRequest, Written,
     verify_report, verify_seg, verify_structure_set, write_report, write_seg, write_structure_set,
 };
 use nephrite_kernel::Mask;
@@ -53,6 +53,7 @@ pub(crate) fn write_objects(
     );
     let description: String = format!("nephrite {}", run.role).chars().take(MAX_LONG).collect();
     let mut segmentation: Option<Written> = None;
+    let mut amount: Option<ObjectAmount> = None; // the same for every format
     let mut names = Vec::new();
     for (format, file) in files.filter(|(format, _)| format.is_object()) {
         cancel.check()?;
@@ -73,7 +74,11 @@ pub(crate) fn write_objects(
             path: file.clone().into(),
             source: Box::new(source),
         };
-        let needed = peak_bytes(&request, format, run.output.seg).map_err(failed)?;
+        let amount = match amount {
+            Some(amount) => amount,
+            None => *amount.insert(ObjectAmount::of(&request).map_err(failed)?),
+        };
+        let needed = amount.peak_bytes(format, run.output.seg);
         let _memory = core.reserve("writing a DICOM object", needed, &[], None, cancel)?;
         let mut say = |message: String| {
             warn(Warning {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use nephrite_dicomweb::Address;
 use nephrite_nnunet::Prediction;
 use nephrite_root::{OutputFile, remove_file_if_same};
 use nephrite_types::{CancelToken, FileIdentity, Progress, Stage, VOLUME_ENDINGS};
@@ -18,7 +19,7 @@ use crate::core::Core;
 use crate::error::CoreError;
 use crate::memory::{OpenScan, peak_rss_bytes};
 use crate::model::OpenModel;
-use crate::series::{fetch, is_address};
+use crate::series::fetch;
 
 /// Makes a mask: checks what is cheap to check, loads the model or takes the resident one, reads each scan once,
 /// predicts, and writes the mask under its final name only when it is whole.
@@ -33,7 +34,7 @@ pub fn segment(
 ) -> Result<SegmentReport, CoreError> {
     let started = Instant::now();
     let clock = StageClock::new(progress);
-    if request.inputs.iter().any(|scan| is_address(scan)) {
+    if request.inputs.iter().any(|scan| Address::is_meant(scan)) {
         clock.stage(Stage::Read); // over the network
     }
     let fetched = fetch(core, &request.inputs, &request.output, cancel)?;

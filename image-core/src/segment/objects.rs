@@ -191,8 +191,11 @@ impl RunObjects {
     }
 }
 
-/// Gives what lies in `work` its names, the label map last. On an error none of them is left.
+/// Gives what lies in `work` its names, the label map last. A label map that has the name already goes before that: objects and voxels
+/// of this run are not its own. On an error none of these files is left.
 fn publish(work: &Dir, files: &[(OutputFormat, OutputFile)], written: &[String]) -> Result<(), CoreError> {
+    let (_, label_map) = &files[0];
+    remove_if_there(&label_map.file_name, label_map).map_err(|source| io_error(&label_map.path, source))?;
     let mut done: Vec<(&OutputFile, String, FileIdentity)> = Vec::new();
     for (format, file) in files.iter().rev() {
         let is_written = !format.is_object() || written.contains(&file.file_name);
@@ -302,6 +305,7 @@ mod tests {
         }
         let outputs = outputs(root.path());
         folder.create_dir("a.seg.dcm").unwrap(); // no file can have this name
+        folder.write("a.nii.gz", "of an earlier run").unwrap();
         let written = ["a.seg.dcm".to_owned(), "a.rtstruct.dcm".to_owned()];
         let error = publish(&work, &outputs, &written).unwrap_err();
         assert!(error.to_string().contains("a.seg.dcm"), "{error}");

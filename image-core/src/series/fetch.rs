@@ -18,11 +18,6 @@ pub(crate) struct FetchedScans {
     _folder: Option<WorkFolder>,
 }
 
-/// True of `dicomweb://NAME/study` and `dicomweb://NAME/study/series`, whatever may be wrong with them.
-pub(crate) fn is_address(scan: &Path) -> bool {
-    scan.to_str().is_some_and(Address::is_meant)
-}
-
 /// Fetches the scans that are at servers into a hidden folder beside `output`, which every process sees that the output is for.
 /// Other scans stay as they are. Nothing of an earlier request is used again: a server may have more images of a series by now.
 ///
@@ -36,7 +31,7 @@ pub(crate) fn fetch<'a>(
     cancel: &CancelToken,
 ) -> Result<FetchedScans, CoreError> {
     let scans: Vec<&PathBuf> = scans.into_iter().collect();
-    if !scans.iter().any(|scan| is_address(scan)) {
+    if !scans.iter().any(|scan| Address::is_meant(scan)) {
         return Ok(FetchedScans {
             paths: scans.into_iter().cloned().collect(),
             _folder: None,
@@ -65,9 +60,10 @@ enum Source<'a> {
 
 impl Source<'_> {
     fn of<'a>(core: &'a Core, scan: &'a Path) -> Result<Source<'a>, CoreError> {
-        let Some(text) = scan.to_str().filter(|text| Address::is_meant(text)) else {
+        if !Address::is_meant(scan) {
             return Ok(Source::Path(scan));
-        };
+        }
+        let text = scan.to_string_lossy();
         let address: Address = text.parse().map_err(|fault| CoreError::Address {
             found: text.chars().take(200).collect(),
             fault,

@@ -13,7 +13,7 @@ use crate::core::Core;
 use crate::error::CoreError;
 use crate::memory::ScanSize;
 
-pub(crate) use fetch::{fetch, is_address};
+pub(crate) use fetch::fetch;
 
 /// What a folder of DICOM files holds.
 #[derive(Debug, Clone, PartialEq, Serialize)]

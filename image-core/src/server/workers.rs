@@ -142,10 +142,7 @@ impl JobRunner for Runner<'_> {
 fn cards(config: &ServeConfig, jobs: &JobsConfig, core: &Core) -> Vec<WorkerCard> {
     let machine = config.worker.name.clone().unwrap_or_else(machine);
     let process = format!("{machine}/{}", std::process::id());
-    let absolute = |folder: &std::path::PathBuf| {
-        let whole = core.root().absolute(folder).unwrap_or_else(|_| folder.clone());
-        whole.display().to_string()
-    };
+    let absolute = |folder: &std::path::PathBuf| core.absolute_text(folder);
     let capabilities = config.capabilities();
     let card = |n: usize| WorkerCard {
         name: format!("{process}/{n}"),

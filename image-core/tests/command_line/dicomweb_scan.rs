@@ -14,6 +14,8 @@ use crate::run::{Served, nephrite};
 use crate::scene::Outcome;
 
 const STUDY: &str = "1.2.826.0.1.3680043.10.9";
+/// What runs on it.
+const MODEL: [&str; 4] = ["--model", KIDNEYS, "--profile", "quick"];
 const SERIES: &str = "1.2.826.0.1.3680043.10.1";
 
 /// A patient whose portal venous scan lies in a folder and at a server, and a configuration that names that.
@@ -62,20 +64,8 @@ impl Setup {
 
     fn run(&self, scan: &str, output: &str, more: &[&str]) -> Outcome {
         let (scan, output) = (format!("portal_venous={scan}"), format!("results/{output}"));
-        let usual = [
-            "run",
-            "--config",
-            "n.toml",
-            "--model",
-            KIDNEYS,
-            "--profile",
-            "quick",
-            "--scan",
-            &scan,
-            "--output",
-            &output,
-        ];
-        nephrite(self.patient.root.path(), &[&usual, more].concat())
+        let usual = ["run", "--config", "n.toml", "--scan", &scan, "--output", &output];
+        nephrite(self.patient.root.path(), &[&usual[..], &MODEL, more].concat())
     }
 
     /// Names in the folder of results, hidden ones too.
@@ -178,20 +168,8 @@ fn a_server_fetches_for_messages_and_jobs() {
     let url = served.url.clone();
     let scan = format!("portal_venous={}", address());
     let at_server = |verb: &str, output: &str, more: &[&str]| {
-        let usual = [
-            verb,
-            "--server",
-            &url,
-            "--model",
-            KIDNEYS,
-            "--profile",
-            "quick",
-            "--scan",
-            &scan,
-            "--output",
-            output,
-        ];
-        nephrite(setup.patient.root.path(), &[&usual, more].concat())
+        let usual = [verb, "--server", &url, "--scan", &scan, "--output", output];
+        nephrite(setup.patient.root.path(), &[&usual[..], &MODEL, more].concat())
     };
     at_server("run", "results/message", &[]).succeeded();
     at_server("submit", "results/job", &["--watch"]).succeeded();

@@ -5828,7 +5828,7 @@ pub struct StepServiceRunRequest {
     /// As in RunRequest.
     #[prost(enumeration = "Checkpoint", optional, tag = "3")]
     pub checkpoint: ::core::option::Option<i32>,
-    /// NIfTI file. Required.
+    /// A file, a folder with one DICOM series, or `folder#UID`. Required.
     #[prost(string, tag = "4")]
     pub scan: ::prost::alloc::string::String,
     /// As in RunRequest.
@@ -5970,7 +5970,7 @@ pub struct StepDone {
 /// What a sample is taken of.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SampleRequest {
-    /// NIfTI file. Required.
+    /// A file, a folder with one DICOM series, or `folder#UID`. Required.
     #[prost(string, tag = "1")]
     pub scan: ::prost::alloc::string::String,
     /// On any grid. Required.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use nephrite_dicom::{Series, check_phase};
+use nephrite_dicomweb::Address;
 use nephrite_root::PathError;
 use nephrite_types::{CancelToken, Geometry, Limits, Phase, Shape3, Spacing, Warning};
 use nephrite_volume::{Reader, ScanHeader, SourceGeometry, World};
@@ -15,7 +16,6 @@ use crate::case::{CaseError, CaseRequest};
 use crate::core::Core;
 use crate::error::CoreError;
 use crate::memory::{OpenScan, ScanIdentity, changed};
-use crate::series::is_address;
 
 /// A scan whose header has been read.
 pub(in crate::case) struct PlannedScan {
@@ -149,7 +149,7 @@ pub(super) fn open_scans(
     }
     let mut scans = BTreeMap::new();
     for (phase, path) in &request.scans {
-        let scan = match runs_later && is_address(path) {
+        let scan = match runs_later && Address::is_meant(path) {
             true => OpenedScan::assumed(path.clone(), core.limits()),
             false => OpenedScan::open(core, path, cancel)?,
         };

@@ -62,7 +62,7 @@ pub use check::{check_label, check_source};
 pub use code::{Code, CodeFault, LabelCodes};
 pub use error::{ObjectError, ObjectWarning};
 pub use limits::ObjectLimits;
-pub use memory::peak_bytes;
+pub use memory::ObjectAmount;
 pub use object_kind::ObjectKind;
 pub use request::{Algorithm, Equipment, ObjectRequest, Placement, Written};
 pub use rtstruct::{

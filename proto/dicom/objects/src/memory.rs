@@ -25,9 +25,13 @@ const IMAGE_BYTES: u64 = 8 << 10;
 /// Of a label, and of an object that has none.
 const LABEL_BYTES: u64 = 64 << 10;
 
-/// How much there is to write.
-#[derive(Debug, Default)]
-struct Amount {
+/// How much there is of a mask to write, on the grid of its series: what the bytes of all its objects follow from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ObjectAmount {
+    /// Of the series, or of the grid of the mask's own.
+    images: u64,
+    /// Bits of a binary frame.
+    pixels: u64,
     runs: u64,
     labels: u64,
     /// Slices with a voxel of a label, summed over labels.
@@ -40,66 +44,68 @@ struct Amount {
     corners: u64,
 }
 
-/// Bytes at the peak, at most, while an object of `request` is written and verified; 0 of a label map. `tests/memory.rs` holds it
-/// against an allocator that counts. A report is small, whatever its masks are.
-///
-/// *Cost*: runs of the masks on the grid of the series, as writing makes them.
-///
-/// # Errors
-/// [`ObjectError`] of a mask that does not lie on its series.
-pub fn peak_bytes(
-    request: &ObjectRequest<'_>,
-    format: OutputFormat,
-    seg: SegKind,
-) -> Result<u64, ObjectError> {
-    if format == OutputFormat::Nifti {
-        return Ok(0);
+impl ObjectAmount {
+    /// *Cost*: runs of the masks on the grid of the series, as writing makes them.
+    ///
+    /// # Errors
+    /// [`ObjectError`] of a mask that does not lie on its series.
+    pub fn of(request: &ObjectRequest<'_>) -> Result<ObjectAmount, ObjectError> {
+        let layers = Layers::of(request)?;
+        let [images, rows, columns] = layers.stack.geometry.shape.zyx().map(|n| n as u64);
+        let mut amount = ObjectAmount {
+            images,
+            pixels: rows * columns,
+            ..ObjectAmount::default()
+        };
+        for layer in 0..layers.masks.len() {
+            amount.add_layer(&layers, layer);
+        }
+        Ok(amount)
     }
-    let layers = Layers::of(request)?;
-    let [n_images, rows, columns] = layers.stack.geometry.shape.zyx().map(|n| n as u64);
-    let amount = amount(&layers);
-    let of_frames = |n_frames: u64, pixels: u64| n_frames.saturating_mul(pixels.saturating_add(FRAME_BYTES));
-    let of_format = match (format, seg) {
-        (OutputFormat::Nifti | OutputFormat::Sr, _) => 0,
-        (OutputFormat::Rtstruct, _) => {
-            let contours = amount.contours.saturating_mul(CONTOUR_BYTES);
-            let corners = amount.corners.saturating_mul(CORNER_BYTES);
-            contours
-                .saturating_add(corners)
-                .saturating_add(n_images.saturating_mul(IMAGE_BYTES))
-        }
-        (OutputFormat::DicomSeg, SegKind::Binary) => {
-            of_frames(amount.frames, PIXEL_COPIES * (rows * columns).div_ceil(8))
-        }
-        (OutputFormat::DicomSeg, SegKind::Labelmap(_)) => of_frames(amount.slices, 0),
-    };
-    let of_labels = LABEL_BYTES.saturating_mul(amount.labels + 1);
-    let of_runs = amount.runs.saturating_mul(RUN_BYTES);
-    Ok(of_format.saturating_add(of_labels).saturating_add(of_runs))
-}
 
-fn amount(layers: &Layers) -> Amount {
-    let mut amount = Amount::default();
-    for layer in 0..layers.masks.len() {
+    fn add_layer(&mut self, layers: &Layers, layer: usize) {
         let by_label = layers.frames_by_label(layer);
-        amount.labels += by_label.len() as u64;
-        amount.frames += by_label.values().map(|frames| frames.len() as u64).sum::<u64>();
+        self.labels += by_label.len() as u64;
+        self.frames += by_label.values().map(|frames| frames.len() as u64).sum::<u64>();
         let slices: BTreeSet<&usize> = by_label.values().flatten().collect();
-        amount.slices += slices.len() as u64;
+        self.slices += slices.len() as u64;
         for slice in slices {
             let mut above: &[Run] = &[];
             for (_, runs) in layers.rows(layer, *slice) {
-                amount.runs += runs.len() as u64;
+                self.runs += runs.len() as u64;
                 for run in runs {
                     let (contours, corners) = of_run(run, above);
-                    amount.contours += contours;
-                    amount.corners += corners;
+                    self.contours += contours;
+                    self.corners += corners;
                 }
                 above = runs;
             }
         }
     }
-    amount
+
+    /// Bytes at the peak, at most, while an object is written and verified; 0 of a label map. A report is small, whatever its masks
+    /// are. `tests/memory.rs` holds it against an allocator that counts.
+    pub fn peak_bytes(&self, format: OutputFormat, seg: SegKind) -> u64 {
+        let of_frames =
+            |n_frames: u64, pixels: u64| n_frames.saturating_mul(pixels.saturating_add(FRAME_BYTES));
+        let of_format = match (format, seg) {
+            (OutputFormat::Nifti, _) => return 0,
+            (OutputFormat::Sr, _) => 0,
+            (OutputFormat::Rtstruct, _) => {
+                let contours = self.contours.saturating_mul(CONTOUR_BYTES);
+                let corners = self.corners.saturating_mul(CORNER_BYTES);
+                let images = self.images.saturating_mul(IMAGE_BYTES);
+                contours.saturating_add(corners).saturating_add(images)
+            }
+            (OutputFormat::DicomSeg, SegKind::Binary) => {
+                of_frames(self.frames, PIXEL_COPIES * self.pixels.div_ceil(8))
+            }
+            (OutputFormat::DicomSeg, SegKind::Labelmap(_)) => of_frames(self.slices, 0),
+        };
+        let of_labels = LABEL_BYTES.saturating_mul(self.labels + 1);
+        let of_runs = self.runs.saturating_mul(RUN_BYTES);
+        of_format.saturating_add(of_labels).saturating_add(of_runs)
+    }
 }
 
 /// Contours that a run may begin, given the row above, and corners that it may add. A contour is the outline of a part, or that of

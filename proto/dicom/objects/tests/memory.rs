@@ -135,7 +135,7 @@ fn nothing_holds_more_than_it_says_and_what_it_says_is_not_far_off() {
                 }
             }
             let held = (ALLOCATOR.peak_usage() - before) as u64;
-            let said = peak_bytes(&request, format, seg).unwrap();
+            let said = ObjectAmount::of(&request).unwrap().peak_bytes(format, seg);
             let ratio = said as f64 / held as f64;
             println!(
                 "{name:12} {form:9} {:3} frames {:9} runs, object {:6.2} MB, held {:7.2} MB, said {:7.2} MB: {ratio:.2}",
