@@ -6,7 +6,7 @@ use std::ops::Range;
 use nephrite_kernel::{CancelToken, Geometry, Limits, OperationError, Run, RunMask, RunMaskBuilder};
 use rayon::prelude::*;
 
-use crate::voxel_map::{VoxelMap, snap};
+use crate::voxel_map::{SNAPPED, VoxelMap, snap};
 
 /// How a label is found between voxel centers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,11 +39,13 @@ pub(crate) fn resample(
         builder.skip_to_row(nz * ny)?;
         return Ok(Some(builder.finish()?));
     };
-    // Where labels have an influence: half a voxel around them, or a whole one. Source indices, x first.
-    let margin = match interpolation {
-        Interpolation::Nearest => 0.5,
-        Interpolation::Linear => 1.0,
-    };
+    // Where labels have an influence: half a voxel around them, or a whole one, and what snapping may move. Source
+    // indices, x first.
+    let margin = SNAPPED
+        + match interpolation {
+            Interpolation::Nearest => 0.5,
+            Interpolation::Linear => 1.0,
+        };
     let reach: [[f64; 2]; 3] = std::array::from_fn(|c| {
         let axis = 2 - c;
         [

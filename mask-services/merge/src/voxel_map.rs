@@ -15,6 +15,9 @@ const NOTHING: f64 = 1e-6;
 /// Positions are rounded to 1/65536 voxel, so that what lies halfway lies halfway on every machine.
 const FRACTIONS: f64 = 65536.0;
 
+/// More than [`snap`] moves a position: within so much of a face, a position may lie on either side of it.
+pub(crate) const SNAPPED: f64 = 1.0 / FRACTIONS;
+
 /// The nearest multiple of 1/65536.
 #[inline]
 pub(crate) fn snap(index: f64) -> f64 {

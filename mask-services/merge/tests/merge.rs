@@ -470,7 +470,7 @@ fn grids() -> impl Strategy<Value = Geometry> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn masks_on_one_grid_merge_as_plain_code_does(
@@ -577,4 +577,36 @@ fn grown_by_a_spacing_reaches_the_next_voxel_on_every_grid() {
             assert_eq!(found, voxels, "grown {grown} on {mm} mm");
         }
     }
+}
+
+#[test]
+fn a_center_on_the_face_of_a_label_is_reached_whatever_the_rounding() {
+    // The last voxel of the target lies half a voxel before the source's one plane: at -0.5 - 1 ulp as 64 bits have it.
+    let source = grid(
+        [1, 5, 4],
+        [
+            [1.05, 0.4, 0.0, 0.0],
+            [0.84, -0.18, -0.4, -0.5],
+            [1.12, -0.24, 0.3, -1.5],
+        ],
+    );
+    let target = grid(
+        [1, 1, 4],
+        [
+            [0.25, 0.0, 0.0, 1.25],
+            [0.0, -0.25, 0.0, 1.5],
+            [0.0, 0.0, 0.25, 0.75],
+        ],
+    );
+    let mut array = Array3::zeros([1, 5, 4]);
+    array[[0, 0, 2]] = 1;
+    let inputs = Inputs::new()
+        .with("masks", turned(&array, source, 0))
+        .with("reference", turned(&Array3::zeros([1, 1, 4]), target, 0));
+    let merged = merge(&inputs, &[("interpolation", ParameterValue::Text("nearest".into()))]).unwrap();
+    assert_eq!(
+        dense(&merged).into_raw_vec_and_offset().0,
+        [0, 0, 0, 1],
+        "positions snap to -0.5, which is the first plane's"
+    );
 }
