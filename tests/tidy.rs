@@ -61,6 +61,15 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "nephrite-compare",
+        &[
+            "nephrite-types",
+            "nephrite-mask-codec",
+            "nephrite-kernel",
+            "nephrite-runs",
+        ],
+    ),
+    (
         "nephrite-sample",
         &[
             "nephrite-types",
@@ -87,6 +96,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "nephrite-merge",
             "nephrite-cleanup",
             "nephrite-sample",
+            "nephrite-compare",
         ],
     ),
     ("nephrite-resample", &["nephrite-types"]),

@@ -6,16 +6,18 @@
 use std::sync::Arc;
 
 use nephrite_cleanup::Cleanup;
+use nephrite_compare::Compare;
 use nephrite_kernel::{MaskOperation, Registry};
 use nephrite_merge::Merge;
 use nephrite_sample::Sample;
 
-/// Merge, cleanup and sample.
+/// Merge, cleanup, sample and compare.
 pub fn operations() -> Registry {
-    let built_in: [Arc<dyn MaskOperation>; 3] = [
+    let built_in: [Arc<dyn MaskOperation>; 4] = [
         Arc::new(Merge::new()),
         Arc::new(Cleanup::new()),
         Arc::new(Sample::new()),
+        Arc::new(Compare::new()),
     ];
     let mut registry = Registry::new();
     for operation in built_in {
@@ -30,6 +32,9 @@ pub fn operations() -> Registry {
 mod tests {
     #[test]
     fn the_built_in_operations_register() {
-        assert_eq!(super::operations().names(), ["cleanup", "merge", "sample"]);
+        assert_eq!(
+            super::operations().names(),
+            ["cleanup", "compare", "merge", "sample"]
+        );
     }
 }

@@ -117,6 +117,22 @@ fn finer_grid(mask: &Mask) -> Mask {
     Mask::new(runs, LabelTable::new(Vec::new()).unwrap()).unwrap()
 }
 
+/// The same, two voxels further along x where there is room.
+fn shifted(mask: &Mask) -> Mask {
+    let limits = Limits::default();
+    let nx = mask.runs().shape()[2] as u32;
+    let mut out = RunMaskBuilder::new(*mask.runs().geometry(), &limits).unwrap();
+    for row in mask.runs().rows() {
+        let moved = row.iter().filter(|run| run.start + 2 < nx).map(|run| Run {
+            start: run.start + 2,
+            end: (run.end + 2).min(nx),
+            label: run.label,
+        });
+        out.push_row(moved).unwrap();
+    }
+    Mask::new(out.finish().unwrap(), mask.labels().clone()).unwrap()
+}
+
 fn texts(values: &[&str]) -> ParameterValue {
     ParameterValue::Texts(values.iter().map(|text| (*text).to_owned()).collect())
 }
@@ -161,6 +177,7 @@ fn requests() -> Vec<Request> {
             "masks",
             vec![("steps", texts(&["both = label_1 union label_2"]))],
         ),
+        ("compare", "shifted", vec![]),
         ("sample", "mask", vec![]),
         ("sample", "mask", vec![("max_voxels", Integer(100_000))]),
     ]
@@ -186,7 +203,11 @@ fn measured(mask_name: &'static str, mask: &Arc<Mask>, rows: &mut Vec<Row>) {
         Limits::default(),
         CancelToken::new(),
     );
-    let (size, finer) = (MaskSize::of(mask), Arc::new(finer_grid(mask)));
+    let (size, finer, shifted) = (
+        MaskSize::of(mask),
+        Arc::new(finer_grid(mask)),
+        Arc::new(shifted(mask)),
+    );
     for (name, input, given) in requests() {
         let operation = registry.get(name).unwrap();
         let given: BTreeMap<String, ParameterValue> = given
@@ -200,6 +221,12 @@ fn measured(mask_name: &'static str, mask: &Arc<Mask>, rows: &mut Vec<Row>) {
                     .with("masks", mask.clone())
                     .with("reference", finer.clone()),
                 vec![size, MaskSize::of(&finer)],
+            ),
+            "shifted" => (
+                Inputs::new()
+                    .with("mask", mask.clone())
+                    .with("reference", shifted.clone()),
+                vec![size, MaskSize::of(&shifted)],
             ),
             input => (Inputs::new().with(input, mask.clone()), vec![size]),
         };

@@ -120,6 +120,7 @@ async fn every_operation_gives_the_same_here_and_there() {
     let here = Placement::InProcess(Arc::new(operations()));
 
     let one = Inputs::new().with("mask", balls(0.0));
+    let two = one.clone().with("reference", balls(2.0));
     let several = Inputs::new().with("masks", balls(0.0)).with("masks", balls(3.0));
     let values = |values: &[(&str, ParameterValue)]| -> BTreeMap<String, ParameterValue> {
         let named = values.iter();
@@ -143,6 +144,7 @@ async fn every_operation_gives_the_same_here_and_there() {
                 ("close_mm", number(3.0)),
             ]),
         ),
+        ("compare", two, values(&[])),
         (
             "sample",
             one,

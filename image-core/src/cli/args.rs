@@ -53,7 +53,7 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     /// Bring a scan or a label map to another grid
     Resize(ResizeArguments),
-    /// Run an operation on masks: merge, cleanup, sample, or that of a plugin
+    /// Run an operation on masks: merge, cleanup, sample, compare, or that of a plugin
     Mask(Box<MaskArguments>),
     /// Look at the DICOM series of a folder, or write one as a volume
     #[command(subcommand)]

@@ -284,7 +284,10 @@ mod tests {
             ..OperationSettings::default()
         };
         let operations = Operations::new(&settings, &Arc::new(Root::filesystem()));
-        assert_eq!(operations.names(), ["centre", "cleanup", "merge", "sample"]);
+        assert_eq!(
+            operations.names(),
+            ["centre", "cleanup", "compare", "merge", "sample"]
+        );
         assert_eq!(operations.place("merge"), StepPlace::InProcess);
         assert!(matches!(operations.place("cleanup"), StepPlace::Service { .. }));
         let cancel = CancelToken::new();

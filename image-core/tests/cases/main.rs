@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 #![allow(clippy::print_stdout)] // one that is skipped says so, and what was walked through is seen
 
+mod compared;
 mod dicom_objects;
 mod events;
 mod faults;

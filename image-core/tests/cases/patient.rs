@@ -347,7 +347,7 @@ impl Around {
 
 /// Every operation at one service.
 pub(crate) fn operations_at(address: SocketAddr) -> OperationSettings {
-    let names = ["merge", "cleanup", "sample"];
+    let names = ["merge", "cleanup", "sample", "compare"];
     let endpoint = Endpoint::parse(&format!("http://{address}")).unwrap();
     OperationSettings {
         endpoints: names.map(|name| (name.to_owned(), endpoint.clone())).into(),

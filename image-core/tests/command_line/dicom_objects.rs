@@ -246,6 +246,75 @@ fn an_object_is_what_its_label_map_is_for_an_operation() {
         .refused(2, &["--grid is series", "a grid of their own"]);
 }
 
+/// A label map, eroded, beside the objects that it was made of before: every number is the same for each of them.
+#[test]
+fn an_object_is_a_reference_as_its_label_map_is() {
+    let scene = scene();
+    let names = ["--labels", "kidney=1,tumor=2"];
+    let erode = [
+        "mask",
+        "cleanup",
+        "--input",
+        "mask.nii.gz",
+        "--quiet",
+        "--set",
+        "erode_mm=2",
+    ];
+    scene
+        .run(&[&erode[..], &names, &["--output", "out/eroded.nii.gz"]].concat())
+        .succeeded();
+    let compared = |reference: &str, grid: &[&str]| {
+        let reference = format!("reference={reference}");
+        let files = [
+            "mask",
+            "compare",
+            "--input",
+            "out/eroded.nii.gz",
+            "--input",
+            &reference,
+        ];
+        let out = ["--output", "out/difference.nii.gz", "--report", "out/report.json"];
+        let found = scene.run(&[&files[..], &names, &out, grid].concat()).succeeded();
+        let report: serde_json::Value = serde_json::from_slice(&scene.read("out/report.json")).unwrap();
+        (
+            report["measurements"].clone(),
+            scene.read("out/difference.nii.gz"),
+            found.stdout,
+        )
+    };
+    let (measured, difference, shown) = compared("mask.nii.gz", &[]);
+    let of = |label: &str, name: &str| {
+        let mut all = measured.as_array().unwrap().iter();
+        let one = all.find(|found| found["label"] == label && found["name"] == name);
+        one.unwrap()["value"].as_f64().unwrap()
+    };
+    let (voxels, before) = (of("kidney", "voxels"), of("kidney", "reference_voxels"));
+    assert!(voxels > 0.0 && voxels < before && of("kidney", "common_voxels") == voxels);
+    assert_eq!(of("kidney", "dice"), 2.0 * voxels / (voxels + before));
+    assert!(shown.contains("dice") && shown.contains("tumor"), "{shown}");
+    for object in ["seg", "labelmap", "rtstruct"] {
+        let object = format!("mask.{object}.dcm");
+        let (found, voxels, _) = compared(&object, &["--grid", "scan.nii.gz"]);
+        assert_eq!(found, measured, "{object}");
+        assert_eq!(voxels, difference, "{object}");
+    }
+    // Names of somebody else: nothing is compared unless somebody says by what.
+    let other = [
+        "mask",
+        "compare",
+        "--input",
+        "out/eroded.nii.gz",
+        "--input",
+        "reference=mask.nii.gz",
+    ];
+    let named = ["--labels", "kidney=1,tumor=2", "--labels", "Niere=1,Tumor=2"];
+    let refused = scene.run(&[&other[..], &named].concat());
+    refused.refused(INPUT, &["kidney=1", "Niere=1", "paired by name"]);
+    scene
+        .run(&[&other[..], &named, &["--set", "match=id"]].concat())
+        .succeeded();
+}
+
 #[test]
 fn a_structure_set_without_its_scan_is_refused() {
     let scene = scene();

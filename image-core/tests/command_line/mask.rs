@@ -204,7 +204,7 @@ fn what_cannot_be_is_refused_and_nothing_is_written() {
         "sharpen",
         &[],
         2,
-        &["sharpen", "cleanup", "merge", "sample", "--config"],
+        &["sharpen", "cleanup", "compare", "merge", "sample", "--config"],
     );
     check(
         "cleanup",
@@ -307,15 +307,19 @@ fn a_service_gives_the_same_bytes_however_it_is_named() {
         scene.path("nephrite.toml"),
         format!(
             "root = '.'\nexchange = 'exchange'\n[operations]\ncleanup = '{address}'\nmerge = '{address}'\n\
-             sample = '{address}'\ntidy = '{address}/cleanup'\n"
+             sample = '{address}'\ncompare = '{address}'\ntidy = '{address}/cleanup'\n"
         ),
     )
     .unwrap();
-    let cases: [(&str, &[&str]); 3] = [
+    let cases: [(&str, &[&str]); 4] = [
         ("cleanup", &["--set", "keep_largest=1", "--set", "close_mm=3"]),
         (
             "merge",
             &["--input", "mask.nii.gz", "--set", "interpolation=linear"],
+        ),
+        (
+            "compare",
+            &["--input", "reference=mask.nii.gz", "--set", "labels=kidney"],
         ),
         (
             "sample",
@@ -382,7 +386,7 @@ fn a_service_gives_the_same_bytes_however_it_is_named() {
         .run(&["plugin", "list", "--config", "nephrite.toml"])
         .succeeded()
         .stdout;
-    assert_eq!(listed.lines().count(), 4, "{listed}");
+    assert_eq!(listed.lines().count(), 5, "{listed}");
     assert!(listed.lines().all(|line| line.contains(&address)), "{listed}");
     let described = scene.run(&["plugin", "describe", &address]).succeeded().stdout;
     assert!(described.contains("--set keep_largest="), "{described}");

@@ -86,7 +86,7 @@ fn a_header_with_two_lengths_is_refused_by_name() {
     let mut bytes = block(2.0);
     bytes[84..88].copy_from_slice(&1f32.to_le_bytes()); // pixdim[2]
     scene.write("odd.nii", &bytes);
-    for operation in ["cleanup", "merge", "sample"] {
+    for operation in ["cleanup", "compare", "merge", "sample"] {
         let outcome = scene.run(&[
             "mask",
             operation,

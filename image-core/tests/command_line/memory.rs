@@ -50,7 +50,7 @@ fn a_mask_operation_that_does_not_fit_is_refused_before_it_reads() {
     let scene = Scene::new();
     write_hollow_label_map(&scene.path("huge.nii"), 900).unwrap();
     let began = Instant::now();
-    for operation in ["cleanup", "merge", "sample"] {
+    for operation in ["cleanup", "compare", "merge", "sample"] {
         let arguments = [
             "mask",
             operation,

@@ -141,7 +141,8 @@ fn a_case_gives_the_same_bytes_here_at_a_server_and_where_a_configuration_says()
     // From another folder: typed paths are those of the shell, those of the pipeline start at the root.
     let mut around = Around::new();
     let address = around.mask_services(patient.root.path());
-    let operations = ["merge", "cleanup", "sample"].map(|name| format!("{name} = 'http://{address}'\n"));
+    let operations =
+        ["merge", "cleanup", "sample", "compare"].map(|name| format!("{name} = 'http://{address}'\n"));
     let config = format!(
         "root = '.'\nexchange = 'exchange'\n[operations]\n{}",
         operations.concat()

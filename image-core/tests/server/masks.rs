@@ -63,7 +63,7 @@ async fn a_core_offers_the_operations_that_it_runs_itself() {
         .collect();
     assert_eq!(
         (described.name.as_str(), names),
-        ("image-core", vec!["cleanup", "sample"])
+        ("image-core", vec!["cleanup", "compare", "sample"])
     );
     // A run of a network does not hold it up.
     let running = server.client.run(long_run("results/long.nii.gz")).await.unwrap();
@@ -86,7 +86,7 @@ async fn a_core_offers_the_operations_that_it_runs_itself() {
     );
     let unknown = told(client.process(request("sharpen")).await.unwrap_err());
     assert_eq!(unknown.0, ErrorCode::InvalidArgument);
-    assert!(unknown.1.contains("cleanup, sample"), "{unknown:?}");
+    assert!(unknown.1.contains("cleanup, compare, sample"), "{unknown:?}");
     let mut outside = request("cleanup");
     outside.exchange_folder = "../elsewhere".to_owned();
     let outside = told(client.process(outside).await.unwrap_err());
@@ -98,7 +98,7 @@ async fn a_core_offers_the_operations_that_it_runs_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_core_without_operations_of_its_own_does_not_offer_them() {
     let server = TestServer::start(|config| {
-        for name in ["merge", "cleanup", "sample"] {
+        for name in ["merge", "cleanup", "sample", "compare"] {
             let elsewhere = Endpoint::parse("http://127.0.0.1:9").unwrap();
             config.operations.endpoints.insert(name.to_owned(), elsewhere);
         }

@@ -67,6 +67,12 @@ fn cleanup_passes_with_every_kind_of_rule() {
 }
 
 #[test]
+fn compare_passes() {
+    check(Arc::new(nephrite_compare::Compare::new()), &[]);
+    check(Arc::new(nephrite_compare::Compare::new()), &[("match", "id")]);
+}
+
+#[test]
 fn sample_passes() {
     check(Arc::new(nephrite_sample::Sample::new()), &[]);
 }

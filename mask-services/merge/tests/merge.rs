@@ -603,7 +603,11 @@ fn a_center_on_the_face_of_a_label_is_reached_whatever_the_rounding() {
     let inputs = Inputs::new()
         .with("masks", turned(&array, source, 0))
         .with("reference", turned(&Array3::zeros([1, 1, 4]), target, 0));
-    let merged = merge(&inputs, &[("interpolation", ParameterValue::Text("nearest".into()))]).unwrap();
+    let merged = merge(
+        &inputs,
+        &[("interpolation", ParameterValue::Text("nearest".into()))],
+    )
+    .unwrap();
     assert_eq!(
         dense(&merged).into_raw_vec_and_offset().0,
         [0, 0, 0, 1],
