@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use nephrite_dicom::Series;
 use nephrite_dicom_objects::{Onto, Slices, SourceSeries};
-use nephrite_types::CancelToken;
-use nephrite_types::Geometry;
+use nephrite_types::{CancelToken, Geometry};
 use nephrite_volume::World;
 
 use crate::core::Core;

@@ -1,6 +1,6 @@
 //! Pixels that are compressed, in the program as it is delivered: its allocator is not that of other tests.
 
-use std::path::{Path, PathBuf};
+use nephrite_dicom::test_util::samples_folder;
 
 use crate::scene::Scene;
 
@@ -9,22 +9,6 @@ const PLAIN: &str = "MR_small";
 const COMPRESSED: [&str; 2] = ["MR_small_jp2klossless", "MR_small_RLE"];
 const INSTANCE: &[u8] = b"1.3.6.1.4.1.5962.1.1.4.1.1.20040826185059.5457";
 const HEIGHT: &[u8] = b"\\6.6406";
-
-/// Files of pydicom, as `NEPHRITE_DICOM_SAMPLES` names them or `make dicom-samples` fetches them; `None` where they are not there.
-fn samples() -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os("NEPHRITE_DICOM_SAMPLES") {
-        return Some(named.into());
-    }
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../build/dicom-samples");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!(
-        "skipped: no samples in {}; `make dicom-samples` fetches them",
-        folder.display()
-    );
-    None
-}
 
 fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
@@ -53,7 +37,7 @@ fn write_series(scene: &Scene, name: &str, image: &[u8]) {
 
 #[test]
 fn a_compressed_series_is_the_scan_of_its_plain_twin() {
-    let Some(samples) = samples() else { return };
+    let Some(samples) = samples_folder() else { return };
     let scene = Scene::new();
     let convert = |name: &str| {
         let image = std::fs::read(samples.join("pydicom").join(name).with_extension("dcm")).unwrap();

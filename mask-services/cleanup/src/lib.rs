@@ -11,10 +11,8 @@ mod shape;
 
 use nephrite_kernel::memory::run_bytes;
 use nephrite_kernel::{
-    Coded, Context, Inputs, Mask, MaskOperation, MaskSize, OperationDescription, OperationError, Outcome,
-    Parameters,
+    Context, Inputs, Mask, MaskOperation, MaskSize, OperationDescription, OperationError, Outcome, Parameters,
 };
-use nephrite_runs::RunsError;
 
 use crate::rules::Plan;
 
@@ -86,17 +84,5 @@ impl MaskOperation for Cleanup {
             }
             None => runs.saturating_mul(10),
         }
-    }
-}
-
-fn operation_error(error: RunsError) -> OperationError {
-    match error {
-        RunsError::Mask(error) => OperationError::Mask(error),
-        RunsError::Limit { what, found, limit } => OperationError::Limit { what, found, limit },
-        RunsError::Cancelled(cancelled) => OperationError::Cancelled(cancelled),
-        other => OperationError::Other {
-            code: other.code(),
-            message: other.to_string(),
-        },
     }
 }

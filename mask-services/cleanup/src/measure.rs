@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use nephrite_kernel::{Context, Mask, Measurement, OperationError, RunMask};
 use nephrite_runs::combine;
 
-use crate::operation_error;
 use crate::rules::Rules;
 
 /// Of every label that was to be cleaned, in the order of the table.
@@ -100,7 +99,7 @@ fn changes(
     context: &Context<'_>,
 ) -> Result<BTreeMap<u16, Change>, OperationError> {
     let same = |before, after| if before == after { before } else { 0 };
-    let kept = combine(before.runs(), after, context.limits, same).map_err(operation_error)?;
+    let kept = combine(before.runs(), after, context.limits, same).map_err(OperationError::other)?;
     let (kept, after) = (kept.summaries(), after.summaries());
     let mut changes: BTreeMap<u16, Change> = BTreeMap::new();
     for (label, before) in before.summaries() {

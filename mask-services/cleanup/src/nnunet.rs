@@ -3,7 +3,6 @@
 use nephrite_kernel::{Context, OperationError, RunMask};
 use nephrite_runs::keep_largest_of_union;
 
-use crate::operation_error;
 use crate::rules::Preset;
 
 /// The mask after all regions in turn, and how many components were removed.
@@ -17,7 +16,7 @@ pub(crate) fn apply(
     for region in &preset.regions {
         let (kept, n) =
             keep_largest_of_union(&mask, region, preset.background, context.limits, context.cancel)
-                .map_err(operation_error)?;
+                .map_err(OperationError::other)?;
         mask = kept;
         n_removed += n as u64;
     }

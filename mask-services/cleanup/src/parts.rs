@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashSet};
 use nephrite_kernel::{Context, OperationError, RunMask, length};
 use nephrite_runs::{Components, components, grow};
 
-use crate::operation_error;
 use crate::rules::Rules;
 
 /// The mask after steps 6 to 8, and how many components each label lost.
@@ -39,7 +38,7 @@ pub(crate) fn apply(
     }
     if let Some(near) = rules.near {
         let others = found.select(mask, |idx, part| kept[idx] && part.label == near.label);
-        let around = grow(&others, near.mm, context.limits, context.cancel).map_err(operation_error)?;
+        let around = grow(&others, near.mm, context.limits, context.cancel).map_err(OperationError::other)?;
         let is_near = found.overlapping(mask, &around);
         for (idx, part) in found.parts.iter().enumerate() {
             kept[idx] &= is_near[idx] || !subject[idx] || part.label == near.label;

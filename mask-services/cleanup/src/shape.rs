@@ -7,7 +7,6 @@ use nephrite_kernel::{Context, OperationError, RunMask, length};
 use nephrite_runs::{Holes, close, grow, holes, open, select, shrink};
 
 use crate::label_sets::{LabelSets, fill_background};
-use crate::operation_error;
 use crate::rules::Rules;
 
 /// One step on one label's voxels.
@@ -90,7 +89,13 @@ fn apply_step(
             Step::Dilate(mm) => grow(&part.set, mm, limits, cancel),
             Step::Fill(mode) => holes(&part.set, mode, limits, cancel),
         };
-        part.claim(&shaped.map_err(operation_error)?, ny, rank, label, &mut claims);
+        part.claim(
+            &shaped.map_err(OperationError::other)?,
+            ny,
+            rank,
+            label,
+            &mut claims,
+        );
         if claims.len() > max_claims(&after) {
             // Who claims later gets what is left.
             after = Cow::Owned(fill_background(&after, &mut claims, limits)?);

@@ -55,9 +55,6 @@ impl Coded for CompareError {
 
 impl From<CompareError> for OperationError {
     fn from(error: CompareError) -> OperationError {
-        OperationError::Other {
-            code: error.code(),
-            message: error.to_string(),
-        }
+        OperationError::other(error)
     }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use nephrite_kernel::memory::run_bytes;
 use nephrite_kernel::{
-    Coded, Context, InputSpec, Inputs, LabelEntry, LabelForm, LabelStatus, LabelTable, Mask, MaskOperation,
+    Context, InputSpec, Inputs, LabelEntry, LabelForm, LabelStatus, LabelTable, Mask, MaskOperation,
     MaskSize, OperationDescription, OperationError, Outcome, OutputSpec, ParameterKind, ParameterSpec,
     ParameterValue, Parameters, RunMask,
 };
-use nephrite_runs::{RunsError, combine};
+use nephrite_runs::combine;
 
 use crate::measure::{Compared, measurements};
 use crate::pairs::{Pair, PairedBy, Pairs};
@@ -85,13 +85,13 @@ impl MaskOperation for Compare {
         let reference_runs = numbered(reference, &pairs, |pair| pair.reference_id);
         context.cancel.check()?;
         let same = |a, b| if a == b { a } else { 0 };
-        let common = combine(&runs, &reference_runs, context.limits, same).map_err(operation_error)?;
+        let common = combine(&runs, &reference_runs, context.limits, same).map_err(OperationError::other)?;
         context.cancel.check()?;
         let common: BTreeMap<u16, u64> = (common.summaries().into_iter())
             .map(|(number, summary)| (number, summary.voxels))
             .collect();
         let differing =
-            combine(&runs, &reference_runs, context.limits, difference).map_err(operation_error)?;
+            combine(&runs, &reference_runs, context.limits, difference).map_err(OperationError::other)?;
         context.cancel.check()?;
         let differing = Mask::new(differing, LabelTable::new(differences())?)?;
         let measurements = measurements(&Compared {
@@ -142,14 +142,4 @@ fn differences() -> Vec<LabelEntry> {
             status: LabelStatus::Present, // which the voxels then decide
         })
         .collect()
-}
-
-fn operation_error(error: RunsError) -> OperationError {
-    match error {
-        RunsError::Mask(error) => OperationError::Mask(error),
-        other => OperationError::Other {
-            code: other.code(),
-            message: other.to_string(),
-        },
-    }
 }

@@ -191,6 +191,16 @@ pub enum OperationError {
     },
 }
 
+impl OperationError {
+    /// [`OperationError::Other`] with the code and the words of an error of the operation's own.
+    pub fn other(error: impl Coded) -> OperationError {
+        OperationError::Other {
+            code: error.code(),
+            message: error.to_string(),
+        }
+    }
+}
+
 impl Coded for OperationError {
     fn code(&self) -> ErrorCode {
         match self {

@@ -56,9 +56,6 @@ impl Coded for MergeError {
 
 impl From<MergeError> for OperationError {
     fn from(error: MergeError) -> OperationError {
-        OperationError::Other {
-            code: error.code(),
-            message: error.to_string(),
-        }
+        OperationError::other(error)
     }
 }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use nephrite_kernel::{Coded, Context, LabelStep, OperationError, RunMask, StepOperator};
-use nephrite_runs::{RunsError, flatten, grow, intersect, subtract, union};
+use nephrite_kernel::{Context, LabelStep, OperationError, RunMask, StepOperator};
+use nephrite_runs::{flatten, grow, intersect, subtract, union};
 
 use crate::overlay::Layer;
 
@@ -28,14 +28,14 @@ pub(crate) fn apply(
         let mut right = set(right)?;
         if step.grown_mm > 0.0 {
             let grown = grow(&right, step.grown_mm, context.limits, context.cancel);
-            right = Cow::Owned(grown.map_err(from_runs)?);
+            right = Cow::Owned(grown.map_err(OperationError::other)?);
         }
         let operator = match step.operator {
             StepOperator::Union => union,
             StepOperator::Intersect => intersect,
             StepOperator::Subtract => subtract,
         };
-        let result = operator(&left, &right, context.limits).map_err(from_runs)?;
+        let result = operator(&left, &right, context.limits).map_err(OperationError::other)?;
         derived.insert(*target, result);
     }
     for (number, runs) in derived {
@@ -68,20 +68,8 @@ fn gather(
             .relabel(|_, run| u16::from(layer.means(run.label) == meaning));
         set = Some(match set {
             None => part,
-            Some(set) => union(&set, &part, context.limits).map_err(from_runs)?,
+            Some(set) => union(&set, &part, context.limits).map_err(OperationError::other)?,
         });
     }
     Ok(set.unwrap_or_else(|| flatten(empty, 1)))
-}
-
-fn from_runs(error: RunsError) -> OperationError {
-    match error {
-        RunsError::Mask(error) => error.into(),
-        RunsError::Cancelled(error) => error.into(),
-        RunsError::Limit { what, found, limit } => OperationError::Limit { what, found, limit },
-        error => OperationError::Other {
-            code: error.code(),
-            message: error.to_string(),
-        },
-    }
 }

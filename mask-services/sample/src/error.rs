@@ -39,9 +39,6 @@ impl Coded for SampleError {
 
 impl From<SampleError> for OperationError {
     fn from(error: SampleError) -> OperationError {
-        OperationError::Other {
-            code: error.code(),
-            message: error.to_string(),
-        }
+        OperationError::other(error)
     }
 }

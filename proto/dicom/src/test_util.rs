@@ -1,4 +1,7 @@
-//! Writes series from volumes, for tests: single-frame files or one enhanced file, with slices along any axis.
+//! Writes series from volumes, for tests: single-frame files or one enhanced file, with slices along any axis. And finds
+//! real files.
+
+use std::path::{Path, PathBuf};
 
 use cap_std::fs::Dir;
 use dicom_core::value::DataSetSequence;
@@ -8,6 +11,24 @@ use dicom_object::mem::InMemElement;
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use dicom_transfer_syntax_registry::entries;
 use nephrite_types::{Volume, Voxels};
+
+/// The folder with files of pydicom that `NEPHRITE_DICOM_SAMPLES` names, or that `make dicom-samples` fetched. One that is named must be there; `None`, with a word
+/// to the log of the tests, where they are not there.
+#[allow(clippy::print_stderr)] // for who runs the tests
+pub fn samples_folder() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("NEPHRITE_DICOM_SAMPLES") {
+        return Some(named.into());
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build/dicom-samples");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!(
+        "skipped: no samples in {}; `make dicom-samples` fetches them",
+        folder.display()
+    );
+    None
+}
 
 /// Which axis of a volume slices, rows and columns follow, and which of them run backward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,13 +2,11 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, in its helpers too
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use nephrite_dicom::test_util::samples_folder;
 use nephrite_dicom::{DicomLimits, FileError, FileFault, Frames, open_object};
 use sha2::{Digest, Sha256};
-
-/// Names the folder of the samples; then they must be there.
-const SAMPLES: &str = "NEPHRITE_DICOM_SAMPLES";
 
 const PHOTOMETRIC: &str = "PhotometricInterpretation (0028,0004)";
 const BITS: &str = "BitsAllocated (0028,0100)";
@@ -64,22 +62,6 @@ const READ: &[(&str, &str)] = &[(
     "the end mark is cut off, and no frame",
 )];
 
-/// Folder of the samples, or `None` where they were not fetched.
-fn samples() -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os(SAMPLES) {
-        return Some(named.into());
-    }
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../build/dicom-samples");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!(
-        "skipped: no samples in {}; `make dicom-samples` fetches them",
-        folder.display()
-    );
-    None
-}
-
 /// SHA-256 of all pixels as `samples/reference.py` makes it.
 fn digest(path: &Path) -> Result<String, FileFault> {
     let file = std::fs::File::open(path).unwrap();
@@ -104,7 +86,7 @@ fn digest(path: &Path) -> Result<String, FileFault> {
 
 #[test]
 fn pixels_are_those_of_pydicom_and_gdcm() {
-    let Some(folder) = samples() else { return };
+    let Some(folder) = samples_folder() else { return };
     let reference = include_str!("samples/pixels.json");
     let reference: BTreeMap<String, Option<String>> = serde_json::from_str(reference).unwrap();
     let (mut same, mut wrong) = (0, Vec::new());

@@ -6,7 +6,7 @@ use nephrite_kernel::grpc::{Lane, MaskHost, MaskPlace, NamedFile, Service};
 use nephrite_kernel::{CancelToken, Limits, Mask, OperationError};
 use nephrite_root::Root;
 use nephrite_server::memory::{MemoryError, Reservation};
-use nephrite_types::{Coded, Warning};
+use nephrite_types::Warning;
 
 use super::Work;
 use crate::core::Core;
@@ -46,10 +46,7 @@ impl MaskPlace for Core {
         found.map_err(|error| match error {
             CoreError::Operation(error) => error,
             CoreError::Cancelled(cancelled) => cancelled.into(),
-            error => OperationError::Other {
-                code: error.code(),
-                message: error.to_string(),
-            },
+            error => OperationError::other(error),
         })
     }
 }

@@ -9,7 +9,7 @@ use nephrite_proto::convert::{label_table, mask_labels, optional_path, path};
 use nephrite_proto::v1::mask::Content;
 use nephrite_proto::{ConvertError, v1};
 use nephrite_root::remove_file_if_same;
-use nephrite_types::{CancelToken, Coded, ErrorCode, FileIdentity, Limits, count};
+use nephrite_types::{CancelToken, ErrorCode, FileIdentity, Limits, count};
 use nephrite_volume::VolumeFiles;
 use prost::Message as _;
 
@@ -323,10 +323,7 @@ pub fn receive_mask_in<E: From<OperationError>>(
     cancel: &CancelToken,
     mut room: impl FnMut(u64) -> Result<(), E>,
 ) -> Result<Mask, E> {
-    let incoming = Incoming::try_from(wire).map_err(|error| OperationError::Other {
-        code: error.code(),
-        message: error.to_string(),
-    })?;
+    let incoming = Incoming::try_from(wire).map_err(OperationError::other)?;
     let mut budget = limits.max_payload_bytes;
     let seen = incoming.look(&open, limits)?;
     room(request_bytes(&[seen.size()], 0))?;
